@@ -1,0 +1,188 @@
+"""Deliver: claim what is due, send it all concurrently, settle it in bulk, until nothing is due.
+
+Nothing is open while we talk to the world: a claim is one short transaction, a settlement another. What a
+worker that dies leaves behind is due again when its lease runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from eventsinks import telemetry
+from eventsinks.actions.fairness import Shares
+from eventsinks.actions.hold import hold, park
+from eventsinks.actions.judge import failure_of, max_tries, settlement
+from eventsinks.destinations.base import (
+    AnyDestinationType,
+    DestinationGone,
+    EventRefused,
+    Message,
+    SendFailure,
+    Temporary,
+)
+from eventsinks.event_types import event_type
+from eventsinks.lib.crypto import CannotOpen
+from eventsinks.lib.http import Exchange, Outcome
+from eventsinks.models import Destination
+from eventsinks.models.delivery import Claimed, Settlement, claim, due_lanes, settle
+
+log = logging.getLogger(__name__)
+
+SLOTS = 1000  # exchanges under way at once
+CLAIM = 300  # deliveries of one claim
+LOW = 64  # with less than this in flight, claim at once
+LOOK_AGAIN = 0.05  # seconds until the next claim while others are in flight
+SETTLE = 256  # settle when so many have ended,
+SETTLE_AFTER = 0.02  # or after so many seconds
+SETTLE_TRIES = 5
+
+
+class Sent(NamedTuple):
+    """One message in flight."""
+
+    claimed: Claimed
+    kind: AnyDestinationType
+    version: int
+    message: Message
+    started_at: datetime
+
+
+class Pump:
+    """One process's deliveries, from claim to settlement. To be run by one thread at a time.
+
+    `exchange` is the world; `stopping` says that no more is to be claimed.
+    """
+
+    def __init__(self, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._exchange = exchange
+        self._stopping = stopping
+        self._shares = Shares()
+        self._opened: dict[int, tuple[int, AnyDestinationType]] = {}
+        self._unsettled: list[Settlement] = []
+        self._settle_at = 0.0
+        self._claim_at = 0.0
+        self._found = False
+
+    def run(self) -> int:
+        """Deliver until nothing is due and nothing in flight. Return how many were settled."""
+        settled = 0
+        while True:
+            idle = not self._exchange.in_flight
+            found = self._claim() if self._may_claim() else None
+            self._end(self._exchange.poll(self._patience()))
+            settled += self._settle_if_due()
+            nothing_due = (idle and found == 0) or self._stopping()
+            if nothing_due and not self._exchange.in_flight and not self._unsettled:
+                return settled
+
+    def _may_claim(self) -> bool:
+        """Whether there is room, and it is time to look."""
+        in_flight = self._exchange.in_flight
+        soon = not in_flight or (self._found and in_flight < LOW)
+        return not self._stopping() and in_flight < SLOTS and (soon or time.monotonic() >= self._claim_at)
+
+    def _claim(self) -> int:
+        """Claim and send what there is room for. Return how many."""
+        room = min(SLOTS - self._exchange.in_flight, CLAIM)
+        self._claim_at = time.monotonic() + LOOK_AGAIN
+        lanes = due_lanes(max_tries())
+        quotas = self._shares.quotas(lanes, room)
+        claimed = claim(quotas, settings.EVENTSINKS_LEASE) if quotas else []
+        self._found = bool(claimed)
+        versions = {lane.destination_id: lane.version for lane, _ in quotas}
+        self._open({c.destination_id: versions[c.destination_id] for c in claimed})
+        at = datetime.now(UTC)
+        for one in claimed:
+            self._send(one, at)
+        return len(claimed)
+
+    def _open(self, versions: dict[int, int]) -> None:
+        """Make the destination types ready whose configuration is new."""
+        stale = [id for id, version in versions.items() if self._opened.get(id, (0, None))[0] != version]
+        if not stale:
+            return
+        for destination in Destination.objects.select_related("slack_workspace").filter(id__in=stale):
+            try:
+                self._opened[destination.id] = (destination.version, destination.opened())
+            except (CannotOpen, ValueError, KeyError) as error:
+                self._opened.pop(destination.id, None)
+                park(destination.id, destination.version, f"its configuration can't be read: {error}")
+
+    def _send(self, claimed: Claimed, at: datetime) -> None:
+        """Start one exchange; what can't even be built is settled without."""
+        opened = self._opened.get(claimed.destination_id)
+        if opened is None:
+            self._ended(settlement(claimed, at, None, DestinationGone("its configuration can't be read")))
+            return
+        version, kind = opened
+        type_ = event_type(claimed.event_type)
+        message = Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, bytes(claimed.data))
+        try:
+            request = kind.build([message], at)
+        except SendFailure as failure:
+            self._ended(settlement(claimed, at, None, failure))
+        except Exception as error:  # a fault in a type must not stop the others
+            log.exception("%s could not build a request for %s", kind.key, claimed.id)
+            refused = EventRefused(f"the request could not be built: {error!r}")
+            self._ended(settlement(claimed, at, None, refused))
+        else:
+            self._shares.sent(claimed.destination_id)
+            self._exchange.start(request, Sent(claimed, kind, version, message, at))
+
+    def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
+        """Judge what has ended, and hold or park the sinks that need it."""
+        for sent, outcome in outcomes:
+            failure = failure_of(sent.kind, sent.message, outcome)
+            destination_id = sent.claimed.destination_id
+            self._shares.ended(destination_id, well=failure is None)
+            if isinstance(failure, DestinationGone):
+                park(destination_id, sent.version, failure.reason)
+            elif isinstance(failure, Temporary) and failure.retry_after:
+                hold(destination_id, failure.retry_after)
+            self._ended(settlement(sent.claimed, sent.started_at, outcome, failure), sent.kind)
+
+    def _ended(self, settled: Settlement, kind: AnyDestinationType | None = None) -> None:
+        if not self._unsettled:
+            self._settle_at = time.monotonic() + SETTLE_AFTER
+        self._unsettled.append(settled)
+        telemetry.tried(settled, kind)
+
+    def _settle_if_due(self) -> int:
+        due = len(self._unsettled) >= SETTLE or time.monotonic() >= self._settle_at
+        if not self._unsettled or (self._exchange.in_flight and not due):
+            return 0
+        settled, self._unsettled = self._unsettled, []
+        settle_surely(settled)
+        return len(settled)
+
+    def _patience(self) -> float:
+        """Return how many seconds to wait for the world before looking at the rest."""
+        if not self._exchange.in_flight:
+            return 0.0
+        moments = [self._claim_at]
+        if self._unsettled:
+            moments.append(self._settle_at)
+        return max(0.0, min(moments) - time.monotonic())
+
+
+def settle_surely(settlements: Sequence[Settlement]) -> None:
+    """Settle, over a database that comes back. What stays unsettled is due again when its lease runs out."""
+    for attempt in range(1, SETTLE_TRIES + 1):
+        try:
+            moved = settle(settlements)
+        except DatabaseError:
+            if attempt == SETTLE_TRIES:
+                raise
+            connection.close()
+            time.sleep(attempt)
+        else:
+            if moved < len(settlements):
+                log.warning("%d deliveries were not ours any more", len(settlements) - moved)
+            return

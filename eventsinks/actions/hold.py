@@ -1,0 +1,25 @@
+"""Hold and park: a sink that asked for a pause, and one that somebody must repair."""
+
+from __future__ import annotations
+
+from django.db.models.functions import Now
+
+from eventsinks.models import Destination, sql
+from eventsinks.models.destination import DestinationState
+
+
+def hold(destination_id: int, seconds: float) -> None:
+    """Send nothing to it for `seconds`, as the far end asked (`Retry-After`); a longer hold stays."""
+    sql.rows(
+        f"""UPDATE eventsinks_destination SET held_until = {sql.in_seconds()}
+            WHERE id = %s AND (held_until IS NULL OR held_until < {sql.in_seconds()}) RETURNING id""",
+        [seconds, destination_id, seconds],
+    )
+
+
+def park(destination_id: int, version: int, reason: str) -> bool:
+    """active -> parked, unless it was changed since `version`. Return whether it moved."""
+    moved = Destination.objects.filter(
+        id=destination_id, version=version, state=DestinationState.ACTIVE
+    ).update(state=DestinationState.PARKED, state_reason=reason, state_since=Now())
+    return bool(moved)

@@ -1,0 +1,89 @@
+"""Judge: turn what came of a send into where the delivery goes."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+
+from django.conf import settings
+from uuid_utils.compat import uuid7
+
+from eventsinks.destinations.base import (
+    AnyDestinationType,
+    DestinationGone,
+    EventRefused,
+    Message,
+    SendFailure,
+    Temporary,
+)
+from eventsinks.lib.http import Outcome
+from eventsinks.lib.wire import ExchangeFailed, Response, Timings
+from eventsinks.models.delivery import Claimed, Settlement
+
+EXCERPT = 2048  # bytes of the response's body that are kept
+JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
+
+
+def max_tries() -> int:
+    """Return how many tries a delivery has."""
+    return len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1
+
+
+def failure_of(kind: AnyDestinationType, message: Message, outcome: Outcome) -> SendFailure | None:
+    """Return why `message` did not arrive, None if it did. What a response means is the type's knowledge."""
+    if isinstance(outcome, ExchangeFailed):
+        return Temporary(f"{outcome.reason}: {outcome.message}")
+    try:
+        receipt = kind.read(outcome, [message])
+    except SendFailure as failure:
+        return failure
+    return (receipt.failures or {}).get(message.id)
+
+
+def settlement(
+    claimed: Claimed, started_at: datetime, outcome: Outcome | None, failure: SendFailure | None
+) -> Settlement:
+    """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent."""
+    response = outcome if isinstance(outcome, Response) else None
+    state, pause, given_back = next_state(claimed, failure)
+    unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
+    return Settlement(
+        claimed,
+        uuid7(),
+        state,
+        "unknown" if unknown else outcome_word(failure),
+        started_at,
+        pause,
+        given_back,
+        response.status if response else None,
+        clean(failure.reason) if failure else "",
+        clean(response.body[:EXCERPT].decode("utf-8", "replace")) if response and response.body else "",
+        outcome.peer if outcome else "",
+        outcome.timings if outcome else Timings(),
+    )
+
+
+def next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, float, int]:
+    """Return (state, seconds until it is due again, tries given back)."""
+    if failure is None:
+        return "delivered", 0.0, 0
+    if isinstance(failure, DestinationGone):
+        return "pending", 0.0, 1  # the sink is parked; this delivery waits, and the try does not count
+    if isinstance(failure, EventRefused) or claimed.tries >= max_tries():
+        return "failed", 0.0, 0
+    pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
+    asked = getattr(failure, "retry_after", None) or 0.0
+    return "pending", max(pause, asked) * (1 + random.random() * JITTER), 0
+
+
+def outcome_word(failure: SendFailure | None) -> str:
+    """Return the word for an attempt's outcome."""
+    if failure is None:
+        return "delivered"
+    words = {EventRefused: "refused", DestinationGone: "gone"}
+    return words.get(type(failure), "temporary")
+
+
+def clean(text: str) -> str:
+    """Return text that every database takes: PostgreSQL refuses NUL."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

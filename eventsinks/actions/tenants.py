@@ -1,0 +1,54 @@
+"""Tenants and their API keys: create, issue, revoke."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from eventsinks.models import SCOPES, ApiKey, Tenant
+from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
+
+SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are kept in clear, to recognise it by
+
+
+def create_tenant(name: str, id: UUID | None = None) -> Tenant:
+    """Make a tenant. Raises ValueError where the id is taken."""
+    if id is not None and Tenant.objects.filter(id=id).exists():
+        raise ValueError(f"tenant {id} exists already")
+    return Tenant.objects.create(name=name, **({"id": id} if id else {}))
+
+
+def issue_key(
+    tenant: Tenant | None,
+    *,
+    scopes: Sequence[str] | None = None,
+    name: str = "",
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Make an API key; return it with its text, which can't be had again. None for `tenant`: an operator's key.
+
+    Without `scopes` it may do everything. Raises ValueError for a scope that there is not.
+    """
+    granted = list(scopes) if scopes is not None else ([*SCOPES] if tenant else [OPERATOR])
+    known = SCOPES if tenant else {OPERATOR: ""}
+    unknown = [scope for scope in granted if scope not in known]
+    if unknown:
+        raise ValueError(f"no such scope: {', '.join(unknown)}; there are: {', '.join(known)}")
+    text = new_key_text()
+    key = ApiKey.objects.create(
+        tenant=tenant,
+        name=name,
+        prefix=text[:SHOWN],
+        digest=digest_of(text),
+        scopes=granted,
+        expires_at=expires_at,
+    )
+    return key, text
+
+
+def revoke_key(key: ApiKey) -> bool:
+    """End a key at once. Return False if it had ended before."""
+    return bool(ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=Now()))

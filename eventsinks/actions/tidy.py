@@ -1,0 +1,14 @@
+"""Tidy: put right what no worker will come back for."""
+
+from __future__ import annotations
+
+from eventsinks.actions.judge import max_tries
+from eventsinks.models import Delivery, Destination
+from eventsinks.models.delivery import give_up_lost
+
+
+def tidy() -> int:
+    """Fail what lost its worker on the last try; suppress what is owed to a deleted sink. Return how many."""
+    gone = Destination.objects.exclude(deleted_at=None).values("id")
+    suppressed = Delivery.objects.filter(destination_id__in=gone).suppress("the event sink was deleted")
+    return give_up_lost(max_tries()) + suppressed

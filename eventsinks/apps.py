@@ -1,0 +1,17 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+
+
+class EventsinksConfig(AppConfig):
+    """The one app: everything of the product is in it."""
+
+    name = "eventsinks"
+    verbose_name = "Event sinks"
+
+    def ready(self) -> None:
+        """Set up logging and the checks that run at start."""
+        from eventsinks import checks, telemetry
+
+        telemetry.set_up_logging()
+        checks.register_all()

@@ -1,0 +1,15 @@
+"""Where events can go: one file per destination type, found by being here."""
+
+from __future__ import annotations
+
+from eventsinks.destinations.base import AnyDestinationType, DestinationType
+from eventsinks.lib.discovery import classes
+
+DESTINATION_TYPES: dict[str, type[AnyDestinationType]] = {
+    found.key: found for found in classes(__name__, DestinationType)
+}
+
+
+def destination_type(key: str) -> type[AnyDestinationType]:
+    """Return the destination type of this key. Raises KeyError."""
+    return DESTINATION_TYPES[key]

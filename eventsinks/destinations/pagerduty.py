@@ -1,0 +1,148 @@
+"""PagerDuty: one event each through https://developer.pagerduty.com/docs/events-api-v2-overview."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+import orjson
+from pydantic import AfterValidator, Field, SecretStr
+
+from eventsinks.destinations.base import (
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Message,
+    Receipt,
+    Secret,
+    SendFailure,
+    judged,
+)
+from eventsinks.event_types.base import Summary
+from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.wire import Request, Response
+
+ACTIONS = {"firing": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
+SEVERITIES = {  # what is missing here, Medium among it, is a warning
+    "Fatal": "critical",
+    "Critical": "critical",
+    "High": "error",
+    "Low": "info",
+    "Informational": "info",
+}
+MAX_EVENT = 512_000  # bytes; an event must stay below
+MAX_SUMMARY = 1_024  # characters
+MAX_SOURCE = 1_024  # characters; nowhere documented, but no source that a person can read is longer
+MAX_DEDUP_KEY = 255  # characters
+MAX_LINK = 3_000  # characters
+TOO_LARGE = {"note": "The alert is too large for PagerDuty, so its details were left out."}
+# PagerDuty has several wordings for a key it does not know, in JSON and in plain text.
+ABOUT_THE_KEY = re.compile(r"(routing|integration|service)[ _-]?key", re.IGNORECASE)
+
+
+def check_key(key: SecretStr) -> SecretStr:
+    """Raise ValueError unless `key` looks like an integration key."""
+    if not re.fullmatch(r"[A-Za-z0-9]{32}", key.get_secret_value()):
+        raise ValueError("an integration key is 32 letters and digits")
+    return key
+
+
+class PagerDutyConfig(Config):
+    """Which service of PagerDuty is alerted."""
+
+    integration_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="Integration key")
+
+
+class PagerDuty(DestinationType[PagerDutyConfig]):
+    """Trigger, acknowledge and resolve the incidents of a service."""
+
+    key: ClassVar[str] = "pagerduty"
+    label: ClassVar[str] = "PagerDuty"
+    face = "event_sink"
+    Config = PagerDutyConfig
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one message, without its details if they would make it too large."""
+        (message,) = messages
+        # The bytes go in as they were accepted: parsing them would round what no float can hold.
+        body = self._event(message, orjson.Fragment(message.data))
+        if len(body) >= MAX_EVENT:
+            body = self._event(message, TOO_LARGE)
+        return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        raise failure(response)
+
+    def _event(self, message: Message, details: Any) -> bytes:
+        event = {
+            "routing_key": self.config.integration_key.get_secret_value(),
+            "event_action": ACTIONS.get(message.summary.status, "trigger"),
+            "dedup_key": dedup_key(message),
+            "payload": payload(message, details),
+            "client": "eventsinks",
+            "links": links(message.summary),
+        }
+        return orjson.dumps(event)
+
+
+def dedup_key(message: Message) -> str:
+    """Return the name of the incident; one that PagerDuty would not take becomes its SHA-256."""
+    key = message.summary.dedup_key or str(message.id)
+    return key if len(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
+
+
+def payload(message: Message, details: Any) -> dict[str, Any]:
+    """Return what the incident says; no field that PagerDuty requires is ever empty."""
+    summary = message.summary
+    return {
+        "summary": one_line(summary.title, MAX_SUMMARY) or "(untitled)",
+        "source": one_line(summary.source, MAX_SOURCE) or "eventsinks",
+        "severity": SEVERITIES.get(summary.severity, "warning"),
+        "timestamp": message.occurred_at.isoformat(),
+        "custom_details": details,
+    }
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one line of `limit` characters at most; an ellipsis tells of a cut."""
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def links(summary: Summary) -> list[dict[str, str]]:
+    """Return the link to the event, if it has one that can be followed."""
+    try:
+        parse_url(summary.link)
+    except ValueError:
+        return []
+    return [{"href": summary.link, "text": "View in Scanner"}] if len(summary.link) <= MAX_LINK else []
+
+
+def failure(response: Response) -> SendFailure:
+    """Return what an answer that is not 2xx means."""
+    if response.status in (401, 403):
+        return DestinationGone(f"PagerDuty answered {response.status}: its key is not accepted", response)
+    if response.status not in (400, 413):
+        return judged(response)
+    said = complaint(response.body)
+    if ABOUT_THE_KEY.search(said):
+        return DestinationGone(f"PagerDuty does not accept the integration key: {said}", response)
+    return EventRefused(f"PagerDuty refused the event: {said or response.status}", response)
+
+
+def complaint(body: bytes) -> str:
+    """Return what PagerDuty says is wrong, short enough to be shown."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return one_line(body.decode("utf-8", "replace"), 300)
+    said = answer.get("errors") or answer.get("message") if isinstance(answer, dict) else answer
+    parts = said if isinstance(said, list) else [said or ""]
+    return one_line("; ".join(part for part in parts if isinstance(part, str)), 300)

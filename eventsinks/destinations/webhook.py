@@ -1,0 +1,98 @@
+"""Webhook: the bare event as it was accepted, with the tenant's headers and a Standard Webhooks signature.
+
+The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from eventsinks.destinations.base import Config, DestinationType, Message, PublicUrl, Secret
+from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.signing import signature_headers
+from eventsinks.lib.wire import Request
+
+RESERVED = frozenset(
+    [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "proxy-authorization",
+        "proxy-connection",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "user-agent",
+    ]
+)
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110 section 5.6.2
+MAX_HEADERS = 50
+MAX_HEADER_LENGTH = 8_000
+
+
+def check_headers(headers: dict[str, Secret] | None) -> dict[str, Secret] | None:
+    """Raise ValueError for a header that is malformed, too long, or not the tenant's to set."""
+    for name, value in (headers or {}).items():
+        text = value.get_secret_value()
+        if not TOKEN.match(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if name.lower() in RESERVED:
+            raise ValueError(f"{name} is set by the sender and can't be overridden")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text) or not is_latin1(text):
+            raise ValueError(f"the value of {name} has characters that a header can't hold")
+        if len(name) + len(text) > MAX_HEADER_LENGTH:
+            raise ValueError(f"{name} is longer than {MAX_HEADER_LENGTH} characters")
+    return headers
+
+
+def is_latin1(text: str) -> bool:
+    """Whether every character is of ISO 8859-1, all that a header can carry."""
+    return all(ord(character) < 256 for character in text)
+
+
+class WebhookConfig(Config):
+    """Where the event is posted, and with which headers beside our own."""
+
+    url: PublicUrl = Field(max_length=2_000, title="URL")
+    headers: Annotated[dict[str, Secret], AfterValidator(check_headers)] | None = Field(
+        None, max_length=MAX_HEADERS, title="Headers"
+    )
+    webhook_type: Literal["Other", "Torq"] = Field("Other", title="Webhook type")
+
+
+class Webhook(DestinationType[WebhookConfig]):
+    """Post the event to a URL."""
+
+    key: ClassVar[str] = "webhook"
+    label: ClassVar[str] = "Webhook"
+    face = "event_sink"
+    Config = WebhookConfig
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one message, signed at `at`."""
+        (message,) = messages
+        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), message.data)
+        return Request("POST", self.config.url, (*self._headers, *signature), message.data)
+
+    def target(self) -> str:
+        """Return the host."""
+        return parse_url(self.config.url).host or ""
+
+    @cached_property
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        given = {name: value.get_secret_value() for name, value in (self.config.headers or {}).items()}
+        if any(name.lower() == "content-type" for name in given):
+            return tuple(given.items())
+        return (("Content-Type", "application/json"), *given.items())

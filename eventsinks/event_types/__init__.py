@@ -1,0 +1,16 @@
+"""What happens: one file per event type, found by being here. `event_type(key)` returns it."""
+
+from __future__ import annotations
+
+from eventsinks.event_types.base import EventType
+from eventsinks.lib.discovery import instances
+
+EVENT_TYPES: dict[str, EventType] = {found.key: found for found in instances(__name__, EventType)}
+
+
+__all__ = ["EVENT_TYPES", "EventType", "event_type"]
+
+
+def event_type(key: str) -> EventType:
+    """Return the event type of this key. Raises KeyError."""
+    return EVENT_TYPES[key]

@@ -1,0 +1,80 @@
+"""What an event type is: the shape of its data, and how it is told to a person."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+SEVERITIES = ("Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal", "Other")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An event as a person hears of it: all that chat and paging types may read.
+
+    `severity` is one of SEVERITIES; `status` is `firing`, `acknowledged` or `resolved`; `dedup_key` is the
+    same for all that is said of one incident; `facts` are label and value, in order.
+    """
+
+    title: str
+    text: str = ""
+    severity: str = "Unknown"
+    status: str = "firing"
+    link: str = ""
+    source: str = ""
+    dedup_key: str = ""
+    tags: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the engine must know of an accepted event; `data` is the bytes that go on, `key` its id per tenant."""
+
+    key: str
+    occurred_at: datetime
+    data: bytes
+    routed_to: tuple[uuid.UUID, ...] | None = None
+    held: str = ""  # why it is kept and sent nowhere, if so
+
+
+class EventType(ABC):
+    """One sort of event. A subclass is one file in `event_types/`."""
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    Data: ClassVar[type[BaseModel]]
+
+    @abstractmethod
+    def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
+        """Check one document. Raises NotAcceptable, which says where and why."""
+
+    @abstractmethod
+    def summary(self, data: Mapping[str, Any]) -> Summary:
+        """Tell `data`, as accepted and parsed, to a person."""
+
+
+class NotAcceptable(ValueError):
+    """A document is not an event. `field` is the path of what is wrong, empty for the whole document."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+def from_epoch(nanoseconds: int) -> datetime:
+    """Return the moment of a Unix time in nanoseconds, to the microsecond. Raises ValueError if out of range."""
+    try:
+        return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).replace(
+            microsecond=nanoseconds % 1_000_000_000 // 1000
+        )
+    except (OverflowError, OSError) as error:
+        raise ValueError("not a time") from error

@@ -1,0 +1,26 @@
+"""Find what a package holds: one class a file, found by being there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+
+def classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
+    """Yield every concrete subclass of `kind` that a module of `package` defines, by module name."""
+    path = importlib.import_module(package).__path__
+    for module_info in sorted(pkgutil.iter_modules(path), key=lambda info: info.name):
+        module = importlib.import_module(f"{package}.{module_info.name}")
+        for value in vars(module).values():
+            if inspect.isclass(value) and issubclass(value, kind) and value.__module__ == module.__name__:
+                if not inspect.isabstract(value) and value is not kind:
+                    yield value
+
+
+def instances(package: str, kind: type[Any]) -> Iterator[Any]:
+    """Yield one instance of each class that `classes` finds."""
+    for found in classes(package, kind):
+        yield found()

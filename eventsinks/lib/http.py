@@ -1,0 +1,283 @@
+"""The one way out: HTTP exchanges with the outside, many at once, over libcurl's multi interface.
+
+Every socket passes the address guard at the moment it is opened, on the address that is dialled, so neither
+DNS rebinding nor a second A record gets around it. No redirects, no proxies, no cookies; one deadline over the
+whole exchange; a cap on what is read.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import certifi
+import pycurl
+
+from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
+
+USER_AGENT = "eventsinks/0.1"
+CAP = 64 * 1024  # bytes of a response's body that are read
+KEPT_ALIVE = 512  # idle connections
+
+REASONS = {
+    pycurl.E_URL_MALFORMAT: "bad_request",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "bad_request",
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns_error",
+    pycurl.E_COULDNT_CONNECT: "connection_refused",
+    pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    pycurl.E_SSL_CONNECT_ERROR: "tls_error",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls_error",
+    pycurl.E_SSL_CERTPROBLEM: "tls_error",
+    pycurl.E_SSL_CIPHER: "tls_error",
+    pycurl.E_SSL_CACERT_BADFILE: "tls_error",
+    pycurl.E_SSL_ISSUER_ERROR: "tls_error",
+    pycurl.E_GOT_NOTHING: "connection_lost",
+    pycurl.E_SEND_ERROR: "connection_lost",
+    pycurl.E_RECV_ERROR: "connection_lost",
+    pycurl.E_PARTIAL_FILE: "connection_lost",
+}
+EPOLL_OF = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+
+Outcome = Response | ExchangeFailed
+
+
+class Exchange(Protocol):
+    """What the engine needs of the world: hand over requests, collect what came of them."""
+
+    in_flight: int
+
+    def start(self, request: Request, token: Any) -> None:
+        """Begin an exchange. `token` comes back with its outcome."""
+
+    def poll(self, wait: float) -> list[tuple[Any, Outcome]]:
+        """Let exchanges proceed for at most `wait` seconds; return those that ended, as soon as any did."""
+
+    def close(self) -> None:
+        """Drop everything that is open."""
+
+
+class Outlet:
+    """An Exchange with the real world, to be used by one thread.
+
+    `timeout` is the deadline over the whole exchange, in seconds.
+    """
+
+    def __init__(self, guard: AddressGuard, timeout: float = 20.0) -> None:
+        self.in_flight = 0
+        self._guard = guard
+        self._timeout = timeout
+        self._idle: list[pycurl.Curl] = []
+        self._ended: list[tuple[Any, Outcome]] = []
+        self._wake_at: float | None = None
+        self._epoll = select.epoll()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_ALIVE)
+
+    def start(self, request: Request, token: Any) -> None:
+        """Begin an exchange; one that can't even begin ends as ExchangeFailed(`bad_request`)."""
+        handle = self._idle.pop() if self._idle else self._new_handle()
+        call = Call(token, self._guard, request.url)
+        try:
+            prepare(handle, call, request)
+        except (ValueError, pycurl.error) as error:
+            self._idle.append(handle)
+            self._ended.append((token, ExchangeFailed("bad_request", str(error))))
+            return
+        handle.call = call
+        self._multi.add_handle(handle)
+        self.in_flight += 1
+
+    def poll(self, wait: float) -> list[tuple[Any, Outcome]]:
+        """Let exchanges proceed for at most `wait` seconds; return those that ended, as soon as any did."""
+        deadline = time.monotonic() + wait
+        self._turn(0.0)
+        while not self._ended and self.in_flight and (left := deadline - time.monotonic()) > 0:
+            self._turn(left)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Drop everything that is open."""
+        self._multi.close()
+        self._epoll.close()
+
+    def _new_handle(self) -> pycurl.Curl:
+        handle = pycurl.Curl()
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, "*"),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+            (pycurl.CAINFO, ca_bundle()),
+            (pycurl.TIMEOUT_MS, int(self._timeout * 1000)),
+            (pycurl.CONNECTTIMEOUT_MS, int(min(self._timeout, 10.0) * 1000)),
+        ):
+            handle.setopt(option, value)
+        return handle
+
+    def _turn(self, wait: float) -> None:
+        """Wait for sockets or curl's timer, at most `wait` seconds, and let curl act on them."""
+        if self._wake_at is not None:
+            wait = max(0.0, min(wait, self._wake_at - time.monotonic()))
+        for descriptor, events in self._epoll.poll(wait, 1024):
+            mask = (pycurl.CSELECT_IN if events & ~select.EPOLLOUT else 0) | (
+                pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
+            )
+            self._multi.socket_action(descriptor, mask)
+        if self._wake_at is not None and self._wake_at <= time.monotonic():
+            self._wake_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+
+    def _collect(self) -> None:
+        more = 1
+        while more:
+            more, done, failed = self._multi.info_read()
+            for handle in done:
+                self._end(handle, None)
+            for handle, code, message in failed:
+                self._end(handle, (code, message))
+
+    def _end(self, handle: Any, error: tuple[int, str] | None) -> None:
+        call = handle.call
+        self._ended.append((call.token, call.outcome(handle, error)))
+        self._multi.remove_handle(handle)
+        self._idle.append(handle)
+        self.in_flight -= 1
+
+    def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            with suppress(OSError):
+                self._epoll.unregister(descriptor)
+            return
+        try:
+            self._epoll.modify(descriptor, EPOLL_OF[what])
+        except FileNotFoundError:
+            self._epoll.register(descriptor, EPOLL_OF[what])
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._wake_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+class Call:
+    """One exchange under way: what was read so far, and whom it dialled."""
+
+    __slots__ = ("guard", "headers", "parts", "refused", "room", "token", "url")
+
+    def __init__(self, token: Any, guard: AddressGuard, url: str) -> None:
+        self.token = token
+        self.guard = guard
+        self.url = url
+        self.headers: list[bytes] = []
+        self.parts: list[bytes] = []
+        self.room = CAP
+        self.refused = ""
+
+    def open_socket(self, purpose: int, address: Any) -> Any:
+        """Open the socket curl asks for, if the guard permits the address that is about to be dialled."""
+        ip = str(address.addr[0])
+        url = parse_url(self.url)
+        if not self.guard.permits(ip, url.host or "", url.port or 0):
+            self.refused = ip
+            return pycurl.SOCKET_BAD
+        return socket.socket(address.family, address.socktype, address.protocol)
+
+    def read(self, chunk: bytes) -> int:
+        """Keep what fits under the cap; past it, tell curl to stop."""
+        self.parts.append(chunk[: self.room])
+        self.room -= len(chunk)
+        return len(chunk) if self.room >= 0 else -1
+
+    def outcome(self, handle: pycurl.Curl, error: tuple[int, str] | None) -> Outcome:
+        """Say what came of it. A body that was cut at the cap is still a response."""
+        get = handle.getinfo
+        timings = Timings(
+            get(pycurl.NAMELOOKUP_TIME),
+            get(pycurl.CONNECT_TIME),
+            get(pycurl.APPCONNECT_TIME),
+            get(pycurl.STARTTRANSFER_TIME),
+            get(pycurl.TOTAL_TIME),
+        )
+        peer = get(pycurl.PRIMARY_IP)
+        if error is None or (error[0] == pycurl.E_WRITE_ERROR and self.room < 0):
+            return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer)
+        if self.refused:
+            message = f"{self.refused} is an internal address, which may not be dialled"
+            return ExchangeFailed("address_refused", message, timings=timings, peer=self.refused)
+        reason = REASONS.get(error[0], "bad_response")
+        if reason == "connection_refused" and timings.total >= 10.0:
+            reason = "timeout"
+        sent = get(pycurl.REQUEST_SIZE) > 0 and reason in ("timeout", "connection_lost", "bad_response")
+        return ExchangeFailed(reason, error[1], outcome_unknown=sent, timings=timings, peer=peer)
+
+
+def prepare(handle: pycurl.Curl, call: Call, request: Request) -> None:
+    """Set on `handle` what differs from exchange to exchange. Raises ValueError for a header that could split."""
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
+    lines += ("Expect:", f"User-Agent: {USER_AGENT}")
+    joined = "".join(lines)
+    if "\n" in joined or "\r" in joined or "\0" in joined:
+        raise ValueError("a header must not contain line breaks")
+    handle.setopt(pycurl.URL, request.url)
+    if request.method == "GET":
+        handle.setopt(pycurl.HTTPGET, 1)
+    else:
+        handle.setopt(pycurl.POSTFIELDS, request.body)
+        if request.method == "POST":
+            handle.unsetopt(pycurl.CUSTOMREQUEST)
+        else:
+            handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+    handle.setopt(pycurl.HTTPHEADER, [line.encode("latin-1") for line in lines])
+    handle.setopt(pycurl.OPENSOCKETFUNCTION, call.open_socket)
+    handle.setopt(pycurl.HEADERFUNCTION, call.headers.append)
+    handle.setopt(pycurl.WRITEFUNCTION, call.read)
+
+
+def ca_bundle() -> str:
+    """Return the file of trusted certificates: the operator's, the machine's, or certifi's."""
+    named = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    for candidate in (named, "/etc/ssl/certs/ca-certificates.crt"):
+        if candidate and Path(candidate).is_file():
+            return candidate
+    return certifi.where()
+
+
+def exchange_once(outlet: Exchange, request: Request, timeout: float = 30.0) -> Response:
+    """Send one request and wait for its response. Raises ExchangeFailed."""
+    outlet.start(request, None)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for _, outcome in outlet.poll(1.0):
+            if isinstance(outcome, ExchangeFailed):
+                raise outcome
+            return outcome
+    raise ExchangeFailed("timeout", f"no answer within {timeout:g} s", outcome_unknown=True)
+
+
+@contextmanager
+def outlet(guard: AddressGuard, timeout: float = 20.0) -> Iterator[Outlet]:
+    """Open an Outlet and close it again."""
+    opened = Outlet(guard, timeout)
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -1,0 +1,28 @@
+"""Deliveries: one event owed to one sink, and the state machine of what becomes of it.
+
+    pending --claim--> sending --settle--> delivered
+       ^                 |  |
+       |<--- settle -----+  +----settle--> failed --replay--> pending
+       |
+       +--suppress--> suppressed                    (delivered --replay--> pending, when a person asks)
+
+Every move is one guarded UPDATE that names the state (and the lease) it leaves, and nothing outside this package
+writes `state`. `due_at` is the only clock: the pause between tries, the lease of a worker, and the recovery of a
+lost worker's rows are all "not before". The database's clock decides.
+"""
+
+from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes, give_up_lost
+from eventsinks.models.delivery.row import Delivery, DeliveryState
+from eventsinks.models.delivery.settle import Settlement, settle
+
+__all__ = [
+    "Claimed",
+    "Delivery",
+    "DeliveryState",
+    "Lane",
+    "Settlement",
+    "claim",
+    "due_lanes",
+    "give_up_lost",
+    "settle",
+]

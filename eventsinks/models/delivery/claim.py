@@ -1,0 +1,140 @@
+"""Claim: take due deliveries for a limited time. pending, or sending with its lease run out -> sending.
+
+A lane is all that one sink has open after the same number of tries. Lanes are what fairness deals with: each sink
+gets its share, and within a sink first tries are not starved by retries.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+
+from eventsinks.models import sql
+from eventsinks.models.event import Event
+
+OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
+
+
+class Lane(NamedTuple):
+    """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration."""
+
+    destination_id: int
+    tries: int
+    version: int
+
+
+class Claimed(NamedTuple):
+    """A delivery that this worker holds, with the event it carries. `tries` counts the one to come."""
+
+    id: uuid.UUID
+    destination_id: int
+    tries: int
+    lease: uuid.UUID
+    event_id: int
+    tenant_id: uuid.UUID
+    event_type: str
+    occurred_at: datetime
+    data: bytes | memoryview
+
+
+def due_lanes(max_tries: int) -> list[Lane]:
+    """Return the lanes with something due, of sinks that may be sent to now.
+
+    Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog.
+    """
+    statement = f"""
+        WITH RECURSIVE lane(code) AS (
+            SELECT * FROM (
+                SELECT destination_id * 256 + tries FROM eventsinks_delivery
+                WHERE {OPEN} ORDER BY destination_id, tries LIMIT 1) AS first
+            UNION ALL
+            SELECT (
+                SELECT destination_id * 256 + tries FROM eventsinks_delivery
+                WHERE {OPEN} AND (destination_id, tries) > (lane.code / 256, lane.code %% 256)
+                ORDER BY destination_id, tries LIMIT 1)
+            FROM lane WHERE lane.code IS NOT NULL)
+        SELECT sink.id, lane.code %% 256, sink.version
+        FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
+        WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
+          AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
+          AND (SELECT due_at FROM eventsinks_delivery
+               WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
+               ORDER BY due_at LIMIT 1) <= {sql.now()}"""
+    return [Lane(*row) for row in sql.rows(statement, [max_tries])]
+
+
+def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Claimed]:
+    """Take at most `quota` due deliveries of each lane, oldest first, for `lease_seconds`."""
+    lease = uuid.uuid4()
+    take = _claim_on_postgresql if sql.is_postgresql() else _claim_on_sqlite
+    taken = take(quotas, lease, lease_seconds)
+    events = {
+        row[0]: row[1:]
+        for row in Event.objects.filter(id__in={event_id for _, event_id, _, _ in taken}).values_list(
+            "id", "tenant_id", "type", "occurred_at", "data"
+        )
+    }
+    return [
+        Claimed(id, destination_id, tries, lease, event_id, *events[event_id])
+        for id, event_id, destination_id, tries in taken
+        if event_id in events
+    ]
+
+
+Taken = list[tuple[uuid.UUID, int, int, int]]
+
+
+def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+    statement = f"""
+        WITH due AS (
+            SELECT delivery.id
+            FROM unnest(%b::bigint[], %b::smallint[], %b::int[]) AS lane(destination_id, tries, quota)
+            CROSS JOIN LATERAL (
+                SELECT id FROM eventsinks_delivery
+                WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries AND due_at <= now()
+                ORDER BY due_at LIMIT lane.quota FOR UPDATE SKIP LOCKED) AS delivery)
+        UPDATE eventsinks_delivery AS delivery
+        SET state = 'sending', lease = %b, tries = tries + 1, due_at = now() + %b::float8 * interval '1 second'
+        FROM due WHERE delivery.id = due.id
+        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries"""
+    columns = [
+        [lane.destination_id for lane, _ in quotas],
+        [lane.tries for lane, _ in quotas],
+        [quota for _, quota in quotas],
+    ]
+    return sql.bound_rows(statement, [*columns, lease, lease_seconds])
+
+
+def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+    statement = f"""
+        UPDATE eventsinks_delivery
+        SET state = 'sending', lease = %s, tries = tries + 1, due_at = {sql.in_seconds()}
+        WHERE id IN (
+            SELECT id FROM eventsinks_delivery
+            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
+            ORDER BY due_at LIMIT %s)
+        RETURNING id, event_id, destination_id, tries"""
+    taken: Taken = []
+    with transaction.atomic():
+        for lane, quota in quotas:
+            parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]
+            taken += [
+                (uuid.UUID(id), event_id, destination_id, tries)
+                for id, event_id, destination_id, tries in sql.rows(statement, parameters)
+            ]
+    return taken
+
+
+def give_up_lost(max_tries: int) -> int:
+    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out."""
+    statement = f"""
+        UPDATE eventsinks_delivery
+        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
+            reason = 'the worker was lost during the last try'
+        WHERE state IN ('pending', 'sending') AND state = 'sending' AND tries >= %s AND due_at <= {sql.now()}
+        RETURNING id"""
+    return len(sql.rows(statement, [max_tries]))

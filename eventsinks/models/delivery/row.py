@@ -1,0 +1,104 @@
+"""The table of deliveries, and the moves that people ask for."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from eventsinks.models.destination import Destination
+from eventsinks.models.event import Event
+
+
+class DeliveryState(models.TextChoices):
+    """Where a delivery stands."""
+
+    PENDING = "pending", "Pending"  # to be sent when `due_at` comes
+    SENDING = "sending", "Sending"  # a worker holds it until `due_at`, its lease
+    DELIVERED = "delivered", "Delivered"  # the far end took it
+    FAILED = "failed", "Failed"  # out of tries, or refused; waits for a replay
+    SUPPRESSED = "suppressed", "Suppressed"  # will not be sent, for the reason given
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Deliveries: what they are looked for by, and the moves that people ask for."""
+
+    def replay(self) -> int:
+        """failed or delivered -> pending, with a fresh set of tries. Return how many moved."""
+        ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
+        return ended.update(
+            state=DeliveryState.PENDING, tries=0, due_at=Now(), lease=None, settled_at=None, reason=""
+        )
+
+    def suppress(self, reason: str) -> int:
+        """pending -> suppressed. Return how many moved."""
+        pending = self.filter(state=DeliveryState.PENDING)
+        return pending.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
+
+    def bring_forward(self) -> int:
+        """Make what waits for a later try due now. Return how many moved."""
+        return self.filter(state=DeliveryState.PENDING, due_at__gt=Now()).update(due_at=Now())
+
+    def of_tenant(self, tenant_id: uuid.UUID) -> Self:
+        """Keep those of one tenant."""
+        return self.filter(destination__tenant_id=tenant_id)
+
+
+class Delivery(models.Model):
+    """One event owed to one sink. Its id is the `webhook-id`, the same over every try."""
+
+    id = models.UUIDField(primary_key=True)  # version 7: in order of time
+    # No constraints on the two: each would cost a look-up per row, and neither end is ever deleted while owed.
+    event = models.ForeignKey(
+        Event, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="deliveries"
+    )
+    destination = models.ForeignKey(
+        Destination,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="deliveries",
+    )
+    state = models.CharField(max_length=16, choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    tries = models.PositiveSmallIntegerField(default=0)  # rises at claim, so that killing its worker counts
+    due_at = models.DateTimeField(db_default=Now())  # not before
+    lease = models.UUIDField(null=True)  # the proof of the worker that holds it
+    status = models.PositiveSmallIntegerField(null=True)  # of the last response
+    reason = models.TextField(blank=True)  # why the last try did not deliver, or why it is suppressed
+    settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "delivery"
+        verbose_name_plural = "deliveries"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["event", "destination"], name="delivery_once_per_sink"),
+            models.CheckConstraint(
+                condition=Q(state="sending", lease__isnull=False)
+                | (~Q(state="sending") & Q(lease__isnull=True)),
+                name="delivery_lease_while_sending",
+            ),
+        ]
+        indexes: ClassVar = [
+            # The one index of the engine: what is open, per sink and number of tries, in order of due_at.
+            models.Index(
+                fields=["destination", "tries", "due_at"],
+                condition=Q(state__in=["pending", "sending"]),
+                name="delivery_open",
+            ),
+            models.Index(fields=["destination", "id"], name="delivery_of_destination"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.get_state_display()})"
+
+    @property
+    def created_at(self) -> datetime:
+        """When it came to be, to the millisecond: its id says it (RFC 9562 section 5.7)."""
+        return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)

@@ -1,0 +1,178 @@
+"""Destinations: a tenant's configured places to send events. Event sinks and integrations are their two faces."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar, Self
+
+import orjson
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from eventsinks.destinations import DESTINATION_TYPES, destination_type
+from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
+from eventsinks.lib.signing import key_of, new_secret
+from eventsinks.models.sealing import open_sealed, seal
+from eventsinks.models.slack_workspace import SlackWorkspace
+from eventsinks.models.tenant import Tenant
+
+Kind = type[AnyDestinationType]
+
+
+class DestinationState(models.TextChoices):
+    """Whether a destination is sent to. Its backlog is kept in every state."""
+
+    ACTIVE = "active", "Active"  # sent to
+    PAUSED = "paused", "Paused"  # a person said: not now
+    PARKED = "parked", "Parked"  # the far end said: not until somebody repairs this
+
+
+class DestinationQuerySet(models.QuerySet["Destination"]):
+    """Destinations, as they are looked for."""
+
+    def present(self) -> Self:
+        """Keep those that were not deleted."""
+        return self.filter(deleted_at=None)
+
+    def of(self, tenant: Tenant) -> Self:
+        """Keep those of one tenant that were not deleted: where every API query starts."""
+        return self.filter(tenant=tenant, deleted_at=None)
+
+    def sinks(self) -> Self:
+        """Keep event sinks."""
+        return self.filter(type__in=types_with("event_sink"))
+
+    def integrations(self) -> Self:
+        """Keep integrations."""
+        return self.filter(type__in=types_with("integration"))
+
+
+class Destination(models.Model):
+    """A tenant's configured place to send events. The UUID speaks /v1, the integer id speaks /api.
+
+    `config` is what a GET shows, with secrets masked; `sealed_secrets` is the same fields encrypted, so that
+    reading never decrypts. A deleted destination keeps its row, without secrets, for its history.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="destinations")
+    # The key of a destination type. (In a class body, `type` is this field from here on.)
+    type = models.CharField(max_length=32)
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    config = models.JSONField(default=dict)
+    sealed_secrets = models.TextField(blank=True, editable=False)
+    sealed_signing_secret = models.TextField(blank=True, editable=False)
+    slack_workspace = models.ForeignKey(
+        SlackWorkspace, on_delete=models.PROTECT, null=True, blank=True, related_name="destinations"
+    )
+    event_types = models.JSONField(default=list)  # the keys of the event types it hears
+    version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
+    state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
+    state_reason = models.TextField(blank=True)
+    state_since = models.DateTimeField(auto_now_add=True)
+    held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = DestinationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "destination"
+        verbose_name_plural = "destinations"
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "id"], condition=Q(deleted_at=None), name="destination_present")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def kind(self) -> Kind:
+        """The class of its destination type."""
+        return destination_type(self.type)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a person wants it to be sent to."""
+        return self.state != DestinationState.PAUSED
+
+    @property
+    def signing_secret(self) -> str:
+        """The secret its requests are signed with, `whsec_…`, in clear."""
+        return open_sealed(self.sealed_signing_secret)
+
+    def set_config(self, config: Config) -> None:
+        """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
+        self.config = config.masked()
+        secrets = config.secrets()
+        self.sealed_secrets = seal(orjson.dumps(secrets).decode()) if secrets else ""
+        if not self.sealed_signing_secret:
+            self.sealed_signing_secret = seal(new_secret())
+
+    def opened_config(self) -> Any:
+        """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
+        secrets = orjson.loads(open_sealed(self.sealed_secrets)) if self.sealed_secrets else {}
+        token = {"token": self.slack_workspace.token} if self.slack_workspace else {}
+        return self.kind.Config.model_validate({**self.config, **secrets, **token})
+
+    def opened(self) -> AnyDestinationType:
+        """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
+        keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
+        return self.kind(self.opened_config(), keys, endpoints())
+
+    def target(self) -> str:
+        """Return where it goes in a few words, for a list. Opens no secret."""
+        return self.kind(self.kind.Config.model_construct(**self.config)).target()
+
+
+class EventSinkManager(models.Manager["EventSink"]):
+    """Event sinks that were not deleted."""
+
+    def get_queryset(self) -> models.QuerySet[EventSink]:
+        """Return them."""
+        return super().get_queryset().filter(type__in=types_with("event_sink"), deleted_at=None)
+
+
+class EventSink(Destination):
+    """A destination that gets one event per request, at once."""
+
+    objects: ClassVar[EventSinkManager] = EventSinkManager()  # type: ignore[assignment]
+
+    class Meta:
+        proxy = True
+        verbose_name = "event sink"
+        verbose_name_plural = "event sinks"
+
+
+class IntegrationManager(models.Manager["Integration"]):
+    """Integrations that were not deleted."""
+
+    def get_queryset(self) -> models.QuerySet[Integration]:
+        """Return them."""
+        return super().get_queryset().filter(type__in=types_with("integration"), deleted_at=None)
+
+
+class Integration(Destination):
+    """A destination that is streamed to in batches, in order."""
+
+    objects: ClassVar[IntegrationManager] = IntegrationManager()  # type: ignore[assignment]
+
+    class Meta:
+        proxy = True
+        verbose_name = "integration"
+        verbose_name_plural = "integrations"
+
+
+def types_with(face: str) -> list[str]:
+    """Return the keys of the destination types with this face."""
+    return [key for key, kind in DESTINATION_TYPES.items() if kind.face == face]
+
+
+def endpoints() -> Endpoints:
+    """Return where the services are, as the operator set it."""
+    return Endpoints(settings.SLACK_BASE_URL, settings.PAGERDUTY_URL, settings.AWS_ENDPOINT_URL)

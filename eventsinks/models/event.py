@@ -1,0 +1,74 @@
+"""Events: what happened, kept as accepted and never changed. Per tenant, a log in the order of `id`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+import orjson
+from django.db import models
+from django.db.models import Func
+from django.db.models.functions import Now
+
+from eventsinks.event_types import EVENT_TYPES, EventType, event_type
+from eventsinks.event_types.base import Summary
+from eventsinks.models.tenant import Tenant
+
+
+class CurrentTransaction(Func):
+    """The id of the running transaction on PostgreSQL; 0 on SQLite, where writers are serial."""
+
+    template = "(pg_current_xact_id()::text::bigint)"
+    output_field = models.BigIntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """Return a constant."""
+        return self.as_sql(compiler, connection, template="0", **extra)
+
+
+class Event(models.Model):
+    """Something that happened. `data` is the bytes that were accepted, and that go on."""
+
+    id = models.BigAutoField(primary_key=True)
+    # No constraint: a tenant with events is never deleted behind their back, and each check would cost a look-up.
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    type = models.CharField(max_length=32, choices=[(key, found.label) for key, found in EVENT_TYPES.items()])
+    key = models.CharField(max_length=255)  # its id as its sender gave it: unique per tenant and type
+    data = models.BinaryField()
+    digest = models.BinaryField(max_length=16)  # of the data as received: tells a duplicate from a conflict
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now())
+    # Who wrote it: a reader of the log takes only events of transactions older than every running one.
+    transaction = models.BigIntegerField(db_default=CurrentTransaction())
+
+    class Meta:
+        verbose_name = "event"
+        verbose_name_plural = "events"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "type", "key"], name="event_key_once_per_tenant")
+        ]
+        indexes: ClassVar = [models.Index(fields=["tenant", "type", "id"], name="event_log")]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def event_type(self) -> EventType:
+        """What sort of event it is."""
+        return event_type(self.type)
+
+    @property
+    def document(self) -> Any:
+        """Its data, parsed."""
+        return orjson.loads(bytes(self.data))
+
+    @property
+    def summary(self) -> Summary:
+        """It, as a person hears of it."""
+        return self.event_type.summary(self.document)
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return the 16 bytes that tell one content from another."""
+    return hashlib.blake2b(data, digest_size=16).digest()

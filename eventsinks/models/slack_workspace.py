@@ -1,0 +1,43 @@
+"""Slack workspaces where a tenant has installed the Slack app: what the Scanner API calls a Slack integration."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+
+from eventsinks.models.sealing import open_sealed, seal
+from eventsinks.models.tenant import Tenant
+
+
+class SlackWorkspace(models.Model):
+    """An installed Slack app. Its id is the `slack_integration_id` of a Slack event sink."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="slack_workspaces")
+    team_id = models.CharField(max_length=32)
+    team_name = models.CharField(max_length=200)
+    sealed_token = models.TextField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "Slack workspace"
+        verbose_name_plural = "Slack workspaces"
+        ordering: ClassVar = ["team_name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "team_id"], name="slack_workspace_once_per_tenant")
+        ]
+
+    def __str__(self) -> str:
+        return self.team_name
+
+    @property
+    def token(self) -> str:
+        """The bot token, in clear."""
+        return open_sealed(self.sealed_token)
+
+    @token.setter
+    def token(self, text: str) -> None:
+        self.sealed_token = seal(text)

@@ -1,0 +1,104 @@
+"""Tenants, and the API keys that stand for them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+# What an API key may do, each with what it opens.
+SCOPES = {
+    "event_sink:read": "see event sinks",
+    "event_sink:write": "create, change and delete event sinks",
+    "detection_alert:read": "see detection alerts and what became of them",
+    "detection_alert:write": "send detection alerts",
+    "delivery:read": "see deliveries and their attempts",
+    "delivery:write": "replay deliveries",
+    "event_streaming:read": "see integrations",
+    "event_streaming:write": "create, change and delete integrations",
+    "event:read": "see audit and network-traffic events",
+    "event:write": "send audit and network-traffic events",
+}
+OPERATOR = "operator"  # the scope of a key that belongs to no tenant: manages tenants and their keys
+KEY_PREFIX = "es_"
+
+
+class Tenant(models.Model):
+    """An organisation; owns everything else. `tenant_id` on /v1, `account_id` on /api."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "tenant"
+        verbose_name_plural = "tenants"
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """API keys, as they are looked for."""
+
+    def usable(self, now: datetime | None = None) -> ApiKeyQuerySet:
+        """Keep those that are neither revoked nor expired."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
+
+    def of_text(self, text: str) -> ApiKeyQuerySet:
+        """Keep the one whose text this is."""
+        return self.filter(digest=digest_of(text))
+
+
+class ApiKey(models.Model):
+    """A secret string that stands for a tenant with a set of scopes; only its hash is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # None: an operator's key, which manages tenants and sees none of their events.
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="api_keys", null=True, blank=True
+    )
+    name = models.CharField(max_length=200, blank=True)
+    prefix = models.CharField(max_length=12, editable=False)  # its first characters, to recognise it by
+    digest = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256 of the whole, hexadecimal
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… {self.name}".strip()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it opens anything now."""
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not expired
+
+    def allows(self, scope: str) -> bool:
+        """Whether it carries `scope`."""
+        return scope in self.scopes
+
+
+def new_key_text() -> str:
+    """Return the text of a new key: 256 random bits."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(text: str) -> str:
+    """Return what is kept of a key's text. A plain hash will do: the text is random, not a password."""
+    return hashlib.sha256(text.encode()).hexdigest()

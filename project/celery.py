@@ -1,0 +1,11 @@
+"""The Celery application. Its messages are nudges: they carry ids, and may be lost or doubled without harm."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+app = Celery("eventsinks")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

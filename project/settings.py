@@ -1,0 +1,217 @@
+"""Every setting, from the environment. `.env.example` lists them all.
+
+A setting that is a secret can also be given as a file: NAME_FILE holds the path (Docker and Kubernetes secrets).
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+from eventsinks.lib import crypto
+
+BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+
+def secret(name: str, default: str = "") -> str:
+    """Return a secret from NAME, or from the file that NAME_FILE names."""
+    path = os.environ.get(f"{name}_FILE")
+    return pathlib.Path(path).read_text().strip() if path else str(env.str(name, default))
+
+
+def kept(name: str, make: str) -> str:
+    """Return the secret kept in var/<name> for the embedded default; make it from `make` if it is not there."""
+    path = VAR_DIR / name
+    try:
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(make)
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+DEBUG = env.bool("DEBUG", False)  # pages with tracebacks: never in production
+# Where the embedded default keeps its database, broker and keys.
+VAR_DIR = pathlib.Path(env.str("EVENTSINKS_VAR", str(BASE_DIR / "var")))
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+# Where a browser and Slack reach this server, without a trailing slash.
+PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+# Host names that this server answers to.
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+# --- Where things are kept ------------------------------------------------------------------------
+
+# sqlite:///path or postgres://user:password@host/name
+DATABASE_URL = secret("DATABASE_URL", f"sqlite:///{VAR_DIR / 'eventsinks.sqlite3'}")
+EMBEDDED = DATABASE_URL.startswith("sqlite:")
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", DATABASE_URL)}
+if "DATABASE_URL_FILE" in os.environ:
+    from dj_database_url import parse
+
+    DATABASES = {"default": parse(DATABASE_URL)}
+if EMBEDDED:
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # a writer waits for its turn at the start, not in the middle
+        "timeout": 20,  # seconds to wait for that turn
+        # WAL lets readers read while one writes; FULL is what makes a 2xx durable.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;",
+    }
+    DATABASES["default"]["CONN_MAX_AGE"] = None
+else:
+    # Connections are shared by the threads of a process; a dead one is found before it is used.
+    pool = {"min_size": 1, "max_size": env.int("EVENTSINKS_DB_POOL", 20), "timeout": 10}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = pool
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The broker of nudges. It holds nothing that may not be lost. `make run` starts an embedded Valkey if unset.
+REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+_secret_key = secret("SECRET_KEY")
+_encryption_keys = [key for key in secret("EVENTSINKS_ENCRYPTION_KEYS").split(",") if key]
+if EMBEDDED:
+    _secret_key = _secret_key or kept("secret_key", crypto.new_key())
+    _encryption_keys = _encryption_keys or [kept("encryption_key", crypto.new_key())]
+if not _secret_key or not _encryption_keys:
+    raise ImproperlyConfigured("SECRET_KEY and EVENTSINKS_ENCRYPTION_KEYS must be set beside DATABASE_URL")
+SECRET_KEY = _secret_key  # signs sessions and forms
+EVENTSINKS_ENCRYPTION_KEYS = _encryption_keys  # seal what is secret at rest, newest first
+
+# --- Delivering -----------------------------------------------------------------------------------
+
+# Seconds from one try of a delivery to the next; after the last one it has failed. Ten tries in 75 hours.
+EVENTSINKS_RETRY_SCHEDULE = env.list(
+    "EVENTSINKS_RETRY_SCHEDULE", [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400], subcast=float
+)
+# Seconds that one exchange with the outside may last, from the DNS question to the last byte.
+EVENTSINKS_TIMEOUT = env.float("EVENTSINKS_TIMEOUT", 20.0)
+# Seconds that a worker owns what it claimed. Must be well above the timeout (checked at start).
+EVENTSINKS_LEASE = env.float("EVENTSINKS_LEASE", 60.0)
+# What may be dialled although it is internal: CIDRs, addresses or host:port pairs. Each entry is a hole; be exact.
+EVENTSINKS_ALLOWED_NETWORKS: list[str] = env.list("EVENTSINKS_ALLOWED_NETWORKS", [])
+# Where the vendors' services are; other values are for tests and for sovereign clouds.
+SLACK_BASE_URL = env.str("SLACK_BASE_URL", "https://slack.com/api/")
+PAGERDUTY_URL = env.str("PAGERDUTY_URL", "https://events.pagerduty.com/v2/enqueue")
+AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", "") or None
+
+# --- Taking in ------------------------------------------------------------------------------------
+
+EVENTSINKS_MAX_EVENT_BYTES = env.int("EVENTSINKS_MAX_EVENT_BYTES", 1024 * 1024)  # one event
+EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 1024)  # one request
+DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same bound
+
+# --- Celery: carries nudges, nothing else ---------------------------------------------------------
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False  # a nudge may be lost: the sweep finds what it left
+CELERY_TASK_PUBLISH_RETRY = False  # accepting an event never waits for the broker
+CELERY_WORKER_POOL = "threads"  # sending is concurrent inside one thread; the others stream and sweep
+CELERY_WORKER_CONCURRENCY = env.int("EVENTSINKS_WORKER_THREADS", 8)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    # Finds everything that is due, whatever became of its nudge. Useless once the next one is sent.
+    "sweep": {"task": "eventsinks.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
+}
+
+# --- Django ---------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "eventsinks",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+APPEND_SLASH = False  # no path of the APIs ends in a slash, and their clients follow no redirects
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+WHITENOISE_USE_FINDERS = True
+
+# Behind TLS (PUBLIC_URL says https), cookies and links stay on TLS.
+SECURE = urlsplit(PUBLIC_URL).scheme == "https"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
+SECURE_SSL_REDIRECT = SECURE
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked by machines beside this one
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
+SECURE_HSTS_PRELOAD = SECURE
+SESSION_COOKIE_SECURE = SECURE
+CSRF_COOKIE_SECURE = SECURE
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["eventsinks.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["eventsinks.api.authentication.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["eventsinks.api.json.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["eventsinks.api.json.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "eventsinks",
+    "DESCRIPTION": "Takes in alerts, audit events and network traffic, and gets each to where you chose.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")

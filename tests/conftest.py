@@ -1,0 +1,73 @@
+"""The cast: Acme, whose events travel, and Globex, who must see nothing of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from eventsinks.actions import configure, nudge
+from eventsinks.actions.accept import accept
+from eventsinks.actions.deliver import Pump
+from eventsinks.actions.tenants import create_tenant, issue_key
+from eventsinks.event_types import event_type
+from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.http import Outlet
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def quiet_broker(monkeypatch):
+    """Let no test talk to a broker unless it means to: nudges may be lost without harm."""
+    monkeypatch.setattr(nudge, "_quiet_until", float("inf"))
+
+
+@pytest.fixture
+def acme(db):
+    return create_tenant("Acme")
+
+
+@pytest.fixture
+def globex(db):
+    return create_tenant("Globex")
+
+
+@pytest.fixture
+def acme_key(acme):
+    return issue_key(acme)[1]
+
+
+@pytest.fixture
+def globex_key(globex):
+    return issue_key(globex)[1]
+
+
+@pytest.fixture
+def make_webhook(acme):
+    def make(url="https://example.com/hook", tenant=None, **options):
+        options.setdefault("name", f"webhook {next(numbers)}")
+        config = {"url": url, **options.pop("config", {})}
+        return configure.create(tenant or acme, "webhook", config, **options)
+
+    return make
+
+
+@pytest.fixture
+def make_alert(acme):
+    """Accept one alert of Acme (or `tenant`); return its acceptance."""
+
+    def make(tenant=None, **fields):
+        alert = {"name": "Root login", "severity": "High", **fields}
+        return accept(tenant or acme, event_type("detection_alert"), [json.dumps(alert).encode()])
+
+    return make
+
+
+@pytest.fixture
+def pump():
+    """Return the engine of one worker, over the real way out."""
+    outlet = Outlet(AddressGuard(["127.0.0.0/8"]), timeout=3)
+    yield Pump(outlet)
+    outlet.close()

@@ -1,0 +1,88 @@
+"""A small cast for the tests of destination types: an alert, messages, answers, golden files.
+
+`GOLDEN=write .venv/bin/python -m pytest tests/destinations` writes the golden files anew.
+"""
+
+import importlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+
+from eventsinks.destinations import DESTINATION_TYPES
+from eventsinks.destinations.base import Message
+from eventsinks.event_types import event_type
+from eventsinks.lib.wire import Response
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+ACME = UUID("6a1d5f0e-3c58-4b8f-9a51-0b6f6c1f2e10")
+MESSAGE_ID = UUID("0198f2c4-7d1a-7c3e-8f55-2b9d6a7e4c01")
+AT = datetime(2026, 5, 4, 9, 30, 15, 250000, UTC)
+
+ALERT = {
+    "id": "b7c1c2de-51f4-4a0c-9d57-3f1f0f5f7a11",
+    "detection_rule_id": "2f9b8d34-0a67-4a1e-8d0b-64c9f1f7f0aa",
+    "tenant_id": str(ACME),
+    "severity_id": 4,
+    "severity": "High",
+    "name": "Okta admin role granted outside office hours",
+    "description": "jo.berg@acme.example gave <Super Admin> to a contractor & logged out.",
+    "query_text": 'eventType:"user.account.privilege.grant" | stats count() by actor.alternateId',
+    "tags": ["tactics.ta0003.persistence", "techniques.t1098.account_manipulation"],
+    "detected_in_time_range": {
+        "start": "2026-05-04T09:25:00.000000000Z",
+        "end": "2026-05-04T09:30:00.123456789Z",
+    },
+    "timestamp": 1777887000123456789,
+    "staging": False,
+    "results_table": {
+        "columns": ["actor.alternateId", "target", "@q.count"],
+        "rows": [{"actor.alternateId": "jo.berg@acme.example", "target": "Zoë 東京", "@q.count": 3}],
+        "total_row_count": 1,
+    },
+    "View in Scanner": "https://app.scanner.dev/redirect/detections_query/acme?triggered_at=2026-05-04T09%3A30",
+}
+
+
+def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
+    """Accept an alert as the API would, and return the message of it."""
+    kind = event_type("detection_alert")
+    data = raw if raw is not None else orjson.dumps({**(alert or ALERT), **changes})
+    accepted = kind.accept(data, ACME)
+    return Message(message_id, kind, ACME, accepted.occurred_at, accepted.data)
+
+
+def make_response(status=200, body=b"", **headers):
+    """Return an answer; `retry_after="5"` becomes the header `retry-after: 5`."""
+    lines = [f"{name.replace('_', '-')}: {value}".encode("latin-1") for name, value in headers.items()]
+    return Response(status, [f"HTTP/1.1 {status}".encode(), *lines], body)
+
+
+def example(key):
+    """Return the EXAMPLE of the type's test module: a valid configuration with its secrets."""
+    module = DESTINATION_TYPES[key].__module__.rpartition(".")[2]
+    name = f"tests.destinations.test_{module}"
+    try:
+        return importlib.import_module(name).EXAMPLE
+    except (ModuleNotFoundError, AttributeError):
+        raise AssertionError(f"{name} must define EXAMPLE, a configuration of {key!r}") from None
+
+
+def make_type(key, config=None, **arguments):
+    """Return a destination type with its example's configuration, or with `config`."""
+    kind = DESTINATION_TYPES[key]
+    return kind(kind.Config.model_validate(config or example(key)), **arguments)
+
+
+def assert_golden(name, request):
+    """Compare what goes on the wire with tests/golden/<name>.json."""
+    wire = {**request._asdict(), "headers": request.headers, "body": json.loads(request.body)}
+    text = json.dumps(wire, indent=2, ensure_ascii=False) + "\n"
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    assert text == path.read_text("utf-8")

@@ -1,0 +1,24 @@
+"""The settings of the tests: on SQLite, or on the PostgreSQL that TEST_DATABASE_URL names."""
+
+import os
+import tempfile
+
+VAR = os.environ.setdefault("EVENTSINKS_VAR", tempfile.mkdtemp(prefix="eventsinks-tests-"))
+for name in ("DATABASE_URL", "SECRET_KEY", "EVENTSINKS_ENCRYPTION_KEYS"):
+    os.environ.pop(name, None)
+if "TEST_DATABASE_URL" in os.environ:
+    from eventsinks.lib.crypto import new_key
+
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+    os.environ["SECRET_KEY"] = "only for tests, and long enough for Django's check of fifty characters"
+    os.environ["EVENTSINKS_ENCRYPTION_KEYS"] = new_key()
+
+from project.settings import *  # noqa: E402, F403
+from project.settings import DATABASES, EMBEDDED  # noqa: E402
+
+if EMBEDDED:
+    # A file, so that threads and other processes see the same tables.
+    DATABASES["default"]["TEST"] = {"NAME": f"{VAR}/test.sqlite3"}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Receivers of the tests are on this machine.
+EVENTSINKS_ALLOWED_NETWORKS = ["127.0.0.0/8"]
