@@ -7,7 +7,7 @@ class EventsinksConfig(AppConfig):
     """The one app: everything of the product is in it."""
 
     name = "eventsinks"
-    verbose_name = "Event sinks"
+    verbose_name = "eventsinks"
 
     def ready(self) -> None:
         """Set up logging and the checks that run at start."""

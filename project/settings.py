@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 from environs import Env
 
 from eventsinks.lib import crypto
@@ -29,10 +32,10 @@ def kept(name: str, make: str) -> str:
     """Return the secret kept in var/<name> for the embedded default; make it from `make` if it is not there."""
     path = VAR_DIR / name
     try:
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(make)
     except FileExistsError:
-        pass
+        pass  # made before, or by another process just now
     return path.read_text().strip()
 
 
@@ -145,6 +148,7 @@ INSTALLED_APPS = [
     "eventsinks",
 ]
 MIDDLEWARE = [
+    "eventsinks.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -205,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "eventsinks",
     "DESCRIPTION": "Takes in alerts, audit events and network traffic, and gets each to where you chose.",
     "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
@@ -215,3 +220,75 @@ SPECTACULAR_SETTINGS = {
 
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+
+# --- The admin ------------------------------------------------------------------------------------
+
+
+def admin_page(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Return the entry of one page in the sidebar; `model` is `app.model`. Only who may view it sees it."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,  # of Material Symbols, which unfold brings along
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "eventsinks",
+    "SITE_HEADER": "eventsinks",
+    "SITE_SUBHEADER": "Where alerts go",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_URL": None,  # there is no other site to go to
+    "SHOW_BACK_BUTTON": False,
+    "DASHBOARD_CALLBACK": "eventsinks.admin.home.home",
+    "STYLES": [lambda request: static("eventsinks/admin.css")],
+    "SCRIPTS": [lambda request: static("eventsinks/admin.js")],
+    "COLORS": {
+        "primary": {  # teal: apart from every colour that says how something stands
+            "50": "oklch(98.4% .014 180.72)",
+            "100": "oklch(95.3% .051 180.801)",
+            "200": "oklch(91% .096 180.426)",
+            "300": "oklch(85.5% .138 181.071)",
+            "400": "oklch(77.7% .152 181.912)",
+            "500": "oklch(70.4% .14 182.503)",
+            "600": "oklch(55% .1 184.704)",
+            "700": "oklch(48% .09 186.391)",
+            "800": "oklch(43.7% .078 188.216)",
+            "900": "oklch(38.6% .063 188.416)",
+            "950": "oklch(27.7% .046 192.524)",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Watch",
+                "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    admin_page("Deliveries", "send", "eventsinks.delivery"),
+                    admin_page("Events", "notifications", "eventsinks.event"),
+                ],
+            },
+            {
+                "title": "Configure",
+                "items": [
+                    admin_page("Tenants", "domain", "eventsinks.tenant"),
+                    admin_page("API keys", "key", "eventsinks.apikey"),
+                    admin_page("Event sinks", "output", "eventsinks.eventsink"),
+                    admin_page("Slack workspaces", "tag", "eventsinks.slackworkspace"),
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    admin_page("Users", "person", "auth.user"),
+                    admin_page("Groups", "group", "auth.group"),
+                    admin_page("History", "history", "admin.logentry"),
+                ],
+            },
+        ],
+    },
+}
+# What is shown of the outside is text: pages of the admin run no script but this server's files.
+MIDDLEWARE.append("eventsinks.admin.content_security.ContentSecurity")

@@ -1,5 +1,33 @@
 """Which path is answered by what."""
 
-from django.urls import URLPattern, URLResolver
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
+from eventsinks.api.operate import alerts, deliveries, sinks, tenants
+
+v1 = SimpleRouter(trailing_slash=False)
+v1.register("v1/event_sink", sinks.OperatedEventSinkViewSet, basename="event_sink")
+v1.register("v1/delivery", deliveries.DeliveryViewSet, basename="delivery")
+v1.register("v1/tenant", tenants.TenantViewSet, basename="tenant")
+v1.register("v1/api_key", tenants.ApiKeyViewSet, basename="api_key")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *v1.urls,
+    path("v1/detection_alert", alerts.DetectionAlerts.as_view(), name="detection_alert"),
+    # An alert's id is its sender's, and may hold a slash; its verb stands before it is tried as an id.
+    re_path(r"^v1/detection_alert/(?P<key>.+)/explain$", alerts.DetectionAlertExplain.as_view()),
+    re_path(r"^v1/detection_alert/(?P<key>.+)$", alerts.DetectionAlertDetail.as_view()),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = errors.bad_request
+handler404 = errors.not_found
+handler500 = errors.server_error

@@ -110,9 +110,7 @@ def _commit(
     with transaction.atomic():
         keys = [candidate.accepted.key for candidate in candidates]
         known = dict(
-            Event.objects.filter(tenant=tenant, type=event_type.key, key__in=keys).values_list(
-                "key", "digest"
-            )
+            Event.objects.filter(tenant=tenant, type=event_type.key, key__in=keys).values_list("key", "digest")
         )
         new, rejections, duplicates = sorted_out(candidates, known)
         events = Event.objects.bulk_create([row(tenant, event_type, candidate) for candidate in new])

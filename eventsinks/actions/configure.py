@@ -90,7 +90,7 @@ def change(
     Raises NotConfigurable, and Destination.DoesNotExist where it was deleted meanwhile.
     """
     for _ in range(RACES):
-        current = Destination.objects.present().select_related("slack_workspace").get(id=destination.id)
+        current = Destination.objects.present().select_related("slack_workspace", "tenant").get(id=destination.id)
         changes = changes_of(current, config, name, description, enabled)
         moved = Destination.objects.filter(id=current.id, version=current.version, deleted_at=None)
         with transaction.atomic():
@@ -118,6 +118,7 @@ def changes_of(
             current.set_config(current.opened_config().changed(config, guard()))
         except ValidationError as error:
             raise not_configurable(error) from None
+        changes["slack_workspace"] = workspace(current.tenant, current.config)
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
         if current.state == DestinationState.PARKED:
             changes |= state(DestinationState.ACTIVE, "")

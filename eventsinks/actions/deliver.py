@@ -65,7 +65,7 @@ class Pump:
         self._stopping = stopping
         self._shares = Shares()
         self._opened: dict[int, tuple[int, AnyDestinationType]] = {}
-        self._unsettled: list[Settlement] = []
+        self._unsettled: list[tuple[str, Settlement]] = []  # with the keys of their types
         self._settle_at = 0.0
         self._claim_at = 0.0
         self._found = False
@@ -151,16 +151,16 @@ class Pump:
     def _ended(self, settled: Settlement, kind: AnyDestinationType | None = None) -> None:
         if not self._unsettled:
             self._settle_at = time.monotonic() + SETTLE_AFTER
-        self._unsettled.append(settled)
-        telemetry.tried(settled, kind)
+        self._unsettled.append((kind.key if kind else "unknown", settled))
 
     def _settle_if_due(self) -> int:
         due = len(self._unsettled) >= SETTLE or time.monotonic() >= self._settle_at
         if not self._unsettled or (self._exchange.in_flight and not due):
             return 0
-        settled, self._unsettled = self._unsettled, []
-        settle_surely(settled)
-        return len(settled)
+        ended, self._unsettled = self._unsettled, []
+        settle_surely([settled for _, settled in ended])
+        telemetry.tried(ended)
+        return len(ended)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for the world before looking at the rest."""

@@ -34,9 +34,7 @@ class Shares:
         if not self.in_flight[destination_id]:
             del self.in_flight[destination_id]
         share = self._share.get(destination_id, FIRST_SHARE)
-        self._share[destination_id] = (
-            min(share + 1, LARGEST_SHARE) if well else max(share / 2, SMALLEST_SHARE)
-        )
+        self._share[destination_id] = min(share + 1, LARGEST_SHARE) if well else max(share / 2, SMALLEST_SHARE)
 
     def left(self, destination_id: int) -> int:
         """Return how many more the sink may have in flight."""

@@ -19,7 +19,7 @@ def hold(destination_id: int, seconds: float) -> None:
 
 def park(destination_id: int, version: int, reason: str) -> bool:
     """active -> parked, unless it was changed since `version`. Return whether it moved."""
-    moved = Destination.objects.filter(
-        id=destination_id, version=version, state=DestinationState.ACTIVE
-    ).update(state=DestinationState.PARKED, state_reason=reason, state_since=Now())
+    moved = Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE).update(
+        state=DestinationState.PARKED, state_reason=reason, state_since=Now()
+    )
     return bool(moved)

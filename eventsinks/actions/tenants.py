@@ -28,9 +28,11 @@ def issue_key(
     name: str = "",
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make an API key; return it with its text, which can't be had again. None for `tenant`: an operator's key.
+    """Make an API key; return it with its text, which can't be had again.
 
-    Without `scopes` it may do everything. Raises ValueError for a scope that there is not.
+    Without a `tenant` it is an operator's key. Without `scopes` it may do everything.
+
+    Raises ValueError for a scope that there is not.
     """
     granted = list(scopes) if scopes is not None else ([*SCOPES] if tenant else [OPERATOR])
     known = SCOPES if tenant else {OPERATOR: ""}

@@ -39,6 +39,12 @@ def _dump_secret(value: SecretStr, info: SerializationInfo) -> str:
     return value.get_secret_value() if revealed or not value.get_secret_value() else MASK
 
 
+def _not_a_mask(value: SecretStr) -> SecretStr:
+    if value.get_secret_value() == MASK:
+        raise ValueError(f"{MASK} stands for a secret that is kept, and there is none here yet")
+    return value
+
+
 def _check_url(url: str, info: ValidationInfo) -> str:
     guard: AddressGuard | None = (info.context or {}).get("guard")
     parse_url(url)
@@ -48,7 +54,7 @@ def _check_url(url: str, info: ValidationInfo) -> str:
 
 
 # Dumps as "****": secrecy is a property of the field, declared once.
-Secret = Annotated[SecretStr, PlainSerializer(_dump_secret, return_type=str)]
+Secret = Annotated[SecretStr, AfterValidator(_not_a_mask), PlainSerializer(_dump_secret, return_type=str)]
 # An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context.
 PublicUrl = Annotated[str, AfterValidator(_check_url)]
 
@@ -134,9 +140,7 @@ class SendFailure(Exception):
 class Temporary(SendFailure):
     """Try again. `retry_after` seconds, if the far end said so, hold back the whole destination."""
 
-    def __init__(
-        self, reason: str, response: Response | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, reason: str, response: Response | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, response)
         self.retry_after = retry_after
 
@@ -227,9 +231,7 @@ def judged(response: Response) -> SendFailure:
         return DestinationGone("the far end answered 401: its credentials are not accepted", response)
     if 300 <= response.status < 400:
         return Temporary(f"the far end answered {response.status}: redirects are not followed", response)
-    return Temporary(
-        f"the far end answered {response.status}", response, retry_after(response, datetime.now(UTC))
-    )
+    return Temporary(f"the far end answered {response.status}", response, retry_after(response, datetime.now(UTC)))
 
 
 def retry_after(response: Response, now: datetime) -> float | None:

@@ -72,12 +72,15 @@ def check_token(token: SecretStr) -> SecretStr:
 
 
 class SlackConfig(Config):
-    """Which channel of which workspace is posted to. The engine adds the workspace's token."""
+    """Which channel of which workspace is posted to.
+
+    The token is the workspace's: the engine adds it, and it is never shown, kept or changed with the rest.
+    """
 
     slack_integration_id: str = Field(pattern=IDENTIFIER, title="Slack integration")
     channel_id: str = Field("", max_length=80, pattern=r"^[A-Za-z0-9]*$", title="Channel ID")
     channel_name: Annotated[str, AfterValidator(bare_name)] = Field("", title="Channel name")
-    token: Annotated[Secret, AfterValidator(check_token)] = SecretStr("")
+    token: Annotated[Secret, AfterValidator(check_token)] = Field(SecretStr(""), exclude=True)
 
     @model_validator(mode="after")
     def has_a_channel(self) -> Self:
@@ -96,7 +99,8 @@ class SlackConfig(Config):
             new = str(changes.get(given) or "").removeprefix("#")
             if new and new != getattr(self, given) and other not in changes:
                 forgotten[other] = None
-        return super().changed({**changes, **forgotten}, guard)
+        moved = super().changed({**changes, **forgotten}, guard)
+        return moved.model_copy(update={"token": self.token})
 
 
 class Slack(DestinationType[SlackConfig]):

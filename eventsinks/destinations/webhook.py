@@ -37,7 +37,7 @@ RESERVED = frozenset(
         "user-agent",
     ]
 )
-TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110 section 5.6.2
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 MAX_HEADERS = 50
 MAX_HEADER_LENGTH = 8_000
 
@@ -46,7 +46,7 @@ def check_headers(headers: dict[str, Secret] | None) -> dict[str, Secret] | None
     """Raise ValueError for a header that is malformed, too long, or not the tenant's to set."""
     for name, value in (headers or {}).items():
         text = value.get_secret_value()
-        if not TOKEN.match(name):
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
         if name.lower() in RESERVED:
             raise ValueError(f"{name} is set by the sender and can't be overridden")

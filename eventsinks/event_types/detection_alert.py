@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from eventsinks.event_types.base import (
     SEVERITIES,
@@ -23,6 +23,7 @@ from eventsinks.lib.validation import first_error
 SEVERITY_IDS = {0: "Unknown", 1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical", 6: "Fatal"}
 SEVERITY_IDS[99] = "Other"  # OCSF's numbers
 MAX_FACTS = 20
+MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
 
 
 class DetectionAlertData(BaseModel):
@@ -44,16 +45,21 @@ class DetectionAlertData(BaseModel):
     tags: list[str] | None = None
     timestamp: int | str | None = None
 
-    @model_validator(mode="after")
-    def has_a_severity(self) -> DetectionAlertData:
-        """Require a severity that is known, by name or by number."""
-        if self.severity is None and self.severity_id is None:
-            raise ValueError(f"severity is required: one of {', '.join(SEVERITIES)}")
-        if self.severity is not None and self.severity.capitalize() not in SEVERITIES:
-            raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}")
-        if self.severity is None and self.severity_id not in SEVERITY_IDS:
-            raise ValueError(f"severity_id must be one of {', '.join(map(str, SEVERITY_IDS))}")
-        return self
+    @field_validator("severity")
+    @classmethod
+    def is_a_severity(cls, name: str | None) -> str | None:
+        """Raise ValueError for a severity that there is not; its case does not matter."""
+        if name is not None and name.capitalize() not in SEVERITIES:
+            raise ValueError(f"must be one of {', '.join(SEVERITIES)}")
+        return name
+
+    @field_validator("severity_id")
+    @classmethod
+    def is_a_severity_id(cls, number: int | None) -> int | None:
+        """Raise ValueError for a number that OCSF gives no severity."""
+        if number is not None and number not in SEVERITY_IDS:
+            raise ValueError(f"must be one of {', '.join(map(str, SEVERITY_IDS))}")
+        return number
 
 
 class DetectionAlert(EventType):
@@ -69,6 +75,8 @@ class DetectionAlert(EventType):
         if alert.tenant_id is not None and alert.tenant_id.lower() != str(tenant_id):
             raise NotAcceptable("is not the tenant of this API key", "tenant_id")
         data = raw.strip(b" \t\r\n")
+        if alert.id is None and "id" in alert.model_fields_set:  # ours beside it would be read as null by many
+            raise NotAcceptable("must be a string", "id")
         if alert.id is None:
             alert.id = str(uuid.uuid4())
             rest = data[1:].lstrip(b" \t\r\n")
@@ -108,11 +116,27 @@ def parsed(raw: bytes) -> DetectionAlertData:
         raise NotAcceptable(f"not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise NotAcceptable("must be a JSON object")
+    if too_deep(raw, document):
+        raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels")
     try:
-        return DetectionAlertData.model_validate(document)
+        alert = DetectionAlertData.model_validate(document)
     except ValidationError as error:
         field, message = first_error(error)
         raise NotAcceptable(message, field) from None
+    if alert.severity is None and alert.severity_id is None:
+        raise NotAcceptable(f"is required: one of {', '.join(SEVERITIES)}", "severity")
+    return alert
+
+
+def too_deep(raw: bytes, document: Any) -> bool:
+    """Whether it is nested deeper than MAX_DEPTH. Few brackets say no at once."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        inside = (list(value.values()) if isinstance(value, dict) else value for value in level)
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def moment(timestamp: int | str | None) -> datetime:
@@ -122,8 +146,8 @@ def moment(timestamp: int | str | None) -> datetime:
             return from_epoch(timestamp)
         if isinstance(timestamp, str):
             at = datetime.fromisoformat(timestamp)
-            return at if at.tzinfo else at.replace(tzinfo=UTC)
-    except ValueError:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # OverflowError: in UTC it is before year 1 or after 9999
         raise NotAcceptable("must be epoch nanoseconds or an RFC 3339 time", "timestamp") from None
     return datetime.now(UTC)
 

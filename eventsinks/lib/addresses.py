@@ -13,6 +13,7 @@ import pathlib
 import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pydantic_core import Url
 
@@ -89,9 +90,7 @@ class AddressGuard:
             ip = unmapped(ipaddress.ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if any(
-            ip in network for network in self.networks if ip not in METADATA or network.num_addresses == 1
-        ):
+        if any(ip in network for network in self.networks if ip not in METADATA or network.num_addresses == 1):
             return True
         return is_public(ip)
 
@@ -148,10 +147,8 @@ def parse_url(url: str) -> Url:
 def own_addresses() -> frozenset[Address]:
     """Return the addresses of this machine's own interfaces, which a public address may turn out to be."""
     found: set[Address] = set()
-    try:
+    with suppress(OSError):  # a host name that does not resolve adds nothing
         found |= {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)}
-    except OSError:
-        pass  # a host name that does not resolve adds nothing
     trie, if_inet6 = pathlib.Path("/proc/net/fib_trie"), pathlib.Path("/proc/net/if_inet6")
     if trie.exists():
         local = re.findall(r"\|-- ([\d.]+)\n\s+/32 host LOCAL", trie.read_text())

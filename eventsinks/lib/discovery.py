@@ -15,9 +15,9 @@ def classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
     for module_info in sorted(pkgutil.iter_modules(path), key=lambda info: info.name):
         module = importlib.import_module(f"{package}.{module_info.name}")
         for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, kind) and value.__module__ == module.__name__:
-                if not inspect.isabstract(value) and value is not kind:
-                    yield value
+            defined_here = inspect.isclass(value) and value.__module__ == module.__name__
+            if defined_here and issubclass(value, kind) and not inspect.isabstract(value) and value is not kind:
+                yield value
 
 
 def instances(package: str, kind: type[Any]) -> Iterator[Any]:

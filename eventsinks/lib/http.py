@@ -25,7 +25,7 @@ from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 
 USER_AGENT = "eventsinks/0.1"
 CAP = 64 * 1024  # bytes of a response's body that are read
-KEPT_ALIVE = 512  # idle connections
+KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
 
 REASONS = {
     pycurl.E_URL_MALFORMAT: "bad_request",
@@ -82,6 +82,7 @@ class Outlet:
         self._ended: list[tuple[Any, Outcome]] = []
         self._wake_at: float | None = None
         self._epoll = select.epoll()
+        self._watched: set[int] = set()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -166,12 +167,14 @@ class Outlet:
 
     def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
         if what == pycurl.POLL_REMOVE:
-            with suppress(OSError):
+            self._watched.discard(descriptor)
+            with suppress(OSError):  # it was closed, and is out of the epoll by that
                 self._epoll.unregister(descriptor)
             return
-        try:
+        if descriptor in self._watched:
             self._epoll.modify(descriptor, EPOLL_OF[what])
-        except FileNotFoundError:
+        else:
+            self._watched.add(descriptor)
             self._epoll.register(descriptor, EPOLL_OF[what])
 
     def _set_timer(self, milliseconds: int) -> None:
@@ -199,7 +202,7 @@ class Call:
         if not self.guard.permits(ip, url.host or "", url.port or 0):
             self.refused = ip
             return pycurl.SOCKET_BAD
-        return socket.socket(address.family, address.socktype, address.protocol)
+        return Opened(address.family, address.socktype, address.protocol)
 
     def read(self, chunk: bytes) -> int:
         """Keep what fits under the cap; past it, tell curl to stop."""
@@ -220,14 +223,23 @@ class Call:
         peer = get(pycurl.PRIMARY_IP)
         if error is None or (error[0] == pycurl.E_WRITE_ERROR and self.room < 0):
             return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer)
-        if self.refused:
+        if self.refused and error[0] == pycurl.E_COULDNT_CONNECT:  # and no other address did any better
             message = f"{self.refused} is an internal address, which may not be dialled"
             return ExchangeFailed("address_refused", message, timings=timings, peer=self.refused)
-        reason = REASONS.get(error[0], "bad_response")
+        reason, left = REASONS.get(error[0], "bad_response"), get(pycurl.REQUEST_SIZE) > 0
         if reason == "connection_refused" and timings.total >= 10.0:
             reason = "timeout"
-        sent = get(pycurl.REQUEST_SIZE) > 0 and reason in ("timeout", "connection_lost", "bad_response")
+        if reason == "bad_request" and left:  # an answer without a status line is another "protocol" to curl
+            reason = "bad_response"
+        sent = left and reason in ("timeout", "connection_lost", "bad_response")
         return ExchangeFailed(reason, error[1], outcome_unknown=sent, timings=timings, peer=peer)
+
+
+class Opened(socket.socket):
+    """A socket for curl, which works on a duplicate of it: this one may go without a warning."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def prepare(handle: pycurl.Curl, call: Call, request: Request) -> None:
@@ -239,6 +251,7 @@ def prepare(handle: pycurl.Curl, call: Call, request: Request) -> None:
         raise ValueError("a header must not contain line breaks")
     handle.setopt(pycurl.URL, request.url)
     if request.method == "GET":
+        handle.unsetopt(pycurl.CUSTOMREQUEST)
         handle.setopt(pycurl.HTTPGET, 1)
     else:
         handle.setopt(pycurl.POSTFIELDS, request.body)

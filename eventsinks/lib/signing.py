@@ -34,10 +34,10 @@ def signature_headers(
 
     `timestamp` is the Unix time of this attempt in seconds; `message_id` stays the same over retries.
     """
+    if not keys:
+        return ()
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    signatures = " ".join(
-        "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys
-    )
+    signatures = " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)
     return (
         ("webhook-id", message_id),
         ("webhook-timestamp", str(timestamp)),

@@ -1,4 +1,4 @@
-"""Tell PostgreSQL that deliveries churn: room on each page, and vacuum long before a fifth of the table is dead."""
+"""Tell PostgreSQL that deliveries churn: room on each page, and an early vacuum."""
 
 from typing import Any, ClassVar
 

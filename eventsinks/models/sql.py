@@ -14,14 +14,14 @@ def is_postgresql() -> bool:
 
 
 def now() -> str:
-    """Return the SQL for the database's clock."""
-    return "now()" if is_postgresql() else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+    """Return the SQL for the database's clock, the same that Django's Now() reads."""
+    return "statement_timestamp()" if is_postgresql() else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 
 
 def in_seconds() -> str:
     """Return the SQL for that many seconds from now; its one parameter is a float."""
     if is_postgresql():
-        return "now() + %s * interval '1 second'"
+        return "statement_timestamp() + %s * interval '1 second'"
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
@@ -35,11 +35,11 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 def bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement on PostgreSQL with parameters bound by the server, binary where `%b` says so.
 
-    Django binds on the client, which costs four times as much for arrays.
+    Django binds on the client, which costs four times as much for arrays. Errors are Django's.
     """
     import psycopg
 
     connection.ensure_connection()
-    with psycopg.Cursor(cast(Any, connection.connection)) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(cast(Any, connection.connection)) as cursor:
         cursor.execute(cast(Any, sql), parameters, binary=True)
         return cursor.fetchall()

@@ -62,9 +62,7 @@ class ApiKey(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # None: an operator's key, which manages tenants and sees none of their events.
-    tenant = models.ForeignKey(
-        Tenant, on_delete=models.CASCADE, related_name="api_keys", null=True, blank=True
-    )
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys", null=True, blank=True)
     name = models.CharField(max_length=200, blank=True)
     prefix = models.CharField(max_length=12, editable=False)  # its first characters, to recognise it by
     digest = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256 of the whole, hexadecimal

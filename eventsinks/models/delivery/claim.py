@@ -44,7 +44,8 @@ class Claimed(NamedTuple):
 def due_lanes(max_tries: int) -> list[Lane]:
     """Return the lanes with something due, of sinks that may be sent to now.
 
-    Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog.
+    Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next
+    number of tries: with `>` this one, SQLite would walk through the rest of the lane.)
     """
     statement = f"""
         WITH RECURSIVE lane(code) AS (
@@ -54,7 +55,7 @@ def due_lanes(max_tries: int) -> list[Lane]:
             UNION ALL
             SELECT (
                 SELECT destination_id * 256 + tries FROM eventsinks_delivery
-                WHERE {OPEN} AND (destination_id, tries) > (lane.code / 256, lane.code %% 256)
+                WHERE {OPEN} AND (destination_id, tries) >= (lane.code / 256, lane.code %% 256 + 1)
                 ORDER BY destination_id, tries LIMIT 1)
             FROM lane WHERE lane.code IS NOT NULL)
         SELECT sink.id, lane.code %% 256, sink.version
@@ -95,10 +96,12 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
             FROM unnest(%b::bigint[], %b::smallint[], %b::int[]) AS lane(destination_id, tries, quota)
             CROSS JOIN LATERAL (
                 SELECT id FROM eventsinks_delivery
-                WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries AND due_at <= now()
+                WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries
+                  AND due_at <= {sql.now()}
                 ORDER BY due_at LIMIT lane.quota FOR UPDATE SKIP LOCKED) AS delivery)
         UPDATE eventsinks_delivery AS delivery
-        SET state = 'sending', lease = %b, tries = tries + 1, due_at = now() + %b::float8 * interval '1 second'
+        SET state = 'sending', lease = %b, tries = tries + 1,
+            due_at = {sql.now()} + %b::float8 * interval '1 second'
         FROM due WHERE delivery.id = due.id
         RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries"""
     columns = [
@@ -130,11 +133,14 @@ def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease
 
 
 def give_up_lost(max_tries: int) -> int:
-    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out."""
+    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
+
+    Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
+    """
     statement = f"""
         UPDATE eventsinks_delivery
         SET state = 'failed', lease = NULL, settled_at = {sql.now()},
-            reason = 'the worker was lost during the last try'
-        WHERE state IN ('pending', 'sending') AND state = 'sending' AND tries >= %s AND due_at <= {sql.now()}
+            reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
+        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()}
         RETURNING id"""
     return len(sql.rows(statement, [max_tries]))

@@ -39,6 +39,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         pending = self.filter(state=DeliveryState.PENDING)
         return pending.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
+    def suppress_lost(self, reason: str) -> int:
+        """sending -> suppressed, where the lease ran out and nobody is to try again. Return how many moved."""
+        lost = self.filter(state=DeliveryState.SENDING, due_at__lte=Now())
+        return lost.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
+
     def bring_forward(self) -> int:
         """Make what waits for a later try due now. Return how many moved."""
         return self.filter(state=DeliveryState.PENDING, due_at__gt=Now()).update(due_at=Now())
@@ -80,8 +85,7 @@ class Delivery(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["event", "destination"], name="delivery_once_per_sink"),
             models.CheckConstraint(
-                condition=Q(state="sending", lease__isnull=False)
-                | (~Q(state="sending") & Q(lease__isnull=True)),
+                condition=Q(state="sending", lease__isnull=False) | (~Q(state="sending") & Q(lease__isnull=True)),
                 name="delivery_lease_while_sending",
             ),
         ]

@@ -65,8 +65,8 @@ def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
             ON CONFLICT DO NOTHING)
         UPDATE eventsinks_delivery AS delivery
         SET state = move.state, lease = NULL, tries = delivery.tries - move.given_back,
-            due_at = now() + move.pause * interval '1 second', status = move.status, reason = move.reason,
-            settled_at = CASE WHEN move.state = 'pending' THEN NULL ELSE now() END
+            due_at = {sql.now()} + move.pause * interval '1 second', status = move.status, reason = move.reason,
+            settled_at = CASE WHEN move.state = 'pending' THEN NULL ELSE {sql.now()} END
         FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::float8[], %b::smallint[], %b::smallint[], %b::text[])
             AS move(id, lease, state, pause, given_back, status, reason)
         WHERE delivery.id = move.id AND delivery.lease = move.lease AND delivery.state = 'sending'
@@ -109,7 +109,8 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
         cursor.executemany(
             f"""
             UPDATE eventsinks_delivery
-            SET state = %s, lease = NULL, tries = tries - %s, due_at = {sql.in_seconds()}, status = %s, reason = %s,
+            SET state = %s, lease = NULL, tries = tries - %s, due_at = {sql.in_seconds()},
+                status = %s, reason = %s,
                 settled_at = CASE WHEN %s = 'pending' THEN NULL ELSE {sql.now()} END
             WHERE id = %s AND lease = %s AND state = 'sending'""",
             moves,
@@ -119,9 +120,7 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
 
 def _attempt(
     settlement: Settlement,
-) -> tuple[
-    uuid.UUID, uuid.UUID, int, datetime, str, int | None, str, str, str, float, float, float, float, float
-]:
+) -> tuple[uuid.UUID, uuid.UUID, int, datetime, str, int | None, str, str, str, float, float, float, float, float]:
     """Return the row of evidence, in the order of ATTEMPT_COLUMNS."""
     timings = settlement.timings
     return (

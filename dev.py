@@ -1,0 +1,204 @@
+"""Everything a developer does, on a machine that has only Python: `python3 dev.py COMMAND [ARGUMENTS]`.
+
+Makes `.venv` from the hashed lock files on the first use, and again when they change. `make COMMAND` is the same.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything is installed
+    sys.exit("eventsinks needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
+TOP = pathlib.Path(__file__).resolve().parent
+VENV = TOP / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCK, DEV_LOCK = TOP / "requirements.lock", TOP / "requirements-dev.lock"
+NO_INSTALLER = """This Python has neither pip nor ensurepip, and uv is not on PATH.
+On Debian and Ubuntu: apt install python3-venv"""
+WORKERS = min(os.cpu_count() or 1, 8)  # that share the tests
+TEST = ["-m", "pytest", "-n", str(WORKERS)]
+COMPILE = ["-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--quiet"]
+
+# name: (what it does, which lock it needs, what Python is called with; ARGUMENTS go to the last)
+COMMANDS = {
+    "run": ("run everything until Ctrl-C, on the first free port from PORT", LOCK, [["manage.py", "run"]]),
+    "demo": ("deliver one alert from end to end, show it, and exit", LOCK, [["manage.py", "demo"]]),
+    "test": ("run the tests", DEV_LOCK, [[*TEST, "--ignore=tests/chaos"]]),
+    "bench": ("measure what it costs", DEV_LOCK, [["-m", "bench"]]),
+    "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
+    "lint": (
+        "check style, format, templates and the import rule",
+        DEV_LOCK,
+        [
+            ["-m", "ruff", "check", "--no-cache"],
+            ["-m", "ruff", "format", "--check", "--no-cache"],
+            ["-m", "djlint", "--lint", "--quiet", "templates"],
+            [".venv/bin/lint-imports", "--no-cache"],
+        ],
+    ),
+    "types": ("check types", DEV_LOCK, [["-m", "mypy"]]),
+    "schema": ("write openapi.yml", LOCK, [["manage.py", "spectacular", "--file", "openapi.yml"]]),
+    "shell": ("open a Python shell with everything imported", LOCK, [["manage.py", "shell"]]),
+    "lock": (
+        "choose versions again and write both lock files",
+        DEV_LOCK,
+        [
+            [*COMPILE, "pyproject.toml", "-o", LOCK.name],
+            [*COMPILE, "--group", "dev", "-c", LOCK.name, "pyproject.toml", "-o", DEV_LOCK.name],
+        ],
+    ),
+}
+
+
+def main(name: str = "help", *arguments: str) -> int:
+    """Run one command; return its exit status."""
+    if name not in COMMANDS:
+        return usage(name)
+    _, lock, lines = COMMANDS[name]
+    install(lock)
+    if name in ("run", "demo"):
+        become(name, [*lines[0], *arguments])
+    statuses = [call(line) for line in lines[:-1]] + [call([*lines[-1], *arguments])]
+    if name == "lock" and not any(statuses):
+        return check_locks()
+    return max(statuses)
+
+
+def usage(name: str) -> int:
+    """Print what there is; return the exit status for a command that there is not."""
+    print("make COMMAND [ARGS='...']   or   python3 dev.py COMMAND [...]\n")
+    for command, (meaning, _, _) in COMMANDS.items():
+        print(f"  {command:8}{meaning}")
+    return 0 if name in ("help", "-h", "--help") else f"\nThere is no {name!r}."
+
+
+def call(arguments: list[str]) -> int:
+    """Call the environment's Python; return its exit status."""
+    return subprocess.call([PYTHON, *arguments], cwd=TOP, env=environment())
+
+
+def become(name: str, arguments: list[str]) -> None:
+    """Turn into the environment's Python, so that signals reach it and nothing stands between."""
+    current = environment()
+    if name == "demo":
+        from eventsinks.management import throwaway
+
+        current = throwaway.environment(current)
+    if "MAKELEVEL" in current and sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM: stop when make is killed
+    os.chdir(TOP)
+    os.execve(PYTHON, [str(PYTHON), *arguments], current)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of what is called."""
+    current = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # uv reads no configuration of pip, and must not fetch a Python of its own.
+    return {**current, "VIRTUAL_ENV": str(VENV), "UV_SYSTEM_CERTS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def install(lock: pathlib.Path) -> None:
+    """Install what `lock` says into .venv, unless it is there already."""
+    stamp = VENV / f"{lock.name}.installed"
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    if is_done(stamp, digest):
+        return
+    with alone():
+        if is_done(stamp, digest):
+            return  # by somebody else, just now
+        if not PYTHON.exists():
+            make_venv()
+        print(f"Installing {lock.name} into .venv", file=sys.stderr, flush=True)
+        if not (install_by_uv(lock) or install_by_pip(lock)):
+            sys.exit(f"{lock.name} could not be installed; see above.")
+        stamp.write_text(digest)
+
+
+def is_done(stamp: pathlib.Path, digest: str) -> bool:
+    """Whether the stamp says that these very lines were installed."""
+    return PYTHON.exists() and stamp.exists() and stamp.read_text() == digest
+
+
+@contextlib.contextmanager
+def alone():
+    """Let one process at a time change .venv."""
+    VENV.mkdir(exist_ok=True)
+    with (VENV / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_venv() -> None:
+    """Make .venv; Debian's Python can do that much without python3-venv."""
+    if subprocess.call([sys.executable, "-m", "venv", "--without-pip", VENV]):
+        sys.exit("A virtual environment could not be made. On Debian and Ubuntu: apt install python3-venv")
+
+
+def install_by_uv(lock: pathlib.Path) -> bool:
+    """Install with uv from PATH, or from its wheel. Return False if it can't be had or fails."""
+    uv = shutil.which("uv") or uv_from_wheel()
+    if uv is None:
+        return False
+    command = [uv, "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes", "-r", lock]
+    return subprocess.call(command, cwd=TOP, env=environment()) == 0
+
+
+def uv_from_wheel() -> str | None:
+    """Return uv's program from its wheel, as the lock of the developers' tools names it."""
+    place = VENV / "uv"
+    program = place / "bin" / "uv"
+    if program.exists():
+        return str(program)
+    block = DEV_LOCK.read_text().partition("\nuv==")[2].partition("\n    #")[0]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_uv:
+        only_uv.write(f"uv=={block}\n")
+        only_uv.flush()
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(place)]
+        done = by_pip([*options, "--require-hashes", "-r", only_uv.name])
+    return str(program) if done and program.exists() else None
+
+
+def install_by_pip(lock: pathlib.Path) -> bool:
+    """Install with plain pip."""
+    return by_pip(["--quiet", "--require-hashes", "-r", str(lock)], into_venv=True)
+
+
+def by_pip(options: list[str], into_venv: bool = False) -> bool:
+    """Call `pip install`: .venv's own, else this Python's. Return whether it went well."""
+    if has_pip(PYTHON) or (not has_pip(sys.executable) and add_pip()):
+        command = [PYTHON, "-m", "pip"]
+    elif has_pip(sys.executable):
+        command = [sys.executable, "-m", "pip", *(["--python", str(PYTHON)] if into_venv else [])]
+    else:
+        sys.exit(NO_INSTALLER)
+    return subprocess.call([*command, "install", "--disable-pip-version-check", *options], cwd=TOP) == 0
+
+
+def has_pip(python: str | pathlib.Path) -> bool:
+    """Whether this Python has pip."""
+    return subprocess.call([python, "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+
+
+def add_pip() -> bool:
+    """Put pip into .venv, where this Python brings it along."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.call([PYTHON, "-m", "ensurepip"], **quiet) == 0
+
+
+def check_locks() -> int:
+    """Return an error where a lock file names a registry."""
+    named = [lock.name for lock in (LOCK, DEV_LOCK) if "://" in lock.read_text()]
+    return f"An address got into {', '.join(named)}." if named else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

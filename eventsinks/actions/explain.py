@@ -1,0 +1,74 @@
+"""Explain: for one event and each sink of its tenant, what became of it and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.destination import DestinationState
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One sink, what became of the event there, and why, in words for people."""
+
+    sink: Destination
+    verdict: str
+    why: str
+    delivery: Delivery | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+def explain(event: Event) -> list[Verdict]:
+    """Return a verdict for each sink: those it was owed to first, then those it did not go to."""
+    deliveries = list(event.deliveries.select_related("destination").order_by("id"))
+    attempts: dict[object, list[Attempt]] = {}
+    for attempt in Attempt.objects.filter(delivery__in=deliveries).order_by("id"):
+        attempts.setdefault(attempt.delivery_id, []).append(attempt)
+    owed = [
+        Verdict(
+            delivery.destination,
+            delivery.state,
+            why(delivery),
+            delivery,
+            tuple(attempts.get(delivery.id, ())),
+        )
+        for delivery in deliveries
+    ]
+    others = Destination.objects.of(event.tenant).sinks().exclude(id__in=[d.destination_id for d in deliveries])
+    return owed + [Verdict(sink, "not_sent", why_not(sink, event)) for sink in others.order_by("id")]
+
+
+def why(delivery: Delivery) -> str:
+    """Say why a delivery stands where it stands, and what happens next."""
+    sink = delivery.destination
+    if delivery.state == DeliveryState.PENDING:
+        if sink.state == DestinationState.PAUSED:
+            return "waits: the event sink is paused"
+        if sink.state == DestinationState.PARKED:
+            return f"waits: the event sink is parked, since {sink.state_reason}"
+        if delivery.tries:
+            return (
+                f"waits for try {delivery.tries + 1} at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC: {delivery.reason}"
+            )
+        return "waits for its first try"
+    if delivery.state == DeliveryState.SENDING:
+        return f"is being sent, try {delivery.tries}"
+    if delivery.state == DeliveryState.DELIVERED:
+        return f"was taken by the far end with status {delivery.status}, try {delivery.tries}"
+    return delivery.reason
+
+
+def why_not(sink: Destination, event: Event) -> str:
+    """Say why an event is not owed to a sink."""
+    document = event.document
+    if document.get("staging"):
+        return "the alert is staging: kept and sent nowhere"
+    if sink.created_at > event.received_at:
+        return "the event sink was created after the event came in"
+    if event.type not in sink.event_types:
+        return f"the event sink does not hear events of type {event.type}"
+    if document.get("event_sink_ids") is not None:
+        return "the alert names other event sinks in event_sink_ids"
+    return "the event sink did not hear this when the event came in"

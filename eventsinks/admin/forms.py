@@ -1,0 +1,131 @@
+"""A form made from a destination type's Config: a new type needs no form of its own.
+
+The JSON schema of a Config says what its fields are; whether a value is good is for the Config alone to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from unfold import widgets
+
+from eventsinks.destinations.base import MASK, Config
+
+PREFIX = "config_"  # before the fields of a Config, so that none of them is taken for a field of the sink
+Schema = Mapping[str, Any]
+
+
+class MaskedInput(widgets.UnfoldAdminPasswordWidget):  # type: ignore[misc]
+    """A password input that shows the mask, and never a secret, not even one that was typed just now."""
+
+    def __init__(self) -> None:
+        super().__init__({"autocomplete": "new-password", "data-select-on-focus": ""}, render_value=True)
+
+    def format_value(self, value: Any) -> str | None:
+        """Return the mask, or nothing."""
+        return MASK if value == MASK else None
+
+
+class SecretField(forms.CharField):
+    """A secret. The mask means "as it was"."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=MaskedInput(), strip=True, **options)
+
+    def clean(self, value: Any) -> Any:
+        """Return the secret. Raises ValidationError where the mask and something else are mixed."""
+        cleaned = super().clean(value)
+        if cleaned == MASK and self.initial != MASK:
+            raise forms.ValidationError(f"There is no value yet that {MASK} could stand for.")
+        if MASK in cleaned and cleaned != MASK:
+            raise forms.ValidationError(f"Replace the whole value, or leave {MASK} as it is.")
+        return cleaned
+
+
+class PairsField(forms.CharField):
+    """Names and values, one `Name: value` a line; a value of the mask means "as it was"."""
+
+    def __init__(self, *, secret: bool, **options: Any) -> None:
+        hint = "One “Name: value” a line."
+        if secret:
+            hint += f" Values are secret: they are stored encrypted, and {MASK} means “as it was”."
+        attributes = {"rows": 4, "spellcheck": "false", "placeholder": "Authorization: Bearer …"}
+        widget = widgets.UnfoldAdminTextareaWidget(attrs=attributes)
+        options["help_text"] = options.get("help_text") or hint
+        super().__init__(widget=widget, strip=True, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the pairs as lines."""
+        return "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+
+    def clean(self, value: Any) -> Any:
+        """Return the pairs as a dict. Raises ValidationError for a line that is no pair."""
+        pairs: dict[str, str] = {}
+        for line in filter(None, map(str.strip, super().clean(value).splitlines())):
+            name, colon, text = (part.strip() for part in line.partition(":"))
+            if not colon or not name or not text:
+                raise forms.ValidationError("Write each line as “Name: value”.")
+            if name in pairs:
+                raise forms.ValidationError("%(name)s stands there twice.", params={"name": name})
+            if text == MASK and name not in (self.initial or {}):
+                raise forms.ValidationError(
+                    f"%(name)s has no value yet that {MASK} could stand for.", params={"name": name}
+                )
+            pairs[name] = text
+        return pairs
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether the lines say something else than the pairs that were there."""
+        return (data or "").split() != (self.prepare_value(initial) or "").split()
+
+
+def fields_of(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:
+    """Return the form's fields for `config`, with what a GET shows as their first values.
+
+    A field that is excluded from dumps is not a person's to fill in.
+    """
+    schema = config.model_json_schema()
+    required = schema.get("required", ())
+    found: dict[str, forms.Field] = {}
+    for name, of_field in schema.get("properties", {}).items():
+        if config.model_fields[name].exclude:
+            continue
+        initial = shown.get(name, of_field.get("default"))
+        options = {
+            "label": of_field.get("title", name),
+            "help_text": of_field.get("description", ""),
+            "required": name in required,
+            "initial": initial,
+        }
+        found[PREFIX + name] = field_of(not_null(of_field), options)
+    return found
+
+
+def not_null(schema: Schema) -> Schema:
+    """Return the one schema of a field that may also be null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else schema
+
+
+def field_of(schema: Schema, options: dict[str, Any]) -> forms.Field:
+    """Return the form's field for one field of a Config."""
+    kind = schema.get("type")
+    if "enum" in schema:
+        choices = [(value, value) for value in schema["enum"]]
+        return forms.ChoiceField(choices=choices, widget=widgets.UnfoldAdminSelectWidget(), **options)
+    if kind == "string" and schema.get("format") == "password":
+        return SecretField(**options)
+    if kind == "string":
+        return forms.CharField(widget=widgets.UnfoldAdminTextInputWidget(), **options)
+    if kind == "boolean":
+        return forms.BooleanField(widget=widgets.UnfoldBooleanSwitchWidget(), **{**options, "required": False})
+    if kind == "integer":
+        return forms.IntegerField(widget=widgets.UnfoldAdminIntegerFieldWidget(), **options)
+    if kind == "number":
+        return forms.FloatField(widget=widgets.UnfoldAdminDecimalFieldWidget(), **options)
+    values = schema.get("additionalProperties")
+    if kind == "object" and isinstance(values, Mapping) and values.get("type") == "string":
+        return PairsField(secret=values.get("format") == "password", **options)
+    return forms.JSONField(widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6}), **options)

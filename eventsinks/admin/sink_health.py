@@ -1,0 +1,67 @@
+"""How the sinks of one page are doing, at a cost that the size of their backlogs does not raise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db.models import BooleanField, QuerySet
+from django.db.models.expressions import RawSQL
+
+from eventsinks.models import Attempt, Delivery
+from eventsinks.models.delivery.claim import OPEN
+
+SEEN = 1000  # open deliveries of a sink that are looked at; of more, the page says "1,000+"
+RECENT = 20  # newest deliveries of a sink that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class SinkHealth:
+    """What a list shows of one sink. `waiting` is at most SEEN + 1; `recent` are states, newest first."""
+
+    waiting: int
+    oldest: datetime | None
+    last_attempt: Attempt | None
+    recent: Sequence[str]
+
+    @property
+    def waiting_text(self) -> str:
+        """How many are waiting, in digits."""
+        return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
+
+
+def health_of(sink_id: int) -> SinkHealth:
+    """Look at one sink: what is open, what was tried last, how the newest deliveries went."""
+    first = list(open_deliveries(sink_id).order_by("tries", "due_at").values_list("id", flat=True)[: SEEN + 1])
+    most_tried = most_tried_deliveries(sink_id)
+    newest = list(
+        Delivery.objects.filter(destination_id=sink_id).order_by("-id").values_list("id", "state")[:RECENT]
+    )
+    looked_at = {*most_tried, *(id for id, _ in newest)}
+    last = Attempt.objects.filter(delivery_id__in=looked_at).order_by("-id").defer("excerpt").first()
+    return SinkHealth(
+        waiting=len(first),
+        oldest=created_at(min([*first, *most_tried])) if first else None,
+        last_attempt=last,
+        recent=[state for _, state in newest],
+    )
+
+
+def open_deliveries(sink_id: int) -> QuerySet[Delivery]:
+    """Return what a sink is still owed. The condition is to the letter that of the index."""
+    is_open = RawSQL(OPEN, [], output_field=BooleanField())
+    return Delivery.objects.filter(is_open, destination_id=sink_id)
+
+
+def most_tried_deliveries(sink_id: int) -> list[UUID]:
+    """Return some of the open deliveries with the most tries: the oldest of a long backlog are among them."""
+    tries = open_deliveries(sink_id).order_by("-tries").values_list("tries", flat=True).first()
+    lane = open_deliveries(sink_id).filter(tries=tries or 0).order_by("due_at")
+    return list(lane.values_list("id", flat=True)[:RECENT])
+
+
+def created_at(id: UUID) -> datetime:
+    """Return when a delivery came to be: its id says it (RFC 9562 section 5.7)."""
+    return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)

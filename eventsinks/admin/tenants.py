@@ -1,0 +1,116 @@
+"""Tenants, each with its keys, event sinks and Slack workspaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from eventsinks.actions.tenants import create_tenant
+from eventsinks.admin import marks
+from eventsinks.admin.api_keys import key_status, scopes_text
+from eventsinks.admin.base import ModelAdmin, ReadOnly, TabularInline
+from eventsinks.models import ApiKey, EventSink, SlackWorkspace, Tenant
+
+
+class Owned(ReadOnly):
+    """A table of what a tenant owns; each row links to its own page."""
+
+    extra = 0
+    per_page = 20
+    hide_title = True
+
+
+class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):
+    """The tenant's API keys."""
+
+    model = ApiKey
+    fields = readonly_fields = ("shown", "name", "scopes_shown", "status")
+
+    @admin.display(description="Key")
+    def shown(self, key: ApiKey) -> SafeString:
+        """The first characters, which lead to its page."""
+        return marks.link("apikey", key.pk, f"{key.prefix}…")
+
+    @admin.display(description="Scopes")
+    def scopes_shown(self, key: ApiKey) -> str:
+        """What it may do."""
+        return scopes_text(key)
+
+    @admin.display(description="Status")
+    def status(self, key: ApiKey) -> SafeString:
+        """Whether it opens anything."""
+        return key_status(key)
+
+
+class SinksOfTenant(Owned, TabularInline[EventSink, Tenant]):
+    """The tenant's event sinks."""
+
+    model = EventSink
+    fields = readonly_fields = ("shown", "type_label", "goes_to", "status")
+
+    @admin.display(description="Name")
+    def shown(self, sink: EventSink) -> SafeString:
+        """The name, which leads to its page."""
+        return marks.link("eventsink", sink.pk, sink.name)
+
+    @admin.display(description="Type")
+    def type_label(self, sink: EventSink) -> str:
+        """The type, as people call it."""
+        return sink.kind.label
+
+    @admin.display(description="Goes to")
+    def goes_to(self, sink: EventSink) -> str:
+        """The host, or the channel."""
+        return marks.short(sink.target())
+
+    @admin.display(description="Status")
+    def status(self, sink: EventSink) -> SafeString:
+        """Whether it is sent to."""
+        tone, text = marks.sink_status(sink)
+        return marks.chip(tone, marks.short(text, 60), text)
+
+
+class WorkspacesOfTenant(Owned, TabularInline[SlackWorkspace, Tenant]):
+    """The tenant's Slack workspaces."""
+
+    model = SlackWorkspace
+    fields = readonly_fields = ("shown", "team_id", "updated_at")
+
+    @admin.display(description="Workspace")
+    def shown(self, workspace: SlackWorkspace) -> SafeString:
+        """The name, which leads to its page."""
+        return marks.link("slackworkspace", workspace.pk, workspace.team_name)
+
+
+class TenantAdmin(ModelAdmin[Tenant]):
+    """Tenants."""
+
+    list_display = ("name", "id", "created_at")
+    search_fields = ("name", "=id")
+    search_help_text = "Name or id"
+    fields = ("name", "id", "created_at")
+    readonly_fields = ("id", "created_at")
+    inlines = (KeysOfTenant, SinksOfTenant, WorkspacesOfTenant)
+    change_form_template = "admin/eventsinks/tenant/change_form.html"
+
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        """Ask for the name alone where there is nothing else yet."""
+        return self.fields if obj else ("name",)
+
+    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
+        """Show what a tenant owns once there is one."""
+        return self.inlines if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        """Nobody deletes a tenant here: its events would lose whom they belong to."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        """Make the tenant, or give it another name."""
+        if change:
+            obj.save(update_fields=["name"])
+        else:
+            create_tenant(obj.name, obj.id)

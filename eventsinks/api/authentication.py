@@ -1,0 +1,62 @@
+"""API keys at the door: who asks, and whether the key allows it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from eventsinks.models import ApiKey, Tenant
+from eventsinks.models.tenant import OPERATOR
+
+SCHEMES = ("bearer", "token")  # Scanner's and NetBird's; either is good everywhere
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer KEY` or `Token KEY`. `request.auth` is the ApiKey."""
+
+    def authenticate(self, request: Request) -> tuple[ApiKey, ApiKey] | None:
+        """Return the key, None where none is given. Raises AuthenticationFailed for one that opens nothing."""
+        scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() not in SCHEMES or not text.strip():
+            return None
+        key = ApiKey.objects.usable().of_text(text.strip()).select_related("tenant").first()
+        if key is None:
+            raise AuthenticationFailed("token invalid")
+        return key, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return what WWW-Authenticate says on a 401."""
+        return 'Bearer realm="eventsinks"'
+
+
+class HasScope(BasePermission):
+    """The key carries `<view.scope>:read` for reading methods, `<view.scope>:write` for the others.
+
+    A view whose scope is `operator` takes operators' keys only; every other takes tenants' keys only.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Raise NotAuthenticated without a key, PermissionDenied where it lacks the scope."""
+        if not isinstance(request.auth, ApiKey):
+            raise NotAuthenticated("no valid authentication provided")
+        needed = scope_of(view, request)
+        if not request.auth.allows(needed):
+            raise PermissionDenied(f"this API key lacks the scope {needed}")
+        return True
+
+
+def scope_of(view: Any, request: Request) -> str:
+    """Return the scope that this request needs."""
+    if view.scope == OPERATOR:
+        return OPERATOR
+    reads = request.method in SAFE_METHODS and getattr(view, "action", "") not in getattr(view, "needs_write", ())
+    return f"{view.scope}:{'read' if reads else 'write'}"
+
+
+def tenant_of(request: Request) -> Tenant:
+    """Return the tenant of the key: where every query starts."""
+    return cast(Tenant, cast(ApiKey, request.auth).tenant)

@@ -1,0 +1,108 @@
+"""How /v1 says that something is wrong: what, where (a field's path), and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from pydantic import BaseModel
+from rest_framework import status
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from eventsinks.api.json import dumps
+
+
+class FieldProblem(BaseModel):
+    """One field and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """What is wrong. `fields` names each field at fault, by its path in the body or the query."""
+
+    code: str
+    message: str
+    fields: list[FieldProblem] = []
+
+
+class ErrorResponse(BaseModel):
+    """Every error of /v1."""
+
+    error: ErrorBody
+
+
+class Invalid(APIException):
+    """400: some fields are not right. `problems` are (path, message)."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "invalid"
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = problems
+        text = "; ".join(f"{field}: {message}" if field else message for field, message in problems)
+        super().__init__(text)
+
+
+class Conflict(APIException):
+    """409: it clashes with what is there."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+def v1_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer an error in the shape of /v1. What is not known goes on, and becomes a 500."""
+    if isinstance(error, Http404):
+        return respond(404, "not_found", str(error) or "not found")
+    if isinstance(error, OperationalError | InterfaceError):
+        return respond(
+            503, "unavailable", "the database can't be reached; try again", headers={"Retry-After": "1"}
+        )
+    if not isinstance(error, APIException):
+        return None
+    set_rollback()
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(error.wait) + 1)  # type: ignore[attr-defined]
+    code = getattr(error.detail, "code", error.default_code)
+    return respond(error.status_code, code, str(error.detail), getattr(error, "problems", ()), headers)
+
+
+def respond(
+    code: int,
+    word: str,
+    message: str,
+    problems: Sequence[tuple[str, str]] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return an error response of /v1."""
+    return Response({"error": body(word, message, problems)}, status=code, headers=headers)
+
+
+def body(word: str, message: str, problems: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Return the inside of an error."""
+    fields = [{"field": field, "message": text} for field, text in problems]
+    return {"code": word, "message": message, "fields": fields}
+
+
+def outside_views(code: int, word: str, message: str) -> Callable[..., HttpResponse]:
+    """Return a handler for what goes wrong outside the views: in both formats' shapes at once."""
+
+    def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        document = {"error": body(word, message), "message": message, "code": code}
+        return HttpResponse(dumps(document), status=code, content_type="application/json")
+
+    return handler
+
+
+bad_request = outside_views(400, "bad_request", "bad request")
+not_found = outside_views(404, "not_found", "not found")
+server_error = outside_views(500, "internal", "internal server error")

@@ -1,0 +1,159 @@
+"""Taking events in: POST /v1/detection_alert. One alert, a JSON array, or NDJSON; committed before the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, RootModel
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.actions.accept import Acceptance, Rejection, accept
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
+from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
+from eventsinks.api.v1 import V1View, documented
+from eventsinks.event_types import event_type
+from eventsinks.event_types.detection_alert import DetectionAlertData
+from eventsinks.models import Event, Tenant
+
+MAX_DOCUMENTS = 10_000  # events in one request
+SPACE = b" \t\r\n"
+NDJSON = NDJSONParser.media_type
+
+
+class OneAccepted(BaseModel):
+    """One alert as it was accepted. `deliveries` is how many event sinks it is owed to."""
+
+    id: str
+    tenant_id: str
+    received_at: datetime
+    deliveries: int
+    duplicate: bool
+
+
+class OneAlert(BaseModel):
+    """The answer to one alert."""
+
+    detection_alert: OneAccepted
+
+
+class Rejected(BaseModel):
+    """One document that was not taken. `index` counts from 0."""
+
+    index: int
+    field: str
+    error: str
+
+
+class Counts(BaseModel):
+    """What became of many alerts."""
+
+    accepted: int
+    duplicates: int
+    deliveries: int
+    rejected: list[Rejected]
+
+
+class ManyAlerts(BaseModel):
+    """The answer to many alerts."""
+
+    data: Counts
+
+
+class AlertAnswer(RootModel[OneAlert | ManyAlerts]):
+    """The answer to one alert, or to many."""
+
+
+class DetectionAlertView(V1View):
+    """Take in detection alerts."""
+
+    scope = "detection_alert"
+    parser_classes = (RawJSONParser, NDJSONParser)
+
+    @documented(
+        AlertAnswer,
+        request={
+            "application/json": DetectionAlertData,
+            "application/x-ndjson": {"type": "string", "description": "one alert a line"},
+        },
+        operation_id="v1_detection_alert_create",
+        errors={409: ErrorResponse},
+    )
+    def post(self, request: Request) -> Response:
+        """Take in one alert, an array or NDJSON. When this answers 200, what it says is committed."""
+        body = request.data if isinstance(request.data, bytes) else b""  # an empty body is never parsed
+        documents, many = split(body, is_ndjson=request.content_type.lower().startswith(NDJSON))
+        tenant = tenant_of(request)
+        acceptance = accept(tenant, event_type("detection_alert"), documents)
+        if many:
+            return many_out(acceptance)
+        for rejection in acceptance.rejections:
+            raise refusal(rejection)
+        return Response({"detection_alert": one_out(tenant, acceptance)})
+
+
+def split(body: bytes, *, is_ndjson: bool) -> tuple[Sequence[bytes], bool]:
+    """Return the documents of a body, each to the byte, and whether it was a list of them.
+
+    Raises ParseError for an array that is broken as a whole, TooLarge for too many.
+    """
+    if is_ndjson:
+        documents: Sequence[bytes] = [line for line in body.split(b"\n") if line.strip(SPACE)]
+    elif body.lstrip(SPACE).startswith(b"["):
+        try:
+            documents = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ParseError(f"couldn't parse JSON request: {error}") from None
+    else:
+        return [body], False
+    if len(documents) > MAX_DOCUMENTS:
+        raise TooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
+    if not documents:
+        raise ParseError("there is no event in the body")
+    return documents, True
+
+
+def refusal(rejection: Rejection) -> Exception:
+    """Return the error that says why the one document was not taken."""
+    if rejection.conflict:
+        return Conflict(rejection.message)
+    if rejection.too_large:
+        return TooLarge(f"the event {rejection.message}")
+    return Invalid([(rejection.field, rejection.message)])
+
+
+def one_out(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
+    """Return what is said of the one alert that was taken, or that was there already."""
+    (key,) = acceptance.keys or acceptance.duplicates
+    event = Event.objects.only("received_at").get(tenant=tenant, type="detection_alert", key=key)
+    return {
+        "id": key,
+        "tenant_id": tenant.id,
+        "received_at": event.received_at,
+        "deliveries": acceptance.deliveries if acceptance.keys else event.deliveries.count(),
+        "duplicate": bool(acceptance.duplicates),
+    }
+
+
+def many_out(acceptance: Acceptance) -> Response:
+    """Return the counts; 400 where nothing was good."""
+    rejected = [
+        {"index": rejection.index, "field": rejection.field, "error": rejection.message}
+        for rejection in acceptance.rejections
+    ]
+    counts = {
+        "accepted": len(acceptance.keys),
+        "duplicates": len(acceptance.duplicates),
+        "deliveries": acceptance.deliveries,
+        "rejected": rejected,
+    }
+    if acceptance.keys or acceptance.duplicates:
+        return Response({"data": counts})
+    message = f"none of the {len(rejected)} events was taken; see data.rejected"
+    error = {"code": "invalid", "message": message, "fields": []}
+    return Response({"data": counts, "error": error}, status=400)

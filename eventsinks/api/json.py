@@ -1,0 +1,85 @@
+"""JSON in and out: strict (RFC 8259, no NaN, bounded depth and size) and fast."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.conf import settings
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # no database column takes it
+
+
+class TooLarge(APIException):
+    """The body is larger than this server takes."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+class JSONParser(BaseParser):
+    """The body, parsed."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
+        """Return the document. Raises ParseError and TooLarge."""
+        body = read(stream)
+        if NUL.search(body):
+            raise ParseError("couldn't parse JSON request: text must not contain NUL characters")
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ParseError(f"couldn't parse JSON request: {error}") from None
+
+
+class RawJSONParser(BaseParser):
+    """The body as it came, for what must stay as it is to the byte."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
+        """Return the bytes. Raises TooLarge."""
+        return read(stream)
+
+
+class NDJSONParser(RawJSONParser):
+    """The same, where each line is a document."""
+
+    media_type = "application/x-ndjson"
+
+
+def read(stream: IO[bytes]) -> bytes:
+    """Return the whole body. Raises TooLarge."""
+    body = stream.read(settings.EVENTSINKS_MAX_BODY_BYTES + 1)
+    if len(body) > settings.EVENTSINKS_MAX_BODY_BYTES:
+        raise TooLarge(f"the body is larger than {settings.EVENTSINKS_MAX_BODY_BYTES} bytes")
+    return body
+
+
+class JSONRenderer(BaseRenderer):
+    """JSON with UTC times that end in Z, and UUIDs as text."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, context: Any = None) -> bytes:
+        """Return the body; empty for None."""
+        return b"" if data is None else dumps(data)
+
+
+def dumps(data: Any) -> bytes:
+    """Return `data` as JSON."""
+    return orjson.dumps(data, default=_default, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+
+
+def _default(value: Any) -> Any:
+    """Turn what orjson does not know into what it does: Django's lazy texts and strings, DRF's dictionaries."""
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,216 @@
+"""Scanner's event sinks, /v1/event_sink: what comes in, what goes out. Nothing is decided here.
+
+The published pages and `scanner-client` 0.1.1 disagree in places; both are served (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import BaseModel, Field, field_validator
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from eventsinks.actions import configure
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.errors import Invalid
+from eventsinks.api.scanner_args import ARGS_SCHEMA, WIRE_TYPES, on_the_wire, shown, unwrap
+from eventsinks.api.v1 import Name, Paging, Text, V1View, documented, find, page_of, read_input, read_query
+from eventsinks.models import Destination, Tenant
+
+
+def use_args_schema(schema: dict[str, Any]) -> None:
+    """Put the schema of every type's arguments where pydantic only knows an object."""
+    schema.clear()
+    schema.update(ARGS_SCHEMA)
+
+
+ARGS: Any = Field(json_schema_extra=use_args_schema)
+
+
+class CreateEventSink(BaseModel):
+    """A new event sink."""
+
+    tenant_id: str = Field(json_schema_extra={"format": "uuid"})
+    name: Name
+    description: Text
+    event_sink_args: dict[str, Any] = ARGS
+    enabled: bool = True
+
+
+class UpdateEventSink(BaseModel):
+    """What changes of an event sink: what is absent or null stays."""
+
+    id: str | None = Field(None, json_schema_extra={"format": "uuid"})
+    name: Name | None = None
+    description: Text | None = None
+    event_sink_args: dict[str, Any] | None = None
+    enabled: bool | None = None
+
+    @field_validator("id")
+    @classmethod
+    def lower(cls, id: str | None) -> str | None:
+        """UUIDs are the same in either case."""
+        return id.lower() if id else id
+
+
+class ListEventSinks(BaseModel):
+    """Whose event sinks; by pages only where that is asked for, since the real client follows none."""
+
+    tenant_id: str | None = None
+    pagination: Paging | None = None
+    page_size: int | None = None
+    page_token: str | None = None
+
+
+class EventSinkOut(BaseModel):
+    """An event sink."""
+
+    id: str
+    tenant_id: str
+    name: str
+    description: str
+    event_sink_type: str
+    configuration: dict[str, Any]
+    integration_id: str | None
+    created_at: str
+    updated_at: str
+    enabled: bool
+    state: str
+    state_reason: str
+    event_types: list[str]
+
+
+class OneEventSink(BaseModel):
+    """One event sink in its envelope."""
+
+    event_sink: EventSinkOut
+
+
+class ManyEventSinks(BaseModel):
+    """Event sinks in the envelopes of both editions of the API."""
+
+    data: dict[str, list[EventSinkOut]]
+    event_sinks: list[EventSinkOut]
+    pagination: dict[str, str | None] | None
+
+
+class Deleted(BaseModel):
+    """What was deleted."""
+
+    id: str
+    tenant_id: str
+
+
+class EventSinkViewSet(V1View, ViewSet):
+    """Create, list, get, update and delete event sinks."""
+
+    scope = "event_sink"
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+
+    @documented(ManyEventSinks, parameters=[OpenApiParameter("tenant_id", {"type": "string", "format": "uuid"})])
+    def list(self, request: Request) -> Response:
+        """List the event sinks of the tenant, oldest first; all of them unless a page is asked for."""
+        asked = read_query(ListEventSinks, request)
+        rows = sinks_of(request, asked.tenant_id)
+        paging = asked.pagination or read_input(Paging, asked.model_dump(include={"page_size", "page_token"}))
+        if paging.page_size is None and paging.page_token is None:
+            found, pagination = list(rows.order_by("id")), None
+        else:
+            found, token = page_of(rows, paging)
+            pagination = {"next_page_token": token}
+        sinks = [sink_out(sink) for sink in found]
+        return Response({"data": {"event_sinks": sinks}, "event_sinks": sinks, "pagination": pagination})
+
+    @documented(OneEventSink, request=CreateEventSink)
+    def create(self, request: Request) -> Response:
+        """Create an event sink."""
+        asked = read_input(CreateEventSink, request.data)
+        require_tenant(request, asked.tenant_id)
+        name, kind, config = unwrap(asked.event_sink_args)
+        try:
+            sink = configure.create(
+                tenant_of(request),
+                kind.key,
+                config,
+                name=asked.name,
+                description=asked.description,
+                enabled=asked.enabled,
+            )
+        except configure.NotConfigurable as error:
+            raise at_field(name, error) from None
+        return Response({"event_sink": sink_out(sink)})
+
+    @documented(OneEventSink)
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Get an event sink."""
+        return Response({"event_sink": sink_out(find(sinks_of(request), id, "uuid"))})
+
+    @documented(OneEventSink, request=UpdateEventSink)
+    def update(self, request: Request, id: str) -> Response:
+        """Update an event sink: what is given changes, the rest stays."""
+        sink = find(sinks_of(request), id, "uuid")
+        asked = read_input(UpdateEventSink, request.data)
+        if asked.id not in (None, str(sink.uuid)):
+            raise Invalid([("id", "is not the id in the path")])
+        name, config = "", None
+        if asked.event_sink_args is not None:
+            name, _, config = unwrap(asked.event_sink_args, sink)
+        try:
+            changed = configure.change(
+                sink, config, name=asked.name, description=asked.description, enabled=asked.enabled
+            )
+        except configure.NotConfigurable as error:
+            raise at_field(name, error) from None
+        except Destination.DoesNotExist:  # deleted since it was found
+            raise Http404("no such destination") from None
+        return Response({"event_sink": sink_out(changed)})
+
+    @documented(Deleted)
+    def destroy(self, request: Request, id: str) -> Response:
+        """Delete an event sink; what it was still owed is suppressed, its history stays."""
+        sink = find(sinks_of(request), id, "uuid")
+        configure.delete(sink)
+        return Response({"id": sink.uuid, "tenant_id": sink.tenant_id})
+
+
+def sinks_of(request: Request, tenant_id: str | None = None) -> Any:
+    """Return the event sinks of the key's tenant. Raises Http404 where another tenant is named."""
+    if tenant_id is not None:
+        require_tenant(request, tenant_id)
+    return Destination.objects.of(tenant_of(request)).sinks()
+
+
+def require_tenant(request: Request, tenant_id: str) -> None:
+    """Raise Http404 unless it is the tenant of the key."""
+    find(Tenant.objects.filter(id=tenant_of(request).id), tenant_id)
+
+
+def at_field(name: str, error: configure.NotConfigurable) -> Invalid:
+    """Return an error of the config as one of the request, with the path in the request."""
+    prefix = f"event_sink_args.{name}." if name else ""
+    fields = [(on_the_wire(name, problem.field), problem.message) for problem in error.errors]
+    return Invalid([((prefix + field).rstrip("."), message) for field, message in fields])
+
+
+def sink_out(sink: Destination) -> dict[str, Any]:
+    """Return an event sink as it is shown. Opens no secret."""
+    return {
+        "id": sink.uuid,
+        "tenant_id": sink.tenant_id,
+        "name": sink.name,
+        "description": sink.description,
+        "event_sink_type": WIRE_TYPES[sink.type],
+        "configuration": shown(sink),
+        "integration_id": sink.slack_workspace_id,
+        "created_at": sink.created_at,
+        "updated_at": sink.updated_at,
+        "enabled": sink.enabled,
+        "state": sink.state,
+        "state_reason": sink.state_reason,
+        "event_types": sink.event_types,
+    }

@@ -1,0 +1,162 @@
+"""What the views of /v1 share: how they read their input, find a row, and page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Model, QuerySet, UUIDField
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
+from eventsinks.lib.validation import errors
+
+Input = TypeVar("Input", bound=BaseModel)
+Row = TypeVar("Row", bound=Model)
+View = TypeVar("View", bound=Callable[..., Any])
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+
+
+class V1View(APIView):
+    """A view of /v1. `scope` is the first half of the scope that its keys need."""
+
+    scope = ""
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        """Return how this format says that something is wrong."""
+        return v1_exception_handler
+
+
+def read_input(model: type[Input], data: Any) -> Input:
+    """Return the checked body. Raises Invalid, which names every field."""
+    if not isinstance(data, Mapping):
+        raise Invalid([("", "the body must be a JSON object")])
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise Invalid(errors(error)) from None
+
+
+def read_query(model: type[Input], request: Request) -> Input:
+    """Return the checked query, with what a GET's JSON body says: some clients send it there."""
+    query = {key: value for key, value in request.query_params.items() if value != ""}
+    return read_input(model, {**unbracketed(query), **(request.data if is_object(request.data) else {})})
+
+
+def is_object(data: Any) -> bool:
+    """Whether a body was a JSON object."""
+    return isinstance(data, dict)
+
+
+def unbracketed(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `pagination[page_size]=10` as `{"pagination": {"page_size": "10"}}`."""
+    found: dict[str, Any] = {}
+    inside: dict[str, dict[str, Any]] = {}
+    for key, value in query.items():
+        name, bracket, rest = key.partition("[")
+        if bracket and rest.endswith("]"):
+            inside.setdefault(name, {})[rest[:-1]] = value
+        else:
+            found[key] = value
+    return {**found, **inside}
+
+
+def no_nul(text: str) -> str:
+    """Raise ValueError for a NUL, which no database column takes."""
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+# SQLite takes no longer text in a LIKE than 50,000 bytes.
+Query = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
+
+
+def find(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
+    """Return the row with this UUID. Raises Http404, also for what is no UUID."""
+    try:
+        return rows.get(**{field: uuid.UUID(id)})
+    except (ValueError, ObjectDoesNotExist):
+        raise Http404(f"no such {rows.model._meta.verbose_name}") from None
+
+
+class Paging(BaseModel):
+    """Which page: how many rows, after which one."""
+
+    page_size: Annotated[int, AfterValidator(lambda size: within(size, 1, MAX_PAGE))] | None = None
+    page_token: Query | None = None
+
+
+def within(value: int, least: int, most: int) -> int:
+    """Return `value`. Raises ValueError where it is out of range."""
+    if not least <= value <= most:
+        raise ValueError(f"must be from {least} to {most}")
+    return value
+
+
+def page_of(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[Row], str | None]:
+    """Return one page, newest first by `key`, and the token of the next. Never counts, never skips.
+
+    Raises Invalid for a token that this server did not make.
+    """
+    if paging.page_token:
+        kind = uuid.UUID if isinstance(rows.model._meta.get_field(key), UUIDField) else int
+        rows = rows.filter(**{f"{key}__lt": token_value(paging.page_token, kind)})
+    size = paging.page_size or DEFAULT_PAGE
+    found = list(rows.order_by(f"-{key}")[: size + 1])
+    if len(found) <= size:
+        return found, None
+    last = getattr(found[size - 1], key)
+    return found[:size], base64.urlsafe_b64encode(orjson.dumps(last)).decode().rstrip("=")
+
+
+def token_value(token: str, kind: type) -> Any:
+    """Return what a page token holds, which is of `kind`: uuid.UUID or int. Raises Invalid."""
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if kind is uuid.UUID and isinstance(value, str):
+            return uuid.UUID(value)
+        if kind is int and type(value) is int and 0 <= value < 2**63:
+            return value
+    except (ValueError, binascii.Error):
+        pass
+    raise Invalid([("page_token", "is not a token of this list")])
+
+
+def paged(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
+    """Return a page in its envelope."""
+    return {"data": {name: rows}, "pagination": {"next_page_token": token}}
+
+
+ERRORS = {
+    400: OpenApiResponse(ErrorResponse, "something in the request is not right; `fields` says where"),
+    401: OpenApiResponse(ErrorResponse, "no API key, or one that opens nothing"),
+    403: OpenApiResponse(ErrorResponse, "the API key lacks the scope"),
+    404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
+    413: OpenApiResponse(ErrorResponse, "the body is too large"),
+    415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
+    503: OpenApiResponse(ErrorResponse, "the database can't be reached"),
+}
+PAGING = [
+    OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}),
+    OpenApiParameter("page_token", str),
+]
+
+
+def documented(ok: Any, **options: Any) -> Callable[[View], View]:
+    """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
+    extra = options.pop("errors", {})
+    return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)

@@ -1,0 +1,59 @@
+"""A receiver of webhooks on this machine, which keeps what it gets."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request: its headers in order, by the names they were sent with, and its body."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, or nothing."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+class Receiver:
+    """Answers every POST with 200 and keeps it. Listens at once, answers from `start` on."""
+
+    def __init__(self) -> None:
+        self.requests: queue.Queue[Received] = queue.Queue()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), keeper(self.requests))
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.address}/hook"
+
+    def start(self) -> None:
+        """Answer, in a thread of its own."""
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.server_close()
+
+
+def keeper(requests: queue.Queue[Received]) -> type[BaseHTTPRequestHandler]:
+    """Return what handles one connection and puts what it gets into `requests`."""
+
+    class Keeper(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            requests.put(Received(self.path, tuple(self.headers.items()), body))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing; what came is shown elsewhere."""
+
+    return Keeper

@@ -1,0 +1,123 @@
+"""The whole system on one machine: broker, web server, worker and beat, as one family of processes."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from eventsinks.management import broker
+from eventsinks.management.processes import Family, StopRequests
+
+HOST = "127.0.0.1"
+FIRST_PORT = 8000
+PORTS = 100  # how many are tried, from the first one on
+THREADS = 16  # requests that the web server answers at once
+STARTUP = 60.0  # seconds that the web server may take to answer
+# Celery's warning for root is about pickled messages, which we do not take.
+QUIET = "ignore:You're running the worker with superuser privileges"
+GRACE = 10.0  # seconds beyond the timeout of an exchange that a stop may take
+
+
+class System:
+    """What `run` runs. `output` is where its processes write; by default, where we write."""
+
+    def __init__(self, output: IO[bytes] | None = None) -> None:
+        self.family = Family(StopRequests(), settings.EVENTSINKS_TIMEOUT + GRACE, output)
+        self._held = hold_port(int(os.environ.get("PORT") or FIRST_PORT))
+        self.port: int = self._held.getsockname()[1]
+        self.url = f"http://{HOST}:{self.port}"
+        self._environment = {**os.environ, "PORT": str(self.port)}
+        self._environment.setdefault("PUBLIC_URL", self.url)
+        self._environment.setdefault("PYTHONWARNINGS", QUIET)
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        """Start everything, migrate, and return once requests are answered. Raises processes.Fallen."""
+        self._start_broker()
+        self._start("web server", *self._granian(), "project.wsgi:application")
+        migrate()
+        worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
+        self._start("worker", *celery(), *worker)
+        self.family.wait_until(self.answers, STARTUP, "an answer of the web server")
+        self._start("beat", *celery(), "beat", "--loglevel", "WARNING")
+
+    def stop(self) -> None:
+        """Stop everything, in order."""
+        self.family.stop()
+        self._held.close()
+
+    def answers(self) -> bool:
+        """Whether the web server answers."""
+        client = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            client.request("GET", "/healthz", headers={"Host": urlsplit(self._environment["PUBLIC_URL"]).netloc})
+            return client.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            client.close()
+
+    def _start_broker(self) -> None:
+        if os.environ.get("REDIS_URL") or os.environ.get("REDIS_URL_FILE"):
+            return
+        embedded = broker.Broker(settings.VAR_DIR)
+        self.family.start(
+            "broker", embedded.command, self._environment, told=embedded.configuration, stops_last=True
+        )
+        self.family.wait_until(embedded.answers, broker.PATIENCE, "an answer of the broker")
+        self._environment["REDIS_URL"] = embedded.url
+
+    def _start(self, name: str, module: str, *arguments: str) -> None:
+        self.family.start(name, [sys.executable, "-m", module, *arguments], self._environment)
+
+    def _granian(self) -> list[str]:
+        options = {
+            "--interface": "wsgi",
+            "--host": HOST,
+            "--port": str(self.port),
+            "--workers": "1",
+            "--blocking-threads": str(THREADS),
+            "--workers-kill-timeout": f"{GRACE:g}",
+            "--log-level": "error",
+        }
+        return ["granian", "--no-ws", *(part for option in options.items() for part in option)]
+
+
+def celery() -> list[str]:
+    """Return the module and its first arguments."""
+    return ["celery", "--quiet", "-A", "project"]
+
+
+def hold_port(first: int) -> socket.socket:
+    """Return a socket that holds the first free port from `first` on, and lets the web server share it."""
+    for port in range(first, first + PORTS):
+        try:
+            with socket.socket() as alone:
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind((HOST, port))
+            held = socket.socket()
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind((HOST, port))
+            return held
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise OSError(errno.EADDRINUSE, f"no free port from {first} to {first + PORTS - 1}; set PORT")
+
+
+def migrate() -> None:
+    """Bring the tables up to date, if they are not."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0, interactive=False)
