@@ -31,7 +31,7 @@ COMMANDS = {
     "run": ("run everything until Ctrl-C, on the first free port from PORT", LOCK, [["manage.py", "run"]]),
     "demo": ("deliver one alert from end to end, show it, and exit", LOCK, [["manage.py", "demo"]]),
     "test": ("run the tests", DEV_LOCK, [[*TEST, "--ignore=tests/chaos"]]),
-    "bench": ("measure what it costs", DEV_LOCK, [["-m", "bench"]]),
+    "bench": ("measure what a delivery costs", DEV_LOCK, [["-m", "bench.deliveries"]]),
     "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
     "lint": (
         "check style, format, templates and the import rule",
@@ -130,9 +130,9 @@ def is_done(stamp: pathlib.Path, digest: str) -> bool:
 
 @contextlib.contextmanager
 def alone():
-    """Let one process at a time change .venv."""
+    """Let one process at a time change .venv. (uv has a lock of its own there, `.lock`.)"""
     VENV.mkdir(exist_ok=True)
-    with (VENV / ".lock").open("w") as file:
+    with (VENV / "installing").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -145,7 +145,7 @@ def make_venv() -> None:
 
 def install_by_uv(lock: pathlib.Path) -> bool:
     """Install with uv from PATH, or from its wheel. Return False if it can't be had or fails."""
-    uv = shutil.which("uv") or uv_from_wheel()
+    uv = shutil.which("uv", path=f"{VENV / 'bin'}:{os.environ['PATH']}") or uv_from_wheel()
     if uv is None:
         return False
     command = [uv, "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes", "-r", lock]
@@ -180,7 +180,8 @@ def by_pip(options: list[str], into_venv: bool = False) -> bool:
         command = [sys.executable, "-m", "pip", *(["--python", str(PYTHON)] if into_venv else [])]
     else:
         sys.exit(NO_INSTALLER)
-    return subprocess.call([*command, "install", "--disable-pip-version-check", *options], cwd=TOP) == 0
+    quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    return subprocess.call([*command, "install", *options], cwd=TOP, env=quiet) == 0
 
 
 def has_pip(python: str | pathlib.Path) -> bool:

@@ -2,8 +2,8 @@
 
     python -m bench.deliveries [--deliveries N] [--naive N] [--rounds N] [--database sqlite|postgresql|both]
 
-Both send the same alerts (about 1 KiB, 50 event sinks) with a real Celery worker, a real broker and a receiver that
-costs little; what the receiver and the producer cost is counted for nobody. A worker is warmed up with a few
+All send the same alerts (about 1 KiB, 50 event sinks) with a real Celery worker, a real broker and a receiver
+that costs little; what the receiver and the producer cost is counted for nobody. A worker is warmed up with a few
 deliveries first, so that its start is not counted.
 """
 
@@ -26,6 +26,13 @@ from bench.cpu import used
 from eventsinks.management.broker import Broker
 
 ROOT = Path(__file__).resolve().parent.parent
+# The naive design runs as Celery does by default, a process for each of two cores, and with threads, at its best.
+OPTIONS = {
+    "engine": (),
+    "naive": ("-I", "bench.naive", "--pool", "prefork", "--concurrency", "2"),
+    "naive-threads": ("-I", "bench.naive", "--pool", "threads", "--concurrency", "10"),
+}
+SINKS = 50  # each a far end of its own
 WARM = 100  # deliveries before the clock starts
 PATIENCE = 600  # seconds
 
@@ -44,16 +51,18 @@ def main() -> None:
 
 
 def compare(name: str, options: argparse.Namespace) -> None:
-    """Measure both designs in turn on one database, several rounds, and print the ratio of each round."""
-    ratios = []
-    print(f"== {name}: deliveries per CPU-second (worker + database + broker), 50 event sinks, alerts of 1 KiB")
+    """Measure the designs in turn on one database, several rounds, and print the ratios of each round."""
+    ratios: dict[str, list[float]] = {"naive": [], "naive-threads": []}
+    print(f"== {name}: deliveries per CPU-second (worker + database + broker), {SINKS} sinks, alerts of 1 KiB")
     for number in range(1, options.rounds + 1):
         with tempfile.TemporaryDirectory(prefix="eventsinks-bench-") as var:
             engine = measure(name, Path(var) / "engine", "engine", options.deliveries)
-            naive = measure(name, Path(var) / "naive", "naive", options.naive)
-        ratios.append(engine / naive)
-        print(f"   round {number}: engine {engine:9,.0f}   naive {naive:7,.1f}   ratio {engine / naive:6.1f}", flush=True)
-    print(f"   median ratio {statistics.median(ratios):.1f}\n", flush=True)
+            for design, found in ratios.items():
+                found.append(engine / measure(name, Path(var) / design, design, options.naive))
+        told = ", ".join(f"{found[-1]:.1f} times {design}" for design, found in ratios.items())
+        print(f"   round {number}: engine {engine:,.0f}, {told}", flush=True)
+    told = ", ".join(f"{statistics.median(found):.1f} times {design}" for design, found in ratios.items())
+    print(f"   median: {told}\n", flush=True)
 
 
 def measure(database: str, var: Path, design: str, deliveries: int) -> float:
@@ -70,30 +79,39 @@ def measure(database: str, var: Path, design: str, deliveries: int) -> float:
             "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
             "LOG_FORMAT": "json",
         }
-        with program("bench.receiver", environment=environment, stdout=subprocess.PIPE) as receiver:
+        with program("bench.receiver", str(SINKS), environment=environment, stdout=subprocess.PIPE) as receiver:
             assert receiver.stdout
-            drive(environment, "prepare", int(receiver.stdout.readline()), deliveries)
+            drive(environment, "prepare", deliveries, *receiver.stdout.readline().split())
             return timed(environment, design, [broker_pid, *database_pids], deliveries)
 
 
 def timed(environment: dict[str, str], design: str, pids: list[int], deliveries: int) -> float:
     """Start a worker, warm it up, let it deliver the rest, and return deliveries per CPU-second."""
-    worker = ["celery", "-A", "project", "worker", *(["-I", "bench.naive"] if design == "naive" else [])]
+    worker = ["celery", "-A", "project", "worker", *OPTIONS[design]]
     with (
-        open(Path(environment["EVENTSINKS_VAR"]) / "worker.log", "wb") as log,
+        (Path(environment["EVENTSINKS_VAR"]) / "worker.log").open("wb") as log,
         program(*worker, environment=environment, stdout=log, stderr=log) as process,
     ):
         drive(environment, "make-due", WARM)
         drive(environment, "send", design)
         drive(environment, "make-due", deliveries - WARM)
-        before = used([process.pid, *pids])
+        before = [used([pid]) for pid in (process.pid, *pids)]
         drive(environment, "send", design)
-        return (deliveries - WARM) / (used([process.pid, *pids]) - before)
+        spent = [used([pid]) - start for pid, start in zip((process.pid, *pids), before, strict=True)]
+        parts = zip(("worker", "broker", "database"), spent, strict=False)
+        told = ", ".join(f"{name} {seconds / (deliveries - WARM) * 1e6:,.0f}" for name, seconds in parts)
+        print(f"     {design}: CPU-microseconds a delivery: {told}", flush=True)
+        return (deliveries - WARM) / sum(spent)
 
 
 def drive(environment: dict[str, str], *arguments: object) -> None:
     """Run a step of bench.drive in a process of its own, whose cost does not count."""
-    command = [sys.executable, "-m", "bench.drive", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.drive",
+        *(part.decode() if isinstance(part, bytes) else str(part) for part in arguments),
+    ]
     subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=PATIENCE)
 
 

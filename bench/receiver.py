@@ -1,29 +1,33 @@
 """A far end that costs little: answers 204 to every POST, over raw non-blocking sockets.
 
-Run as a program; prints its port. What it costs is counted for nobody.
+Run as a program with the number of far ends to be; prints their ports. What it costs is counted for nobody.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import sys
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 END = b"\r\n\r\n"
 
 
-def serve() -> None:
-    """Answer until killed."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    listener.setblocking(False)
-    print(listener.getsockname()[1], flush=True)
+def serve(count: int) -> None:
+    """Answer at so many ports until killed."""
     epoll = select.epoll()
-    epoll.register(listener.fileno(), select.EPOLLIN)
+    listeners = {}
+    for _ in range(count):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        listener.setblocking(False)
+        listeners[listener.fileno()] = listener
+        epoll.register(listener.fileno(), select.EPOLLIN)
+    print(*[listener.getsockname()[1] for listener in listeners.values()], flush=True)
     connections: dict[int, tuple[socket.socket, bytes]] = {}
     while True:
         for descriptor, _ in epoll.poll():
-            if descriptor == listener.fileno():
-                connection, _ = listener.accept()
+            if descriptor in listeners:
+                connection, _ = listeners[descriptor].accept()
                 connection.setblocking(False)
                 connections[connection.fileno()] = (connection, b"")
                 epoll.register(connection.fileno(), select.EPOLLIN)
@@ -57,4 +61,4 @@ def answer_all(connection: socket.socket, data: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(int(sys.argv[1]))

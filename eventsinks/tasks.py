@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import functools
+import gc
 import resource
 import threading
-from typing import Any
+from typing import Any, cast
 
 from celery import shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
 
+from eventsinks import telemetry
 from eventsinks.actions import nudge, tidy
+from eventsinks.actions import stream as stream_action
 from eventsinks.actions.deliver import Pump
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
+from eventsinks.models.stream import due_positions
 
 _stopping = threading.Event()
 _pumping = threading.Lock()
+_local = threading.local()
 
 
 @shared_task(name="eventsinks.tasks.deliver")
 def deliver() -> int:
     """Deliver what is due, as a nudge asked."""
     return drain()
+
+
+@shared_task(name="eventsinks.tasks.stream")
+def stream(destination_id: int) -> int:
+    """Stream to one integration what it is owed. Returns at once where another worker is at it."""
+    return stream_action.stream(destination_id, way_out(), _stopping.is_set)
+
+
+@shared_task(name="eventsinks.tasks.look_at_streams")
+def look_at_streams() -> int:
+    """Have every integration streamed to that has something to do."""
+    nudge.answered(nudge.STREAMS)
+    due = due_positions()
+    for destination_id in due:
+        stream.apply_async((destination_id,), expires=5)
+    return len(due)
+
+
+def way_out() -> Outlet:
+    """Return this thread's way out; its connections outlive a run."""
+    if not hasattr(_local, "outlet"):
+        _local.outlet = Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
+    return cast(Outlet, _local.outlet)
 
 
 def drain() -> int:
@@ -41,6 +69,7 @@ def drain() -> int:
 def sweep() -> int:
     """Look for everything due, whatever became of its nudge."""
     tidy.tidy()
+    look_at_streams()
     return drain()
 
 
@@ -56,6 +85,20 @@ def allow_many_sockets(**_: Any) -> None:
     """Raise the soft limit of open files to the hard one: each exchange is a socket."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+
+
+@worker_ready.connect
+def tell_metrics(**_: Any) -> None:
+    """Serve this worker's metrics, where a port is set: what it counts is in its own process."""
+    if settings.EVENTSINKS_WORKER_METRICS_PORT:
+        telemetry.serve(settings.EVENTSINKS_WORKER_METRICS_PORT)
+
+
+@worker_ready.connect
+def look_for_garbage_less(**_: Any) -> None:
+    """Leave what the start made out of the search for garbage, and search less often: batches are all it sees."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @worker_shutting_down.connect

@@ -5,19 +5,52 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 import orjson
 import structlog
 from django.conf import settings
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, generate_latest, start_http_server
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from eventsinks.models.delivery import Settlement
 
 ATTEMPTS = Counter("eventsinks_attempts_total", "Tries, by destination type and outcome.", ["type", "outcome"])
-SECONDS = Histogram("eventsinks_exchange_seconds", "Seconds of an exchange, by destination type.", ["type"])
+
+
+class Seconds(Collector):
+    """How long exchanges took, by destination type: a histogram that costs next to nothing to add to."""
+
+    BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, key: str, seconds: float) -> None:
+        """Add one exchange."""
+        counts = self._counts.setdefault(key, [0] * (len(self.BOUNDS) + 1))
+        counts[bisect_left(self.BOUNDS, seconds)] += 1
+        self._sums[key] = self._sums.get(key, 0.0) + seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the histogram."""
+        told = "Seconds of an exchange, by destination type."
+        family = HistogramMetricFamily("eventsinks_exchange_seconds", told, labels=["type"])
+        names = [*map(str, self.BOUNDS), "+Inf"]
+        for key, counts in self._counts.items():
+            family.add_metric([key], list(zip(names, accumulate(counts), strict=True)), self._sums[key])
+        yield family
+
+
+SECONDS = Seconds()
+REGISTRY.register(SECONDS)
 
 
 def tried(settlements: Sequence[tuple[str, Settlement]]) -> None:
@@ -25,9 +58,10 @@ def tried(settlements: Sequence[tuple[str, Settlement]]) -> None:
 
     The lines are written at once and past the logging machinery, which would cost more than the sending.
     """
+    for (key, outcome), count in Tally((key, settled.outcome) for key, settled in settlements).items():
+        ATTEMPTS.labels(key, outcome).inc(count)
     for key, settled in settlements:
-        ATTEMPTS.labels(key, settled.outcome).inc()
-        SECONDS.labels(key).observe(settled.timings.total)
+        SECONDS.observe(key, settled.timings.total)
     if logging.getLevelName(settings.LOG_LEVEL) > logging.INFO:
         return
     as_json = settings.LOG_FORMAT == "json"
@@ -65,6 +99,11 @@ def exposition() -> tuple[bytes, str]:
     return generate_latest(), CONTENT_TYPE_LATEST
 
 
+def serve(port: int) -> None:
+    """Answer the metrics at a port of this process."""
+    start_http_server(port)
+
+
 def set_up_logging() -> None:
     """Write one line per event to standard error: for people, or as JSON where LOG_FORMAT says so."""
     shared: list[Any] = [
@@ -72,7 +111,10 @@ def set_up_logging() -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # Plain: a traceback with the values of its variables would write secrets into the log.
+    renderer: Any = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     if settings.LOG_FORMAT == "json":
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(

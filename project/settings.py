@@ -70,7 +70,11 @@ if EMBEDDED:
 else:
     # Connections are shared by the threads of a process; a dead one is found before it is used.
     pool = {"min_size": 1, "max_size": env.int("EVENTSINKS_DB_POOL", 20), "timeout": 10}
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = pool
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    options["pool"] = pool
+    # Every statement of the engine is short and goes by an index: compiling one, or reading a table whole, would
+    # only be a planner's mistake. `?options=` in the URL says otherwise (a pooler in between may want it empty).
+    options.setdefault("options", "-c jit=off -c random_page_cost=1.1")
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -218,6 +222,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+# The port at which a worker tells its metrics to Prometheus; 0: it does not. Two workers on a host want two.
+EVENTSINKS_WORKER_METRICS_PORT = env.int("EVENTSINKS_WORKER_METRICS_PORT", 0)
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 
@@ -252,7 +258,7 @@ UNFOLD: dict[str, Any] = {
             "200": "oklch(91% .096 180.426)",
             "300": "oklch(85.5% .138 181.071)",
             "400": "oklch(77.7% .152 181.912)",
-            "500": "oklch(70.4% .14 182.503)",
+            "500": "oklch(61% .118 183.5)",
             "600": "oklch(55% .1 184.704)",
             "700": "oklch(48% .09 186.391)",
             "800": "oklch(43.7% .078 188.216)",

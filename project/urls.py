@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
+from eventsinks.api.netbird import events, integrations, traffic
 from eventsinks.api.operate import alerts, deliveries, sinks, tenants
 
 v1 = SimpleRouter(trailing_slash=False)
@@ -14,12 +15,22 @@ v1.register("v1/delivery", deliveries.DeliveryViewSet, basename="delivery")
 v1.register("v1/tenant", tenants.TenantViewSet, basename="tenant")
 v1.register("v1/api_key", tenants.ApiKeyViewSet, basename="api_key")
 
+api = SimpleRouter(trailing_slash=False)
+api.register("api/event-streaming", integrations.IntegrationViewSet, basename="integration")
+api.register(
+    "api/integrations/event-streaming", integrations.AliasedIntegrationViewSet, basename="integration_too"
+)
+
 urlpatterns: list[URLPattern | URLResolver] = [
     *v1.urls,
     path("v1/detection_alert", alerts.DetectionAlerts.as_view(), name="detection_alert"),
     # An alert's id is its sender's, and may hold a slash; its verb stands before it is tried as an id.
     re_path(r"^v1/detection_alert/(?P<key>.+)/explain$", alerts.DetectionAlertExplain.as_view()),
     re_path(r"^v1/detection_alert/(?P<key>.+)$", alerts.DetectionAlertDetail.as_view()),
+    *api.urls,
+    path("api/events", events.AliasedAuditView.as_view()),
+    path("api/events/audit", events.AuditView.as_view(), name="audit"),
+    path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,10 +12,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions.nudge import nudge
+from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
-from eventsinks.models import Delivery, Destination, Event, Tenant
+from eventsinks.models import INDEXES, Delivery, Destination, Event, Tenant
 from eventsinks.models.event import digest_of
 
 RACES = 5  # how often a lost race for the same ids is run again
@@ -65,7 +66,7 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
             acceptance.rejections.append(Rejection(index, error.message, error.field, too_large=too_large))
     for attempt in range(RACES):
         try:
-            _commit(tenant, event_type, candidates, acceptance)
+            _commit(tenant, event_type, candidates, route, acceptance)
             return acceptance
         except IntegrityError:  # somebody else has just taken one of these ids: look again
             if attempt == RACES - 1:
@@ -85,9 +86,16 @@ class Route:
     """Which sinks of a tenant an event goes to, from one look at them."""
 
     def __init__(self, tenant: Tenant, event_type: EventType) -> None:
+        self._tenant, self._key = tenant, event_type.key
         sinks = Destination.objects.of(tenant).sinks().values_list("id", "uuid", "event_types")
         self._by_uuid = {uuid: id for id, uuid, _ in sinks}
         self._hearing = [id for id, _, event_types in sinks if event_type.key in event_types]
+
+    @functools.cached_property
+    def streamed(self) -> bool:
+        """Whether an integration of the tenant hears this type."""
+        integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
+        return any(self._key in event_types for event_types in integrations)
 
     def of(self, accepted: Accepted) -> Sequence[int]:
         """Return the ids of the sinks. Raises NotAcceptable for one that the tenant does not have."""
@@ -104,7 +112,7 @@ class Route:
 
 
 def _commit(
-    tenant: Tenant, event_type: EventType, candidates: Sequence[Candidate], acceptance: Acceptance
+    tenant: Tenant, event_type: EventType, candidates: Sequence[Candidate], route: Route, acceptance: Acceptance
 ) -> None:
     """Write what is new. Raises IntegrityError when another request has just written the same ids."""
     with transaction.atomic():
@@ -114,6 +122,7 @@ def _commit(
         )
         new, rejections, duplicates = sorted_out(candidates, known)
         events = Event.objects.bulk_create([row(tenant, event_type, candidate) for candidate in new])
+        write_index(event_type, events)
         owed = [
             Delivery(id=uuid7(), event_id=event.id, destination_id=sink)
             for event, candidate in zip(events, new, strict=True)
@@ -122,6 +131,8 @@ def _commit(
         Delivery.objects.bulk_create(owed)
         if owed:
             nudge()
+        if route.streamed:
+            nudge(STREAMS)
     acceptance.keys = [candidate.accepted.key for candidate in new]
     acceptance.received_at = events[-1].received_at if events else None
     acceptance.deliveries = len(owed)
@@ -159,4 +170,17 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
         data=candidate.accepted.data,
         digest=candidate.digest,
         occurred_at=candidate.accepted.occurred_at,
+    )
+
+
+def write_index(event_type: EventType, events: Sequence[Event]) -> None:
+    """Write beside each event the columns that events of its type are looked for by, if there are any."""
+    if (table := INDEXES.get(event_type.key)) is None:
+        return
+    table._default_manager.bulk_create(
+        [
+            table(event=event, tenant_id=event.tenant_id, occurred_at=event.occurred_at, **columns)
+            for event in events
+            if (columns := event_type.indexed(event.document)) is not None
+        ]
     )

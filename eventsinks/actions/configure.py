@@ -17,12 +17,15 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pydantic import ValidationError
 
-from eventsinks.actions.nudge import nudge
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.destinations import destination_type
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.validation import errors
 from eventsinks.models import Delivery, Destination, SlackWorkspace, Tenant
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.stream import Place, Position, end_of_log
 
 HEARS = {
     "event_sink": ["detection_alert"],
@@ -55,8 +58,13 @@ def create(
     name: str,
     description: str = "",
     enabled: bool = True,
+    start: Place | None = None,
+    initiator: Initiator = SYSTEM,
 ) -> Destination:
-    """Make a destination of the type with key `type`. Raises NotConfigurable."""
+    """Make a destination of the type with key `type`. Raises NotConfigurable.
+
+    An integration hears what comes from `start` in the tenant's event log on; from now on without it.
+    """
     kind = destination_type(type)
     destination = Destination(
         tenant=tenant,
@@ -71,7 +79,12 @@ def create(
         destination.set_config(kind.Config.model_validate(dict(config), context={"guard": guard()}))
     except ValidationError as error:
         raise not_configurable(error) from None
-    destination.save()
+    with transaction.atomic():
+        destination.save()
+        if kind.face == "integration":
+            place = start or end_of_log()
+            Position.objects.create(destination=destination, xid=place.xid, event_id=place.event_id)
+        audit.record_destination(audit.CREATED, destination, initiator)
     return destination
 
 
@@ -82,6 +95,7 @@ def change(
     name: str | None = None,
     description: str | None = None,
     enabled: bool | None = None,
+    initiator: Initiator = SYSTEM,
 ) -> Destination:
     """Change what is given, leave the rest. A `****` in `config` means "as it was".
 
@@ -95,7 +109,8 @@ def change(
         moved = Destination.objects.filter(id=current.id, version=current.version, deleted_at=None)
         with transaction.atomic():
             if moved.update(**changes, version=F("version") + 1, updated_at=Now()):
-                nudge()
+                audit.record_destination(audit.UPDATED, current, initiator)
+                wake(current)
                 return Destination.objects.get(id=current.id)
     raise NotConfigurable(FieldError("", "was changed by somebody else at the same time; try again"))
 
@@ -127,26 +142,33 @@ def changes_of(
     return changes
 
 
-def pause(destination: Destination, reason: str = "") -> Destination:
+def pause(destination: Destination, reason: str = "", initiator: Initiator = SYSTEM) -> Destination:
     """active or parked -> paused. Its backlog is kept and grows."""
-    return _move(destination, state(DestinationState.PAUSED, reason))
+    return _move(destination, state(DestinationState.PAUSED, reason), initiator)
 
 
-def resume(destination: Destination) -> Destination:
+def resume(destination: Destination, initiator: Initiator = SYSTEM) -> Destination:
     """paused or parked -> active, at once and with its whole backlog."""
-    return _move(destination, {**state(DestinationState.ACTIVE, ""), "held_until": None})
+    return _move(destination, {**state(DestinationState.ACTIVE, ""), "held_until": None}, initiator)
 
 
-def _move(destination: Destination, changes: Mapping[str, Any]) -> Destination:
+def _move(destination: Destination, changes: Mapping[str, Any], initiator: Initiator) -> Destination:
     with transaction.atomic():
-        Destination.objects.present().filter(id=destination.id).exclude(state=changes["state"]).update(
-            **changes, version=F("version") + 1, updated_at=Now()
-        )
-        nudge()
+        there = Destination.objects.present().filter(id=destination.id).exclude(state=changes["state"])
+        if there.update(**changes, version=F("version") + 1, updated_at=Now()):
+            audit.record_destination(audit.UPDATED, destination, initiator)
+        wake(destination)
     return Destination.objects.get(id=destination.id)
 
 
-def delete(destination: Destination) -> bool:
+def wake(destination: Destination) -> None:
+    """Have what waits for a destination looked at, now that it is another."""
+    Position.objects.wake(destination.id)
+    nudge()
+    nudge(STREAMS)
+
+
+def delete(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
     """Take a destination away; what it was still owed is suppressed. Return False if it was gone already.
 
     The row stays for its history, without its secrets.
@@ -158,6 +180,7 @@ def delete(destination: Destination) -> bool:
         ):
             return False
         Delivery.objects.filter(destination_id=destination.id).suppress("the event sink was deleted")
+        audit.record_destination(audit.DELETED, destination, initiator)
     return True
 
 

@@ -36,12 +36,13 @@ from eventsinks.models.delivery import Claimed, Settlement, claim, due_lanes, se
 log = logging.getLogger(__name__)
 
 SLOTS = 1000  # exchanges under way at once
-CLAIM = 300  # deliveries of one claim
+CLAIM = 800  # deliveries of one claim
 LOW = 64  # with less than this in flight, claim at once
 LOOK_AGAIN = 0.05  # seconds until the next claim while others are in flight
-SETTLE = 256  # settle when so many have ended,
+SETTLE = 800  # settle when so many have ended,
 SETTLE_AFTER = 0.02  # or after so many seconds
 SETTLE_TRIES = 5
+LONGEST_WAIT = 0.5  # seconds without a look at anything but the world
 
 
 class Sent(NamedTuple):
@@ -108,11 +109,13 @@ class Pump:
         stale = [id for id, version in versions.items() if self._opened.get(id, (0, None))[0] != version]
         if not stale:
             return
-        for destination in Destination.objects.select_related("slack_workspace").filter(id__in=stale):
+        for id in stale:
+            self._opened.pop(id, None)
+        present = Destination.objects.present().select_related("slack_workspace")
+        for destination in present.filter(id__in=stale):  # one deleted since the claim has lost its secrets
             try:
                 self._opened[destination.id] = (destination.version, destination.opened())
             except (CannotOpen, ValueError, KeyError) as error:
-                self._opened.pop(destination.id, None)
                 park(destination.id, destination.version, f"its configuration can't be read: {error}")
 
     def _send(self, claimed: Claimed, at: datetime) -> None:
@@ -122,11 +125,12 @@ class Pump:
             self._ended(settlement(claimed, at, None, DestinationGone("its configuration can't be read")))
             return
         version, kind = opened
-        type_ = event_type(claimed.event_type)
-        message = Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, bytes(claimed.data))
         try:
+            type_ = event_type(claimed.event_type)
+            message = Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, bytes(claimed.data))
             request = kind.build([message], at)
         except SendFailure as failure:
+            hold_or_park(claimed.destination_id, version, failure)
             self._ended(settlement(claimed, at, None, failure))
         except Exception as error:  # a fault in a type must not stop the others
             log.exception("%s could not build a request for %s", kind.key, claimed.id)
@@ -142,10 +146,7 @@ class Pump:
             failure = failure_of(sent.kind, sent.message, outcome)
             destination_id = sent.claimed.destination_id
             self._shares.ended(destination_id, well=failure is None)
-            if isinstance(failure, DestinationGone):
-                park(destination_id, sent.version, failure.reason)
-            elif isinstance(failure, Temporary) and failure.retry_after:
-                hold(destination_id, failure.retry_after)
+            hold_or_park(destination_id, sent.version, failure)
             self._ended(settlement(sent.claimed, sent.started_at, outcome, failure), sent.kind)
 
     def _ended(self, settled: Settlement, kind: AnyDestinationType | None = None) -> None:
@@ -166,10 +167,20 @@ class Pump:
         """Return how many seconds to wait for the world before looking at the rest."""
         if not self._exchange.in_flight:
             return 0.0
-        moments = [self._claim_at]
+        moments = [time.monotonic() + LONGEST_WAIT]
+        if self._exchange.in_flight < SLOTS and not self._stopping():
+            moments.append(self._claim_at)
         if self._unsettled:
             moments.append(self._settle_at)
         return max(0.0, min(moments) - time.monotonic())
+
+
+def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> None:
+    """Hold or park a sink whose failure asks for it."""
+    if isinstance(failure, DestinationGone):
+        park(destination_id, version, failure.reason)
+    elif isinstance(failure, Temporary) and failure.retry_after:
+        hold(destination_id, failure.retry_after)
 
 
 def settle_surely(settlements: Sequence[Settlement]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import datetime
+from typing import cast
+from uuid import UUID
 
 from django.conf import settings
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from eventsinks.destinations.base import (
     AnyDestinationType,
@@ -19,6 +22,8 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import ExchangeFailed, Response, Timings
 from eventsinks.models.delivery import Claimed, Settlement
+
+log = logging.getLogger(__name__)
 
 EXCERPT = 2048  # bytes of the response's body that are kept
 JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
@@ -37,6 +42,9 @@ def failure_of(kind: AnyDestinationType, message: Message, outcome: Outcome) -> 
         receipt = kind.read(outcome, [message])
     except SendFailure as failure:
         return failure
+    except Exception as error:  # a fault in a type, or an answer it did not expect, must not stop the others
+        log.exception("%s could not read the answer to %s", kind.key, message.id)
+        return Temporary(f"the answer could not be read: {error!r}", outcome)
     return (receipt.failures or {}).get(message.id)
 
 
@@ -49,7 +57,7 @@ def settlement(
     unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
     return Settlement(
         claimed,
-        uuid7(),
+        cast(UUID, uuid7()),
         state,
         "unknown" if unknown else outcome_word(failure),
         started_at,
@@ -85,5 +93,5 @@ def outcome_word(failure: SendFailure | None) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text that every database takes: PostgreSQL refuses NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from eventsinks.actions.nudge import nudge
+from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
@@ -14,4 +14,5 @@ def replay(deliveries: DeliveryQuerySet) -> int:
         moved = deliveries.replay() + deliveries.bring_forward()
         if moved:
             nudge()
+            nudge(STREAMS)
     return moved

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models.functions import Now
 
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.models import SCOPES, ApiKey, Tenant
 from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
 
@@ -27,6 +30,7 @@ def issue_key(
     scopes: Sequence[str] | None = None,
     name: str = "",
     expires_at: datetime | None = None,
+    initiator: Initiator = SYSTEM,
 ) -> tuple[ApiKey, str]:
     """Make an API key; return it with its text, which can't be had again.
 
@@ -40,17 +44,23 @@ def issue_key(
     if unknown:
         raise ValueError(f"no such scope: {', '.join(unknown)}; there are: {', '.join(known)}")
     text = new_key_text()
-    key = ApiKey.objects.create(
-        tenant=tenant,
-        name=name,
-        prefix=text[:SHOWN],
-        digest=digest_of(text),
-        scopes=granted,
-        expires_at=expires_at,
-    )
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            tenant=tenant,
+            name=name,
+            prefix=text[:SHOWN],
+            digest=digest_of(text),
+            scopes=granted,
+            expires_at=expires_at,
+        )
+        audit.record_key(audit.KEY_ISSUED, key, initiator)
     return key, text
 
 
-def revoke_key(key: ApiKey) -> bool:
+def revoke_key(key: ApiKey, initiator: Initiator = SYSTEM) -> bool:
     """End a key at once. Return False if it had ended before."""
-    return bool(ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=Now()))
+    with transaction.atomic():
+        if not ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=Now()):
+            return False
+        audit.record_key(audit.KEY_REVOKED, key, initiator)
+    return True

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
@@ -44,6 +45,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     list_per_page = 50
     list_disable_select_all = True
     paginator = InfinitePaginator
+    show_facets = admin.ShowFacets.NEVER  # they would be counted
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()
@@ -97,9 +99,9 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         return delivery.destination.tenant.name
 
     @admin.display(description="Tries")
-    def tries_made(self, delivery: Delivery) -> str:
+    def tries_made(self, delivery: Delivery) -> SafeString:
         """How many tries it had, of how many."""
-        return f"{delivery.tries} of {max_tries()}"
+        return format_html('<span class="es-nowrap">{} of {}</span>', delivery.tries, max_tries())
 
     @admin.display(description="When")
     def due(self, delivery: Delivery) -> SafeString | str:

@@ -30,6 +30,7 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     list_per_page = 50
     list_disable_select_all = True
     paginator = InfinitePaginator
+    show_facets = admin.ShowFacets.NEVER  # they would be counted
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()

@@ -77,8 +77,14 @@ class PairsField(forms.CharField):
         return pairs
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the lines say something else than the pairs that were there."""
-        return (data or "").split() != (self.prepare_value(initial) or "").split()
+        """Whether the lines say something else than the pairs that were there, in whatever order."""
+        return lines_of(data) != lines_of(self.prepare_value(initial))
+
+
+def lines_of(text: str | None) -> list[str]:
+    """Return the pairs in `text`, in one order and without the spaces that mean nothing."""
+    parts = ([part.strip() for part in line.split(":", 1)] for line in (text or "").splitlines())
+    return sorted(filter(None, map(": ".join, parts)))
 
 
 def fields_of(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:

@@ -48,19 +48,14 @@ class Story:
 
 def story_of(delivery: Delivery, last: Attempt | None) -> Story:
     """Tell what became of a delivery; `last` is its last attempt."""
+    waits_after_failure = delivery.state == DeliveryState.PENDING and bool(delivery.reason)
+    failed = waits_after_failure or delivery.state == DeliveryState.FAILED
     return Story(
-        tone=tone_of(delivery, last),
+        tone="warning" if waits_after_failure else marks.DELIVERY_TONES[delivery.state],
         headline=headline_of(delivery, last),
-        side="" if last is None or last.outcome == Outcome.DELIVERED else side_of(last),
+        side=side_of(last) if last is not None and failed else "",
         next=next_of(delivery),
     )
-
-
-def tone_of(delivery: Delivery, last: Attempt | None) -> marks.Tone:
-    """Return the colour of the banner."""
-    if delivery.state == DeliveryState.PENDING and last is not None and last.outcome != Outcome.DELIVERED:
-        return "warning"
-    return marks.DELIVERY_TONES[delivery.state]
 
 
 def headline_of(delivery: Delivery, last: Attempt | None) -> str:
@@ -78,7 +73,9 @@ def headline_of(delivery: Delivery, last: Attempt | None) -> str:
         tries = "1 try" if delivery.tries == 1 else f"{delivery.tries} tries"
         word = "The event was refused" if refused else f"Given up after {tries}"
         return f"{word}: {why}"
-    return f"Not delivered yet: {why}" if why else "Waiting for its first try"
+    if why:
+        return f"Not delivered yet: {why}"
+    return "Waiting for the first of a fresh set of tries" if last else "Waiting for its first try"
 
 
 def plain(reason: str) -> str:

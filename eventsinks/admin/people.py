@@ -44,6 +44,7 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
     list_display_links = None
     list_select_related = ("user", "content_type")
     paginator = InfinitePaginator
+    show_facets = admin.ShowFacets.NEVER  # they would be counted
     show_full_result_count = False
     list_disable_select_all = True
     ordering = ("-id",)

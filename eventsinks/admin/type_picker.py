@@ -21,11 +21,16 @@ def picked(request: HttpRequest) -> tuple[Tenant, str] | None:
     kind = DESTINATION_TYPES.get(type)
     if kind is None or kind.face != "event_sink":
         return None
-    try:
-        tenant = Tenant.objects.filter(id=uuid.UUID(tenant_id)).first()
-    except ValueError:
-        return None
+    tenant = Tenant.objects.filter(id=tenant_id).first() if is_uuid(tenant_id) else None
     return (tenant, type) if tenant else None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` may be a tenant's id."""
+    try:
+        return bool(uuid.UUID(text))
+    except ValueError:
+        return False
 
 
 def picker(request: HttpRequest, site: AdminSite) -> forms.Form:
@@ -40,6 +45,6 @@ def picker(request: HttpRequest, site: AdminSite) -> forms.Form:
         ),
     }
     form = type("Picker", (forms.Form,), fields)
-    asked = "type" in request.GET
-    picked_form: forms.Form = form(request.GET if asked else None, initial=request.GET.dict())
+    given = {name: value for name, value in request.GET.items() if name != "tenant" or is_uuid(str(value))}
+    picked_form: forms.Form = form(given if "type" in request.GET else None, initial=given)
     return picked_form

@@ -9,6 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from eventsinks.actions.audit import Initiator
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.tenant import OPERATOR
 
@@ -60,3 +61,9 @@ def scope_of(view: Any, request: Request) -> str:
 def tenant_of(request: Request) -> Tenant:
     """Return the tenant of the key: where every query starts."""
     return cast(Tenant, cast(ApiKey, request.auth).tenant)
+
+
+def initiator_of(request: Request) -> Initiator:
+    """Return who asks, for the audit: the key, not its text."""
+    key = cast(ApiKey, request.auth)
+    return Initiator(str(key.id), key.name)

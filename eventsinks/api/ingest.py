@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from pydantic import BaseModel, RootModel
-from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
+from eventsinks.api.documents import documents_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
 from eventsinks.api.v1 import V1View, documented
 from eventsinks.event_types import event_type
 from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.models import Event, Tenant
-
-MAX_DOCUMENTS = 10_000  # events in one request
-SPACE = b" \t\r\n"
-NDJSON = NDJSONParser.media_type
 
 
 class OneAccepted(BaseModel):
@@ -69,6 +63,10 @@ class AlertAnswer(RootModel[OneAlert | ManyAlerts]):
     """The answer to one alert, or to many."""
 
 
+class AlertsIn(RootModel[DetectionAlertData | list[DetectionAlertData]]):
+    """One alert, or many."""
+
+
 class DetectionAlertView(V1View):
     """Take in detection alerts."""
 
@@ -78,7 +76,7 @@ class DetectionAlertView(V1View):
     @documented(
         AlertAnswer,
         request={
-            "application/json": DetectionAlertData,
+            "application/json": AlertsIn,
             "application/x-ndjson": {"type": "string", "description": "one alert a line"},
         },
         operation_id="v1_detection_alert_create",
@@ -86,8 +84,7 @@ class DetectionAlertView(V1View):
     )
     def post(self, request: Request) -> Response:
         """Take in one alert, an array or NDJSON. When this answers 200, what it says is committed."""
-        body = request.data if isinstance(request.data, bytes) else b""  # an empty body is never parsed
-        documents, many = split(body, is_ndjson=request.content_type.lower().startswith(NDJSON))
+        documents, many = documents_of(request)
         tenant = tenant_of(request)
         acceptance = accept(tenant, event_type("detection_alert"), documents)
         if many:
@@ -95,27 +92,6 @@ class DetectionAlertView(V1View):
         for rejection in acceptance.rejections:
             raise refusal(rejection)
         return Response({"detection_alert": one_out(tenant, acceptance)})
-
-
-def split(body: bytes, *, is_ndjson: bool) -> tuple[Sequence[bytes], bool]:
-    """Return the documents of a body, each to the byte, and whether it was a list of them.
-
-    Raises ParseError for an array that is broken as a whole, TooLarge for too many.
-    """
-    if is_ndjson:
-        documents: Sequence[bytes] = [line for line in body.split(b"\n") if line.strip(SPACE)]
-    elif body.lstrip(SPACE).startswith(b"["):
-        try:
-            documents = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise ParseError(f"couldn't parse JSON request: {error}") from None
-    else:
-        return [body], False
-    if len(documents) > MAX_DOCUMENTS:
-        raise TooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
-    if not documents:
-        raise ParseError("there is no event in the body")
-    return documents, True
 
 
 def refusal(rejection: Rejection) -> Exception:

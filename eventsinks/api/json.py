@@ -31,8 +31,9 @@ class JSONParser(BaseParser):
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
         """Return the document. Raises ParseError and TooLarge."""
         body = read(stream)
-        if NUL.search(body):
-            raise ParseError("couldn't parse JSON request: text must not contain NUL characters")
+        if nul := NUL.search(body):
+            where = f"(byte {nul.start()})"
+            raise ParseError(f"couldn't parse JSON request: text must not contain NUL characters {where}")
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, StrictBool, field_validator
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -18,8 +17,21 @@ from eventsinks.actions import configure
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.errors import Invalid
 from eventsinks.api.scanner_args import ARGS_SCHEMA, WIRE_TYPES, on_the_wire, shown, unwrap
-from eventsinks.api.v1 import Name, Paging, Text, V1View, documented, find, page_of, read_input, read_query
-from eventsinks.models import Destination, Tenant
+from eventsinks.api.v1 import (
+    PAGING,
+    TENANT,
+    Listing,
+    Name,
+    Text,
+    V1View,
+    documented,
+    find,
+    page_of,
+    read_input,
+    read_query,
+    require_tenant,
+)
+from eventsinks.models import Destination
 
 
 def use_args_schema(schema: dict[str, Any]) -> None:
@@ -38,7 +50,7 @@ class CreateEventSink(BaseModel):
     name: Name
     description: Text
     event_sink_args: dict[str, Any] = ARGS
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class UpdateEventSink(BaseModel):
@@ -48,22 +60,13 @@ class UpdateEventSink(BaseModel):
     name: Name | None = None
     description: Text | None = None
     event_sink_args: dict[str, Any] | None = None
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
 
     @field_validator("id")
     @classmethod
     def lower(cls, id: str | None) -> str | None:
         """UUIDs are the same in either case."""
         return id.lower() if id else id
-
-
-class ListEventSinks(BaseModel):
-    """Whose event sinks; by pages only where that is asked for, since the real client follows none."""
-
-    tenant_id: str | None = None
-    pagination: Paging | None = None
-    page_size: int | None = None
-    page_token: str | None = None
 
 
 class EventSinkOut(BaseModel):
@@ -112,12 +115,15 @@ class EventSinkViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(ManyEventSinks, parameters=[OpenApiParameter("tenant_id", {"type": "string", "format": "uuid"})])
+    @documented(ManyEventSinks, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List the event sinks of the tenant, oldest first; all of them unless a page is asked for."""
-        asked = read_query(ListEventSinks, request)
-        rows = sinks_of(request, asked.tenant_id)
-        paging = asked.pagination or read_input(Paging, asked.model_dump(include={"page_size", "page_token"}))
+        """List the event sinks of the tenant: all, oldest first, or a page, newest first, if one is asked for.
+
+        The real client follows no pages.
+        """
+        asked = read_query(Listing, request)
+        require_tenant(request, asked.tenant_id)
+        rows, paging = sinks_of(request), asked.page
         if paging.page_size is None and paging.page_token is None:
             found, pagination = list(rows.order_by("id")), None
         else:
@@ -178,16 +184,9 @@ class EventSinkViewSet(V1View, ViewSet):
         return Response({"id": sink.uuid, "tenant_id": sink.tenant_id})
 
 
-def sinks_of(request: Request, tenant_id: str | None = None) -> Any:
-    """Return the event sinks of the key's tenant. Raises Http404 where another tenant is named."""
-    if tenant_id is not None:
-        require_tenant(request, tenant_id)
+def sinks_of(request: Request) -> Any:
+    """Return the event sinks of the key's tenant."""
     return Destination.objects.of(tenant_of(request)).sinks()
-
-
-def require_tenant(request: Request, tenant_id: str) -> None:
-    """Raise Http404 unless it is the tenant of the key."""
-    find(Tenant.objects.filter(id=tenant_of(request).id), tenant_id)
 
 
 def at_field(name: str, error: configure.NotConfigurable) -> Invalid:

@@ -19,6 +19,7 @@ WIRE_TYPES = {key: DESTINATION_TYPES[key].__name__ for key in types_with("event_
 KINDS = {WIRE_TYPES[key]: DESTINATION_TYPES[key] for key in WIRE_TYPES}
 SLACK_SCHEMA = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["slack_integration_id"],
     "properties": {
         "slack_integration_id": {"type": "string", "format": "uuid"},

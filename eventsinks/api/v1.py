@@ -12,13 +12,16 @@ import orjson
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet, UUIDField
 from django.http import Http404
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.errors import ErrorResponse, Invalid, LengthRequired, v1_exception_handler
 from eventsinks.lib.validation import errors
+from eventsinks.models import Tenant
 
 Input = TypeVar("Input", bound=BaseModel)
 Row = TypeVar("Row", bound=Model)
@@ -38,6 +41,12 @@ class V1View(APIView):
     def get_exception_handler(self) -> Callable[..., Any]:
         """Return how this format says that something is wrong."""
         return v1_exception_handler
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Raise LengthRequired for a body that would be taken for an empty one."""
+        super().initial(request, *args, **kwargs)
+        if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
+            raise LengthRequired
 
 
 def read_input(model: type[Input], data: Any) -> Input:
@@ -85,6 +94,12 @@ def no_nul(text: str) -> str:
 Query = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
 
 
+def require_tenant(request: Request, tenant_id: str | None) -> None:
+    """Raise Http404 where another tenant than the key's is named."""
+    if tenant_id is not None:
+        find(Tenant.objects.filter(id=tenant_of(request).id), tenant_id)
+
+
 def find(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
     """Return the row with this UUID. Raises Http404, also for what is no UUID."""
     try:
@@ -98,6 +113,18 @@ class Paging(BaseModel):
 
     page_size: Annotated[int, AfterValidator(lambda size: within(size, 1, MAX_PAGE))] | None = None
     page_token: Query | None = None
+
+
+class Listing(Paging):
+    """Whose rows, and which page, by its own fields or as Scanner writes them: `pagination[page_size]=10`."""
+
+    tenant_id: str | None = None
+    pagination: Paging | None = None
+
+    @property
+    def page(self) -> Paging:
+        """Which page."""
+        return self.pagination or self
 
 
 def within(value: int, least: int, most: int) -> int:
@@ -146,17 +173,28 @@ ERRORS = {
     401: OpenApiResponse(ErrorResponse, "no API key, or one that opens nothing"),
     403: OpenApiResponse(ErrorResponse, "the API key lacks the scope"),
     404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
+    411: OpenApiResponse(ErrorResponse, "the body has no Content-Length"),
     413: OpenApiResponse(ErrorResponse, "the body is too large"),
     415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
     503: OpenApiResponse(ErrorResponse, "the database can't be reached"),
 }
+
+
+def parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
+    """Return a parameter of a query for the schema; an empty one is as if it were absent."""
+    empty = {"type": "string", "maxLength": 0}
+    return OpenApiParameter(name, {"anyOf": [schema, empty]}, description=description)
+
+
+TENANT = parameter("tenant_id", "the key's own", type="string", format="uuid")
 PAGING = [
-    OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}),
-    OpenApiParameter("page_token", str),
+    parameter("page_size", f"{DEFAULT_PAGE} unless said otherwise", type="integer", minimum=1, maximum=MAX_PAGE),
+    parameter("page_token", "where the next page begins, from the answer before", type="string", maxLength=1000),
 ]
 
 
 def documented(ok: Any, **options: Any) -> Callable[[View], View]:
     """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
     extra = options.pop("errors", {})
+    set_override(ok, "many", False)  # our lists are objects with rows inside, never bare arrays
     return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PlainSerializer,
     SecretStr,
@@ -45,6 +46,10 @@ def _not_a_mask(value: SecretStr) -> SecretStr:
     return value
 
 
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
 def _check_url(url: str, info: ValidationInfo) -> str:
     guard: AddressGuard | None = (info.context or {}).get("guard")
     parse_url(url)
@@ -55,6 +60,8 @@ def _check_url(url: str, info: ValidationInfo) -> str:
 
 # Dumps as "****": secrecy is a property of the field, declared once.
 Secret = Annotated[SecretStr, AfterValidator(_not_a_mask), PlainSerializer(_dump_secret, return_type=str)]
+# Goes before a field that may be absent: where every value is a string, "" is how a client takes one away.
+Absent = BeforeValidator(_none_if_empty)
 # An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context.
 PublicUrl = Annotated[str, AfterValidator(_check_url)]
 
@@ -127,6 +134,7 @@ class SendFailure(Exception):
 
     SendFailure
      ├─ Temporary         try again, not before `retry_after` seconds if that is given
+     │   └─ TooLarge      try again in halves
      ├─ EventRefused      never this event; others may
      └─ DestinationGone   nothing until somebody repairs the destination
     """
@@ -145,6 +153,13 @@ class Temporary(SendFailure):
         self.retry_after = retry_after
 
 
+class TooLarge(Temporary):
+    """Try again in halves: the request is too large, or it holds an event that spoils it for the others.
+
+    Means more than one message. Of one alone, it is EventRefused.
+    """
+
+
 class EventRefused(SendFailure):
     """This event will never be taken; others may."""
 
@@ -153,8 +168,7 @@ class DestinationGone(SendFailure):
     """Nothing will be taken until somebody repairs the destination: it is parked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What came of one request. No failure: every message was taken. A partial failure is data."""
 
     response: Response | None = None
@@ -163,11 +177,29 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may hold, and how many seconds to wait for more before sending less."""
+    """How much one request may hold, and how many seconds to wait for more before sending less.
+
+    `max_requests` is how many requests of one batch are sent at once, where a request can't hold it all.
+    `max_event_bytes` is the most that one event may have; a larger one is set aside as refused.
+    """
 
     max_events: int = 1
     max_bytes: int = 16 * 1024 * 1024
+    max_event_bytes: int = 16 * 1024 * 1024
+    max_requests: int = 1
     linger: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The events of one request of an integration, the same over every try.
+
+    `id` and `number` are the same too; numbers count up by one per integration, so that a gap can be seen.
+    """
+
+    id: UUID
+    number: int
+    messages: Sequence[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +221,7 @@ class DestinationType(ABC, Generic[ConfigT]):
     label: ClassVar[str]
     face: ClassVar[Literal["event_sink", "integration"]]
     Config: ClassVar[type[Config]]
-    limits: ClassVar[Limits] = Limits()
+    limits: Limits = Limits()  # ask the instance: they may depend on its configuration
 
     def __init__(
         self, config: ConfigT, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
@@ -214,6 +246,23 @@ class DestinationType(ABC, Generic[ConfigT]):
     def target(self) -> str:
         """Return where it goes in a few words, for a list: `#security-alerts`, `example.com`."""
         return self.label
+
+
+class ClientType(DestinationType[ConfigT]):
+    """A destination type whose vendor's own client makes the exchange (boto3: signing, credentials, retries).
+
+    `guard` judges every address that an endpoint of the tenant's choosing resolves to, when it is dialled.
+    """
+
+    guard: AddressGuard | None = None
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Refuse: what goes over the wire is the client's business."""
+        raise NotImplementedError(f"{self.key} is sent by its vendor's client")
+
+    @abstractmethod
+    def send(self, batch: Batch, at: datetime) -> Receipt:
+        """Send the batch and say what came of it. Raises SendFailure where it means all of it."""
 
 
 AnyDestinationType = DestinationType[Any]

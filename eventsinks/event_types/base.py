@@ -60,6 +60,10 @@ class EventType(ABC):
     def summary(self, data: Mapping[str, Any]) -> Summary:
         """Tell `data`, as accepted and parsed, to a person."""
 
+    def indexed(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the columns that events of this type are looked for by, None if there is no table of them."""
+        return None
+
 
 class NotAcceptable(ValueError):
     """A document is not an event. `field` is the path of what is wrong, empty for the whole document."""

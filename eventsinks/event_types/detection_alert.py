@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from eventsinks.event_types.base import (
-    SEVERITIES,
-    Accepted,
-    EventType,
-    NotAcceptable,
-    Summary,
-    from_epoch,
-)
-from eventsinks.lib.validation import first_error
+from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
+from eventsinks.event_types.documents import Id, moment, read, text_of, with_id
 
 SEVERITY_IDS = {0: "Unknown", 1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical", 6: "Fatal"}
 SEVERITY_IDS[99] = "Other"  # OCSF's numbers
 MAX_FACTS = 20
-MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
 
 
 class DetectionAlertData(BaseModel):
@@ -31,7 +21,7 @@ class DetectionAlertData(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True, populate_by_name=True)
 
-    id: str | None = Field(None, min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")
+    id: Id | None = None
     tenant_id: str | None = None
     name: str = Field(min_length=1, max_length=10_000)
     description: str | None = None
@@ -74,15 +64,9 @@ class DetectionAlert(EventType):
         alert = parsed(raw)
         if alert.tenant_id is not None and alert.tenant_id.lower() != str(tenant_id):
             raise NotAcceptable("is not the tenant of this API key", "tenant_id")
-        data = raw.strip(b" \t\r\n")
-        if alert.id is None and "id" in alert.model_fields_set:  # ours beside it would be read as null by many
-            raise NotAcceptable("must be a string", "id")
-        if alert.id is None:
-            alert.id = str(uuid.uuid4())
-            rest = data[1:].lstrip(b" \t\r\n")
-            data = b'{"id":"%s",%s' % (alert.id.encode(), rest)
+        key, data = with_id(raw, alert, alert.id)
         return Accepted(
-            key=alert.id,
+            key=key,
             occurred_at=moment(alert.timestamp),
             data=data,
             routed_to=sink_ids(alert.event_sink_ids),
@@ -109,47 +93,11 @@ class DetectionAlert(EventType):
 
 
 def parsed(raw: bytes) -> DetectionAlertData:
-    """Read one alert strictly: RFC 8259 JSON, an object, no NaN, not too deep. Raises NotAcceptable."""
-    try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise NotAcceptable(f"not valid JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise NotAcceptable("must be a JSON object")
-    if too_deep(raw, document):
-        raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels")
-    try:
-        alert = DetectionAlertData.model_validate(document)
-    except ValidationError as error:
-        field, message = first_error(error)
-        raise NotAcceptable(message, field) from None
+    """Read one alert strictly. Raises NotAcceptable."""
+    alert = read(raw, DetectionAlertData)
     if alert.severity is None and alert.severity_id is None:
         raise NotAcceptable(f"is required: one of {', '.join(SEVERITIES)}", "severity")
     return alert
-
-
-def too_deep(raw: bytes, document: Any) -> bool:
-    """Whether it is nested deeper than MAX_DEPTH. Few brackets say no at once."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
-        return False
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        inside = (list(value.values()) if isinstance(value, dict) else value for value in level)
-        level = [value for values in inside for value in values if isinstance(value, dict | list)]
-    return bool(level)
-
-
-def moment(timestamp: int | str | None) -> datetime:
-    """Return when it happened: epoch nanoseconds or RFC 3339, now if not said. Raises NotAcceptable."""
-    try:
-        if isinstance(timestamp, int):
-            return from_epoch(timestamp)
-        if isinstance(timestamp, str):
-            at = datetime.fromisoformat(timestamp)
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC it is before year 1 or after 9999
-        raise NotAcceptable("must be epoch nanoseconds or an RFC 3339 time", "timestamp") from None
-    return datetime.now(UTC)
 
 
 def sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
@@ -171,8 +119,3 @@ def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = table.get("rows") if isinstance(table, dict) else None
     first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
     return [(str(label), text_of(value)) for label, value in list(first.items())[:MAX_FACTS]]
-
-
-def text_of(value: Any) -> str:
-    """Return a JSON value as text: strings as they are, the rest as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -23,7 +23,7 @@ import pycurl
 from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 
-USER_AGENT = "eventsinks/0.1"
+OWN_HEADERS = ("User-Agent: eventsinks/0.1", "Expect:")  # no 100-continue: it would cost a round trip
 CAP = 64 * 1024  # bytes of a response's body that are read
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
 
@@ -82,7 +82,8 @@ class Outlet:
         self._ended: list[tuple[Any, Outcome]] = []
         self._wake_at: float | None = None
         self._epoll = select.epoll()
-        self._watched: set[int] = set()
+        self._watched: set[int] = set()  # descriptors that are in the epoll
+        self._resting: set[int] = set()  # those of them that nobody waits for: connections kept alive
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -91,14 +92,13 @@ class Outlet:
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange; one that can't even begin ends as ExchangeFailed(`bad_request`)."""
         handle = self._idle.pop() if self._idle else self._new_handle()
-        call = Call(token, self._guard, request.url)
+        handle.call.begin(token, request.url)
         try:
-            prepare(handle, call, request)
+            prepare(handle, request)
         except (ValueError, pycurl.error) as error:
             self._idle.append(handle)
             self._ended.append((token, ExchangeFailed("bad_request", str(error))))
             return
-        handle.call = call
         self._multi.add_handle(handle)
         self.in_flight += 1
 
@@ -116,10 +116,13 @@ class Outlet:
         self._multi.close()
         self._epoll.close()
 
-    def _new_handle(self) -> pycurl.Curl:
-        handle = pycurl.Curl()
+    def _new_handle(self) -> Any:
+        handle: Any = pycurl.Curl()
+        handle.call = Call(self._guard)
         for option, value in (
             (pycurl.NOSIGNAL, 1),
+            (pycurl.OPENSOCKETFUNCTION, handle.call.open_socket),
+            (pycurl.WRITEFUNCTION, handle.call.read),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROXY, ""),
@@ -140,6 +143,9 @@ class Outlet:
         if self._wake_at is not None:
             wait = max(0.0, min(wait, self._wake_at - time.monotonic()))
         for descriptor, events in self._epoll.poll(wait, 1024):
+            if descriptor in self._resting:
+                self._forget(descriptor)
+                continue
             mask = (pycurl.CSELECT_IN if events & ~select.EPOLLOUT else 0) | (
                 pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
             )
@@ -166,29 +172,41 @@ class Outlet:
         self.in_flight -= 1
 
     def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
+        """Wait for what curl asks. A connection at rest stays where it is: it is likely to be used again soon."""
         if what == pycurl.POLL_REMOVE:
-            self._watched.discard(descriptor)
-            with suppress(OSError):  # it was closed, and is out of the epoll by that
-                self._epoll.unregister(descriptor)
-            return
-        if descriptor in self._watched:
-            self._epoll.modify(descriptor, EPOLL_OF[what])
+            self._resting.add(descriptor)
+        elif descriptor in self._watched:
+            self._resting.discard(descriptor)
+            try:
+                self._epoll.modify(descriptor, EPOLL_OF[what])
+            except FileNotFoundError:  # it was closed while at rest, and this is another of the same number
+                self._epoll.register(descriptor, EPOLL_OF[what])
         else:
             self._watched.add(descriptor)
             self._epoll.register(descriptor, EPOLL_OF[what])
+
+    def _forget(self, descriptor: int) -> None:
+        """Stop waiting for a connection at rest: the far end closed it, or speaks without being asked."""
+        self._resting.discard(descriptor)
+        self._watched.discard(descriptor)
+        with suppress(OSError):  # it was closed here, and is out of the epoll by that
+            self._epoll.unregister(descriptor)
 
     def _set_timer(self, milliseconds: int) -> None:
         self._wake_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
 class Call:
-    """One exchange under way: what was read so far, and whom it dialled."""
+    """The exchange that a handle makes: what was read so far, and whom it dialled."""
 
     __slots__ = ("guard", "headers", "parts", "refused", "room", "token", "url")
 
-    def __init__(self, token: Any, guard: AddressGuard, url: str) -> None:
-        self.token = token
+    def __init__(self, guard: AddressGuard) -> None:
         self.guard = guard
+
+    def begin(self, token: Any, url: str) -> None:
+        """Forget the exchange before, and be the one of `token`."""
+        self.token = token
         self.url = url
         self.headers: list[bytes] = []
         self.parts: list[bytes] = []
@@ -213,13 +231,10 @@ class Call:
     def outcome(self, handle: pycurl.Curl, error: tuple[int, str] | None) -> Outcome:
         """Say what came of it. A body that was cut at the cap is still a response."""
         get = handle.getinfo
-        timings = Timings(
-            get(pycurl.NAMELOOKUP_TIME),
-            get(pycurl.CONNECT_TIME),
-            get(pycurl.APPCONNECT_TIME),
-            get(pycurl.STARTTRANSFER_TIME),
-            get(pycurl.TOTAL_TIME),
-        )
+        reached = (0.0, 0.0, 0.0)  # as a connection that is used again was
+        if get(pycurl.NUM_CONNECTS) or error is not None:
+            reached = (get(pycurl.NAMELOOKUP_TIME), get(pycurl.CONNECT_TIME), get(pycurl.APPCONNECT_TIME))
+        timings = Timings(*reached, get(pycurl.STARTTRANSFER_TIME), get(pycurl.TOTAL_TIME))
         peer = get(pycurl.PRIMARY_IP)
         if error is None or (error[0] == pycurl.E_WRITE_ERROR and self.room < 0):
             return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer)
@@ -242,27 +257,22 @@ class Opened(socket.socket):
         self.close()
 
 
-def prepare(handle: pycurl.Curl, call: Call, request: Request) -> None:
+def prepare(handle: Any, request: Request) -> None:
     """Set on `handle` what differs from exchange to exchange. Raises ValueError for a header that could split."""
-    lines = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
-    lines += ("Expect:", f"User-Agent: {USER_AGENT}")
+    lines: list[Any] = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
     joined = "".join(lines)
     if "\n" in joined or "\r" in joined or "\0" in joined:
         raise ValueError("a header must not contain line breaks")
+    if not joined.isascii():
+        lines = [line.encode("latin-1") for line in lines]
     handle.setopt(pycurl.URL, request.url)
     if request.method == "GET":
-        handle.unsetopt(pycurl.CUSTOMREQUEST)
         handle.setopt(pycurl.HTTPGET, 1)
     else:
         handle.setopt(pycurl.POSTFIELDS, request.body)
-        if request.method == "POST":
-            handle.unsetopt(pycurl.CUSTOMREQUEST)
-        else:
-            handle.setopt(pycurl.CUSTOMREQUEST, request.method)
-    handle.setopt(pycurl.HTTPHEADER, [line.encode("latin-1") for line in lines])
-    handle.setopt(pycurl.OPENSOCKETFUNCTION, call.open_socket)
-    handle.setopt(pycurl.HEADERFUNCTION, call.headers.append)
-    handle.setopt(pycurl.WRITEFUNCTION, call.read)
+    handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+    handle.setopt(pycurl.HTTPHEADER, [*lines, *OWN_HEADERS])
+    handle.setopt(pycurl.HEADERFUNCTION, handle.call.headers.append)
 
 
 def ca_bundle() -> str:

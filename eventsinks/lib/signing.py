@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
+from binascii import b2a_base64
 from collections.abc import Sequence
 
 PREFIX = "whsec_"
@@ -37,7 +38,9 @@ def signature_headers(
     if not keys:
         return ()
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    signatures = " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)
+    signatures = " ".join(
+        ["v1," + b2a_base64(hmac.digest(key, signed, "sha256"), newline=False).decode() for key in keys]
+    )
     return (
         ("webhook-id", message_id),
         ("webhook-timestamp", str(timestamp)),

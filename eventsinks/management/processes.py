@@ -71,12 +71,12 @@ class Family:
         told: str = "",
         stops_last: bool = False,
     ) -> None:
-        """Start one child. `told` is written to its standard input: secrets do not belong in `command`."""
+        """Start one child. `told` goes to its standard input, unechoed: secrets do not belong in `command`."""
         process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.PIPE if told else subprocess.DEVNULL,
-            stdout=self._output,
+            stdout=subprocess.DEVNULL if told else self._output,
             stderr=self._output,
             start_new_session=True,
             preexec_fn=dies_with(os.getpid()),
@@ -110,6 +110,12 @@ class Family:
             while True:
                 self.check()
                 time.sleep(LOOK_AGAIN * 4)
+
+    def kill(self, name: str) -> None:
+        """Kill a child at once, with what belongs to it."""
+        for child in self._children:
+            if child.name == name:
+                sweep_away(child.process)
 
     def stop(self) -> None:
         """Let the children finish what they have begun, the broker's readers first; then leave nothing behind."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import os
 import socket
 import sys
@@ -19,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from eventsinks.management import broker
 from eventsinks.management.processes import Family, StopRequests
 
+WEB = "web server"
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
 PORTS = 100  # how many are tried, from the first one on
@@ -34,6 +36,7 @@ class System:
 
     def __init__(self, output: IO[bytes] | None = None) -> None:
         self.family = Family(StopRequests(), settings.EVENTSINKS_TIMEOUT + GRACE, output)
+        self._ready = False
         self._held = hold_port(int(os.environ.get("PORT") or FIRST_PORT))
         self.port: int = self._held.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
@@ -43,17 +46,24 @@ class System:
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """Start everything, migrate, and return once requests are answered. Raises processes.Fallen."""
+        """Start everything, migrate, and return once requests are answered.
+
+        Raises processes.Fallen, and CommandError for settings that can't work.
+        """
         self._start_broker()
-        self._start("web server", *self._granian(), "project.wsgi:application")
+        self._start(WEB, *self._granian(), "project.wsgi:application")
+        call_command("check", stdout=io.StringIO())
         migrate()
         worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
         self._start("worker", *celery(), *worker)
         self.family.wait_until(self.answers, STARTUP, "an answer of the web server")
+        self._ready = True
         self._start("beat", *celery(), "beat", "--loglevel", "WARNING")
 
     def stop(self) -> None:
         """Stop everything, in order."""
+        if not self._ready:
+            self.family.kill(WEB)  # hears no SIGTERM while it starts, and has nothing to finish
         self.family.stop()
         self._held.close()
 

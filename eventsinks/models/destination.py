@@ -69,6 +69,7 @@ class Destination(models.Model):
         SlackWorkspace, on_delete=models.PROTECT, null=True, blank=True, related_name="destinations"
     )
     event_types = models.JSONField(default=list)  # the keys of the event types it hears
+    mapping = models.CharField(max_length=32, default="as_accepted")  # the shape in which events are streamed
     version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
@@ -145,6 +146,7 @@ class EventSink(Destination):
 
     class Meta:
         proxy = True
+        permissions: ClassVar = [("reveal_signing_secret", "Can reveal the signing secret")]
         verbose_name = "event sink"
         verbose_name_plural = "event sinks"
 

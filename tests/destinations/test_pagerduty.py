@@ -159,13 +159,11 @@ def test_a_link_that_no_one_should_follow_is_left_out(link):
     assert event(**{"View in Scanner": link})["links"] == []
 
 
-@pytest.mark.parametrize(
-    "key", ["", "****", "a" * 31, "a" * 33, "a" * 31 + "-", "a" * 31 + "é", "a" * 32 + "\n"]
-)
+@pytest.mark.parametrize("key", ["", "****", "a" * 31, "a" * 33, "a" * 31 + "-", "a" * 31 + "é", "a" * 32 + "\n"])
 def test_what_is_no_integration_key_is_refused_and_not_repeated(key):
     with pytest.raises(ValidationError) as caught:
         PagerDutyConfig.model_validate({"integration_key": key})
-    assert not key or key not in str(caught.value)
+    assert key in ("", "****") or key not in str(caught.value)
 
 
 def test_an_accepted_event_is_a_receipt():

@@ -167,6 +167,14 @@ def test_a_text_that_turns_its_direction_is_shown_as_it_is():
     assert texts(posted(name="invoice\u202egnp.exe\nnow"))[0] == "invoice gnp.exe now"
 
 
+def test_no_character_that_hides_or_turns_text_is_in_any_block():
+    odd = "a\x00b\x1b[31m\u202egnp.exe\u2066\ufeff"
+    message = posted(description=odd, tags=[odd], results_table={"rows": [{odd: odd}]})
+    said = "".join([*texts(message), message["text"]])
+    assert "ab[31mgnp.exe" in said
+    assert not set("\x00\x1b\u202e\u2066\ufeff") & set(said)
+
+
 @settings(deadline=None, max_examples=150, database=None)
 @given(
     name=st.text(min_size=1, max_size=400),

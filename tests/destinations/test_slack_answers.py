@@ -66,7 +66,13 @@ def test_a_move_to_another_channel_forgets_the_one_before():
     by_name = config().changed({"channel_id": "C2"})
     assert (by_id.channel_id, by_id.channel_name) == ("", "ops")
     assert (by_name.channel_id, by_name.channel_name) == ("C2", "")
-    assert by_name.revealed()["token"] == EXAMPLE["token"]
+    assert by_name.token == by_id.token == config().token
+
+
+def test_the_token_of_the_workspace_is_neither_kept_with_the_channel_nor_changed_by_a_tenant():
+    taken = config().changed({"token": "xoxb-of-a-stranger"})
+    assert taken.token.get_secret_value() == EXAMPLE["token"]
+    assert "token" not in {**taken.masked(), **taken.revealed(), **taken.secrets()}
 
 
 def test_a_change_that_moves_nothing_forgets_nothing():

@@ -7,25 +7,43 @@ from typing import Any
 import orjson
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.explain import explain
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.ingest import DetectionAlertView
+from eventsinks.api.json import JSONParser
 from eventsinks.api.operate.shapes import Free, attempt_out
-from eventsinks.api.v1 import PAGING, Paging, V1View, documented, page_of, paged, read_query
+from eventsinks.api.v1 import (
+    PAGING,
+    TENANT,
+    Listing,
+    V1View,
+    documented,
+    page_of,
+    paged,
+    read_query,
+    require_tenant,
+)
 from eventsinks.models import Delivery, Event
 
 
 class DetectionAlerts(DetectionAlertView):
     """POST takes alerts in; GET shows what was accepted."""
 
-    @documented(Free, parameters=PAGING, operation_id="v1_detection_alert_list")
+    def get_parsers(self) -> list[Any]:
+        """Return what reads the body: as bytes where alerts come in, as a question where they are listed."""
+        asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
+        return [JSONParser()] if asks else super().get_parsers()
+
+    @documented(Free, parameters=[TENANT, *PAGING], operation_id="v1_detection_alert_list")
     def get(self, request: Request) -> Response:
         """List detection alerts, newest first, with what became of each at its event sinks."""
-        asked = read_query(Paging, request)
-        found, token = page_of(alerts_of(request), asked)
+        asked = read_query(Listing, request)
+        require_tenant(request, asked.tenant_id)
+        found, token = page_of(alerts_of(request), asked.page)
         return Response(paged("detection_alerts", [alert_out(event) for event in found], token))
 
 

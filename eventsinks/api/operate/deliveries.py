@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -14,18 +14,41 @@ from rest_framework.viewsets import ViewSet
 from eventsinks.actions.replay import replay
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.operate.shapes import Free, attempt_out, delivery_out
-from eventsinks.api.v1 import PAGING, Paging, Query, V1View, documented, find, page_of, paged, read_query
+from eventsinks.api.v1 import (
+    PAGING,
+    TENANT,
+    Listing,
+    Query,
+    V1View,
+    documented,
+    find,
+    page_of,
+    paged,
+    parameter,
+    read_query,
+    require_tenant,
+)
 from eventsinks.models import Delivery
+from eventsinks.models.delivery import DeliveryState
 
 
-class DeliveryQuery(Paging):
+class DeliveryQuery(Listing):
     """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text."""
 
     event_sink_id: UUID | None = None
     detection_alert_id: Query | None = None
-    state: Literal["pending", "sending", "delivered", "failed", "suppressed"] | None = None
+    state: DeliveryState | None = None
     status_class: Annotated[int, Field(ge=1, le=5)] | None = None
     reason: Query | None = None
+
+
+FILTERS = [
+    parameter("event_sink_id", type="string", format="uuid"),
+    parameter("detection_alert_id", type="string", maxLength=1000),
+    parameter("state", type="string", enum=DeliveryState.values),
+    parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
+    parameter("reason", "a part of the reason", type="string", maxLength=1000),
+]
 
 
 class DeliveryViewSet(V1View, ViewSet):
@@ -35,11 +58,12 @@ class DeliveryViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=PAGING)
+    @documented(Free, parameters=[TENANT, *FILTERS, *PAGING])
     def list(self, request: Request) -> Response:
         """List deliveries, newest first."""
-        asked = read_query(DeliveryQuery, request)
-        found, token = page_of(filtered(deliveries_of(request), asked), asked)
+        query = read_query(DeliveryQuery, request)
+        require_tenant(request, query.tenant_id)
+        found, token = page_of(filtered(deliveries_of(request), query), query.page)
         return Response(paged("deliveries", [delivery_out(delivery) for delivery in found], token))
 
     @documented(Free)
@@ -64,17 +88,17 @@ def deliveries_of(request: Request) -> Any:
     return related.defer("event__data")
 
 
-def filtered(deliveries: Any, asked: DeliveryQuery) -> Any:
-    """Return the deliveries that were asked for."""
-    if asked.event_sink_id:
-        deliveries = deliveries.filter(destination__uuid=asked.event_sink_id)
-    if asked.detection_alert_id:
-        deliveries = deliveries.filter(event__key=asked.detection_alert_id, event__type="detection_alert")
-    if asked.state:
-        deliveries = deliveries.filter(state=asked.state)
-    if asked.status_class:
-        first = asked.status_class * 100
+def filtered(deliveries: Any, query: DeliveryQuery) -> Any:
+    """Return the deliveries that were query for."""
+    if query.event_sink_id:
+        deliveries = deliveries.filter(destination__uuid=query.event_sink_id)
+    if query.detection_alert_id:
+        deliveries = deliveries.filter(event__key=query.detection_alert_id, event__type="detection_alert")
+    if query.state:
+        deliveries = deliveries.filter(state=query.state)
+    if query.status_class:
+        first = query.status_class * 100
         deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
-    if asked.reason:
-        deliveries = deliveries.filter(reason__icontains=asked.reason)
+    if query.reason:
+        deliveries = deliveries.filter(reason__icontains=query.reason)
     return deliveries

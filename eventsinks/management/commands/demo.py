@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import requests
 from django.conf import settings
@@ -24,7 +24,7 @@ from eventsinks.management.system import System
 from eventsinks.models import Attempt, Delivery, Destination
 from eventsinks.models.delivery import DeliveryState
 
-PATIENCE = 20.0  # seconds that the delivery may take
+PATIENCE = 30.0  # seconds that the delivery may take
 ALERT = {
     "name": "Root login from a new country",
     "description": "root signed in to prod-db-1 from a country that it never signed in from before.",
@@ -38,7 +38,7 @@ class Command(BaseCommand):
     """Deliver one alert from end to end, show it, and exit."""
 
     help = "Runs everything on a throw-away directory, delivers one alert to a webhook, shows it, and exits."
-    requires_system_checks: ClassVar[list[str]] = []  # the processes that it starts check
+    requires_system_checks: list[str] = []  # checks while the web server starts
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Enter a throw-away system and run the demo in it."""

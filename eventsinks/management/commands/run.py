@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     """Run everything on this machine until Ctrl-C."""
 
     help = "Runs everything (web server, worker, beat, and a broker unless REDIS_URL is set) until Ctrl-C."
-    requires_system_checks: ClassVar[list[str]] = []  # the processes that it starts check
+    requires_system_checks: list[str] = []  # checks while the web server starts
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start, announce, serve, stop. Raises CommandError where a process ends by itself."""
@@ -44,7 +44,7 @@ def announcement(url: str, known: Credentials) -> str:
     return f"""
 eventsinks is ready. Ctrl-C stops it.
 
-  API      {url}/v1  and  {url}/api
+  API      {url}
   Docs     {url}/docs
   Admin    {url}/admin/   {person}
   Tenant   {known.tenant_id}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from eventsinks.models import sql
+from eventsinks.models.destination import types_with
 from eventsinks.models.event import Event
 
 OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
@@ -41,12 +42,13 @@ class Claimed(NamedTuple):
     data: bytes | memoryview
 
 
-def due_lanes(max_tries: int) -> list[Lane]:
-    """Return the lanes with something due, of sinks that may be sent to now.
+def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
+    """Return the lanes with something due, of destinations with this face that may be sent to now.
 
     Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next
     number of tries: with `>` this one, SQLite would walk through the rest of the lane.)
     """
+    types = types_with(face)
     statement = f"""
         WITH RECURSIVE lane(code) AS (
             SELECT * FROM (
@@ -61,11 +63,12 @@ def due_lanes(max_tries: int) -> list[Lane]:
         SELECT sink.id, lane.code %% 256, sink.version
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
+          AND sink.type IN ({", ".join(["%s"] * len(types))})
           AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
           AND (SELECT due_at FROM eventsinks_delivery
                WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
                ORDER BY due_at LIMIT 1) <= {sql.now()}"""
-    return [Lane(*row) for row in sql.rows(statement, [max_tries])]
+    return [Lane(*row) for row in sql.rows(statement, [max_tries, *types])]
 
 
 def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Claimed]:

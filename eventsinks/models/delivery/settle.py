@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -56,30 +56,51 @@ ATTEMPT_COLUMNS = (
 
 
 def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
+    """Most of many settlements say the same, so what they say is sent once, as verdicts that the rows refer to."""
     statement = f"""
-        WITH tried AS (
+        WITH tried AS MATERIALIZED (
+            SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::uuid[], %b::int[],
+                %b::float8[], %b::float8[], %b::float8[], %b::float8[], %b::float8[])
+            AS tried(id, delivery_id, lease, verdict, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms)
+            JOIN unnest(%b::smallint[], %b::timestamptz[], %b::text[], %b::smallint[],
+                %b::text[], %b::text[], %b::text[], %b::text[], %b::float8[], %b::smallint[]) WITH ORDINALITY
+            AS verdict(number, started_at, outcome, status,
+                reason, excerpt, peer, state, pause, given_back, place) ON verdict.place = tried.verdict),
+        kept AS (
             INSERT INTO eventsinks_attempt ({ATTEMPT_COLUMNS})
-            SELECT * FROM unnest(
-                %b::uuid[], %b::uuid[], %b::smallint[], %b::timestamptz[], %b::text[], %b::smallint[], %b::text[],
-                %b::text[], %b::text[], %b::float8[], %b::float8[], %b::float8[], %b::float8[], %b::float8[])
-            ON CONFLICT DO NOTHING)
+            SELECT {ATTEMPT_COLUMNS} FROM tried ON CONFLICT DO NOTHING)
         UPDATE eventsinks_delivery AS delivery
-        SET state = move.state, lease = NULL, tries = delivery.tries - move.given_back,
-            due_at = {sql.now()} + move.pause * interval '1 second', status = move.status, reason = move.reason,
-            settled_at = CASE WHEN move.state = 'pending' THEN NULL ELSE {sql.now()} END
-        FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::float8[], %b::smallint[], %b::smallint[], %b::text[])
-            AS move(id, lease, state, pause, given_back, status, reason)
-        WHERE delivery.id = move.id AND delivery.lease = move.lease AND delivery.state = 'sending'
+        SET state = tried.state, lease = NULL, tries = delivery.tries - tried.given_back,
+            due_at = {sql.now()} + tried.pause * interval '1 second', status = tried.status, reason = tried.reason,
+            settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now()} END
+        FROM tried
+        WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease AND delivery.state = 'sending'
         RETURNING delivery.id"""
-    attempts = zip(*map(_attempt, settlements), strict=True)
-    moves = zip(
-        *(
-            (s.claimed.id, s.claimed.lease, s.state, s.pause, s.given_back, s.status, s.reason)
-            for s in settlements
-        ),
-        strict=True,
+    places: dict[tuple[Any, ...], int] = {}
+    verdicts = [places.setdefault(_verdict(s), len(places) + 1) for s in settlements]
+    milliseconds = zip(*[_milliseconds(s.timings) for s in settlements], strict=True)
+    parameters = [
+        sql.Uuids(s.attempt_id for s in settlements),
+        sql.Uuids(s.claimed.id for s in settlements),
+        sql.Uuids(s.claimed.lease for s in settlements),
+        verdicts,
+        *map(sql.Floats, milliseconds),
+        *map(list, zip(*places, strict=True)),
+    ]
+    return len(sql.bound_rows(statement, parameters))
+
+
+def _verdict(settlement: Settlement) -> tuple[Any, ...]:
+    """Return what many settlements have in common."""
+    s = settlement
+    return (
+        *(s.claimed.tries, s.started_at, s.outcome, s.status, s.reason),
+        *(s.excerpt, s.peer, s.state, s.pause, s.given_back),
     )
-    return len(sql.bound_rows(statement, [list(column) for column in (*attempts, *moves)]))
+
+
+def _milliseconds(timings: Timings) -> tuple[float, ...]:
+    return tuple([seconds * 1000 for seconds in timings])
 
 
 def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
@@ -118,24 +139,10 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
         return int(cursor.rowcount)
 
 
-def _attempt(
-    settlement: Settlement,
-) -> tuple[uuid.UUID, uuid.UUID, int, datetime, str, int | None, str, str, str, float, float, float, float, float]:
+def _attempt(settlement: Settlement) -> tuple[Any, ...]:
     """Return the row of evidence, in the order of ATTEMPT_COLUMNS."""
-    timings = settlement.timings
+    s, claimed = settlement, settlement.claimed
     return (
-        settlement.attempt_id,
-        settlement.claimed.id,
-        settlement.claimed.tries,
-        settlement.started_at,
-        settlement.outcome,
-        settlement.status,
-        settlement.reason,
-        settlement.excerpt,
-        settlement.peer,
-        timings.dns * 1000,
-        timings.connect * 1000,
-        timings.tls * 1000,
-        timings.first_byte * 1000,
-        timings.total * 1000,
+        *(s.attempt_id, claimed.id, claimed.tries, s.started_at, s.outcome, s.status, s.reason, s.excerpt, s.peer),
+        *_milliseconds(s.timings),
     )

@@ -1,0 +1,71 @@
+"""Audit: record our own changes as audit events of their tenant, so that they travel like any other."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from eventsinks.actions.accept import accept
+from eventsinks.event_types import event_type
+from eventsinks.event_types.activity_codes import activity_of
+from eventsinks.event_types.documents import written
+from eventsinks.models import ApiKey, Destination, Tenant
+
+# What a change of a destination, or of a key, is called: NetBird's codes.
+CREATED, UPDATED, DELETED = "integration.create", "integration.update", "integration.delete"
+KEY_ISSUED, KEY_REVOKED = "personal.access.token.create", "personal.access.token.delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Initiator:
+    """Who did it. Never a secret: the id of an API key is not its text."""
+
+    id: str
+    name: str = ""
+    email: str = ""
+
+
+SYSTEM = Initiator("sys")  # NetBird's word for what nobody asked for
+
+
+def record(
+    tenant: Tenant,
+    activity_code: str,
+    target_id: str,
+    meta: Mapping[str, str],
+    initiator: Initiator = SYSTEM,
+) -> None:
+    """Accept an audit event of `tenant`; inside a transaction, it is committed with the change it tells of."""
+    document = {
+        "id": str(uuid.uuid4()),
+        "timestamp": written(datetime.now(UTC)),
+        "activity": activity_of(activity_code),
+        "activity_code": activity_code,
+        "initiator_id": initiator.id,
+        "initiator_name": initiator.name,
+        "initiator_email": initiator.email,
+        "target_id": target_id,
+        "meta": dict(meta),
+    }
+    accept(tenant, event_type("audit"), [orjson.dumps(document)])
+
+
+def record_destination(activity_code: str, destination: Destination, initiator: Initiator = SYSTEM) -> None:
+    """Record a change of a destination."""
+    face = destination.kind.face
+    target = f"event_streaming:{destination.id}" if face == "integration" else f"event_sink:{destination.uuid}"
+    meta = {"platform": destination.type}
+    if face == "event_sink":
+        meta["name"] = destination.name
+    record(destination.tenant, activity_code, target, meta, initiator)
+
+
+def record_key(activity_code: str, key: ApiKey, initiator: Initiator = SYSTEM) -> None:
+    """Record a change of a tenant's key; an operator's belongs to no tenant."""
+    if key.tenant is not None:
+        meta = {"name": key.name, "prefix": key.prefix, "scopes": " ".join(key.scopes)}
+        record(key.tenant, activity_code, f"api_key:{key.id}", meta, initiator)

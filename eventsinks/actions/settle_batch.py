@@ -1,0 +1,109 @@
+"""Settle a batch: move the position past what is accounted for, keep what is left for the next try."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from eventsinks.actions.hold import park
+from eventsinks.actions.judge import JITTER, clean
+from eventsinks.destinations.base import DestinationGone, EventRefused, SendFailure, TooLarge
+from eventsinks.models import Batch, Delivery, Position
+from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.stream import read_members
+from eventsinks.models.stream.rows import BatchState
+
+LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and is tried at least this often
+
+
+def settle_batch(
+    position: Position,
+    batch: Batch,
+    failures: Mapping[int, SendFailure],
+    status: int | None = None,
+) -> bool:
+    """Record what came of one try. `failures` are by event id. Return whether the stream may go on at once.
+
+    Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
+    """
+    gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
+    if gone:
+        park(position.destination_id, position.destination.version, gone.reason)
+    refused = {id: failure for id, failure in failures.items() if isinstance(failure, EventRefused)}
+    left = [id for id in batch.members if id in failures and id not in refused]
+    with transaction.atomic():
+        if not Position.objects.held(position).update(lease=position.lease):
+            return False
+        set_aside(position, refused)
+        if not left:
+            advance(position, batch, status)
+            return True
+        if any(isinstance(failures[id], TooLarge) for id in left) and len(left) > 1:
+            split(position, batch, left)
+            return True
+        keep(batch, left, failures[left[0]], status)
+    asked = max((getattr(failures[id], "retry_after", None) or 0.0) for id in left)
+    # Who is parked waits for its repair, and then no longer.
+    Position.objects.release(position, 0.0 if gone else max(pause_after(batch.tries), asked))
+    return False
+
+
+def advance(position: Position, batch: Batch, status: int | None) -> None:
+    """Everything of the batch is accounted for: move past it."""
+    place = batch.last_place
+    Position.objects.held(position).update(
+        xid=place.xid,
+        event_id=place.event_id,
+        sent_at=Now(),
+        sent_events=F("sent_events") + batch.count,
+    )
+    position.xid, position.event_id = place
+    Batch.objects.filter(id=batch.id).update(
+        state=BatchState.SENT, members=[], tries=F("tries") + 1, status=status, reason="", settled_at=Now()
+    )
+
+
+def keep(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | None) -> None:
+    """Keep what is left of the batch, and why, for the next try."""
+    batch.tries += 1
+    Batch.objects.filter(id=batch.id).update(
+        members=list(left), tries=batch.tries, status=status, reason=clean(failure.reason)
+    )
+
+
+def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
+    """Go on with the first half as a batch of its own; what comes after it is read again from the log."""
+    half = list(left[: len(left) // 2])
+    Batch.objects.filter(id=batch.id).update(
+        state=BatchState.SPLIT, members=[], settled_at=Now(), reason="too large: sent in halves"
+    )
+    position.save_batch(read_members(half))
+
+
+def set_aside(position: Position, refused: Mapping[int, SendFailure]) -> None:
+    """Make failed deliveries of events that will never be taken: visible, replayable, and out of the way."""
+    rows = [
+        Delivery(
+            id=uuid7(),
+            event_id=event_id,
+            destination_id=position.destination_id,
+            state=DeliveryState.FAILED,
+            tries=1,
+            status=failure.response.status if failure.response else None,
+            reason=clean(failure.reason),
+            settled_at=timezone.now(),
+        )
+        for event_id, failure in refused.items()
+    ]
+    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def pause_after(tries: int) -> float:
+    """Return the seconds until the next try: 1, 2, 4, … up to LONGEST_PAUSE, with jitter."""
+    return min(2.0 ** min(tries - 1, 20), LONGEST_PAUSE) * (1 + random.random() * JITTER)

@@ -1,0 +1,109 @@
+"""Transmit: send the messages of a batch, in as many requests as the type needs, and say what came of each."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from eventsinks.destinations.base import (
+    AnyDestinationType,
+    Batch,
+    ClientType,
+    EventRefused,
+    Limits,
+    Message,
+    Receipt,
+    SendFailure,
+    Temporary,
+    TooLarge,
+)
+from eventsinks.lib.http import Exchange, Outcome
+from eventsinks.lib.wire import ExchangeFailed, Response
+
+log = logging.getLogger(__name__)
+
+Failures = dict[UUID, SendFailure]
+
+
+def transmit(
+    kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float
+) -> tuple[Failures, Response | None]:
+    """Return the failures by message (none: every one was taken) and the last response, within `seconds`."""
+    if isinstance(kind, ClientType):
+        return judged(lambda: kind.send(batch, at), batch.messages)
+    failures: Failures = {}
+    last: Response | None = None
+    started: dict[object, Sequence[Message]] = {}
+    for messages in portions(batch.messages, kind.limits):
+        try:
+            request = kind.build(messages, at)
+        except SendFailure as failure:
+            failures |= dict.fromkeys([message.id for message in messages], failure)
+        except Exception as error:  # a fault in a type, which halving narrows down to the event it stumbles over
+            log.exception("%s could not build a request", kind.key)
+            reason = f"the request could not be built: {error!r}"
+            fault = TooLarge(reason) if len(messages) > 1 else EventRefused(reason)
+            failures |= dict.fromkeys([message.id for message in messages], fault)
+        else:
+            token = object()  # what another batch has left in the exchange is no answer to this one
+            started[token] = messages
+            exchange.start(request, token)
+    for token, outcome in answers(exchange, started, seconds):
+        found, response = judge(kind, started[token], outcome)
+        failures |= found
+        last = response or last
+    return failures, last
+
+
+def portions(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[Message]]:
+    """Yield the messages of each request, within the type's limits, in order."""
+    portion: list[Message] = []
+    size = 0
+    for message in messages:
+        length = len(message.data) + 1
+        if portion and (len(portion) >= limits.max_events or size + length > limits.max_bytes):
+            yield portion
+            portion, size = [], 0
+        portion.append(message)
+        size += length
+    if portion:
+        yield portion
+
+
+def answers(exchange: Exchange, started: Collection[object], seconds: float) -> Iterator[tuple[object, Outcome]]:
+    """Yield what came of each request; of those without an answer in time, that."""
+    waiting = set(started)
+    deadline = time.monotonic() + seconds
+    while waiting and time.monotonic() < deadline:
+        for token, outcome in exchange.poll(1.0):
+            if token in waiting:
+                waiting.discard(token)
+                yield token, outcome
+    for token in waiting:
+        yield token, ExchangeFailed("timeout", f"no answer within {seconds:g} s", outcome_unknown=True)
+
+
+def judge(
+    kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome
+) -> tuple[Failures, Response | None]:
+    """Return what came of one request."""
+    if isinstance(outcome, ExchangeFailed):
+        failure = Temporary(f"{outcome.reason}: {outcome.message}")
+        return dict.fromkeys([message.id for message in messages], failure), None
+    return judged(lambda: kind.read(outcome, messages), messages)
+
+
+def judged(asked: Callable[[], Receipt], messages: Sequence[Message]) -> tuple[Failures, Response | None]:
+    """Return a receipt, or the failure that is raised instead, as failures by message."""
+    try:
+        receipt = asked()
+    except SendFailure as failure:
+        return dict.fromkeys([message.id for message in messages], failure), failure.response
+    except Exception as error:  # a fault in a type, or an answer it did not expect: the stream waits, and says why
+        log.exception("a batch could not be sent")
+        failed = Temporary(f"it could not be sent: {error!r}")
+        return dict.fromkeys([message.id for message in messages], failed), None
+    return dict(receipt.failures or {}), receipt.response

@@ -1,0 +1,1 @@
+"""NetBird's wire format, /api: integrations (event streaming), and the events of the account."""

@@ -1,0 +1,91 @@
+"""How /api says that something is wrong: `{"message", "code"}`, as NetBird's management server does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from drf_spectacular.utils import OpenApiResponse
+from pydantic import BaseModel
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+NOT_JSON = "couldn't parse JSON request"
+
+
+class ErrorBody(BaseModel):
+    """What is wrong. `code` is the status."""
+
+    message: str
+    code: int
+
+
+class InvalidArgument(APIException):
+    """422: some fields are not right. `problems` are (path, message)."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "invalid_argument"
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        said = [f"{field}: {lower(message)}" if field else lower(message) for field, message in problems]
+        super().__init__("; ".join(said))
+
+
+class BadRequest(APIException):
+    """400: it can't even be read."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "bad_request"
+
+
+class PreconditionFailed(APIException):
+    """412: the far end did not take the test message."""
+
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_code = "precondition_failed"
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer an error in NetBird's shape. What is not known goes on, and becomes a 500."""
+    if isinstance(error, Http404):
+        return respond(404, str(error) or "not found")
+    if isinstance(error, OperationalError | InterfaceError):
+        return respond(503, "the database can't be reached; try again", {"Retry-After": "1"})
+    if not isinstance(error, APIException):
+        return None
+    set_rollback()
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+    return respond(error.status_code, str(error.detail), headers)
+
+
+def respond(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error response of NetBird's."""
+    return Response({"message": lower(message).rstrip("."), "code": code}, status=code, headers=headers)
+
+
+def lower(message: str) -> str:
+    """Return a message as NetBird writes them: beginning in lower case, unless it begins with an acronym."""
+    return message if message[:2].isupper() else message[:1].lower() + message[1:]
+
+
+def not_json() -> ParseError:
+    """Return NetBird's error for a body that it can't read."""
+    return ParseError(NOT_JSON)
+
+
+ERRORS = {
+    400: OpenApiResponse(ErrorBody, "the body is not JSON, or an id is no number"),
+    401: OpenApiResponse(ErrorBody, "no API key, or one that opens nothing"),
+    403: OpenApiResponse(ErrorBody, "the API key lacks the scope"),
+    411: OpenApiResponse(ErrorBody, "the body has no Content-Length"),
+    413: OpenApiResponse(ErrorBody, "the body is too large"),
+    415: OpenApiResponse(ErrorBody, "the body is not JSON"),
+    422: OpenApiResponse(ErrorBody, "something is not right; the message names the field"),
+    503: OpenApiResponse(ErrorBody, "the database can't be reached"),
+}

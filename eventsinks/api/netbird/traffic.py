@@ -1,0 +1,203 @@
+"""GET /api/events/network-traffic: the flows of an account, by every filter of NetBird's, page by page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.json import NDJSONParser
+from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
+from eventsinks.api.netbird.view import documented, read_query
+from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
+from eventsinks.models import Event, NetworkTraffic, Tenant
+from eventsinks.models.network_traffic import shapes_of
+
+MOST = (
+    100_000  # flows that are counted and paged through; what lies behind is found by dates (docs/decisions/0010)
+)
+LARGEST_PAGE = 50_000
+CHUNK = 5_000  # events fetched by one statement
+NAMES = {name: number for number, name in PROTOCOLS.items()} | {"icmpv6": 58, "icmp6": 58}
+# What the docstrings of NetBird's Python client suggest.
+SPOKEN = {"SENT": "EGRESS", "RECEIVED": "INGRESS"}
+
+
+def protocol(given: str) -> int:
+    """Return a protocol's number, given as such or by its name. Raises ValueError."""
+    number = NAMES.get(given.strip().lower(), given)
+    if not re.fullmatch(r"\d{1,3}", str(number)) or int(number) > 255:
+        raise ValueError(f"must be a number from 0 to 255, or one of {', '.join(NAMES)}")
+    return int(number)
+
+
+def one_of(*names: str) -> BeforeValidator:
+    """Return the check that a text is one of `names`, in whatever case."""
+
+    def check(given: str) -> str:
+        name = SPOKEN.get(given.upper(), given.upper())
+        if name not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return name
+
+    return BeforeValidator(check)
+
+
+def moment(given: str) -> datetime:
+    """Return the time of an ISO 8601 text, which is in UTC unless it says otherwise. Raises ValueError."""
+    text = re.sub(r" (?=\d\d:\d\d$)", "+", given)  # a plus that was not escaped
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an ISO 8601 time, as 2024-01-01T00:00:00Z") from None
+
+
+def no_nul(text: str) -> str:
+    """Raise ValueError for a NUL, which no database column takes."""
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
+
+
+class TrafficQuery(BaseModel):
+    """Which flows, and which page of them. All that is given must hold."""
+
+    page: Annotated[int, Field(ge=1, lt=2**31)] = 1
+    page_size: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 1000
+    user_id: Text | None = None
+    reporter_id: Text | None = None
+    source_id: Text | None = None
+    destination_id: Text | None = None
+    protocol: Annotated[int, BeforeValidator(protocol)] | None = None
+    type: Annotated[str, one_of(*TYPES)] | None = None
+    connection_type: Annotated[str, one_of(*CONNECTION_TYPES)] | None = None
+    direction: Annotated[str, one_of(*DIRECTIONS)] | None = None
+    search: Text | None = None
+    start_date: Moment | None = None
+    end_date: Moment | None = None
+
+
+class TrafficPage(BaseModel):
+    """A page of flows. `total_capped`: there are more than `total_records`, behind the last page."""
+
+    data: list[dict[str, Any]]
+    page: int
+    page_size: int
+    total_records: int
+    total_pages: int
+    total_capped: bool
+
+
+def parameter(name: str, description: str, **schema: Any) -> OpenApiParameter:
+    """Return a parameter of the query for the schema; an empty one is as if it were absent."""
+    return OpenApiParameter(name, {"anyOf": [schema, {"type": "string", "maxLength": 0}]}, description=description)
+
+
+FILTERS = [
+    parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
+    parameter("page_size", "1000 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
+    *(
+        parameter(name, "exactly", type="string", maxLength=1000)
+        for name in ("user_id", "reporter_id", "source_id", "destination_id")
+    ),
+    parameter("protocol", "IANA's number, or a name as tcp", type="integer", minimum=0, maximum=255),
+    parameter("type", "one that happened to the flow", type="string", enum=list(TYPES)),
+    parameter("connection_type", "", type="string", enum=list(CONNECTION_TYPES)),
+    parameter("direction", "", type="string", enum=list(DIRECTIONS)),
+    parameter("search", "a part of the user's email, a name or an address", type="string", maxLength=1000),
+    parameter("start_date", "from then on", type="string", format="date-time"),
+    parameter("end_date", "until then", type="string", format="date-time"),
+]
+
+
+class NetworkTrafficView(EventsView):
+    """Flows of network traffic."""
+
+    type = "network_traffic"
+
+    @documented(TrafficPage, parameters=FILTERS, operation_id="api_events_network_traffic_list")
+    def get(self, request: Request) -> Response:
+        """List the flows of the account, newest first. At most 100,000 are counted and can be paged through."""
+        asked = read_query(TrafficQuery, request)
+        ids, total, capped = page_of(flows(tenant_of(request), asked), asked)
+        return Response(
+            {
+                "data": [event_out(event) for event in events_of(ids)],
+                "page": asked.page,
+                "page_size": asked.page_size,
+                "total_records": total,
+                "total_pages": math.ceil(total / asked.page_size),
+                "total_capped": capped,
+            }
+        )
+
+    @documented(
+        Taken,
+        request={"application/json": NetworkTrafficIn, NDJSONParser.media_type: LINES},
+        operation_id="api_events_network_traffic_create",
+        errors=TAKING,
+    )
+    def post(self, request: Request) -> Response:
+        """Take in one flow, an array or NDJSON."""
+        return self.take(request)
+
+
+def flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
+    """Return the rows of the tenant's flows that are asked for."""
+    found = NetworkTraffic.objects.filter(tenant=tenant)
+    exactly = asked.model_dump(
+        include={"user_id", "reporter_id", "source_id", "destination_id"}, exclude_none=True
+    )
+    found = found.filter(**exactly)
+    if asked.start_date:
+        found = found.filter(occurred_at__gte=asked.start_date)
+    if asked.end_date:
+        found = found.filter(occurred_at__lte=asked.end_date)
+    if asked.search:
+        found = found.filter(search__contains=asked.search.lower())
+    if asked.protocol is not None or asked.type or asked.connection_type or asked.direction:
+        found = found.filter(shape__in=[number for number in shapes_of(tenant) if fits(Shape.of(number), asked)])
+    return found
+
+
+def fits(shape: Shape, asked: TrafficQuery) -> bool:
+    """Whether flows of this shape are asked for."""
+    return (
+        asked.protocol in (None, shape.protocol)
+        and (asked.type is None or bool(shape.types & TYPES[asked.type]))
+        and (asked.direction is None or shape.direction == DIRECTIONS[asked.direction])
+        and (asked.connection_type is None or shape.connection_type == CONNECTION_TYPES[asked.connection_type])
+    )
+
+
+def page_of(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Sequence[int], int, bool]:
+    """Return the ids of a page, newest first, how many flows there are, and whether there are more than that."""
+    first = (asked.page - 1) * asked.page_size
+    last = min(first + asked.page_size, MOST)
+    newest = found.order_by("-occurred_at", "-event_id").values_list("event_id", flat=True)
+    ids = list(newest[first:last]) if first < last else []
+    if 0 < len(ids) < last - first:  # the last page: how many there are is known
+        return ids, first + len(ids), False
+    count = found.order_by()[: MOST + 1].count()
+    return ids, min(count, MOST), count > MOST
+
+
+def events_of(ids: Sequence[int]) -> list[Event]:
+    """Return these events, in the order of `ids`."""
+    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+    by_id = {event.id: event for chunk in chunks for event in Event.objects.filter(id__in=chunk)}
+    return [by_id[id] for id in ids if id in by_id]

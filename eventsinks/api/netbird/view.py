@@ -1,0 +1,82 @@
+"""What the views of /api share: how they read their input and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import IO, Any, TypeVar
+
+from drf_spectacular.drainage import set_override
+from drf_spectacular.utils import extend_schema
+from pydantic import BaseModel, ValidationError
+from rest_framework.exceptions import ParseError, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.errors import LengthRequired
+from eventsinks.api.json import JSONParser, JSONRenderer
+from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
+from eventsinks.lib.validation import errors
+
+Input = TypeVar("Input", bound=BaseModel)
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class NetBirdParser(JSONParser):
+    """The body, parsed; what is not JSON is told in NetBird's words."""
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
+        """Return the document. Raises ParseError and TooLarge."""
+        try:
+            return super().parse(stream, media_type, context)
+        except ParseError:
+            raise not_json() from None
+
+
+class NetBirdRenderer(JSONRenderer):
+    """JSON that names its character set, as NetBird's does."""
+
+    charset = "UTF-8"  # type: ignore[assignment]
+
+
+class NetBirdView(APIView):
+    """A view of /api. `scope` is the first half of the scope that its keys need."""
+
+    scope = ""
+    parser_classes = (NetBirdParser,)
+    renderer_classes = (NetBirdRenderer,)
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        """Return how this format says that something is wrong."""
+        return exception_handler
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a body that would be taken for an empty one, and an account that is not the key's."""
+        super().initial(request, *args, **kwargs)
+        if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
+            raise LengthRequired
+        account = request.query_params.get("account")
+        if account and account.lower() != str(tenant_of(request).id):
+            raise PermissionDenied("permission denied")
+
+
+def read_input(model: type[Input], data: Any) -> Input:
+    """Return the checked body. Raises ParseError for what is no object, InvalidArgument, which names fields."""
+    if not isinstance(data, Mapping):
+        raise not_json()
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise InvalidArgument(errors(error)) from None
+
+
+def read_query(model: type[Input], request: Request) -> Input:
+    """Return the checked query; an empty value is as if it were absent. Raises InvalidArgument."""
+    return read_input(model, {key: value for key, value in request.query_params.items() if value != ""})
+
+
+def documented(ok: Any, **options: Any) -> Callable[[View], View]:
+    """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
+    extra = options.pop("errors", {})
+    set_override(ok, "many", False)  # a list is written out as one
+    return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)

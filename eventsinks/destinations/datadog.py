@@ -1,0 +1,228 @@
+"""Datadog: many events at once through https://docs.datadoghq.com/api/latest/logs/#send-logs.
+
+What it would silently throw away arrives and says so: an event that is too old or too far ahead for it gets the
+time of sending, one that is too large is cut.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Self
+
+import orjson
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from eventsinks.destinations.base import (
+    Absent,
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Limits,
+    Message,
+    PublicUrl,
+    Receipt,
+    Secret,
+    SendFailure,
+    TooLarge,
+    judged,
+)
+from eventsinks.destinations.netbird import told
+from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.wire import Request, Response
+
+# https://docs.datadoghq.com/getting_started/site/
+SITES = (
+    "datadoghq.com",
+    "us3.datadoghq.com",
+    "us5.datadoghq.com",
+    "datadoghq.eu",
+    "ap1.datadoghq.com",
+    "ap2.datadoghq.com",
+    "uk1.datadoghq.com",
+    "ddog-gov.com",
+    "us2.ddog-gov.com",
+)
+REGIONS = {site.partition(".")[0]: site for site in SITES if site.count(".") == 2}
+REGIONS |= {"us": "datadoghq.com", "us1": "datadoghq.com", "eu": "datadoghq.eu", "eu1": "datadoghq.eu"}
+REGIONS |= {"us1-fed": "ddog-gov.com", "us2-fed": "us2.ddog-gov.com"}
+MAX_EVENTS = 1_000
+MAX_REQUEST = 5_000_000  # bytes of all events, before they are zipped
+MAX_EVENT = 1_000_000  # bytes of one
+OLDEST = timedelta(hours=18) - timedelta(minutes=5)  # it must not become too old on the way
+NEWEST = timedelta(hours=2) - timedelta(minutes=5)
+DEFAULT_NAME = "netbird"  # the service under which NetBird's own streams are found
+
+
+def check_key(key: SecretStr) -> SecretStr:
+    """Raise ValueError for a key that a header can't hold."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", key.get_secret_value()):
+        raise ValueError("an API key has no spaces, line breaks or letters beyond ASCII")
+    return key
+
+
+def check_site(site: str) -> str:
+    """Raise ValueError for a site that there is not."""
+    if site not in SITES:
+        raise ValueError(f"must be one of {', '.join(SITES)}")
+    return site
+
+
+def check_intake(url: str) -> str:
+    """Raise ValueError for a URL that names only a host: logs are taken at a path."""
+    if (parse_url(url).path or "/") == "/":
+        raise ValueError(
+            "must be the whole URL of the intake, as https://http-intake.logs.datadoghq.com/api/v2/logs"
+        )
+    return url
+
+
+Name = Annotated[Annotated[str, Field(max_length=200)] | None, Absent]
+Intake = Annotated[Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(check_intake)] | None, Absent]
+
+
+class DatadogConfig(Config):
+    """Which organisation of Datadog the logs go to, and under which names.
+
+    Where: `api_url`, else `site`, else `region`.
+    """
+
+    api_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="API key")
+    api_url: Intake = Field(None, title="API URL")
+    site: Annotated[Annotated[str, AfterValidator(check_site)] | None, Absent] = Field(None, title="Site")
+    region: Name = Field(None, title="Region")
+    service: Name = Field(None, title="Service")
+    ddsource: Name = Field(None, title="Source")
+    ddtags: Annotated[Annotated[str, Field(max_length=1_000)] | None, Absent] = Field(None, title="Tags")
+    hostname: Name = Field(None, title="Host")
+
+    @model_validator(mode="after")
+    def says_where(self) -> Self:
+        """Require a place."""
+        if not (self.api_url or self.site or self.region):
+            raise ValueError("api_url or site is required")
+        if not (self.api_url or self.site or self.region in REGIONS):
+            raise ValueError(f"region must be one of {', '.join(REGIONS)}")
+        return self
+
+    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
+        """Return it with `changes`. Raises pydantic.ValidationError.
+
+        Where one way of saying where is new, the others go: they name the old place.
+        """
+        ways = ("api_url", "site", "region")
+        new = any(changes.get(way) and changes[way] != getattr(self, way) for way in ways)
+        forgotten = {way: None for way in ways if new and way not in changes}
+        return super().changed({**changes, **forgotten}, guard)
+
+    @property
+    def url(self) -> str:
+        """Where logs are taken."""
+        return self.api_url or f"https://http-intake.logs.{self.site or REGIONS[self.region or '']}/api/v2/logs"
+
+
+class Datadog(DestinationType[DatadogConfig]):
+    """Send logs to Datadog."""
+
+    key: ClassVar[str] = "datadog"
+    label: ClassVar[str] = "Datadog"
+    face = "integration"
+    Config = DatadogConfig
+    # Room for what goes around each event; should it not do, `build` asks for halves.
+    limits = Limits(max_events=MAX_EVENTS, max_bytes=MAX_REQUEST - MAX_EVENT, linger=1.0)
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of the messages. Raises TooLarge where one request can't hold them."""
+        body = b"[" + b",".join([self._item(message, at) for message in messages]) + b"]"
+        if len(body) > MAX_REQUEST or len(messages) > MAX_EVENTS:
+            raise TooLarge(f"{len(messages)} events of {len(body)} bytes are too much for one request")
+        headers = (
+            ("Content-Type", "application/json"),
+            ("Content-Encoding", "gzip"),
+            ("DD-API-KEY", self.config.api_key.get_secret_value()),
+        )
+        return Request("POST", self.config.url, headers, gzip.compress(body, 1, mtime=0))
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        raise failure(response, len(messages))
+
+    def target(self) -> str:
+        """Return the host."""
+        return parse_url(self.config.url).host or ""
+
+    def _item(self, message: Message, at: datetime) -> bytes:
+        item = {**self._around(message), **times(message.occurred_at, at)}
+        # The bytes go in as they were accepted: parsing them would round what no float can hold.
+        if len(message.data) < MAX_EVENT:
+            whole = orjson.dumps({**item, "event": orjson.Fragment(message.data)})
+            if len(whole) <= MAX_EVENT:
+                return whole
+        return cut(item, message.data)
+
+    def _around(self, message: Message) -> dict[str, Any]:
+        config = self.config
+        given = {
+            "message": shown(message),
+            "ddsource": config.ddsource or DEFAULT_NAME,
+            "ddtags": config.ddtags,
+            "hostname": config.hostname,
+            "service": config.service or DEFAULT_NAME,
+            "event_id": str(message.id),
+            "event_type": message.event_type.key,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def shown(message: Message) -> str:
+    """Return the line that people see; an ellipsis tells of a cut."""
+    text = told(message).message or message.event_type.label
+    return text if len(text) <= 10_000 else text[:9_999] + "…"
+
+
+def times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
+    """Return the time of the log, which is the event's where Datadog takes it, else `at` beside the event's."""
+    happened = occurred_at.astimezone(UTC).isoformat()
+    if -NEWEST <= at - occurred_at <= OLDEST:
+        return {"timestamp": happened}
+    return {"timestamp": at.astimezone(UTC).isoformat(), "event_time": happened, "restamped": True}
+
+
+def cut(item: Mapping[str, Any], data: bytes) -> bytes:
+    """Return an item with as much of the event, as text, as there is room for."""
+    note = {"truncated": True, "truncated_from_bytes": len(data)}
+    room = MAX_EVENT // 2
+    while True:
+        start = data[:room].decode("utf-8", "ignore")
+        written = orjson.dumps({**item, **note, "event_start": start})
+        if len(written) <= MAX_EVENT:
+            return written
+        room //= 2
+
+
+def failure(response: Response, count: int) -> SendFailure:
+    """Return what an answer that is not 2xx means to `count` events."""
+    if response.status in (401, 403):
+        return DestinationGone(f"Datadog answered {response.status}: its API key is not accepted", response)
+    if response.status not in (400, 413):
+        return judged(response)
+    said = complaint(response.body)
+    if count > 1:  # it names none of them: halving finds it
+        return TooLarge(f"Datadog refused the events together: {said or response.status}", response)
+    return EventRefused(f"Datadog refused the event: {said or response.status}", response)
+
+
+def complaint(body: bytes) -> str:
+    """Return what Datadog says is wrong, short enough to be shown."""
+    try:
+        errors = orjson.loads(body).get("errors")
+    except (orjson.JSONDecodeError, AttributeError):
+        return ""
+    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    details = [error.get("detail") or error.get("title") for error in found]
+    return " ".join("; ".join(detail for detail in details if isinstance(detail, str)).split())[:300]

@@ -1,0 +1,128 @@
+"""Amazon Data Firehose: https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html.
+
+It joins records as they are, so each ends its line. Of a batch, some records may be taken and others not: only
+those go again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from eventsinks.destinations.aws import AwsConfig, AwsType, failure, short
+from eventsinks.destinations.base import (
+    Batch,
+    EventRefused,
+    Limits,
+    Message,
+    Receipt,
+    SendFailure,
+    Temporary,
+    TooLarge,
+)
+from eventsinks.lib.aws import CallFailed, response_of
+from eventsinks.lib.wire import Response
+
+MAX_RECORDS = 500
+MAX_RECORD = 1_000 * 1024  # bytes, with the line's end
+MAX_REQUEST = 4 * 1024 * 1024  # bytes of all records
+
+
+class FirehoseConfig(AwsConfig):
+    """Which stream of which account is written to."""
+
+    stream_name: str = Field(pattern=r"\A[a-zA-Z0-9_.-]{1,64}\z", title="Stream name")
+
+
+class Firehose(AwsType[FirehoseConfig]):
+    """Put records into a stream of Amazon Data Firehose."""
+
+    key: ClassVar[str] = "firehose"
+    label: ClassVar[str] = "Amazon Data Firehose"
+    face = "integration"
+    Config = FirehoseConfig
+    service = "firehose"
+    limits = Limits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
+
+    def send(self, batch: Batch, at: datetime) -> Receipt:
+        """Put the batch, in as many requests as it needs; what is too large alone is refused alone.
+
+        Raises SendFailure where nothing was taken.
+        """
+        records = {message.id: line(message) for message in batch.messages}
+        failures: dict[UUID, SendFailure] = {
+            id: EventRefused(f"it has more than the {MAX_RECORD} bytes that a record may have")
+            for id, record in records.items()
+            if len(record) > MAX_RECORD
+        }
+        fitting = [(id, record) for id, record in records.items() if id not in failures]
+        response: Response | None = None
+        done = 0
+        for chunk in chunks(fitting):
+            try:
+                response, refused = self._put(chunk)
+            except SendFailure as error:
+                if response is None:
+                    raise
+                failures |= dict.fromkeys((id for id, _ in fitting[done:]), error)
+                break
+            failures |= refused
+            done += len(chunk)
+        return Receipt(response, failures)
+
+    def target(self) -> str:
+        """Return the stream's name."""
+        return self.config.stream_name
+
+    def _put(self, chunk: Sequence[tuple[UUID, bytes]]) -> tuple[Response, dict[UUID, SendFailure]]:
+        try:
+            answer = self.call(
+                "put_record_batch",
+                DeliveryStreamName=self.config.stream_name,
+                Records=[{"Data": record} for _, record in chunk],
+            )
+        except CallFailed as error:
+            raise request_failure(error, len(chunk)) from None
+        results = answer.get("RequestResponses") or []
+        if len(results) != len(chunk):  # nothing else says which were taken
+            raise Temporary("Firehose answered for another number of records", response_of(answer))
+        failures: dict[UUID, SendFailure] = {
+            id: Temporary(f"Firehose did not take it: {short(result['ErrorCode'])}")
+            for (id, _), result in zip(chunk, results, strict=True)
+            if result.get("ErrorCode")
+        }
+        return response_of(answer), failures
+
+    def endpoint(self) -> None:
+        """Return nothing: there is no Firehose but Amazon's."""
+
+
+def line(message: Message) -> bytes:
+    """Return the event on one line. Line breaks of JSON are white space: in a string they are escaped."""
+    return message.data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+
+
+def chunks(records: Sequence[tuple[UUID, bytes]]) -> Iterator[list[tuple[UUID, bytes]]]:
+    """Yield the records in order, as many at once as one request may hold."""
+    chunk: list[tuple[UUID, bytes]] = []
+    size = 0
+    for id, record in records:
+        if len(chunk) == MAX_RECORDS or size + len(record) > MAX_REQUEST:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((id, record))
+        size += len(record)
+    if chunk:
+        yield chunk
+
+
+def request_failure(error: CallFailed, count: int) -> SendFailure:
+    """Return what an error of the whole request means. An argument it does not like may be one of the records."""
+    if error.code in ("InvalidArgumentException", "ValidationException", "SerializationException", "413"):
+        reason = f"Firehose refused the request: {short(error.message) or error.code}"
+        return TooLarge(reason, error.response) if count > 1 else EventRefused(reason, error.response)
+    return failure(error)

@@ -1,0 +1,195 @@
+"""Generic HTTP: one POST for each event, in NetBird's shape or in the tenant's own.
+
+https://docs.netbird.io/manage/activity/event-streaming/generic-http
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Self
+
+import orjson
+from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, SerializationInfo
+
+from eventsinks.destinations.base import (
+    MASK,
+    Absent,
+    Config,
+    DestinationType,
+    EventRefused,
+    Limits,
+    Message,
+    PublicUrl,
+    Receipt,
+    judged,
+)
+from eventsinks.destinations.netbird import Told, mixed_case, told
+from eventsinks.destinations.webhook import MAX_HEADERS, check_headers
+from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.go_template import RawJson, Template
+from eventsinks.lib.go_time import GoTime
+from eventsinks.lib.signing import signature_headers
+from eventsinks.lib.wire import Request, Response
+
+NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
+SCHEMES = ("Basic ", "Bearer ")
+# The dashboard reads "Basic ****" as two fields of **** and writes those back encoded.
+MASKED_PAIR = "Basic " + base64.b64encode(f"{MASK}:{MASK}".encode()).decode()
+MAX_BODY = 5_000_000  # characters of a filled-in template
+REFUSED = (400, 413, 422)  # what a receiver says of the event it was sent
+
+
+def check_headers_text(text: SecretStr | None) -> SecretStr | None:
+    """Return it in its shortest form. Raises ValueError unless it is a JSON object of headers that may be set."""
+    if text is None:
+        return None
+    headers = headers_of(text)
+    if headers is None:
+        raise ValueError("must be a JSON object of header names and values, as a string")
+    if len(headers) > MAX_HEADERS:
+        raise ValueError(f"there may be at most {MAX_HEADERS} headers")
+    check_headers({name: SecretStr(value) for name, value in headers.items()})
+    if any(value == masked(value) != "" for value in headers.values()):
+        raise ValueError(f"{MASK} stands for a secret that is kept, and there is none here yet")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("no header may be given twice")
+    return SecretStr(orjson.dumps(headers).decode())
+
+
+def dump_headers(text: SecretStr | None, info: SerializationInfo) -> str | None:
+    """Return the headers for showing, each value masked, or in clear where that is asked for."""
+    if text is None or (info.context and info.context.get("reveal")):
+        return text.get_secret_value() if text else None
+    headers = headers_of(text) or {}
+    return orjson.dumps({name: masked(value) for name, value in headers.items()}).decode()
+
+
+def headers_of(text: SecretStr) -> dict[str, str] | None:
+    """Return the headers in their JSON, None if that is not what it is."""
+    try:
+        found = orjson.loads(text.get_secret_value())
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()) else None
+
+
+def masked(value: str) -> str:
+    """Return a header's value for showing: the scheme of an authorisation, so that a form knows it, and ****."""
+    scheme = next((scheme for scheme in SCHEMES if value.startswith(scheme)), "")
+    return scheme + MASK if value else ""
+
+
+def check_template(text: str | None) -> str | None:
+    """Raise ValueError for a template that can't be filled in."""
+    if text is not None:
+        parsed_template(text)
+    return text
+
+
+def parsed_template(text: str) -> Template:
+    """Parse a body template with NetBird's variables. Raises ValueError."""
+    return Template(text, NAMES, nested="Meta", time="Timestamp")
+
+
+class GenericHttpConfig(Config):
+    """Where events are posted, with which headers, and in which shape if not in NetBird's."""
+
+    url: PublicUrl = Field(max_length=2_000, title="URL")
+    headers: Annotated[
+        SecretStr | None, PlainSerializer(dump_headers), AfterValidator(check_headers_text), Absent
+    ] = Field(None, title="Headers")
+    body_template: Annotated[str | None, AfterValidator(check_template), Absent] = Field(
+        None, title="Body template"
+    )
+
+    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
+        """Return it with `changes`. Raises pydantic.ValidationError.
+
+        A masked value inside the headers means "as it was". NetBird's dashboard takes a template away by sending
+        all the rest without it.
+        """
+        given = dict(changes)
+        if given.get("url"):
+            given.setdefault("body_template", None)
+        if isinstance(given.get("headers"), str) and self.headers is not None:
+            given["headers"] = unmasked_headers(self.headers, given["headers"])
+        return super().changed(given, guard)
+
+
+def unmasked_headers(before: SecretStr, after: str) -> str:
+    """Return the JSON of headers with each masked value replaced by the one of that name `before`."""
+    headers = headers_of(SecretStr(after))
+    if headers is None:
+        return after
+    kept = {name.lower(): value for name, value in (headers_of(before) or {}).items()}
+    for name, value in headers.items():
+        was = kept.get(name.lower(), "")
+        shown = masked("Basic ") if value == MASKED_PAIR else value
+        if was and shown in (MASK, masked(was)):
+            headers[name] = was
+    return orjson.dumps(headers).decode()
+
+
+class GenericHttp(DestinationType[GenericHttpConfig]):
+    """Post each event to a URL."""
+
+    key: ClassVar[str] = "generic_http"
+    label: ClassVar[str] = "Generic HTTP"
+    face = "integration"
+    Config = GenericHttpConfig
+    limits = Limits(max_events=1, max_requests=50)
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
+        (message,) = messages
+        body = self._body(told(message))
+        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
+        return Request("POST", self.config.url, (*self._headers, *signature), body)
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        if response.status in REFUSED:
+            raise EventRefused(f"the far end refused the event with {response.status}", response)
+        raise judged(response)
+
+    def target(self) -> str:
+        """Return the host."""
+        return parse_url(self.config.url).host or ""
+
+    def _body(self, event: Told) -> bytes:
+        if self._template is None:
+            return orjson.dumps(mixed_case(event))
+        try:
+            return self._template.render(variables(event), MAX_BODY).encode()
+        except ValueError as error:
+            raise EventRefused(str(error)) from None
+
+    @cached_property
+    def _template(self) -> Template | None:
+        return None if self.config.body_template is None else parsed_template(self.config.body_template)
+
+    @cached_property
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        given = (headers_of(self.config.headers) or {}) if self.config.headers else {}
+        if any(name.lower() == "content-type" for name in given):
+            return tuple(given.items())
+        is_json = self._template is None or self._template.is_json
+        return (("Content-Type", "application/json" if is_json else "text/plain; charset=utf-8"), *given.items())
+
+
+def variables(event: Told) -> Mapping[str, Any]:
+    """Return what a template may name."""
+    return {
+        "ID": event.id,
+        "Timestamp": GoTime(event.timestamp),
+        "Message": event.message,
+        "InitiatorID": event.initiator_id,
+        "TargetID": event.target_id,
+        "Meta": RawJson(event.meta_json.decode(), event.meta),
+        "Reference": event.reference,
+    }

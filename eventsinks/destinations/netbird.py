@@ -1,0 +1,80 @@
+"""How NetBird's streams name the seven fields of an event, which are the mapping `netbird`.
+
+Its page of generic HTTP streaming shows them in mixed case, its page of S3 in snake case:
+https://docs.netbird.io/manage/activity/event-streaming/generic-http and .../amazon-s3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from eventsinks.destinations.base import Message
+from eventsinks.event_types.documents import written
+from eventsinks.mappings.netbird import NetBird
+
+MAPPING = NetBird()
+TOLD_IN_PARTS = ("audit", "network_traffic")  # of the others, `meta` is the whole event
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event in the seven fields. `meta` is to be read; `meta_json` goes on, exact to the last digit."""
+
+    id: int | str
+    timestamp: str
+    message: str
+    initiator_id: str
+    target_id: str
+    meta: Mapping[str, Any]
+    meta_json: bytes
+    reference: str
+
+
+def told(message: Message) -> Told:
+    """Tell an event."""
+    event = MAPPING.mapped(message.event_type, message.document, message.occurred_at)
+    event["id"] = str(message.id) if event["id"] == "" else event["id"]
+    in_parts = message.event_type.key in TOLD_IN_PARTS
+    event["meta_json"] = orjson.dumps(event["meta"]) if in_parts else message.data
+    event["timestamp"] = moment(event["timestamp"], message.occurred_at)
+    return Told(**event)
+
+
+def mixed_case(event: Told) -> dict[str, Any]:
+    """Return it as NetBird posts it over HTTP: half of the names are Go's, half are JSON's."""
+    return {
+        "ID": event.id,
+        "Timestamp": event.timestamp,
+        "Message": event.message,
+        "InitiatorID": event.initiator_id,
+        "target_id": event.target_id,
+        "meta": orjson.Fragment(event.meta_json),
+        "reference": event.reference,
+    }
+
+
+def snake_case(event: Told) -> dict[str, Any]:
+    """Return it as NetBird writes it to S3."""
+    return {
+        "timestamp": event.timestamp,
+        "message": event.message,
+        "id": event.id,
+        "initiator_id": event.initiator_id,
+        "target_id": event.target_id,
+        "meta": orjson.Fragment(event.meta_json),
+        "reference": event.reference,
+    }
+
+
+def moment(said: str, occurred_at: datetime) -> str:
+    """Return the time as it is said, to the nanosecond, or as we know it where there is no such time."""
+    try:
+        datetime.fromisoformat(said)
+    except ValueError:
+        return written(occurred_at)
+    return said

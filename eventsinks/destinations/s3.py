@@ -1,0 +1,192 @@
+"""Amazon S3, and what speaks like it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
+
+A batch is one object of gzipped lines. Its name, its bytes and its metadata are the same over every try, and it is
+only ever written where there is nothing yet; so it is there once, whatever is killed in between.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, model_validator
+
+from eventsinks.destinations.aws import AwsConfig, AwsType, failure
+from eventsinks.destinations.base import (
+    Absent,
+    Batch,
+    DestinationGone,
+    Endpoints,
+    EventRefused,
+    Limits,
+    PublicUrl,
+    Receipt,
+    SendFailure,
+    Temporary,
+)
+from eventsinks.destinations.s3_objects import Object, object_of_batch, object_of_event
+from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.aws import AT_ONCE, CallFailed, response_of
+from eventsinks.lib.wire import Response
+
+EACH = Limits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
+
+
+def check_prefix(prefix: str) -> str:
+    """Raise ValueError for a prefix that could lead elsewhere. An event has no say in it."""
+    if prefix.startswith("/") or ".." in prefix.split("/") or "//" in prefix:
+        raise ValueError("a prefix does not start with /, and has no .. and no empty part")
+    return prefix
+
+
+def check_endpoint(url: str) -> str:
+    """Raise ValueError for the address of a store that has more than a host and a path."""
+    if parse_url(url).query or parse_url(url).fragment:
+        raise ValueError("an endpoint has no ? and no #")
+    return url
+
+
+Endpoint = Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(check_endpoint)]
+Prefix = Annotated[str, Field(max_length=500, pattern=r"\A[A-Za-z0-9_!.*'()=/-]*\z"), AfterValidator(check_prefix)]
+KmsKey = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_:/-]{1,2048}\z")]
+AccountId = Annotated[str, Field(pattern=r"\A[0-9]{12}\z")]
+
+
+class S3Config(AwsConfig):
+    """Which bucket of which account is written to, and how."""
+
+    bucket_name: str = Field(pattern=r"\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z", title="Bucket name")
+    endpoint_url: Annotated[Endpoint | None, Absent] = Field(None, title="Endpoint URL")
+    prefix: Annotated[Prefix | None, Absent] = Field(None, title="Prefix")
+    sse: Annotated[Literal["AES256", "aws:kms"] | None, Absent] = Field(None, title="Server-side encryption")
+    kms_key_id: Annotated[KmsKey | None, Absent] = Field(None, title="KMS key ID")
+    expected_bucket_owner: Annotated[AccountId | None, Absent] = Field(None, title="Expected bucket owner")
+    layout: Annotated[Literal["batch", "object_per_event"] | None, Absent] = Field(None, title="Layout")
+
+    @model_validator(mode="after")
+    def kms_key_is_used(self) -> Self:
+        """Refuse a KMS key where nothing would be encrypted with it."""
+        if self.kms_key_id and self.sse != "aws:kms":
+            raise ValueError("kms_key_id is for sse aws:kms")
+        return self
+
+
+class S3(AwsType[S3Config]):
+    """Write objects into a bucket of Amazon S3, or of what speaks like it."""
+
+    key: ClassVar[str] = "s3"
+    label: ClassVar[str] = "Amazon S3"
+    face = "integration"
+    Config = S3Config
+    service = "s3"
+    limits = Limits(max_events=10_000, max_bytes=16 * 1024 * 1024, linger=30.0)
+
+    def __init__(
+        self, config: S3Config, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
+    ) -> None:
+        super().__init__(config, signing_keys, endpoints)
+        if config.layout == "object_per_event":
+            self.limits = EACH
+
+    def send(self, batch: Batch, at: datetime) -> Receipt:
+        """Write the batch as one object, or each of its events as one."""
+        prefix = (self.config.prefix or "").rstrip("/")
+        if self.config.layout == "object_per_event":
+            return self._write_each({message.id: object_of_event(message, prefix) for message in batch.messages})
+        try:
+            return Receipt(self._write(object_of_batch(batch, prefix)))
+        except EventRefused as error:  # its name is taken, and it will never have another
+            raise DestinationGone(error.reason, error.response) from None
+
+    def target(self) -> str:
+        """Return the bucket's name."""
+        return self.config.bucket_name
+
+    def endpoint(self) -> str | None:
+        """Return where the store is, if it is not Amazon's."""
+        return self.config.endpoint_url
+
+    def _write(self, object: Object) -> Response:
+        """Write one object where there is none. Raises SendFailure."""
+        try:
+            return response_of(self.call("put_object", **self._arguments(object)))
+        except CallFailed as error:
+            if error.code in ("PreconditionFailed", "412"):
+                return self._check_ours(object, error)
+            raise failure(error) from None
+
+    def _arguments(self, object: Object) -> Mapping[str, Any]:
+        body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body
+        given = {
+            "Key": object.key,
+            "Body": body,
+            # Buckets with object lock take nothing without a checksum, and this is the one every store knows.
+            "ContentMD5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+            "ContentType": object.content_type,
+            "ContentEncoding": "gzip" if object.gzipped else None,
+            "IfNoneMatch": "*",
+            "Metadata": object.metadata,
+            "ServerSideEncryption": self.config.sse,
+            "SSEKMSKeyId": self.config.kms_key_id,
+            **self._bucket(),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _bucket(self) -> dict[str, str | None]:
+        owner = {"ExpectedBucketOwner": self.config.expected_bucket_owner}
+        return {"Bucket": self.config.bucket_name, **(owner if self.config.expected_bucket_owner else {})}
+
+    def _check_ours(self, object: Object, found: CallFailed) -> Response:
+        """Return the answer if what lies in the object's place is the object, from a try that we lost sight of.
+
+        Keys that may only write are not allowed to look: then the name is the proof, for it ends in an id that
+        nobody else knows before the object is there. Raises SendFailure.
+        """
+        try:
+            answer = self.call("head_object", Key=object.key, **self._bucket())
+        except CallFailed as error:
+            if error.code in ("403", "AccessDenied"):
+                return found.response or Response(412, [], b"")
+            if error.code in ("404", "NoSuchKey"):
+                raise Temporary("the object was there and is gone again", error.response) from None
+            raise failure(error) from None
+        if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
+            return response_of(answer)
+        raise EventRefused(f"an object of somebody else's lies at {object.key}", response_of(answer))
+
+    def _write_each(self, objects: Mapping[UUID, Object]) -> Receipt:
+        """Write objects, several at once, until there is trouble; the rest waits for the next try.
+
+        Raises SendFailure where none was written.
+        """
+        outcomes: dict[UUID, Response | SendFailure] = {}
+        trouble: SendFailure | None = None
+        ids = list(objects)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while trouble is None and len(outcomes) < len(ids):
+                some = ids[len(outcomes) : len(outcomes) + AT_ONCE]
+                outcomes |= zip(some, pool.map(self._try, [objects[id] for id in some]), strict=True)
+                trouble = next(filter(is_trouble, map(outcomes.__getitem__, some)), None)
+        written = [outcome for outcome in outcomes.values() if isinstance(outcome, Response)]
+        if trouble is not None and not written:
+            raise trouble
+        every = {id: outcomes.get(id, trouble) for id in ids}
+        failures = {id: outcome for id, outcome in every.items() if isinstance(outcome, SendFailure)}
+        return Receipt(written[0] if written else None, failures)
+
+    def _try(self, object: Object) -> Response | SendFailure:
+        try:
+            return self._write(object)
+        except SendFailure as error:
+            return error
+
+
+def is_trouble(outcome: Response | SendFailure) -> TypeGuard[SendFailure]:
+    """Whether it stands in the way of the other objects too."""
+    return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)

@@ -1,0 +1,76 @@
+"""What is written to S3: the name, bytes and metadata of an object, the same over every try."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+
+import orjson
+
+from eventsinks.destinations.base import Batch, Message
+from eventsinks.destinations.netbird import snake_case, told
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object to be written. `body` is what is in it, before it is zipped."""
+
+    key: str
+    body: bytes
+    content_type: str
+    metadata: Mapping[str, str]
+    gzipped: bool = False
+
+
+def object_of_batch(batch: Batch, prefix: str) -> Object:
+    """Return a batch as lines of JSON, under the hour of its first event.
+
+    Its hash is of the lines, not of the gzip, which another version of zlib may write otherwise.
+    """
+    first, last = batch.messages[0], batch.messages[-1]
+    body = b"".join([line(message.data) for message in batch.messages])
+    hour = first.occurred_at.astimezone(UTC).isoformat()
+    return Object(
+        key=joined(prefix, f"dt={hour[:10]}/hour={hour[11:13]}/{batch.number:012d}-{batch.id}.json.gz"),
+        body=body,
+        content_type="application/x-ndjson",
+        gzipped=True,
+        metadata={
+            "batch-id": str(batch.id),
+            "batch-number": str(batch.number),
+            "first-id": str(first.id),
+            "last-id": str(last.id),
+            "count": str(len(batch.messages)),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        },
+    )
+
+
+def object_of_event(message: Message, prefix: str) -> Object:
+    """Return one event as NetBird writes it, under NetBird's name for it.
+
+    That name is not unique: it knows seconds only. So it ends in the message's id.
+    """
+    event = told(message)
+    body = orjson.dumps(snake_case(event))
+    time = message.occurred_at.astimezone(UTC).isoformat()[:19]
+    id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(event.id))[:80]
+    return Object(
+        key=joined(prefix, f"ID{id}_{re.sub('[T:]', '-', time)}_{message.id}.json"),
+        body=body,
+        content_type="application/json",
+        metadata={"event-id": str(message.id), "sha256": hashlib.sha256(body).hexdigest()},
+    )
+
+
+def line(data: bytes) -> bytes:
+    """Return JSON on one line. Its line breaks are white space: in a string they are escaped."""
+    return data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+
+
+def joined(prefix: str, name: str) -> str:
+    """Return the name under the prefix, if there is one."""
+    return f"{prefix}/{name}" if prefix else name

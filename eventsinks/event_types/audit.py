@@ -1,0 +1,97 @@
+"""An audit event, in the shape in which NetBird's API reads it back (GET /api/events/audit)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventsinks.event_types.activity_codes import activity_of
+from eventsinks.event_types.base import Accepted, EventType, Summary
+from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id, written
+
+MAX_FACTS = 20
+TEXTS = ("initiator_id", "initiator_name", "initiator_email", "target_id")
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+Line = Annotated[str, Field(max_length=10_000)]
+
+
+class AuditData(BaseModel):
+    """What is read of an audit event. Unknown keys are kept, and go on as they came.
+
+    NetBird's ids are numbers written as text; one of its pages writes them as numbers.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: Id | int | None = None
+    timestamp: str | None = None
+    activity: Line | None = None
+    activity_code: str = Field(min_length=1, max_length=255)
+    initiator_id: Line | None = None
+    initiator_name: Line | None = None
+    initiator_email: Line | None = None
+    target_id: Line | None = None
+    meta: dict[str, Any] | None = None
+
+
+class Audit(EventType):
+    """What somebody did, or the system by itself, to what a tenant has."""
+
+    key: ClassVar[str] = "audit"
+    label: ClassVar[str] = "Audit"
+    Data: ClassVar[type[BaseModel]] = AuditData
+
+    def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
+        """Check one audit event, and put an id at its front if it has none; every other byte stays."""
+        event = read(raw, AuditData)
+        key, data = with_id(raw, event, None if event.id is None else str(event.id))
+        return Accepted(key=key, occurred_at=moment(event.timestamp), data=data)
+
+    def summary(self, data: Mapping[str, Any]) -> Summary:
+        """Tell an audit event to a person."""
+        by = said(data, "initiator_name") or said(data, "initiator_email") or said(data, "initiator_id")
+        rows = [("By", by), ("Target", said(data, "target_id")), *meta_of(data).items()]
+        return Summary(
+            title=activity(data),
+            text=f"by {by}" if by else "",
+            severity="Informational",
+            link=said(data, "reference"),
+            source="audit",
+            dedup_key=said(data, "id"),
+            facts=tuple((label, value) for label, value in rows if value)[:MAX_FACTS],
+            details=data,
+        )
+
+    def read_back(self, data: Mapping[str, Any], occurred_at: datetime) -> dict[str, Any]:
+        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        return {
+            **data,
+            "id": said(data, "id"),
+            "timestamp": timestamp(data, occurred_at),
+            "activity": activity(data),
+            **{name: said(data, name) for name in TEXTS},
+            "meta": meta_of(data),
+        }
+
+
+def activity(data: Mapping[str, Any]) -> str:
+    """Return what happened, in words: the event's own, or those of its code."""
+    return said(data, "activity") or activity_of(said(data, "activity_code"))
+
+
+def meta_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the meta, each value as text."""
+    meta = data.get("meta")
+    return {key: text_of(value) for key, value in meta.items()} if isinstance(meta, Mapping) else {}
+
+
+def timestamp(data: Mapping[str, Any], occurred_at: datetime, name: str = "timestamp") -> str:
+    """Return the time as the event says it, to the nanosecond, else as it was understood."""
+    given = data.get(name)
+    return given if isinstance(given, str) and RFC3339.fullmatch(given) else written(occurred_at)

@@ -1,0 +1,102 @@
+"""What the event types share: how a document is read strictly, and kept to the byte."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, Field, ValidationError
+
+from eventsinks.event_types.base import NotAcceptable, from_epoch
+from eventsinks.lib.validation import first_error
+
+MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
+SPACE = b" \t\r\n"
+
+# What stands for an event among those of its tenant and type.
+Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def read(raw: bytes, model: type[Document]) -> Document:
+    """Read one document strictly: RFC 8259 JSON, an object, no NaN, not too deep. Raises NotAcceptable."""
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise NotAcceptable(f"not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise NotAcceptable("must be a JSON object")
+    if too_deep(raw, document):
+        raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels")
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        field, message = first_error(error)
+        raise NotAcceptable(message, field) from None
+
+
+def too_deep(raw: bytes, document: Any) -> bool:
+    """Whether it is nested deeper than MAX_DEPTH. Few brackets say no at once."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        inside = (list(value.values()) if isinstance(value, dict) else value for value in level)
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+    return bool(level)
+
+
+def with_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, bytes]:
+    """Return the id and the bytes of a document; without one, a new id is put at the front.
+
+    Every other byte stays. Raises NotAcceptable for an id that is null.
+    """
+    data = raw.strip(SPACE)
+    if given is not None:
+        return given, data
+    if "id" in document.model_fields_set:  # ours beside it would be read as null by many
+        raise NotAcceptable("must be a string", "id")
+    made = str(uuid.uuid4())
+    rest = data[1:].lstrip(SPACE)
+    return made, b'{"id":"%s"%s%s' % (made.encode(), b"" if rest == b"}" else b",", rest)
+
+
+def moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
+    """Return when it happened: epoch nanoseconds or RFC 3339, now if not said. Raises NotAcceptable."""
+    try:
+        if isinstance(timestamp, int):
+            return from_epoch(timestamp)
+        if isinstance(timestamp, str):
+            at = datetime.fromisoformat(timestamp)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # OverflowError: in UTC it is before year 1 or after 9999
+        raise NotAcceptable("must be epoch nanoseconds or an RFC 3339 time", field) from None
+    return datetime.now(UTC)
+
+
+def text_of(value: Any) -> str:
+    """Return a JSON value as text: strings as they are, the rest as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def said(value: Any, *path: str) -> str:
+    """Return what a JSON value holds at `path` as text, "" where it holds nothing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return "" if value is None else text_of(value)
+
+
+def written(at: datetime) -> str:
+    """Return a time in UTC as RFC 3339."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def host_and_port(address: str) -> tuple[str, int | None]:
+    """Return the parts of `10.0.0.1:443`, `[fd00::1]:443`, or of a host alone; 0 is no port."""
+    host, port = address, ""
+    if found := re.fullmatch(r"\[(.*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})", address):
+        host, port = found[1] or found[3] or "", found[2] or found[4] or ""
+    return host, int(port) or None if port else None

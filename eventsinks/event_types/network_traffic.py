@@ -1,0 +1,253 @@
+"""A flow of network traffic, in the shape in which NetBird reads it back (GET /api/events/network-traffic)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventsinks.event_types.base import Accepted, EventType, Summary
+from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
+
+# Their bits in a Shape; of the types, several may have happened to one flow.
+TYPES = {"TYPE_UNKNOWN": 1, "TYPE_START": 2, "TYPE_END": 4, "TYPE_DROP": 8}
+DIRECTIONS = {"DIRECTION_UNKNOWN": 0, "INGRESS": 1, "EGRESS": 2}
+CONNECTION_TYPES = {"P2P": 1, "ROUTED": 2}
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}  # IANA's numbers, the usual ones
+COUNTERS = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
+COUNTS = ("num_of_starts", "num_of_ends", "num_of_drops")
+HAPPENED = {"num_of_starts": "TYPE_START", "num_of_ends": "TYPE_END", "num_of_drops": "TYPE_DROP"}
+
+# An index holds these: bounded, and without what no database column takes.
+Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
+Line = Annotated[str, Field(max_length=10_000)]
+Count = Annotated[int, Field(ge=0, lt=2**64)]
+
+
+class Read(BaseModel):
+    """Read strictly; unknown keys are kept, and go on as they came."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Place(Read):
+    """Where an endpoint is."""
+
+    city_name: Line | None = None
+    country_code: Line | None = None
+
+
+class Endpoint(Read):
+    """One of the two ends. `address` is `ip:port`."""
+
+    id: Name | None = None
+    type: Literal["UNKNOWN", "PEER", "HOST_RESOURCE", "SUBNET_RESOURCE", "DOMAIN_RESOURCE", "ROUTE"] | None = None
+    name: Line | None = None
+    geo_location: Place | None = None
+    os: Line | None = None
+    address: Line | None = None
+    dns_label: Line | None = None
+
+
+class User(Read):
+    """Whose traffic it is."""
+
+    id: Name | None = None
+    email: Line | None = None
+    name: Line | None = None
+
+
+class Policy(Read):
+    """What allowed it, or did not."""
+
+    id: Line | None = None
+    name: Line | None = None
+
+
+class Icmp(Read):
+    """What an ICMP packet is."""
+
+    type: Annotated[int, Field(ge=0, le=255)] | None = None
+    code: Annotated[int, Field(ge=0, le=255)] | None = None
+
+
+class Happening(Read):
+    """What happened to the flow, and when."""
+
+    type: Literal["TYPE_UNKNOWN", "TYPE_START", "TYPE_END", "TYPE_DROP"]
+    timestamp: str
+
+
+class NetworkTrafficData(Read):
+    """What is read of a flow."""
+
+    id: Id | None = None
+    flow_id: str = Field(min_length=1, max_length=255)
+    reporter_id: Name | None = None
+    source: Endpoint
+    destination: Endpoint
+    user: User | None = None
+    policy: Policy | None = None
+    icmp: Icmp | None = None
+    protocol: Annotated[int, Field(ge=0, le=255)]
+    direction: Literal["INGRESS", "EGRESS", "DIRECTION_UNKNOWN"] | None = None
+    connection_type: Literal["P2P", "ROUTED"] | None = None
+    rx_bytes: Count | None = None
+    rx_packets: Count | None = None
+    tx_bytes: Count | None = None
+    tx_packets: Count | None = None
+    num_of_starts: Count | None = None
+    num_of_ends: Count | None = None
+    num_of_drops: Count | None = None
+    window_start: str | None = None
+    window_end: str | None = None
+    receive_timestamp: str | None = None
+    events: list[Happening] | None = Field(None, max_length=10_000)
+
+
+class Shape(NamedTuple):
+    """What has few values of a flow: its protocol, and the numbers above for the rest, the types' added up."""
+
+    protocol: int
+    types: int
+    direction: int
+    connection_type: int
+
+    @property
+    def number(self) -> int:
+        """All of it in 16 bits."""
+        return self.protocol << 8 | self.types << 4 | self.direction << 2 | self.connection_type
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        """Return the shape of this number."""
+        return cls(number >> 8, number >> 4 & 15, number >> 2 & 3, number & 3)
+
+
+class NetworkTraffic(EventType):
+    """What went between two ends, as one of them reported it."""
+
+    key: ClassVar[str] = "network_traffic"
+    label: ClassVar[str] = "Network traffic"
+    Data: ClassVar[type[BaseModel]] = NetworkTrafficData
+
+    def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
+        """Check one flow, and put an id at its front if it has none; every other byte stays."""
+        flow = read(raw, NetworkTrafficData)
+        key, data = with_id(raw, flow, flow.id)
+        return Accepted(key=key, occurred_at=occurred_at(flow), data=data)
+
+    def summary(self, data: Mapping[str, Any]) -> Summary:
+        """Tell a flow to a person."""
+        source, destination = end_name(data, "source"), end_name(data, "destination")
+        happened = types_of(data)
+        rows = [
+            ("Happened", ", ".join(happened)),
+            ("Protocol", protocol_name(data)),
+            ("Source", said(data, "source", "address")),
+            ("Destination", said(data, "destination", "address")),
+            ("User", said(data, "user", "email") or said(data, "user", "id")),
+            ("Policy", said(data, "policy", "name")),
+            ("Received, sent", f"{data.get('rx_bytes') or 0}, {data.get('tx_bytes') or 0} bytes"),
+        ]
+        return Summary(
+            title=f"{source} → {destination}",
+            text=f"{'dropped' if 'TYPE_DROP' in happened else 'seen'} by {said(data, 'reporter_id') or 'a peer'}",
+            severity="Informational",
+            source="network traffic",
+            dedup_key=said(data, "flow_id"),
+            facts=tuple((label, value) for label, value in rows if value),
+            details=data,
+        )
+
+    def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what flows are looked for by."""
+        ends = [said(data, side, name) for side in ("source", "destination") for name in ("name", "address")]
+        texts = (said(data, "user", "email"), *ends)
+        return {
+            "user_id": said(data, "user", "id"),
+            "reporter_id": said(data, "reporter_id"),
+            "source_id": said(data, "source", "id"),
+            "destination_id": said(data, "destination", "id"),
+            "shape": Shape(
+                data["protocol"],
+                sum({TYPES[happened] for happened in types_of(data)}),
+                DIRECTIONS[said(data, "direction") or "DIRECTION_UNKNOWN"],
+                CONNECTION_TYPES[connection_type(data)],
+            ).number,
+            "search": "\n".join(texts).lower().replace("\0", ""),
+        }
+
+    def read_back(self, data: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
+        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        happened = data.get("events") or []
+        starts = {name: sum(one["type"] == type for one in happened) for name, type in HAPPENED.items()}
+        return {
+            **data,
+            "receive_timestamp": data.get("receive_timestamp") or written(received_at),
+            "reporter_id": said(data, "reporter_id"),
+            "source": endpoint(data["source"]),
+            "destination": endpoint(data["destination"]),
+            "user": {name: said(data, "user", name) for name in ("id", "email", "name")},
+            "policy": {name: said(data, "policy", name) for name in ("id", "name")},
+            "icmp": {name: (data.get("icmp") or {}).get(name) or 0 for name in ("type", "code")},
+            "direction": said(data, "direction") or "DIRECTION_UNKNOWN",
+            "connection_type": connection_type(data),
+            **{name: data.get(name) or 0 for name in COUNTERS},
+            **{name: starts[name] if data.get(name) is None else data[name] for name in COUNTS},
+            "events": happened,
+        }
+
+
+def occurred_at(flow: NetworkTrafficData) -> datetime:
+    """Return when it happened: the last of its events, else the end of its window. Raises NotAcceptable."""
+    moments = {
+        **{f"events.{number}.timestamp": happened.timestamp for number, happened in enumerate(flow.events or [])},
+        "window_start": flow.window_start,
+        "window_end": flow.window_end,
+        "receive_timestamp": flow.receive_timestamp,
+    }
+    known = {field: moment(text, field) for field, text in moments.items() if text is not None}
+    if flow.events:
+        return known[f"events.{len(flow.events) - 1}.timestamp"]
+    by = next((field for field in ("window_end", "window_start", "receive_timestamp") if field in known), None)
+    return known[by] if by else moment(None)
+
+
+def types_of(data: Mapping[str, Any]) -> list[str]:
+    """Return what happened to the flow, each once: by its events, and by the counts of those in its window."""
+    happened = [one["type"] for one in data.get("events") or []]
+    happened += [type for name, type in HAPPENED.items() if data.get(name)]
+    return list(dict.fromkeys(happened)) or ["TYPE_UNKNOWN"]
+
+
+def connection_type(data: Mapping[str, Any]) -> str:
+    """Return P2P or ROUTED: as the flow says, else P2P where both ends are peers."""
+    ends = {said(data, "source", "type"), said(data, "destination", "type")}
+    return said(data, "connection_type") or ("P2P" if ends == {"PEER"} else "ROUTED")
+
+
+def protocol_name(data: Mapping[str, Any]) -> str:
+    """Return the protocol's name, its number where it has none here."""
+    return PROTOCOLS.get(data["protocol"], str(data["protocol"]))
+
+
+def end_name(data: Mapping[str, Any], side: str) -> str:
+    """Return what a person calls an end."""
+    return said(data, side, "name") or said(data, side, "address") or said(data, side, "id") or "?"
+
+
+def endpoint(end: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an end with everything that NetBird's API says of one."""
+    place = end.get("geo_location") or {}
+    return {
+        **end,
+        **{name: said(end, name) for name in ("id", "name", "address")},
+        "type": said(end, "type") or "UNKNOWN",
+        "geo_location": {**place, **{name: said(place, name) for name in ("city_name", "country_code")}},
+        "os": end.get("os"),
+        "dns_label": end.get("dns_label"),
+    }

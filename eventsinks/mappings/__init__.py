@@ -1,0 +1,16 @@
+"""Into which shape events can be put on their way: one file per mapping, found by being here."""
+
+from __future__ import annotations
+
+from eventsinks.lib.discovery import instances
+from eventsinks.mappings.base import EventMapping
+
+MAPPINGS: dict[str, EventMapping] = {found.key: found for found in instances(__name__, EventMapping)}
+
+
+__all__ = ["MAPPINGS", "EventMapping", "mapping"]
+
+
+def mapping(key: str) -> EventMapping:
+    """Return the mapping of this key. Raises KeyError."""
+    return MAPPINGS[key]

@@ -1,0 +1,115 @@
+"""What a mapping is: the same events in another schema. Pure: a document in, a document out."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, NamedTuple
+
+import orjson
+
+from eventsinks.event_types import EventType
+from eventsinks.event_types.documents import said
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ATTACK = re.compile(r"(tactics|techniques)\.(ta?\d{4}(?:\.\d{3})?)(?:\.(\w+))?", re.IGNORECASE | re.ASCII)
+
+Document = Mapping[str, Any]
+
+
+class EventMapping(ABC):
+    """One schema. A subclass is one file in `mappings/`; `version` is the schema's, where it has one."""
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    version: ClassVar[str] = ""
+
+    @abstractmethod
+    def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
+        """Return an event, as accepted and parsed, in this schema."""
+
+    def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
+        """Return an event's bytes, as accepted, in this schema. Integers of 64 bits stay what they are."""
+        return orjson.dumps(self.mapped(event_type, orjson.loads(data), occurred_at))
+
+
+class Attack(NamedTuple):
+    """A tactic or technique of MITRE ATT&CK that an alert's tag names."""
+
+    is_tactic: bool
+    id: str
+    name: str
+
+
+class Flow(NamedTuple):
+    """What went from the source to the destination of a flow, and what came back."""
+
+    bytes_sent: int
+    packets_sent: int
+    bytes_answered: int
+    packets_answered: int
+
+
+def attacks(document: Document) -> list[Attack]:
+    """Return what the tags of an alert name, as Scanner writes them: `techniques.t1098.account_manipulation`."""
+    found = [ATTACK.fullmatch(tag) for tag in document.get("tags") or ()]
+    return [
+        Attack(match[1].lower() == "tactics", match[2].upper(), (match[3] or "").replace("_", " ").capitalize())
+        for match in found
+        if match
+    ]
+
+
+def flow(document: Document) -> Flow:
+    """Return the counters of a flow by its ends.
+
+    NetBird counts as the reporter sees it: `tx` is what it sends, and what comes in it was not the first to send.
+    """
+    sent, received = (
+        (document.get(f"{side}_bytes") or 0, document.get(f"{side}_packets") or 0) for side in ("tx", "rx")
+    )
+    reporter_is_destination = document.get("direction") == "INGRESS"
+    return Flow(*received, *sent) if reporter_is_destination else Flow(*sent, *received)
+
+
+def total(one: int, other: int) -> int | None:
+    """Return the sum, None where 64 bits can't hold it."""
+    return one + other if one + other < 2**64 else None
+
+
+def pruned(value: dict[str, Any]) -> dict[str, Any]:
+    """Return it without what says nothing: None, empty texts, lists and objects. Numbers stay, zero too."""
+    inside = {key: pruned(item) if isinstance(item, dict) else item for key, item in value.items()}
+    return {key: item for key, item in inside.items() if item is not None and item not in ("", [], {})}
+
+
+def left(document: Document, *taken: str) -> dict[str, Any]:
+    """Return what of a document is not taken: `taken` are its keys, or `key.key` of an object in it."""
+    rest = {key: value for key, value in document.items() if key not in taken}
+    for path in taken:
+        name, dot, inner = path.partition(".")
+        if dot and isinstance(rest.get(name), dict):
+            rest[name] = {key: value for key, value in rest[name].items() if key != inner}
+    return {key: value for key, value in rest.items() if value not in (None, {})}
+
+
+def milliseconds(at: datetime) -> int:
+    """Return a time as milliseconds since 1970."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def moment_of(text: Any) -> datetime | None:
+    """Return the moment that a text says, None where it says none."""
+    try:
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def span(document: Document) -> tuple[str, str]:
+    """Return when a flow's window begins and ends, or the first and the last of what happened to it."""
+    moments = [said(one, "timestamp") for one in document.get("events") or ()] or [""]
+    return said(document, "window_start") or moments[0], said(document, "window_end") or moments[-1]

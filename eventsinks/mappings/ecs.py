@@ -1,0 +1,171 @@
+"""ECS, the Elastic Common Schema: https://www.elastic.co/docs/reference/ecs.
+
+What has no field there goes under `eventsinks`, which is no name of ECS's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from eventsinks.event_types import EventType
+from eventsinks.event_types.audit import activity
+from eventsinks.event_types.documents import host_and_port, said, written
+from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
+from eventsinks.mappings.base import Document, EventMapping, attacks, flow, left, pruned, span, total
+from eventsinks.mappings.ocsf import SEVERITIES, version_of
+from eventsinks.mappings.ocsf_audit import ACCOUNT_CHANGES, LOGONS
+
+VERSION = "8.11.0"
+FLOWS = {
+    "TYPE_START": ("flow-start", "start"),
+    "TYPE_END": ("flow-end", "end"),
+    "TYPE_DROP": ("flow-drop", "denied"),
+}
+# the verb of an activity code: what ECS calls such a change
+VERBS = {"add": "creation", "create": "creation", "join": "creation", "invite": "creation"}
+VERBS |= {"delete": "deletion", "revoke": "deletion"}
+# What of a flow has a field; an end's id, type and name have none.
+TAKEN = (
+    *("id", "protocol", "direction", "reporter_id", "window_start", "window_end", *COUNTERS),
+    *(f"source.{name}" for name in ("address", "geo_location", "dns_label")),
+    *(f"destination.{name}" for name in ("address", "geo_location", "dns_label")),
+    *("user.id", "user.name", "user.email", "policy.id", "policy.name"),
+)
+# whose activity codes are about who may do what
+IAM = ("user", "group", "service.user", "account", "personal", "transferred", "identityprovider", "peer.user")
+
+
+class Ecs(EventMapping):
+    """The Elastic Common Schema."""
+
+    key: ClassVar[str] = "ecs"
+    label: ClassVar[str] = "Elastic Common Schema"
+    version: ClassVar[str] = VERSION
+
+    def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
+        """Return an event of ECS; one of a type that it knows nothing of has its title and itself."""
+        if event_type.key == "detection_alert":
+            found = alert(event_type, document)
+        elif event_type.key == "network_traffic":
+            found = traffic(document)
+        elif event_type.key == "audit":
+            found = audit(document)
+        else:
+            found = {"message": event_type.summary(document).title, "event": {"kind": "event"}}
+            found["rest"] = dict(document)
+        found["event"] |= {
+            "id": said(document, "id"),
+            "module": "eventsinks",
+            "dataset": f"eventsinks.{event_type.key}",
+        }
+        rest = found.pop("rest")
+        kept = {"eventsinks": {event_type.key: rest}} if rest else {}
+        return {"@timestamp": written(occurred_at), "ecs": {"version": VERSION}, **pruned(found), **kept}
+
+
+def alert(event_type: EventType, document: Document) -> dict[str, Any]:
+    """Return what an alert says."""
+    summary = event_type.summary(document)
+    found = attacks(document)
+    tactics = [attack for attack in found if attack.is_tactic]
+    techniques = [attack for attack in found if not attack.is_tactic]
+    taken = ("id", "name", "description", "status", "severity_id", "tags", "detection_rule_id", "timestamp")
+    return {
+        "message": summary.title,
+        "event": {
+            "kind": "alert",
+            "category": ["intrusion_detection"],
+            "type": ["info"],
+            "action": f"alert-{summary.status}",
+            "severity": SEVERITIES.get(summary.severity, 99),
+            "url": summary.link,
+        },
+        "rule": {
+            "id": said(document, "detection_rule_id"),
+            "name": summary.title,
+            "description": summary.text,
+        },
+        "threat": {
+            "framework": "MITRE ATT&CK" if found else "",
+            "tactic": {"id": [a.id for a in tactics], "name": [a.name for a in tactics if a.name]},
+            "technique": {"id": [a.id for a in techniques], "name": [a.name for a in techniques if a.name]},
+        },
+        "tags": list(summary.tags),
+        "rest": left(document, "View in Scanner", *taken),
+    }
+
+
+def audit(document: Document) -> dict[str, Any]:
+    """Return what somebody did."""
+    code, target = said(document, "activity_code"), said(document, "target_id")
+    verb = VERBS.get(code.rpartition(".")[2], "change")
+    if code in LOGONS:
+        category, types = "authentication", ["start"]
+    elif code.startswith(IAM):
+        category, types = "iam", [*(["user"] if code in ACCOUNT_CHANGES else []), verb]
+    else:
+        category, types = "configuration", [verb]
+    user = {name: said(document, f"initiator_{name}") for name in ("id", "name", "email")}
+    known = [user["id"], user["name"], target if code in ACCOUNT_CHANGES else ""]
+    taken = ("id", "timestamp", "activity", "activity_code", *(f"initiator_{name}" for name in user))
+    return {
+        "message": activity(document),
+        "event": {"kind": "event", "category": [category], "type": types, "action": code, "outcome": "success"},
+        "user": {**user, "target": {"id": target} if code in ACCOUNT_CHANGES else {}},
+        "related": {"user": [name for name in dict.fromkeys(known) if name]},
+        "rest": left(document, *taken),
+    }
+
+
+def traffic(document: Document) -> dict[str, Any]:
+    """Return what went between two ends."""
+    counted = flow(document)
+    happened = [FLOWS[type] for type in types_of(document) if type in FLOWS]
+    start, end = span(document)
+    source = side(document, "source", counted.bytes_sent, counted.packets_sent)
+    destination = side(document, "destination", counted.bytes_answered, counted.packets_answered)
+    version = version_of(source["address"])
+    return {
+        "message": f"{source['address']} → {destination['address']}",
+        "event": {
+            "kind": "event",
+            "category": ["network"],
+            "type": ["connection", *dict.fromkeys(type for _, type in happened)],
+            "action": happened[-1][0] if happened else "flow",
+            "start": start,
+            "end": end,
+        },
+        "source": source,
+        "destination": destination,
+        "network": {
+            "transport": PROTOCOLS.get(document.get("protocol", -1)),
+            "iana_number": said(document, "protocol"),
+            "type": f"ipv{version}" if version else "",
+            "direction": said(document, "direction").lower().removeprefix("direction_"),
+            "bytes": total(counted.bytes_sent, counted.bytes_answered),
+            "packets": total(counted.packets_sent, counted.packets_answered),
+        },
+        "user": {name: said(document, "user", name) for name in ("id", "name", "email")},
+        "rule": {name: said(document, "policy", name) for name in ("id", "name")},
+        "observer": {"vendor": "NetBird", "name": said(document, "reporter_id")},
+        "related": {"ip": [end["ip"] for end in (source, destination) if end["ip"]]},
+        "rest": left(document, *TAKEN),
+    }
+
+
+def side(document: Document, name: str, size: int, packets: int) -> dict[str, Any]:
+    """Return one end, and what it sent."""
+    host, port = host_and_port(said(document, name, "address"))
+    return {
+        "address": host,
+        "ip": host if version_of(host) else "",
+        "port": port,
+        "domain": said(document, name, "dns_label"),
+        "bytes": size,
+        "packets": packets,
+        "geo": {
+            "city_name": said(document, name, "geo_location", "city_name"),
+            "country_iso_code": said(document, name, "geo_location", "country_code"),
+        },
+    }

@@ -1,0 +1,223 @@
+"""OCSF: https://schema.ocsf.io. What has no place in its class goes into `unmapped`.
+
+An alert is a Detection Finding (2004), a flow Network Activity (4001), an audit event Account Change (3001),
+Authentication (3002) or Entity Management (3004).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import datetime
+from typing import Any, ClassVar
+
+from eventsinks.event_types import EventType
+from eventsinks.event_types.audit import activity
+from eventsinks.event_types.documents import host_and_port, said
+from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
+from eventsinks.mappings.base import (
+    Document,
+    EventMapping,
+    attacks,
+    flow,
+    left,
+    milliseconds,
+    moment_of,
+    pruned,
+    span,
+    total,
+)
+from eventsinks.mappings.ocsf_audit import class_of
+
+VERSION = "1.3.0"
+SEVERITIES = {"Unknown": 0, "Informational": 1, "Low": 2, "Medium": 3, "High": 4, "Critical": 5, "Fatal": 6}
+# status: (activity_id, its name, status_id, its name)
+STATUSES = {
+    "firing": (1, "Create", 1, "New"),
+    "acknowledged": (2, "Update", 2, "In Progress"),
+    "resolved": (3, "Close", 4, "Resolved"),
+}
+# what happened to a flow: (activity_id, its name)
+FLOWS = {"TYPE_DROP": (5, "Refuse"), "TYPE_END": (2, "Close"), "TYPE_START": (1, "Open")}
+DIRECTIONS = {"INGRESS": (1, "Inbound"), "EGRESS": (2, "Outbound")}
+USER = {"uid": "id", "name": "name", "email_addr": "email"}
+# What of a flow has a field.
+TAKEN = (
+    *("id", "flow_id", "protocol", "direction", "window_start", "window_end", *COUNTERS),
+    *(f"source.{name}" for name in ("id", "type", "name", "address", "geo_location", "dns_label")),
+    *(f"destination.{name}" for name in ("id", "type", "name", "address", "geo_location", "dns_label")),
+    *("user.id", "user.name", "user.email", "policy.id", "policy.name"),
+)
+
+
+class Ocsf(EventMapping):
+    """The Open Cybersecurity Schema Framework."""
+
+    key: ClassVar[str] = "ocsf"
+    label: ClassVar[str] = "OCSF"
+    version: ClassVar[str] = VERSION
+
+    def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
+        """Return an event of OCSF; one of a type that has no class here is a Base Event."""
+        if event_type.key == "detection_alert":
+            found = detection_finding(event_type, document)
+        elif event_type.key == "network_traffic":
+            found = network_activity(document)
+        elif event_type.key == "audit":
+            found = account_or_entity(document)
+        else:
+            found = {"class_uid": 0, "class_name": "Base Event", "category_uid": 0, "activity_id": 99}
+            found |= {"activity_name": event_type.key, "severity_id": 0, "rest": dict(document)}
+        metadata = {
+            "version": VERSION,
+            "product": {"name": "eventsinks", "vendor_name": "eventsinks"},
+            "log_name": event_type.key,
+            "uid": said(document, "id"),
+            **found.pop("metadata", {}),
+        }
+        rest = found.pop("rest")
+        return {
+            "metadata": pruned(metadata),
+            "time": milliseconds(occurred_at),
+            "type_uid": found["class_uid"] * 100 + found["activity_id"],
+            **pruned(found),
+            **({"unmapped": rest} if rest else {}),
+        }
+
+
+def detection_finding(event_type: EventType, document: Document) -> dict[str, Any]:
+    """Return what an alert found."""
+    summary = event_type.summary(document)
+    activity_id, activity_name, status_id, status = STATUSES.get(summary.status, STATUSES["firing"])
+    taken = (
+        *("id", "name", "description", "severity", "severity_id", "status", "tags", "dedup_key"),
+        *("detection_rule_id", "timestamp", "View in Scanner"),
+    )
+    return {
+        "category_uid": 2,
+        "category_name": "Findings",
+        "class_uid": 2004,
+        "class_name": "Detection Finding",
+        "activity_id": activity_id,
+        "activity_name": activity_name,
+        "severity_id": SEVERITIES.get(summary.severity, 99),
+        "severity": summary.severity,
+        "status_id": status_id,
+        "status": status,
+        "message": summary.title,
+        "finding_info": {
+            "uid": summary.dedup_key,
+            "title": summary.title,
+            "desc": summary.text,
+            "src_url": summary.link,
+            "analytic": {"type_id": 1, "type": "Rule", "uid": said(document, "detection_rule_id")},
+            "attacks": [
+                {"tactic" if attack.is_tactic else "technique": pruned({"uid": attack.id, "name": attack.name})}
+                for attack in attacks(document)
+            ],
+        },
+        "metadata": {"labels": list(summary.tags)} if summary.tags else {},
+        "rest": left(document, *taken),
+    }
+
+
+def network_activity(document: Document) -> dict[str, Any]:
+    """Return what went between two ends."""
+    happened = types_of(document)
+    dropped = "TYPE_DROP" in happened
+    activity_id, activity_name = next((FLOWS[type] for type in FLOWS if type in happened), (6, "Traffic"))
+    start, end = map(moment_of, span(document))
+    user = {name: said(document, "user", key) for name, key in USER.items()}
+    return {
+        "category_uid": 4,
+        "category_name": "Network Activity",
+        "class_uid": 4001,
+        "class_name": "Network Activity",
+        "activity_id": activity_id,
+        "activity_name": activity_name,
+        "severity_id": 1,
+        "severity": "Informational",
+        "action_id": 2 if dropped else 1,
+        "action": "Denied" if dropped else "Allowed",
+        "disposition_id": 2 if dropped else 1,
+        "disposition": "Blocked" if dropped else "Allowed",
+        "start_time": milliseconds(start) if start else None,
+        "end_time": milliseconds(end) if end else None,
+        "src_endpoint": {**endpoint(document, "source"), "owner": user},
+        "dst_endpoint": endpoint(document, "destination"),
+        "connection_info": connection(document),
+        "traffic": traffic(document),
+        "policy": {"uid": said(document, "policy", "id"), "name": said(document, "policy", "name")},
+        "metadata": {"profiles": ["security_control"]},
+        "rest": left(document, *TAKEN),
+    }
+
+
+def endpoint(document: Document, side: str) -> dict[str, Any]:
+    """Return one end."""
+    host, port = host_and_port(said(document, side, "address"))
+    return {
+        "uid": said(document, side, "id"),
+        "name": said(document, side, "name"),
+        "type": said(document, side, "type"),
+        "ip" if version_of(host) else "hostname": host,
+        "port": port,
+        "domain": said(document, side, "dns_label"),
+        "location": {
+            "city": said(document, side, "geo_location", "city_name"),
+            "country": said(document, side, "geo_location", "country_code"),
+        },
+    }
+
+
+def connection(document: Document) -> dict[str, Any]:
+    """Return how it went."""
+    direction_id, direction = DIRECTIONS.get(said(document, "direction"), (0, "Unknown"))
+    host, _ = host_and_port(said(document, "source", "address"))
+    return {
+        "uid": said(document, "flow_id"),
+        "protocol_num": document.get("protocol"),
+        "protocol_name": PROTOCOLS.get(document.get("protocol", -1)),
+        "protocol_ver_id": version_of(host),
+        "direction_id": direction_id,
+        "direction": direction,
+    }
+
+
+def version_of(host: str) -> int | None:
+    """Return 4 or 6 for an IP address, None for a name."""
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+
+
+def traffic(document: Document) -> dict[str, Any]:
+    """Return how much went: out is from the source to the destination."""
+    counted = flow(document)
+    return {
+        "bytes_out": counted.bytes_sent,
+        "packets_out": counted.packets_sent,
+        "bytes_in": counted.bytes_answered,
+        "packets_in": counted.packets_answered,
+        "bytes": total(counted.bytes_sent, counted.bytes_answered),
+        "packets": total(counted.packets_sent, counted.packets_answered),
+    }
+
+
+def account_or_entity(document: Document) -> dict[str, Any]:
+    """Return what somebody did."""
+    actor = {name: said(document, f"initiator_{key}") for name, key in USER.items()}
+    taken = ("id", "timestamp", "activity", "activity_code", "initiator_id", "initiator_name", "initiator_email")
+    return {
+        **class_of(document, actor),
+        "category_uid": 3,
+        "category_name": "Identity & Access Management",
+        "severity_id": 1,
+        "severity": "Informational",
+        "status_id": 1,
+        "status": "Success",
+        "message": activity(document),
+        "actor": {"user": actor},
+        "metadata": {"event_code": said(document, "activity_code")},
+        "rest": left(document, "target_id", *taken),
+    }

@@ -1,0 +1,125 @@
+"""Fairness: what a sink that hangs may hold, and that everybody has a turn, for any lanes and any past."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventsinks.actions.fairness import FIRST_SHARE, LARGEST_SHARE, SMALLEST_SHARE, Shares, split
+from eventsinks.models.delivery import Lane
+
+LANES = st.sets(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=60).map(
+    lambda pairs: [Lane(sink, tries, 1) for sink, tries in pairs]
+)
+PAST = st.lists(st.tuples(st.integers(1, 40), st.sampled_from(["sent", "well", "ill"])), max_size=200)
+examples = settings(deadline=None, max_examples=200, database=None)
+
+
+def shares_after(past):
+    """Return the shares of a worker with this past; what was never sent can't end."""
+    shares = Shares()
+    for sink, what in past:
+        if what == "sent":
+            shares.sent(sink)
+        elif shares.in_flight[sink]:
+            shares.ended(sink, well=what == "well")
+    return shares
+
+
+def by_sink(quotas):
+    total = {}
+    for lane, quota in quotas:
+        total[lane.destination_id] = total.get(lane.destination_id, 0) + quota
+    return total
+
+
+@examples
+@given(LANES, PAST, st.integers(0, 300))
+def test_no_claim_is_larger_than_the_room_and_no_sink_above_its_share(lanes, past, room):
+    shares = shares_after(past)
+    quotas = shares.quotas(lanes, room)
+    assert sum(quota for _, quota in quotas) <= room
+    assert all(quota > 0 for _, quota in quotas)
+    for sink, total in by_sink(quotas).items():
+        assert total <= shares.left(sink)
+        assert total + shares.in_flight[sink] <= LARGEST_SHARE
+    assert len({lane for lane, _ in quotas}) == len(quotas)
+    assert {lane for lane, _ in quotas} <= set(lanes)
+
+
+@examples
+@given(LANES, PAST, st.integers(40, 300))
+def test_with_room_for_all_every_sink_that_has_a_share_left_has_a_turn(lanes, past, room):
+    shares = shares_after(past)
+    waiting = {lane.destination_id for lane in lanes if shares.left(lane.destination_id)}
+    assert set(by_sink(shares.quotas(lanes, room))) == waiting
+
+
+@examples
+@given(LANES, PAST, st.integers(0, 300))
+def test_first_tries_get_at_least_half_of_their_sinks_quota(lanes, past, room):
+    quotas = shares_after(past).quotas(lanes, room)
+    for sink, total in by_sink(quotas).items():
+        fewest = min(lane.tries for lane in lanes if lane.destination_id == sink)
+        first = sum(q for lane, q in quotas if (lane.destination_id, lane.tries) == (sink, fewest))
+        assert first * 2 >= total
+
+
+@examples
+@given(PAST)
+def test_a_share_stays_within_its_bounds(past):
+    shares = shares_after(past)
+    for sink in range(1, 41):
+        assert 0 <= shares.left(sink) <= LARGEST_SHARE
+        assert shares.left(sink) + shares.in_flight[sink] >= SMALLEST_SHARE
+
+
+@settings(deadline=None, max_examples=20, database=None)
+@given(st.integers(2, 60), st.integers(4, 30))
+def test_with_more_sinks_than_room_everybody_has_a_turn_in_the_end(sinks, room):
+    lanes = [Lane(sink, 0, 1) for sink in range(sinks)]
+    shares, served = Shares(), set()
+    random.seed(sinks * 1000 + room)
+    for _ in range(30 * (sinks // room + 1)):
+        served |= set(by_sink(shares.quotas(lanes, room)))
+    assert served == set(range(sinks))
+
+
+@examples
+@given(st.integers(0, 300), st.integers(1, 10))
+def test_a_quota_is_split_without_loss(quota, lanes):
+    parts = split([Lane(1, tries, 1) for tries in random.sample(range(10), lanes)], quota)
+    assert sum(part for _, part in parts) == quota
+    assert [lane.tries for lane, _ in parts] == sorted(lane.tries for lane, _ in parts)
+
+
+def test_a_sink_earns_more_by_answering_and_loses_half_by_failing():
+    shares = Shares()
+    assert shares.left(1) == FIRST_SHARE
+    for _ in range(1000):
+        shares.sent(1)
+        shares.ended(1, well=True)
+    assert shares.left(1) == LARGEST_SHARE
+    shares.sent(1)
+    shares.ended(1, well=False)
+    assert shares.left(1) == LARGEST_SHARE / 2
+    for _ in range(100):
+        shares.sent(1)
+        shares.ended(1, well=False)
+    assert shares.left(1) == SMALLEST_SHARE
+
+
+def test_what_is_in_flight_counts_against_the_share():
+    shares = Shares()
+    for _ in range(int(FIRST_SHARE)):
+        shares.sent(1)
+    assert shares.left(1) == 0
+    assert by_sink(shares.quotas([Lane(1, 0, 1), Lane(2, 0, 1)], 300)) == {2: FIRST_SHARE}
+    shares.ended(1, well=True)
+    assert shares.left(1) == 2
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_without_room_nothing_is_claimed(room):
+    assert len(Shares().quotas([Lane(1, 0, 1), Lane(2, 0, 1)], room)) == room

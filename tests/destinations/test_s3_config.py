@@ -1,0 +1,78 @@
+"""S3: a place that a tenant names leads nowhere inside, neither when it is saved nor when it is dialled."""
+
+import pytest
+from pydantic import ValidationError
+
+from eventsinks.destinations.base import Temporary
+from eventsinks.destinations.s3 import S3Config
+from eventsinks.lib.addresses import AddressGuard
+from tests.destinations.examples import AT, make_batch
+from tests.destinations.test_s3 import EXAMPLE, s3, written
+from tests.receiver import Receiver
+
+
+def config(**changes):
+    return S3Config.model_validate({**EXAMPLE, **changes}, context={"guard": AddressGuard()})
+
+
+def test_a_store_that_the_tenant_names_is_dialled_if_the_guard_permits_it(amazon):
+    bucket = amazon.make_bucket()
+    for host in ("127.0.0.1", "localhost"):
+        destination = s3(endpoint_url=amazon.url.replace("127.0.0.1", host), prefix=host)
+        destination.guard = AddressGuard(["127.0.0.0/8"])
+        destination.send(make_batch(), AT)
+    assert len(list(bucket.objects.all())) == 2
+
+
+@pytest.mark.parametrize("guard", [AddressGuard(), None])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_name_that_leads_inside_is_refused_when_it_is_dialled(host, guard):
+    with Receiver(written) as receiver:
+        destination = s3(endpoint_url=receiver.url("", host=host))
+        destination.guard = guard
+        with pytest.raises(Temporary, match=r"address_refused: .* is an internal address"):
+            destination.send(make_batch(), AT)
+        assert receiver.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:9000",
+        "http://169.254.169.254/",
+        "http://[::1]:9000",
+        "https://s3.example/?x=1",
+        "s3.example",
+    ],
+)
+def test_a_place_that_is_none_is_refused_when_it_is_saved(url):
+    with pytest.raises(ValidationError, match="endpoint_url"):
+        config(endpoint_url=url)
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "us-east-1#", "a@b", "", "-x", "eu-central-1\n"])
+def test_a_region_names_no_other_host(region):
+    with pytest.raises(ValidationError, match="region"):
+        config(region=region)
+
+
+@pytest.mark.parametrize("prefix", ["/a", "a/../b", "..", "a//b", "{{.ID}}", "a b", "é", "x" * 501])
+def test_a_prefix_leads_nowhere_else(prefix):
+    with pytest.raises(ValidationError, match="prefix"):
+        config(prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bucket_name": "Acme"},
+        {"bucket_name": "a/b.c"},
+        {"sse": "none"},
+        {"kms_key_id": "1234"},
+        {"expected_bucket_owner": "acme"},
+        {"layout": "zip"},
+    ],
+)
+def test_an_option_that_is_none_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        config(**wrong)

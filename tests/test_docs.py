@@ -1,0 +1,77 @@
+"""The pages keep their word: links lead somewhere, and the worked example is a destination type like any other."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from eventsinks.destinations import DESTINATION_TYPES
+from tests.destinations import test_contract as contract
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+PAGE = "adding-a-destination.md"
+ON_EVERY_TYPE = sorted(
+    name
+    for name, check in vars(contract).items()
+    if name.startswith("test_") and list(inspect.signature(check).parameters) == ["key"]
+)
+
+
+@pytest.fixture
+def worked_example(monkeypatch):
+    """Add the worked example to the destination types; return its test module."""
+    kind, test = re.findall(r"^```python\n(.+?)^```$", (DOCS / PAGE).read_text(), re.MULTILINE | re.DOTALL)
+    module = made(monkeypatch, "eventsinks.destinations.telegram", kind)
+    monkeypatch.setitem(DESTINATION_TYPES, module.Telegram.key, module.Telegram)
+    return made(monkeypatch, "tests.destinations.test_telegram", test)
+
+
+def made(monkeypatch, name, source):
+    """Return a module of this source, which can be imported."""
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(source, name, "exec"), vars(module))
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_leads_to_a_file(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_index_lists_every_page():
+    listed = re.findall(r"^- \[.+?\]\((.+?)\)", (DOCS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in PAGES if page.name != "README.md")
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "decisions").glob("*.md")), ids=lambda page: page.name)
+def test_a_decision_is_one_page(page):
+    assert len(page.read_text().split()) <= 450
+
+
+@pytest.mark.parametrize("name", ON_EVERY_TYPE)
+def test_the_worked_example_keeps_the_contract(worked_example, name):
+    getattr(contract, name)("telegram")
+
+
+@pytest.mark.parametrize("number", range(len(contract.HOSTILE_TEXTS)))
+def test_the_worked_example_survives_hostile_alerts(worked_example, number):
+    contract.test_a_hostile_alert_is_built_or_refused("telegram", contract.HOSTILE_TEXTS[number])
+
+
+@pytest.mark.parametrize("status", contract.STATUSES)
+def test_the_worked_example_reads_every_answer(worked_example, status):
+    for body in contract.BODIES:
+        contract.test_an_answer_is_a_receipt_or_a_failure_with_a_reason("telegram", status, body)
+
+
+def test_the_tests_of_the_worked_example_pass(worked_example):
+    checks = [check for name, check in vars(worked_example).items() if name.startswith("test_")]
+    assert len(checks) == 2
+    for check in checks:
+        check()
