@@ -1,9 +1,14 @@
 """The settings of the tests: on SQLite, or on the PostgreSQL that TEST_DATABASE_URL names."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-VAR = os.environ.setdefault("EVENTSINKS_VAR", tempfile.mkdtemp(prefix="eventsinks-tests-"))
+if "EVENTSINKS_VAR" not in os.environ:
+    os.environ["EVENTSINKS_VAR"] = tempfile.mkdtemp(prefix="eventsinks-tests-")
+    atexit.register(shutil.rmtree, os.environ["EVENTSINKS_VAR"], ignore_errors=True)
+VAR = os.environ["EVENTSINKS_VAR"]
 for name in ("DATABASE_URL", "SECRET_KEY", "EVENTSINKS_ENCRYPTION_KEYS"):
     os.environ.pop(name, None)
 if "TEST_DATABASE_URL" in os.environ:

@@ -162,7 +162,7 @@ def send_again(
 ) -> SendFailure | None:
     """Send one event that was set aside, under the id it always had. Return why it was not taken."""
     at, id = datetime.now(UTC), message_id(position.destination_id, claimed.event_id)
-    event = Logged(claimed.event_id, 0, claimed.event_type, claimed.occurred_at, at, claimed.data)
+    event = Logged(claimed.event_id, 0, claimed.event_type, claimed.occurred_at, claimed.data)
     failure: SendFailure | None
     response: Response | None = None
     try:
@@ -183,7 +183,8 @@ def message(position: Position, id: UUID, event: Logged) -> Message:
     except Exception as error:  # a fault in a mapping must not stop the others
         log.exception("%s could not map event %s", destination.mapping, event.id)
         raise EventRefused(f"could not be put into the form {destination.mapping}: {error!r}") from error
-    return Message(id, type_, destination.tenant_id, event.occurred_at, data)
+    mapped = destination.mapping != "as_accepted"
+    return Message(id, type_, destination.tenant_id, event.occurred_at, data, mapped=mapped)
 
 
 def message_id(destination_id: int, event_id: int) -> UUID:

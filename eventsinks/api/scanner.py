@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid
 from eventsinks.api.scanner_args import ARGS_SCHEMA, WIRE_TYPES, on_the_wire, shown, unwrap
 from eventsinks.api.v1 import (
@@ -146,6 +146,7 @@ class EventSinkViewSet(V1View, ViewSet):
                 name=asked.name,
                 description=asked.description,
                 enabled=asked.enabled,
+                initiator=initiator_of(request),
             )
         except configure.NotConfigurable as error:
             raise at_field(name, error) from None
@@ -168,7 +169,12 @@ class EventSinkViewSet(V1View, ViewSet):
             name, _, config = unwrap(asked.event_sink_args, sink)
         try:
             changed = configure.change(
-                sink, config, name=asked.name, description=asked.description, enabled=asked.enabled
+                sink,
+                config,
+                name=asked.name,
+                description=asked.description,
+                enabled=asked.enabled,
+                initiator=initiator_of(request),
             )
         except configure.NotConfigurable as error:
             raise at_field(name, error) from None
@@ -180,7 +186,7 @@ class EventSinkViewSet(V1View, ViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         """Delete an event sink; what it was still owed is suppressed, its history stays."""
         sink = find(sinks_of(request), id, "uuid")
-        configure.delete(sink)
+        configure.delete(sink, initiator_of(request))
         return Response({"id": sink.uuid, "tenant_id": sink.tenant_id})
 
 

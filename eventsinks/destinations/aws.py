@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/firehose/latest/APIReference/CommonErrors.html
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,9 +18,11 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from eventsinks.destinations.base import (
     MASK,
     Absent,
+    Batch,
     ClientType,
     Config,
     DestinationGone,
+    Receipt,
     Secret,
     SendFailure,
     Temporary,
@@ -134,6 +137,15 @@ class AwsType(ClientType[AwsConfigT]):
     """A destination type that is one of Amazon's services."""
 
     service: ClassVar[str]
+
+    def send(self, batch: Batch, at: datetime) -> Receipt:
+        """Send the batch within lib.aws.BUDGET seconds. Raises SendFailure where it means all of it."""
+        self._client.begin()
+        return self.put(batch)
+
+    @abstractmethod
+    def put(self, batch: Batch) -> Receipt:
+        """Put the batch where it belongs. Raises SendFailure where nothing of it was taken."""
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation of the service. Raises CallFailed."""

@@ -107,16 +107,26 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class Message:
-    """All that a destination type may know of an event. `id` stays the same over every try."""
+    """All that a destination type may know of an event. `id` stays the same over every try.
+
+    `mapped` says that the data is no longer as accepted: it is in a schema that its event type knows nothing of.
+    """
 
     def __init__(
-        self, id: UUID, event_type: EventType, tenant_id: UUID, occurred_at: datetime, data: bytes
+        self,
+        id: UUID,
+        event_type: EventType,
+        tenant_id: UUID,
+        occurred_at: datetime,
+        data: bytes,
+        mapped: bool = False,
     ) -> None:
         self.id = id
         self.event_type = event_type
         self.tenant_id = tenant_id
         self.occurred_at = occurred_at
         self.data = data
+        self.mapped = mapped
 
     @cached_property
     def document(self) -> Any:

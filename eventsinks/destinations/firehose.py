@@ -7,7 +7,6 @@ those go again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -48,7 +47,7 @@ class Firehose(AwsType[FirehoseConfig]):
     service = "firehose"
     limits = Limits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
 
-    def send(self, batch: Batch, at: datetime) -> Receipt:
+    def put(self, batch: Batch) -> Receipt:
         """Put the batch, in as many requests as it needs; what is too large alone is refused alone.
 
         Raises SendFailure where nothing was taken.

@@ -145,7 +145,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
         (message,) = messages
-        body = self._body(told(message))
+        body = self._body(message)
         signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         return Request("POST", self.config.url, (*self._headers, *signature), body)
 
@@ -161,11 +161,11 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
         """Return the host."""
         return parse_url(self.config.url).host or ""
 
-    def _body(self, event: Told) -> bytes:
+    def _body(self, message: Message) -> bytes:
         if self._template is None:
-            return orjson.dumps(mixed_case(event))
+            return mixed_case(message)
         try:
-            return self._template.render(variables(event), MAX_BODY).encode()
+            return self._template.render(variables(told(message)), MAX_BODY).encode()
         except ValueError as error:
             raise EventRefused(str(error)) from None
 

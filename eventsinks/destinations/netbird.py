@@ -14,10 +14,20 @@ from typing import Any
 import orjson
 
 from eventsinks.destinations.base import Message
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import said, written
 from eventsinks.mappings.netbird import NetBird
 
 MAPPING = NetBird()
+MIXED = {
+    "ID": "id",
+    "Timestamp": "timestamp",
+    "Message": "message",
+    "InitiatorID": "initiator_id",
+    "target_id": "target_id",
+    "meta": "meta",
+    "reference": "reference",
+}
+SNAKE = {name: name for name in ("timestamp", "message", "id", "initiator_id", "target_id", "meta", "reference")}
 TOLD_IN_PARTS = ("audit", "network_traffic")  # of the others, `meta` is the whole event
 
 
@@ -36,7 +46,11 @@ class Told:
 
 
 def told(message: Message) -> Told:
-    """Tell an event."""
+    """Tell an event; one in another schema by that schema's `message`, with itself as `meta`."""
+    if message.mapped:
+        said_of_it = said(message.document, "message") or message.event_type.label
+        at = written(message.occurred_at)
+        return Told(str(message.id), at, said_of_it, "", "", message.document, message.data, "")
     event = MAPPING.mapped(message.event_type, message.document, message.occurred_at)
     event["id"] = str(message.id) if event["id"] == "" else event["id"]
     in_parts = message.event_type.key in TOLD_IN_PARTS
@@ -45,30 +59,22 @@ def told(message: Message) -> Told:
     return Told(**event)
 
 
-def mixed_case(event: Told) -> dict[str, Any]:
-    """Return it as NetBird posts it over HTTP: half of the names are Go's, half are JSON's."""
-    return {
-        "ID": event.id,
-        "Timestamp": event.timestamp,
-        "Message": event.message,
-        "InitiatorID": event.initiator_id,
-        "target_id": event.target_id,
-        "meta": orjson.Fragment(event.meta_json),
-        "reference": event.reference,
-    }
+def mixed_case(message: Message) -> bytes:
+    """Return an event as NetBird posts it over HTTP: half of the names are Go's, half are JSON's.
+
+    In another schema, it goes on in that.
+    """
+    return message.data if message.mapped else orjson.dumps(_in_fields(told(message), MIXED))
 
 
-def snake_case(event: Told) -> dict[str, Any]:
-    """Return it as NetBird writes it to S3."""
-    return {
-        "timestamp": event.timestamp,
-        "message": event.message,
-        "id": event.id,
-        "initiator_id": event.initiator_id,
-        "target_id": event.target_id,
-        "meta": orjson.Fragment(event.meta_json),
-        "reference": event.reference,
-    }
+def snake_case(message: Message) -> bytes:
+    """Return an event as NetBird writes it to S3. In another schema, it goes on in that."""
+    return message.data if message.mapped else orjson.dumps(_in_fields(told(message), SNAKE))
+
+
+def _in_fields(event: Told, names: Mapping[str, str]) -> dict[str, Any]:
+    meta = orjson.Fragment(event.meta_json)
+    return {name: meta if field == "meta" else getattr(event, field) for name, field in names.items()}
 
 
 def moment(said: str, occurred_at: datetime) -> str:

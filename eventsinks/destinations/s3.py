@@ -11,7 +11,6 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
 from uuid import UUID
 
@@ -94,7 +93,7 @@ class S3(AwsType[S3Config]):
         if config.layout == "object_per_event":
             self.limits = EACH
 
-    def send(self, batch: Batch, at: datetime) -> Receipt:
+    def put(self, batch: Batch) -> Receipt:
         """Write the batch as one object, or each of its events as one."""
         prefix = (self.config.prefix or "").rstrip("/")
         if self.config.layout == "object_per_event":

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
-import orjson
-
 from eventsinks.destinations.base import Batch, Message
 from eventsinks.destinations.netbird import snake_case, told
 
@@ -54,10 +52,9 @@ def object_of_event(message: Message, prefix: str) -> Object:
 
     That name is not unique: it knows seconds only. So it ends in the message's id.
     """
-    event = told(message)
-    body = orjson.dumps(snake_case(event))
+    body = snake_case(message)
     time = message.occurred_at.astimezone(UTC).isoformat()[:19]
-    id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(event.id))[:80]
+    id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(told(message).id))[:80]
     return Object(
         key=joined(prefix, f"ID{id}_{re.sub('[T:]', '-', time)}_{message.id}.json"),
         body=body,

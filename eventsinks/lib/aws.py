@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from eventsinks.lib.wire import Response
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
 DEADLINE = 20.0  # seconds that one exchange may take in all
+BUDGET = 40.0  # seconds that the exchanges of one sending may take together: less than the lease of a worker
 TRIES = 2  # of one call, by boto3; further ones are the engine's
 AT_ONCE = 10  # connections of one client
 ROLE_LASTS = 3600  # seconds, which every role allows
@@ -79,7 +80,12 @@ class Client:
         self._guard = (guard or AddressGuard()) if endpoint else None
         self._client: Any = None
         self._until = float("inf")
+        self._ends = float("inf")
         self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Give the calls from here on, together, BUDGET seconds."""
+        self._ends = time.monotonic() + BUDGET
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation: `put_object`. Several threads may. Raises CallFailed."""
@@ -98,14 +104,17 @@ class Client:
     def _made(self) -> Any:
         keys = self._account.keys
         if self._account.role_arn:
-            keys, self._until = assumed(self._account), time.monotonic() + RENEW_AFTER
+            keys, self._until = assumed(self._account, self._left), time.monotonic() + RENEW_AFTER
         place = self._endpoint or self._account.services
-        return make_client(self._service, self._account.region, keys, place, self._guard)
+        return make_client(self._service, self._account.region, keys, place, self._guard, self._left)
+
+    def _left(self) -> float:
+        return min(DEADLINE, self._ends - time.monotonic())
 
 
-def assumed(account: Account) -> Keys:
+def assumed(account: Account, left: Callable[[], float]) -> Keys:
     """Assume the account's role with its keys, and return the role's. Raises CallFailed."""
-    sts = make_client("sts", account.region, account.keys, account.services, None)
+    sts = make_client("sts", account.region, account.keys, account.services, None, left)
     given = {
         "RoleArn": account.role_arn,
         "RoleSessionName": "eventsinks",
@@ -154,7 +163,14 @@ def response_of(answer: Mapping[str, Any], body: str = "") -> Response:
     return Response(int(metadata.get("HTTPStatusCode", 0)), lines, body.encode())
 
 
-def make_client(service: str, region: str, keys: Keys, endpoint: str | None, guard: AddressGuard | None) -> Any:
+def make_client(
+    service: str,
+    region: str,
+    keys: Keys,
+    endpoint: str | None,
+    guard: AddressGuard | None = None,
+    left: Callable[[], float] = lambda: DEADLINE,
+) -> Any:
     """Return a client of boto3's that dials as aws_dial does. Raises CallFailed for a place that can be none."""
     from botocore.exceptions import BotoCoreError
 
@@ -173,7 +189,7 @@ def make_client(service: str, region: str, keys: Keys, endpoint: str | None, gua
             )
     except (BotoCoreError, ValueError) as error:
         raise CallFailed("bad_request", str(error)) from None
-    dialler = Dialler(guard, (CONNECT_TIMEOUT, READ_TIMEOUT), DEADLINE, AT_ONCE)
+    dialler = Dialler(guard, (CONNECT_TIMEOUT, READ_TIMEOUT), left, AT_ONCE)
     client.meta.events.register("before-send", dialler.dial)
     client.meta.events.register_last("before-parameter-build.s3", stay_in_region)
     client.meta.events.register_last("before-call.s3", send_at_once)

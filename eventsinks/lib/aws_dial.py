@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import ca_bundle
 
 CAP = 1024 * 1024  # bytes of an answer's body that are read
-MAX_ADDRESSES = 4  # of one name that are tried, each for as long as connecting may take
+MAX_ADDRESSES = 2  # of one name that are tried, each for as long as connecting may take
 IN_USE = threading.local()  # `.connections` are what this thread's exchange goes over
 
 
@@ -43,11 +43,11 @@ class Overdue(Exception):
 class Dialler:
     """Makes the exchanges of one client, in the place of boto3's own session.
 
-    `timeouts` are for connecting and for each read, `deadline` is for the whole exchange, all in seconds.
+    `timeouts` are for connecting and for each read, `left` says how long a whole exchange may take, in seconds.
     """
 
     def __init__(
-        self, guard: AddressGuard | None, timeouts: tuple[float, float], deadline: float, at_once: int
+        self, guard: AddressGuard | None, timeouts: tuple[float, float], left: Callable[[], float], at_once: int
     ) -> None:
         # Any: its stubs know neither the file of certificates nor the two timeouts, which its source does.
         make: Any = URLLib3Session
@@ -58,7 +58,7 @@ class Dialler:
             max_pool_connections=at_once,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # without it, a body waits 40 ms
         )
-        self._deadline = deadline
+        self._left = left
         self._session._manager.pool_classes_by_scheme = {
             "http": _watched(AWSHTTPConnectionPool, AWSHTTPConnection, guard),
             "https": _watched(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard),
@@ -68,7 +68,7 @@ class Dialler:
         """Exchange one request: a handler of boto3's event `before-send`. Raises AddressRefused, Overdue."""
         request.stream_output = True  # or all of the body would be read, however long it is
         try:
-            with cut_off_after(self._deadline):
+            with cut_off_after(self._left()):
                 return _capped(self._session.send(request))
         except HTTPClientError as error:
             cause = error.kwargs.get("error")
@@ -84,6 +84,8 @@ def cut_off_after(seconds: float) -> Iterator[None]:
     A far end that sends a byte now and then keeps every other timeout from ending. Whatever was read by then
     counts for nothing: half an answer can look like a whole one.
     """
+    if seconds <= 0:
+        raise Overdue("there was no time left for the exchange")
     connections: list[Any] = []
     over = threading.Event()
     timer = threading.Timer(seconds, _cut_off, [connections, over])
@@ -96,7 +98,7 @@ def cut_off_after(seconds: float) -> Iterator[None]:
         timer.cancel()
         IN_USE.connections = None
         if over.is_set():
-            raise Overdue(f"the exchange took longer than {seconds:g} seconds")
+            raise Overdue(f"the exchange took longer than {seconds:.3g} seconds")
 
 
 def _cut_off(connections: list[Any], over: threading.Event) -> None:

@@ -21,7 +21,7 @@ class Amazon:
 
     def client(self, service):
         """Return a client of boto3's."""
-        return make_client(service, REGION, Keys("AKIALOOKINGATIT", "secret"), self.url, None)
+        return make_client(service, REGION, Keys("AKIALOOKINGATIT", "secret"), self.url)
 
     def post(self, path, body=b""):
         """Tell moto itself something."""

@@ -15,8 +15,7 @@ import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Batch, Message
-from eventsinks.event_types import EVENT_TYPES, event_type
-from eventsinks.event_types.base import EventType
+from eventsinks.event_types import event_type
 from eventsinks.lib.wire import Response
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -88,24 +87,11 @@ def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
     return Message(message_id, kind, ACME, accepted.occurred_at, accepted.data)
 
 
-class StreamedEvent(EventType):
-    """Stands for an event type by its key alone."""
-
-    def __init__(self, key):
-        self.key = self.label = key
-
-    def accept(self, raw, tenant_id):
-        raise NotImplementedError
-
-    def summary(self, data):
-        raise NotImplementedError
-
-
-def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, occurred_at=AT, **changes):
+def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, occurred_at=AT, mapped=False, **changes):
     """Return the message of an event of NetBird's: `audit` or `network_traffic`."""
     given = event or {"audit": AUDIT, "network_traffic": TRAFFIC}[key]
     data = raw if raw is not None else orjson.dumps({**given, **changes})
-    return Message(message_id, EVENT_TYPES.get(key) or StreamedEvent(key), ACME, occurred_at, data)
+    return Message(message_id, event_type(key), ACME, occurred_at, data, mapped)
 
 
 def make_audit(**options):

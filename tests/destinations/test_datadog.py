@@ -6,15 +6,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from datadog_api_client import ApiClient
 from datadog_api_client.configuration import Configuration
-from datadog_api_client.v2.api.logs_api import LogsApi
 from datadog_api_client.v2.model.http_log_item import HTTPLogItem
-from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, EventRefused, Temporary, TooLarge
-from eventsinks.destinations.datadog import MAX_EVENT, MAX_REQUEST, SITES, DatadogConfig
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.destinations.datadog import MAX_EVENT, MAX_REQUEST
 from tests.destinations.examples import (
     AT,
     assert_golden,
@@ -34,10 +30,6 @@ EXAMPLE = {
     "hostname": "gw-1",
 }
 KEY = {"api_key": EXAMPLE["api_key"]}
-
-
-def config(**changes):
-    return DatadogConfig.model_validate({**KEY, **changes}, context={"guard": AddressGuard()})
 
 
 def sent(*messages, at=AT):
@@ -80,6 +72,13 @@ def test_the_message_is_what_happened():
     assert log(make_audit())["message"] == "policy added"
     assert log(make_traffic())["message"] == "TYPE_END"
     assert log(make_message())["message"] == "Okta admin role granted outside office hours"
+
+
+def test_an_event_in_another_schema_goes_on_in_that():
+    item = log(make_audit(raw=b'{"class_uid":3004,"message":"Policy added"}', mapped=True))
+    assert item["event"] == {"class_uid": 3004, "message": "Policy added"}
+    assert item["message"] == "Policy added"
+    assert log(make_audit(raw=b"{}", mapped=True))["message"] == "Audit"
 
 
 def test_no_number_of_an_event_is_rounded():
@@ -197,58 +196,3 @@ def test_trouble_is_tried_again_not_before_it_says(status):
         read(status, retry_after="9", count=3)
     assert caught.value.retry_after == 9
     assert not isinstance(caught.value, TooLarge)
-
-
-def test_we_know_every_site_that_datadogs_client_knows():
-    servers = LogsApi(ApiClient(Configuration()))._submit_log_endpoint.settings["servers"]
-    known = servers[0]["variables"]["site"]["enum_values"]
-    assert set(known) == set(SITES)
-
-
-@pytest.mark.parametrize(
-    ("where", "host"),
-    [
-        ({"site": "datadoghq.eu"}, "http-intake.logs.datadoghq.eu"),
-        ({"site": "datadoghq.com", "region": "us-east-1"}, "http-intake.logs.datadoghq.com"),
-        ({"region": "us5"}, "http-intake.logs.us5.datadoghq.com"),
-        ({"region": "eu"}, "http-intake.logs.datadoghq.eu"),
-        ({"api_url": "https://logs.acme.example/api/v2/logs"}, "logs.acme.example"),
-    ],
-)
-def test_where_can_be_said_in_several_ways(where, host):
-    destination = make_type("datadog", {**KEY, **where})
-    assert destination.target() == host
-    assert destination.build([make_audit()], AT).url == f"https://{host}/api/v2/logs"
-    assert config(**where).masked() == {"api_key": "****", **where}
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        {},
-        {"site": ""},
-        {"site": "evil.example"},
-        {"region": "us-east-1"},
-        {"api_url": "https://http-intake.logs.datadoghq.eu"},
-        {"api_url": "https://127.0.0.1/api/v2/logs"},
-        {"api_url": "no url"},
-    ],
-)
-def test_a_place_that_is_none_is_refused(where):
-    with pytest.raises(ValidationError):
-        config(**where)
-
-
-@pytest.mark.parametrize("key", ["", "a b", "a\r\nX: y", "é", "****", "x" * 201])
-def test_a_key_that_a_header_can_not_hold_is_refused(key):
-    with pytest.raises(ValidationError):
-        config(api_key=key, site="datadoghq.eu")
-
-
-def test_a_new_place_takes_the_place_of_the_old():
-    by_url = config(api_url=EXAMPLE["api_url"])
-    by_site = by_url.changed({"site": "us3.datadoghq.com", "api_key": "****"})
-    assert by_site.revealed() == {**KEY, "site": "us3.datadoghq.com"}
-    assert by_site.changed({"api_url": EXAMPLE["api_url"]}) == by_url
-    assert by_site.changed({"service": "x"}).site == "us3.datadoghq.com"
-    assert by_site.changed({"region": "eu"}).url == EXAMPLE["api_url"]

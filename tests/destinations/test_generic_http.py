@@ -140,6 +140,15 @@ def test_each_request_has_the_id_that_stays_and_a_signature():
     assert first["webhook-signature"] != later["webhook-signature"]
 
 
+def test_an_event_in_another_schema_goes_on_in_that():
+    raw = b'{"class_uid":3004, "message":"Policy added", "time":1777887000123456789}'
+    message = make_audit(raw=raw, mapped=True)
+    assert body(message).encode() == raw
+    assert body(message, "{{.Message}} {{.Meta.class_uid}} {{.Timestamp}}") == (
+        "Policy added 3004 2026-05-04T09:30:15.250000Z"
+    )
+
+
 def test_an_alert_can_be_told_by_a_template():
     template = '{"id":"{{.ID}}","rule":{{.Meta.detection_rule_id}},"all":{{.Meta}}}'
     filled = json.loads(body(make_message(), template))

@@ -52,6 +52,14 @@ def test_no_id_of_an_event_leads_out_of_its_place(id):
     assert len(path) < 200
 
 
+def test_an_event_in_another_schema_is_written_in_that(amazon):
+    bucket = amazon.make_bucket()
+    raw = b'{"class_uid":3004, "message":"Policy added"}'
+    make_type("s3", EACH, endpoints=amazon.endpoints).send(make_batch(make_audit(raw=raw, mapped=True)), AT)
+    (object,) = bucket.objects.all()
+    assert object.get()["Body"].read() == raw
+
+
 def test_an_event_whose_name_is_taken_is_refused_alone(amazon):
     bucket = amazon.make_bucket()
     bucket.Object(f"ID90210_2026-05-04-09-30-15_{MESSAGE_ID}.json").put(Body=b"theirs")

@@ -127,3 +127,16 @@ def test_an_answer_without_end_is_read_up_to_the_cap():
 
     with Receiver(lambda got: pour) as receiver:
         assert code_of(receiver.url("")) == "403"
+
+
+def test_all_calls_of_one_sending_share_their_time(monkeypatch):
+    with Receiver(lambda got: answer(body=b"")) as receiver:
+        client = Client("s3", ACCOUNT, receiver.url(""), LOCAL)
+        for budget, at_most in ((5.0, 1), (0.0, 1), (5.0, 2)):
+            monkeypatch.setattr(aws, "BUDGET", budget)
+            client.begin()
+            try:
+                client.call("put_object", Bucket="acme", Key="a", Body=b"x")
+            except CallFailed as failed:
+                assert (failed.code, budget) == ("timeout", 0.0)  # noqa: PT017
+            assert len(receiver.got) == at_most

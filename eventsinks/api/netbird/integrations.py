@@ -68,7 +68,6 @@ class Nothing(BaseModel):
     """An empty object."""
 
 
-NOT_FOUND = {404: OpenApiResponse(ErrorBody, "there is no such integration in this account")}
 UNTESTED = {412: OpenApiResponse(ErrorBody, "the far end did not take the test message; nothing was kept")}
 
 
@@ -106,12 +105,12 @@ class IntegrationViewSet(NetBirdView, ViewSet):
             raise in_config(error) from None
         return Response(integration_out(made))
 
-    @documented(IntegrationOut, errors=NOT_FOUND)
+    @documented(IntegrationOut)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get an integration."""
         return Response(integration_out(find(request, id)))
 
-    @documented(IntegrationOut, request=UpdateIntegration, errors={**NOT_FOUND, **UNTESTED})
+    @documented(IntegrationOut, request=UpdateIntegration, errors=UNTESTED)
     def update(self, request: Request, id: str) -> Response:
         """Update an integration: what is given changes, the rest stays. One that is on is tried first."""
         integration = find(request, id)
@@ -131,7 +130,7 @@ class IntegrationViewSet(NetBirdView, ViewSet):
             raise missing(id) from None
         return Response(integration_out(changed))
 
-    @documented(Nothing, request=None, errors=NOT_FOUND)
+    @documented(Nothing, request=None)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete an integration; its history stays."""
         configure.delete(find(request, id), initiator=initiator_of(request))

@@ -71,6 +71,10 @@ def no_nul(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
+Protocol = Annotated[int, BeforeValidator(protocol)]
+Type = Annotated[str, one_of(*TYPES)]
+ConnectionType = Annotated[str, one_of(*CONNECTION_TYPES)]
+Direction = Annotated[str, one_of(*DIRECTIONS)]
 
 
 class TrafficQuery(BaseModel):
@@ -82,10 +86,10 @@ class TrafficQuery(BaseModel):
     reporter_id: Text | None = None
     source_id: Text | None = None
     destination_id: Text | None = None
-    protocol: Annotated[int, BeforeValidator(protocol)] | None = None
-    type: Annotated[str, one_of(*TYPES)] | None = None
-    connection_type: Annotated[str, one_of(*CONNECTION_TYPES)] | None = None
-    direction: Annotated[str, one_of(*DIRECTIONS)] | None = None
+    protocol: Protocol | None = None
+    type: Type | None = None
+    connection_type: ConnectionType | None = None
+    direction: Direction | None = None
     search: Text | None = None
     start_date: Moment | None = None
     end_date: Moment | None = None

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
+from eventsinks.api.authentication import initiator_of
 from eventsinks.api.operate.shapes import Free
 from eventsinks.api.scanner import EventSinkViewSet, OneEventSink, sink_out, sinks_of
 from eventsinks.api.v1 import documented, find
@@ -21,13 +22,15 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
         """Send nothing for now; what comes is kept."""
-        return Response({"event_sink": sink_out(configure.pause(find(sinks_of(request), id, "uuid")))})
+        sink = find(sinks_of(request), id, "uuid")
+        return Response({"event_sink": sink_out(configure.pause(sink, initiator=initiator_of(request)))})
 
     @documented(OneEventSink, request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
         """Send again, beginning with what was kept; a parked event sink gets another chance."""
-        return Response({"event_sink": sink_out(configure.resume(find(sinks_of(request), id, "uuid")))})
+        sink = find(sinks_of(request), id, "uuid")
+        return Response({"event_sink": sink_out(configure.resume(sink, initiator_of(request)))})
 
     @documented(Free)
     @action(detail=True, methods=["get"])

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import tenants
+from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.operate.shapes import Free
 from eventsinks.api.v1 import (
@@ -114,7 +115,11 @@ class ApiKeyViewSet(V1View, ViewSet):
         tenant = find(Tenant.objects.all(), str(asked.tenant_id))
         try:
             key, text = tenants.issue_key(
-                tenant, scopes=asked.scopes, name=asked.name, expires_at=asked.expires_at
+                tenant,
+                scopes=asked.scopes,
+                name=asked.name,
+                expires_at=asked.expires_at,
+                initiator=initiator_of(request),
             )
         except ValueError as error:
             raise Invalid([("scopes", str(error))]) from None
@@ -124,7 +129,7 @@ class ApiKeyViewSet(V1View, ViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         """Revoke a key at once."""
         key = find(tenants_keys(), id)
-        if not tenants.revoke_key(key):
+        if not tenants.revoke_key(key, initiator_of(request)):
             raise Http404("no such API key")
         return Response({"id": key.id})
 

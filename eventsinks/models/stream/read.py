@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
+
 from eventsinks.models import sql
 from eventsinks.models.event import Event
 from eventsinks.models.stream.rows import Place
 
 LAST = 2**63 - 1
-AT_ONCE = 20_000  # ids of one look
 
 
 class Logged(NamedTuple):
@@ -22,7 +23,6 @@ class Logged(NamedTuple):
     xid: int
     type: str
     occurred_at: datetime
-    received_at: datetime
     data: bytes | memoryview
 
 
@@ -60,10 +60,13 @@ def last_settled(tenant_id: uuid.UUID) -> Place:
 
 def read_members(ids: Sequence[int]) -> list[Logged]:
     """Return these events, in the order of `ids`."""
-    by_id: dict[int, Logged] = {}
-    for start in range(0, len(ids), AT_ONCE):
-        fields = Event.objects.filter(id__in=ids[start : start + AT_ONCE]).order_by()
-        by_id |= {row[0]: Logged._make(row) for row in fields.values_list(*Logged._fields)}
+    # As one parameter: Django looks at each of a list's items for longer than it takes to read an event.
+    members = "SELECT value FROM json_each(%s)"
+    if sql.is_postgresql():
+        members = "SELECT value::bigint FROM json_array_elements_text(%s::json) AS value"
+    given = orjson.dumps(list(ids)).decode()
+    events = Event.objects.extra(where=[f"id IN ({members})"], params=[given]).order_by()
+    by_id = {row[0]: Logged._make(row) for row in events.values_list(*Logged._fields)}
     return [by_id[id] for id in ids if id in by_id]
 
 

@@ -1,0 +1,180 @@
+"""Events per CPU-second of a streaming worker, and what a stream writes: `python -m bench.streams [--most N]`.
+
+Flows of network traffic are put into the log by SQL, 10,000 and ten times more each round up to --most, and
+streamed into S3 and into Datadog by one process, over far ends that cost little, which is counted for nobody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.deliveries import database_server, program
+
+ROOT = Path(__file__).resolve().parent.parent
+KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
+WRITTEN = ("batch", "position", "delivery", "attempt")
+FLOW = (
+    '{"flow_id":"\' || n || \'","reporter_id":"peer-7","timestamp":"2026-01-01T00:00:00Z","protocol":6,'
+    '"direction":"EGRESS","source":{"id":"p1","name":"laptop","address":"100.64.0.7:51234","type":"PEER"},'
+    '"destination":{"id":"p2","name":"db","address":"100.64.0.9:5432","type":"PEER"},'
+    '"user":{"id":"u1","email":"ada@example.com","name":"Ada"},"policy":{"id":"pol","name":"default"},'
+    '"rx_bytes":1200,"rx_packets":12,"tx_bytes":3400,"tx_packets":21,'
+    '"events":[{"type":"TYPE_START","timestamp":"2026-01-01T00:00:00Z"}]}'
+)
+
+
+def main() -> None:
+    """Measure on each database and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=1_000_000)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    options = parser.parse_args()
+    for name in ["postgresql", "sqlite"] if options.database == "both" else [options.database]:
+        print(f"== {name}: events streamed per CPU-second of the worker, flows of {len(FLOW)} bytes", flush=True)
+        with tempfile.TemporaryDirectory(prefix="eventsinks-bench-") as folder:
+            var = Path(folder)
+            with (
+                database_server(name, var) as (_, url),
+                program("bench.receiver", "2", environment=dict(os.environ), stdout=subprocess.PIPE) as receiver,
+            ):
+                assert receiver.stdout
+                ports = [port.decode() for port in receiver.stdout.readline().split()]
+                environment = {
+                    **os.environ,
+                    "EVENTSINKS_VAR": str(var),
+                    "DATABASE_URL": url,
+                    "SECRET_KEY": "only for benchmarks",
+                    "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+                    "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
+                    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[0]}",
+                    "DJANGO_SETTINGS_MODULE": "project.settings",
+                }
+                command = [sys.executable, "-m", "bench.streams", "inside", str(options.most), *ports]
+                subprocess.run(command, env=environment, cwd=ROOT, check=True)
+
+
+def inside(most: int, ports: list[str]) -> None:
+    """Prepare, and measure each size of the log."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from eventsinks.actions import configure, nudge
+    from eventsinks.actions.tenants import create_tenant
+    from eventsinks.models.stream import end_of_log
+
+    call_command("migrate", verbosity=0)
+    nudge.nudge = lambda *_: None
+    configure.nudge = lambda *_: None
+    tenant = create_tenant("Bench")
+    datadog = {"api_key": "k", "api_url": f"http://127.0.0.1:{ports[1]}/api/v2/logs"}
+    there, size = 0, 10_000
+    while there < most:
+        size = min(size, most)
+        for type_, config in (("s3", {"bucket_name": "bench-bucket", **KEYS}), ("datadog", datadog)):
+            place = end_of_log()
+            insert(tenant, there, size)
+            integration = configure.create(tenant, type_, config, name=type_, start=place)
+            measure(integration, size - there, there + size)
+            there = size if type_ == "datadog" else there
+            if type_ == "s3":
+                clear(tenant, there)
+        size *= 10
+
+
+def insert(tenant, there: int, size: int) -> None:
+    """Put flows into the log, received a while ago."""
+    from django.db import connection
+
+    postgresql = connection.vendor == "postgresql"
+    numbers = (
+        "generate_series(%s, %s) AS n"
+        if postgresql
+        else (
+            "(WITH RECURSIVE c(n) AS (SELECT %s UNION ALL SELECT n + 1 FROM c WHERE n < %s) SELECT n FROM c) AS c"
+        )
+    )
+    as_bytes = f"convert_to('{FLOW}', 'UTF8')" if postgresql else f"CAST('{FLOW}' AS BLOB)"
+    ago = "now() - interval '1 hour'" if postgresql else "datetime('now', '-1 hour')"
+    xid = "pg_current_xact_id()::text::bigint" if postgresql else "0"
+    digest = "'\\x00'::bytea" if postgresql else "x'00'"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""INSERT INTO eventsinks_event (tenant_id, type, key, data, digest, occurred_at, received_at, xid)
+                SELECT %s, 'network_traffic', n, {as_bytes}, {digest}, {ago}, {ago}, {xid} FROM {numbers}""",
+            [tenant.id if postgresql else tenant.id.hex, there + 1, size],
+        )
+        if postgresql:
+            cursor.execute("VACUUM ANALYZE eventsinks_event")
+
+
+def clear(tenant, there: int) -> None:
+    """Take the last flows away again, so that both types stream the same."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM eventsinks_event WHERE type = 'network_traffic' AND CAST(key AS bigint) > %s", [there]
+        )
+
+
+def measure(integration, count: int, rows: int) -> None:
+    """Stream everything; print what it cost and what it wrote."""
+    from django.conf import settings
+
+    from eventsinks.actions.stream import stream
+    from eventsinks.lib.addresses import AddressGuard
+    from eventsinks.lib.http import Outlet
+    from eventsinks.models import Batch, Position
+
+    outlet = Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
+    before, bytes_before = table_sizes(), table_bytes()
+    started, cpu = time.monotonic(), time.process_time()
+    stream(integration.id, outlet)
+    spent, took = time.process_time() - cpu, time.monotonic() - started
+    outlet.close()
+    sent = Position.objects.get(destination_id=integration.id).sent_events
+    assert sent >= count, f"{sent} of {count}: {Batch.objects.filter(state='open').values('reason', 'status')}"
+    wrote = sum(table_sizes().values()) - sum(before.values())
+    grown = table_bytes() - bytes_before
+    print(
+        f"   {integration.type:8} {count:>9,} events: {count / spent:>7,.0f} per CPU-second, {took:6.1f} s; "
+        f"{wrote:,} rows ({wrote / count:.5f} an event), {grown / count:.2f} bytes an event",
+        flush=True,
+    )
+
+
+def table_sizes() -> dict[str, int]:
+    """Return how many rows each table has that a stream may write to."""
+    from eventsinks.models import Attempt, Batch, Delivery, Position
+
+    return {model._meta.db_table: model.objects.count() for model in (Batch, Position, Delivery, Attempt)}
+
+
+def table_bytes() -> int:
+    """Return what those tables take on disk, with their indexes."""
+    from django.db import connection
+
+    names = [f"eventsinks_{name}" for name in WRITTEN]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s::text[]) AS name", [names]
+            )
+            return int(cursor.fetchone()[0])
+        cursor.execute("SELECT (SELECT * FROM pragma_page_count()) * (SELECT * FROM pragma_page_size())")
+        return int(cursor.fetchone()[0])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["inside"]:
+        inside(int(sys.argv[2]), sys.argv[3:])
+    else:
+        main()

@@ -1,0 +1,65 @@
+"""A process that streams, and kills itself around a PutObject: `… -m tests.chaos.stream_driver POINT AFTER ID`.
+
+    POINT   `before put`, `after put` (the object is there, nobody has heard of it), or `nowhere`
+    AFTER   the count of the put at which it dies
+    ID      the integration
+
+Batches are small, so that each life sends several. The points are outside of the product: S3.send is wrapped.
+"""
+
+import os
+import signal
+import sys
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+
+from eventsinks.actions.stream import stream  # noqa: E402
+from eventsinks.destinations.base import Limits  # noqa: E402
+from eventsinks.destinations.s3 import S3  # noqa: E402
+from eventsinks.lib.addresses import AddressGuard  # noqa: E402
+from eventsinks.lib.aws import Keys, make_client  # noqa: E402
+from eventsinks.lib.http import Outlet  # noqa: E402
+
+send = S3.send
+
+
+def die():
+    """End as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(point, after, destination_id):
+    """Stream until there is nothing more, or until death."""
+    left = [int(after)]
+
+    def deadly(self, batch, at):
+        left[0] -= 1
+        if point == "before put" and left[0] == 0:
+            die()
+        receipt = send(self, batch, at)
+        if point == "after put" and left[0] == 0:
+            die()
+        return receipt
+
+    S3.send = deadly
+    S3.limits = Limits(max_events=5)
+    stream(int(destination_id), Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), 5))
+
+
+if __name__ == "__main__":
+    # The start of a process is what costs here, so this one is forked once for every line that asks for a life.
+    if sys.argv[1:] != ["lives"]:
+        main(*sys.argv[1:])
+        sys.exit()
+    make_client("s3", "eu-central-1", Keys("k", "s"), "http://127.0.0.1:1", None)  # boto3 reads a lot at first
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            main(*line.rstrip("\n").split("\t"))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)

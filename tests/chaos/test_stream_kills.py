@@ -1,0 +1,145 @@
+"""Kills of a stream: whenever its process is killed, the objects in the bucket hold every event exactly once.
+
+KILLS in the environment says how many; each is a SIGKILL of a real process.
+"""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from eventsinks.actions import audit, configure
+from eventsinks.actions.accept import accept
+from eventsinks.event_types import event_type
+from eventsinks.models import Batch, Delivery, Event, Position
+from eventsinks.models.stream import last_settled
+from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("EVENTSINKS_TEST_KILLS", "200"))
+KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
+VISIBLE_WITHIN = 60  # seconds; other users of a shared cluster may hold old transactions
+
+
+@pytest.fixture
+def lives(amazon, tmp_path):  # noqa: F811
+    """Return what lets a process stream until it ends, by itself or killed, and returns how it ended."""
+    where = connection.settings_dict
+    url = f"sqlite:///{where['NAME']}"
+    if connection.vendor == "postgresql":
+        url = f"postgres://{where['USER']}@{where['HOST']}:{where['PORT'] or 5432}/{where['NAME']}"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("EVENTSINKS_", "TEST_"))},
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "DATABASE_URL": url,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "EVENTSINKS_ENCRYPTION_KEYS": ",".join(settings.EVENTSINKS_ENCRYPTION_KEYS),
+        "EVENTSINKS_VAR": str(tmp_path),
+        "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "AWS_ENDPOINT_URL": amazon.url,
+    }
+    mother = subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.stream_driver", "lives"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def live(point, after, destination):
+        make_due(destination)
+        mother.stdin.write(f"{point}\t{after}\t{destination.id}\n")
+        mother.stdin.flush()
+        return int(mother.stdout.readline())
+
+    yield live
+    mother.stdin.close()
+    assert mother.wait(30) == 0
+    mother.stdout.close()
+
+
+def make_due(destination):
+    """Let the lease of the dead run out."""
+    Position.objects.filter(destination_id=destination.id).update(due_at=Now() - timedelta(seconds=1))
+
+
+def log(tenant, codes):
+    """Write events into the tenant's log; return when they can be read."""
+    accept(tenant, event_type("audit"), [b'{"activity_code":"%d"}' % code for code in codes])
+    last = Event.objects.filter(tenant=tenant).latest("id")
+    end = time.monotonic() + VISIBLE_WITHIN
+    while last_settled(tenant.id) < (last.xid, last.id):
+        assert time.monotonic() < end, "an old transaction of somebody else's is in the way"
+        time.sleep(0.05)
+
+
+def lines(bucket):
+    """Return the codes in every object, in the order of their names."""
+    return [
+        json.loads(line)["activity_code"]
+        for found in bucket.objects.all()
+        for line in gzip.decompress(found.get()["Body"].read()).splitlines()
+    ]
+
+
+def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_once(
+    lives,
+    acme,
+    amazon,  # noqa: F811
+    settings,
+    monkeypatch,
+):
+    monkeypatch.setattr(audit, "record_destination", lambda *_: None)
+    settings.AWS_ENDPOINT_URL = amazon.url
+    bucket = amazon.make_bucket()
+    integration = configure.create(acme, "s3", {"bucket_name": "acme-events", **KEYS}, name="i")
+    dice = random.Random(1)
+    written = killed = 0
+    points = {"before put": 0, "after put": 0}
+    while killed < KILLS:
+        if Event.objects.filter(id__gt=Position.objects.get().event_id).count() < 30:
+            log(acme, range(written, written + 200))
+            written += 200
+        point = dice.choice(list(points))
+        assert lives(point, dice.randint(1, 3), integration) == -signal.SIGKILL
+        assert Batch.objects.filter(state="open").count() == 1  # its membership was saved before it was sent
+        killed += 1
+        points[point] += 1
+    assert lives("nowhere", 1, integration) == 0
+    assert lines(bucket) == list(map(str, range(written)))  # each once, and in order
+    versions = [version.object_key for version in bucket.object_versions.all()]
+    assert len(versions) == len(set(versions))  # nothing was ever written over
+    assert not Batch.objects.filter(state="open").exists()
+    assert not Delivery.objects.exists()
+    assert min(points.values()) > KILLS / 4
+
+
+def test_a_process_that_is_killed_leaves_the_position_to_the_next_when_its_lease_is_over(
+    lives,
+    acme,
+    amazon,  # noqa: F811
+    settings,
+    monkeypatch,
+):
+    monkeypatch.setattr(audit, "record_destination", lambda *_: None)
+    settings.AWS_ENDPOINT_URL = amazon.url
+    amazon.make_bucket()
+    integration = configure.create(acme, "s3", {"bucket_name": "acme-events", **KEYS}, name="i")
+    log(acme, range(3))
+    assert lives("after put", 1, integration) == -signal.SIGKILL
+    assert Position.objects.lease(integration.id, 60) is None
+    make_due(integration)
+    assert Position.objects.lease(integration.id, 60) is not None
