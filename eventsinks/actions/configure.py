@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -21,10 +21,13 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.destinations import destination_type
+from eventsinks.destinations.base import Config
 from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.validation import errors
 from eventsinks.models import Delivery, Destination, SlackWorkspace, Tenant
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.sealing import open_sealed
 from eventsinks.models.stream import Place, Position, end_of_log
 
 HEARS = {
@@ -130,9 +133,10 @@ def changes_of(
         changes["description"] = description
     if config is not None:
         try:
-            current.set_config(current.opened_config().changed(config, guard()))
+            current.set_config(changed_config(current, config))
         except ValidationError as error:
             raise not_configurable(error) from None
+        changes["sealed_signing_secret"] = current.sealed_signing_secret
         changes["slack_workspace"] = workspace(current.tenant, current.config)
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
         if current.state == DestinationState.PARKED:
@@ -140,6 +144,20 @@ def changes_of(
     if enabled is not None and enabled != current.enabled:
         changes |= state(DestinationState.ACTIVE if enabled else DestinationState.PAUSED, "")
     return changes
+
+
+def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
+    """Return the config with the changes. Raises pydantic.ValidationError.
+
+    Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
+    """
+    try:
+        if current.sealed_signing_secret:
+            open_sealed(current.sealed_signing_secret)
+        return cast(Config, current.opened_config().changed(config, guard()))
+    except CannotOpen:
+        current.sealed_signing_secret = ""
+        return current.kind.Config.model_validate({**current.config, **config}, context={"guard": guard()})
 
 
 def pause(destination: Destination, reason: str = "", initiator: Initiator = SYSTEM) -> Destination:

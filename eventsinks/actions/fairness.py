@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from eventsinks.models.delivery import Lane
 
-FIRST_SHARE = 32.0
+FIRST_SHARE = 8.0
 LARGEST_SHARE = 128.0
 SMALLEST_SHARE = 2.0
 

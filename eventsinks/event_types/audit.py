@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from eventsinks.event_types.activity_codes import activity_of
 from eventsinks.event_types.base import Accepted, EventType, Summary
@@ -21,6 +21,11 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\
 Line = Annotated[str, Field(max_length=10_000)]
 
 
+def as_text(id: Any) -> Any:
+    """Return an id that is a number as text."""
+    return str(id) if type(id) is int else id
+
+
 class AuditData(BaseModel):
     """What is read of an audit event. Unknown keys are kept, and go on as they came.
 
@@ -29,7 +34,7 @@ class AuditData(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: Id | int | None = None
+    id: Annotated[Id | None, BeforeValidator(as_text)] = None
     timestamp: str | None = None
     activity: Line | None = None
     activity_code: str = Field(min_length=1, max_length=255)
@@ -50,7 +55,7 @@ class Audit(EventType):
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one audit event, and put an id at its front if it has none; every other byte stays."""
         event = read(raw, AuditData)
-        key, data = with_id(raw, event, None if event.id is None else str(event.id))
+        key, data = with_id(raw, event, event.id)
         return Accepted(key=key, occurred_at=moment(event.timestamp), data=data)
 
     def summary(self, data: Mapping[str, Any]) -> Summary:

@@ -597,16 +597,15 @@ def test_first_tries_are_not_starved_by_retries(make_webhook):
 
 
 def test_no_more_is_in_flight_than_there_are_slots(make_webhook):
-    for number in range(40):
-        owe(make_webhook(f"https://{number}.example/"), 40)
+    for number in range(140):
+        owe(make_webhook(f"https://{number}.example/"), 8)
     world = Patience(lambda request: None, rounds=8)
     world.release = lambda outcome=None, release=world.release: release(Response(200, [], b""))
     Pump(world).run()
     assert world.most == deliver.SLOTS == 1000
-    assert len(world.sent()) == 1600
+    assert len(world.sent()) == 1120
 
 
-@pytest.mark.xfail(strict=True, reason="to be decided: 32 sinks that hang take every slot for one timeout")
 def test_many_sinks_that_hang_hold_up_no_other(make_webhook):
     for number in range(32):
         owe(make_webhook(f"https://hangs-{number}.example/"), 100)
@@ -615,7 +614,7 @@ def test_many_sinks_that_hang_hold_up_no_other(make_webhook):
     unharmed = world.waited
 
     def waited(wait):
-        if len(world.held) > 900 and not Delivery.objects.filter(destination=well).exists():
+        if len(world.held) >= 256 and not Delivery.objects.filter(destination=well).exists():
             owe(well, 20)  # comes in while they hang
         unharmed(wait)
 

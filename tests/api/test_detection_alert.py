@@ -56,12 +56,11 @@ def test_an_alert_without_an_id_is_given_one(api):
     assert api.post(PATH, alert()).json()["detection_alert"]["id"] != id
 
 
-@pytest.mark.xfail(
-    reason="event_types/detection_alert.py puts an id in front of the null, and the last one counts"
-)
-def test_an_alert_whose_id_is_null_goes_on_with_the_id_it_is_given(api):
-    id = api.post(PATH, alert(id=None)).json()["detection_alert"]["id"]
-    assert json.loads(bytes(Event.objects.get().data))["id"] == id
+def test_an_id_that_is_null_is_refused(api):
+    refused = api.post(PATH, alert(id=None))
+    assert refused.status_code == 400
+    assert [problem["field"] for problem in refused.json()["error"]["fields"]] == ["id"]
+    assert not Event.objects.exists()
 
 
 def test_the_same_alert_again_is_a_duplicate_and_is_owed_to_nobody_twice(api, make_webhook):

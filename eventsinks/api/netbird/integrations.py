@@ -21,7 +21,7 @@ from eventsinks.actions import configure
 from eventsinks.actions.probe import probe, ready_after, ready_with
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.netbird.errors import BadRequest, ErrorBody, InvalidArgument, PreconditionFailed
-from eventsinks.api.netbird.view import NetBirdView, documented, read_input
+from eventsinks.api.netbird.view import NetBirdView, documented, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
 from eventsinks.models import Destination
@@ -86,7 +86,7 @@ class IntegrationViewSet(NetBirdView, ViewSet):
     @documented(IntegrationOut, request=CreateIntegration, errors=UNTESTED)
     def create(self, request: Request) -> Response:
         """Create an integration, once the far end has taken a test message."""
-        asked = read_input(CreateIntegration, request.data)
+        asked = read_body(CreateIntegration, request)
         if asked.platform not in types_with("integration"):
             raise InvalidArgument([("platform", f"must be one of {', '.join(types_with('integration'))}")])
         try:
@@ -114,7 +114,7 @@ class IntegrationViewSet(NetBirdView, ViewSet):
     def update(self, request: Request, id: str) -> Response:
         """Update an integration: what is given changes, the rest stays. One that is on is tried first."""
         integration = find(request, id)
-        asked = read_input(UpdateIntegration, request.data)
+        asked = read_body(UpdateIntegration, request)
         if asked.config is None and asked.enabled is None:
             return Response(integration_out(integration))
         on = integration.enabled if asked.enabled is None else asked.enabled

@@ -60,10 +60,15 @@ class NetBirdView(APIView):
             raise PermissionDenied("permission denied")
 
 
-def read_input(model: type[Input], data: Any) -> Input:
+def read_body(model: type[Input], request: Request) -> Input:
     """Return the checked body. Raises ParseError for what is no object, InvalidArgument, which names fields."""
-    if not isinstance(data, Mapping):
+    if request.headers.get("Content-Length") in (None, "", "0") or not isinstance(request.data, Mapping):
         raise not_json()
+    return read_input(model, request.data)
+
+
+def read_input(model: type[Input], data: Mapping[str, Any]) -> Input:
+    """Return what was asked, checked. Raises InvalidArgument, which names every field."""
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
