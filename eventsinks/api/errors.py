@@ -23,7 +23,7 @@ class FieldProblem(BaseModel):
     message: str
 
 
-class ErrorBody(BaseModel):
+class Problem(BaseModel):
     """What is wrong. `fields` names each field at fault, by its path in the body or the query."""
 
     code: str
@@ -34,7 +34,7 @@ class ErrorBody(BaseModel):
 class ErrorResponse(BaseModel):
     """Every error of /v1."""
 
-    error: ErrorBody
+    error: Problem
 
 
 class Invalid(APIException):

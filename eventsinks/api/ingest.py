@@ -36,7 +36,7 @@ class OneAlert(BaseModel):
     detection_alert: OneAccepted
 
 
-class Rejected(BaseModel):
+class RejectedAlert(BaseModel):
     """One document that was not taken. `index` counts from 0."""
 
     index: int
@@ -44,19 +44,19 @@ class Rejected(BaseModel):
     error: str
 
 
-class Counts(BaseModel):
+class AlertCounts(BaseModel):
     """What became of many alerts."""
 
     accepted: int
     duplicates: int
     deliveries: int
-    rejected: list[Rejected]
+    rejected: list[RejectedAlert]
 
 
 class ManyAlerts(BaseModel):
     """The answer to many alerts."""
 
-    data: Counts
+    data: AlertCounts
 
 
 class AlertAnswer(RootModel[OneAlert | ManyAlerts]):

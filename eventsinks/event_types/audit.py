@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from eventsinks.event_types.activity_codes import activity_of
 from eventsinks.event_types.base import Accepted, EventType, Summary
@@ -19,6 +19,7 @@ TEXTS = ("initiator_id", "initiator_name", "initiator_email", "target_id")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 Line = Annotated[str, Field(max_length=10_000)]
+ID_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "integer"}]}
 
 
 def as_text(id: Any) -> Any:
@@ -34,7 +35,7 @@ class AuditData(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: Annotated[Id | None, BeforeValidator(as_text)] = None
+    id: Annotated[Id | None, BeforeValidator(as_text), WithJsonSchema(ID_SCHEMA)] = None
     timestamp: str | None = None
     activity: Line | None = None
     activity_code: str = Field(min_length=1, max_length=255)

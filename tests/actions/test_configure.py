@@ -9,7 +9,7 @@ from django.db import connection
 from eventsinks.actions import configure
 from eventsinks.actions.configure import NotConfigurable
 from eventsinks.actions.hold import hold, park
-from eventsinks.lib.crypto import CannotOpen, new_key
+from eventsinks.lib.crypto import new_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
 from tests.actions.crowd import at_once
 

