@@ -1,7 +1,8 @@
 """Events per CPU-second of a streaming worker, and what a stream writes: `python -m bench.streams [--most N]`.
 
-Flows of network traffic are put into the log by SQL, 10,000 and ten times more each round up to --most, and
-streamed into S3 and into Datadog by one process, over far ends that cost little, which is counted for nobody.
+Flows of network traffic are put into the log by SQL, up to 10,000 and then ten times more each round up to --most.
+What is new in a round is streamed into S3 and into Datadog by one process, over far ends that cost little: that is
+counted for nobody. A stream that costs by the length of the log would show in the last rows of the table.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def inside(most: int, ports: list[str]) -> None:
     from eventsinks.actions.tenants import create_tenant
     from eventsinks.lib.aws import Keys, make_client
     from eventsinks.models.stream import end_of_log
+    from eventsinks.tasks import look_for_garbage_less
 
     call_command("migrate", verbosity=0)
     nudge.nudge = lambda *_: None
@@ -77,18 +79,27 @@ def inside(most: int, ports: list[str]) -> None:
     tenant = create_tenant("Bench")
     datadog = {"api_key": "k", "api_url": f"http://127.0.0.1:{ports[1]}/api/v2/logs"}
     make_client("s3", KEYS["region"], Keys("k", "s"), "http://127.0.0.1:1", None)  # boto3's start is not counted
-    there, size = 0, 10_000
+    look_for_garbage_less()
+    there, size, rows = 0, 10_000, []
     while there < most:
         size = min(size, most)
+        place = end_of_log()
+        insert(tenant, there, size)
         for type_, config in (("s3", {"bucket_name": "bench-bucket", **KEYS}), ("datadog", datadog)):
-            place = end_of_log()
-            insert(tenant, there, size)
             integration = configure.create(tenant, type_, config, name=type_, start=place)
-            measure(integration, size - there, there + size)
-            there = size if type_ == "datadog" else there
-            if type_ == "s3":
-                clear(tenant, there)
-        size *= 10
+            rows.append((size, *measure(integration, size - there)))
+        there, size = size, size * 10
+    tell(rows)
+
+
+def tell(rows: list[tuple]) -> None:
+    """Print the table: how long the log was, and what each event of the round cost and wrote."""
+    print("   log        into     events/CPU-s  rows/event  bytes/event")
+    for size, type_, rate, wrote, grown in rows:
+        print(f"   {size:<10,} {type_:8} {rate:>12,.0f} {wrote:>11.5f} {grown:>12.2f}")
+    for type_ in ("s3", "datadog"):
+        rates = [rate for _, other, rate, _, _ in rows if other == type_]
+        print(f"   {type_}: the largest log at {rates[-1] / rates[0]:.2f} of the smallest's rate", flush=True)
 
 
 def insert(tenant, there: int, size: int) -> None:
@@ -117,18 +128,8 @@ def insert(tenant, there: int, size: int) -> None:
             cursor.execute("VACUUM ANALYZE eventsinks_event")
 
 
-def clear(tenant, there: int) -> None:
-    """Take the last flows away again, so that both types stream the same."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM eventsinks_event WHERE type = 'network_traffic' AND CAST(key AS bigint) > %s", [there]
-        )
-
-
-def measure(integration, count: int, rows: int) -> None:
-    """Stream everything; print what it cost and what it wrote."""
+def measure(integration, count: int) -> tuple[str, float, float, float]:
+    """Stream everything; print and return the rate, and the rows and the bytes that were written for an event."""
     from django.conf import settings
 
     from eventsinks.actions.stream import stream
@@ -151,6 +152,7 @@ def measure(integration, count: int, rows: int) -> None:
         f"{wrote:,} rows ({wrote / count:.5f} an event), {grown / count:.2f} bytes an event",
         flush=True,
     )
+    return integration.type, count / spent, wrote / count, grown / count
 
 
 def table_sizes() -> dict[str, int]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
+from django.db import DEFAULT_DB_ALIAS
 
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
+from eventsinks.lib.smtp import MAILBOX, Server
 
 MARGIN = 10.0  # seconds of a lease beyond the timeout, in which a worker settles
+STREAMS_STAND = "The log was restored from another PostgreSQL cluster: streams stand still, and skip what is new."
+MAKE_THEM_GO = "Run `manage.py rebase_streams`."
 
 
 def register_all() -> None:
@@ -19,6 +25,8 @@ def register_all() -> None:
     register(keys_are_keys)
     register(allowed_networks_are_networks)
     register(schedule_is_usable)
+    register(mail_can_be_sent)
+    register(log_is_of_this_cluster, Tags.database)
 
 
 def lease_outlives_timeout(**_: Any) -> list[CheckMessage]:
@@ -58,3 +66,24 @@ def schedule_is_usable(**_: Any) -> list[CheckMessage]:
     if 1 <= len(schedule) <= 100 and all(pause >= 0 for pause in schedule):
         return []
     return [Error("EVENTSINKS_RETRY_SCHEDULE must hold 1 to 100 pauses in seconds", id="eventsinks.E004")]
+
+
+def mail_can_be_sent(**_: Any) -> list[CheckMessage]:
+    """Refuse a mail server that can't be understood, and a sender that is no address."""
+    try:
+        if settings.SMTP_URL:
+            Server.parse(settings.SMTP_URL)
+    except ValueError as error:
+        return [Error(f"SMTP_URL {error}", id="eventsinks.E005")]
+    if MAILBOX.fullmatch(settings.SMTP_FROM):
+        return []
+    return [Error("SMTP_FROM must be a bare address, as alerts@example.com", id="eventsinks.E006")]
+
+
+def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Tell that streams stand still since a dump was restored. No error: the repair may need `migrate` first."""
+    from eventsinks.models.stream import log_is_ahead  # the models are not loaded yet when this module is
+
+    if DEFAULT_DB_ALIAS not in (databases or ()) or not log_is_ahead():
+        return []
+    return [Caution(STREAMS_STAND, hint=MAKE_THEM_GO, id="eventsinks.W007")]

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import resource
 import threading
+from datetime import timedelta
 from typing import Any, cast
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
+from django.utils import timezone
 
 from eventsinks import telemetry
-from eventsinks.actions import nudge, tidy
+from eventsinks.actions import account as account_action
+from eventsinks.actions import drill, fall_back, nudge, rotate_secret, round_up, slack_tokens, tidy
 from eventsinks.actions import stream as stream_action
 from eventsinks.actions.deliver import Pump
+from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
-from eventsinks.models.stream import due_positions
+from eventsinks.models.destination import mail_server
+from eventsinks.models.stream import due_positions, log_is_ahead
+
+log = logging.getLogger(__name__)
 
 _stopping = threading.Event()
 _pumping = threading.Lock()
@@ -50,7 +58,7 @@ def look_at_streams() -> int:
 def way_out() -> Outlet:
     """Return this thread's way out; its connections outlive a run."""
     if not hasattr(_local, "outlet"):
-        _local.outlet = Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
+        _local.outlet = opened_outlet()
     return cast(Outlet, _local.outlet)
 
 
@@ -68,16 +76,50 @@ def drain() -> int:
 @shared_task(name="eventsinks.tasks.sweep")
 def sweep() -> int:
     """Look for everything due, whatever became of its nudge."""
-    tidy.tidy()
-    look_at_streams()
+    for chore in (
+        tidy.tidy,
+        rotate_secret.end_overlaps,
+        round_up.round_up,
+        drill.drill,
+        fall_back.fall_back,
+        look_at_streams,
+    ):
+        try:
+            chore()
+        except Exception:  # what is wrong with one chore must not stop the deliveries
+            log.exception("%s failed; the next sweep tries again", chore.__name__)
     return drain()
+
+
+@shared_task(name="eventsinks.tasks.refresh_slack_tokens")
+def refresh_slack_tokens() -> int:
+    """Refresh the tokens of Slack workspaces that run out soon. Apart from the sweep: it talks to Slack."""
+    return slack_tokens.refresh_due()
+
+
+@shared_task(name="eventsinks.tasks.account")
+def account() -> int:
+    """Tell the metrics whether the books of the last hour balance, and how much waits; say if streams stand."""
+    if log_is_ahead():
+        log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
+    found = account_action.account(since=timezone.now() - timedelta(hours=1))
+    waiting = account_action.waiting()
+    telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late)
+    if not found.balances:
+        log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
+    return found.unaccounted
 
 
 @functools.cache
 def pump() -> Pump:
     """Return this process's pump; its connections outlive a run."""
+    return Pump(opened_outlet(), _stopping.is_set)
+
+
+def opened_outlet() -> Outlet:
+    """Return a new way out, as the operator set it."""
     guard = AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS)
-    return Pump(Outlet(guard, settings.EVENTSINKS_TIMEOUT), _stopping.is_set)
+    return Outlet(guard, settings.EVENTSINKS_TIMEOUT, mail_server())
 
 
 @worker_init.connect

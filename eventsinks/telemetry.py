@@ -15,13 +15,18 @@ from typing import Any
 import orjson
 import structlog
 from django.conf import settings
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, generate_latest, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, generate_latest, start_http_server
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from eventsinks.models.delivery import Settlement
 
 ATTEMPTS = Counter("eventsinks_attempts_total", "Tries, by destination type and outcome.", ["type", "outcome"])
+UNACCOUNTED = Gauge(
+    "eventsinks_unaccounted_deliveries", "Deliveries of the last hour that are not what was accepted: a fault."
+)
+OPEN = Gauge("eventsinks_open_deliveries", "Deliveries that are owed and not ended.")
+LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
 
 
 class Seconds(Collector):
@@ -92,6 +97,13 @@ def line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
         return orjson.dumps(facts, option=orjson.OPT_UTC_Z).decode() + "\n"
     told = " ".join(f"{name}={value}" for name, value in list(facts.items())[3:] if value not in ("", None))
     return f"{now:%Y-%m-%d %H:%M:%S} {facts['event']} {told}\n"
+
+
+def accounted(unaccounted: int, open_deliveries: int, late_seconds: float) -> None:
+    """Tell how the books of the last hour stand, and how much is waiting for how long."""
+    UNACCOUNTED.set(unaccounted)
+    OPEN.set(open_deliveries)
+    LATE.set(late_seconds)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -108,8 +108,15 @@ EVENTSINKS_LEASE = env.float("EVENTSINKS_LEASE", 60.0)
 EVENTSINKS_ALLOWED_NETWORKS: list[str] = env.list("EVENTSINKS_ALLOWED_NETWORKS", [])
 # Where the vendors' services are; other values are for tests and for sovereign clouds.
 SLACK_BASE_URL = env.str("SLACK_BASE_URL", "https://slack.com/api/")
+# The Slack app that tenants install; without them, none can be installed.
+SLACK_CLIENT_ID = env.str("SLACK_CLIENT_ID", "")
+SLACK_CLIENT_SECRET = secret("SLACK_CLIENT_SECRET", "")
 PAGERDUTY_URL = env.str("PAGERDUTY_URL", "https://events.pagerduty.com/v2/enqueue")
 AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", "") or None
+# The server that mail is sent through: smtp://, smtp+starttls:// or smtps://user:password@host:port. It may be
+# internal: it is dialled for mail alone, whatever EVENTSINKS_ALLOWED_NETWORKS says. Empty: no mail is sent.
+SMTP_URL = secret("SMTP_URL")
+SMTP_FROM = env.str("SMTP_FROM", "eventsinks@localhost")  # the address that mail comes from, bare
 
 # --- Taking in ------------------------------------------------------------------------------------
 
@@ -133,6 +140,14 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     # Finds everything that is due, whatever became of its nudge. Useless once the next one is sent.
     "sweep": {"task": "eventsinks.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
+    # Refreshes the tokens of Slack workspaces, hours before they run out.
+    "refresh_slack_tokens": {
+        "task": "eventsinks.tasks.refresh_slack_tokens",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    # Looks whether everything that was accepted is accounted for, and how much is waiting.
+    "account": {"task": "eventsinks.tasks.account", "schedule": 60.0, "options": {"expires": 60}},
 }
 
 # --- Django ---------------------------------------------------------------------------------------
@@ -274,6 +289,7 @@ UNFOLD: dict[str, Any] = {
                     {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
                     admin_page("Deliveries", "send", "eventsinks.delivery"),
                     admin_page("Events", "notifications", "eventsinks.event"),
+                    admin_page("Silences", "notifications_off", "eventsinks.silence"),
                 ],
             },
             {
@@ -282,6 +298,7 @@ UNFOLD: dict[str, Any] = {
                     admin_page("Tenants", "domain", "eventsinks.tenant"),
                     admin_page("API keys", "key", "eventsinks.apikey"),
                     admin_page("Event sinks", "output", "eventsinks.eventsink"),
+                    admin_page("Integrations", "stream", "eventsinks.integration"),
                     admin_page("Slack workspaces", "tag", "eventsinks.slackworkspace"),
                 ],
             },

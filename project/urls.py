@@ -7,11 +7,13 @@ from rest_framework.routers import SimpleRouter
 
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
 from eventsinks.api.netbird import events, integrations, traffic
-from eventsinks.api.operate import alerts, deliveries, sinks, tenants
+from eventsinks.api.operate import alerts, deliveries, silences, sinks, slack_integrations, tenants
 
 v1 = SimpleRouter(trailing_slash=False)
 v1.register("v1/event_sink", sinks.OperatedEventSinkViewSet, basename="event_sink")
+v1.register("v1/slack_integration", slack_integrations.SlackIntegrationViewSet, basename="slack_integration")
 v1.register("v1/delivery", deliveries.DeliveryViewSet, basename="delivery")
+v1.register("v1/silence", silences.SilenceViewSet, basename="silence")
 v1.register("v1/tenant", tenants.TenantViewSet, basename="tenant")
 v1.register("v1/api_key", tenants.ApiKeyViewSet, basename="api_key")
 
@@ -31,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/events", events.AliasedAuditView.as_view()),
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
+    path("slack/oauth/callback", slack_integrations.callback, name="slack_callback"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

@@ -25,5 +25,7 @@ if EMBEDDED:
     # A file, so that threads and other processes see the same tables.
     DATABASES["default"]["TEST"] = {"NAME": f"{VAR}/test.sqlite3"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Nothing listens there: a test that wants a Slack says where its own is.
+SLACK_BASE_URL = "http://127.0.0.1:9/api/"
 # Receivers of the tests are on this machine.
 EVENTSINKS_ALLOWED_NETWORKS = ["127.0.0.0/8"]

@@ -197,11 +197,11 @@ def test_a_child_that_dies_stops_everything_and_is_named(start, child, named):
 def test_a_stop_while_it_starts_is_a_stop(start):
     run = start("run", REDIS_URL="")
     until = time.monotonic() + STARTUP
-    while not any("granian" in line for line in run.others().values()) and time.monotonic() < until:
-        time.sleep(0.05)
+    while not run.others() and time.monotonic() < until:
+        time.sleep(0.02)
     run.process.terminate()
-    assert run.ended() == 0, run.output
-    assert READY not in run.output
+    assert run.ended() == 0, run.output  # on a busy machine it may have just become ready
+    assert run.output.rstrip().endswith("Stopped.")
     assert not run.others()
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from eventsinks.actions.judge import clean
 from eventsinks.actions.nudge import STREAMS, nudge
+from eventsinks.actions.quieten import quieten
+from eventsinks.actions.route import Route, Verdict
 from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
-from eventsinks.models import INDEXES, Delivery, Destination, Event, Tenant
+from eventsinks.models import INDEXES, Delivery, Event, Tenant
+from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.event import digest_of
 
 RACES = 5  # how often a lost race for the same ids is run again
@@ -50,7 +53,7 @@ class Candidate:
     index: int
     accepted: Accepted
     digest: bytes
-    sinks: Sequence[int]
+    verdicts: Sequence[Verdict]
 
 
 def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) -> Acceptance:
@@ -71,6 +74,9 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
         except IntegrityError:  # somebody else has just taken one of these ids: look again
             if attempt == RACES - 1:
                 raise
+        except OperationalError as error:  # two wrote the same ids, each waiting for the other
+            if "deadlock" not in str(error) or connection.in_atomic_block or attempt == RACES - 1:
+                raise
     return acceptance
 
 
@@ -80,35 +86,6 @@ def candidate(index: int, raw: bytes, tenant: Tenant, event_type: EventType, rou
         raise NotAcceptable(f"is larger than {settings.EVENTSINKS_MAX_EVENT_BYTES} bytes")
     accepted = event_type.accept(raw, tenant.id)
     return Candidate(index, accepted, digest_of(accepted.data), route.of(accepted))
-
-
-class Route:
-    """Which sinks of a tenant an event goes to, from one look at them."""
-
-    def __init__(self, tenant: Tenant, event_type: EventType) -> None:
-        self._tenant, self._key = tenant, event_type.key
-        sinks = Destination.objects.of(tenant).sinks().values_list("id", "uuid", "event_types")
-        self._by_uuid = {uuid: id for id, uuid, _ in sinks}
-        self._hearing = [id for id, _, event_types in sinks if event_type.key in event_types]
-
-    @functools.cached_property
-    def streamed(self) -> bool:
-        """Whether an integration of the tenant hears this type."""
-        integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
-        return any(self._key in event_types for event_types in integrations)
-
-    def of(self, accepted: Accepted) -> Sequence[int]:
-        """Return the ids of the sinks. Raises NotAcceptable for one that the tenant does not have."""
-        if accepted.held:
-            return ()
-        if accepted.routed_to is None:
-            return self._hearing
-        return [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
-
-    def _named(self, index: int, uuid: UUID) -> int:
-        if uuid not in self._by_uuid:
-            raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
-        return self._by_uuid[uuid]
 
 
 def _commit(
@@ -123,19 +100,17 @@ def _commit(
         new, rejections, duplicates = sorted_out(candidates, known)
         events = Event.objects.bulk_create([row(tenant, event_type, candidate) for candidate in new])
         write_index(event_type, events)
-        owed = [
-            Delivery(id=uuid7(), event_id=event.id, destination_id=sink)
-            for event, candidate in zip(events, new, strict=True)
-            for sink in candidate.sinks
-        ]
-        Delivery.objects.bulk_create(owed)
+        verdicts = quieten(events, [candidate.verdicts for candidate in new], route)
+        rows = [delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own]
+        Delivery.objects.bulk_create(rows)
+        owed = sum(row.state == DeliveryState.PENDING for row in rows)
         if owed:
             nudge()
         if route.streamed:
             nudge(STREAMS)
     acceptance.keys = [candidate.accepted.key for candidate in new]
     acceptance.received_at = events[-1].received_at if events else None
-    acceptance.deliveries = len(owed)
+    acceptance.deliveries = owed
     acceptance.duplicates = duplicates
     acceptance.rejections = sorted(acceptance.rejections + rejections, key=lambda rejection: rejection.index)
 
@@ -170,6 +145,21 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
         data=candidate.accepted.data,
         digest=candidate.digest,
         occurred_at=candidate.accepted.occurred_at,
+        owed=len(candidate.verdicts),
+    )
+
+
+def delivery(event: Event, verdict: Verdict) -> Delivery:
+    """Return the delivery's row: pending, or suppressed for the verdict's reason."""
+    if not verdict.reason:
+        return Delivery(id=uuid7(), event_id=event.id, destination_id=verdict.sink)
+    return Delivery(
+        id=uuid7(),
+        event_id=event.id,
+        destination_id=verdict.sink,
+        state=DeliveryState.SUPPRESSED,
+        reason=clean(verdict.reason),
+        settled_at=Now(),
     )
 
 

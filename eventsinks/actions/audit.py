@@ -54,11 +54,16 @@ def record(
     accept(tenant, event_type("audit"), [orjson.dumps(document)])
 
 
-def record_destination(activity_code: str, destination: Destination, initiator: Initiator = SYSTEM) -> None:
-    """Record a change of a destination."""
+def record_destination(
+    activity_code: str,
+    destination: Destination,
+    initiator: Initiator = SYSTEM,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Record a change of a destination. `more` says what, where the code does not."""
     face = destination.kind.face
     target = f"event_streaming:{destination.id}" if face == "integration" else f"event_sink:{destination.uuid}"
-    meta = {"platform": destination.type}
+    meta = {"platform": destination.type, **(more or {})}
     if face == "event_sink":
         meta["name"] = destination.name
     record(destination.tenant, activity_code, target, meta, initiator)

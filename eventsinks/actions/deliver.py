@@ -18,8 +18,10 @@ from django.db import DatabaseError, connection
 from eventsinks import telemetry
 from eventsinks.actions.fairness import Shares
 from eventsinks.actions.hold import hold, park
-from eventsinks.actions.judge import failure_of, max_tries, settlement
+from eventsinks.actions.judge import following, max_tries, settlement, verdict_of
+from eventsinks.actions.prepare import Ready, messages_of
 from eventsinks.destinations.base import (
+    MAX_REQUESTS,
     AnyDestinationType,
     DestinationGone,
     EventRefused,
@@ -27,11 +29,20 @@ from eventsinks.destinations.base import (
     SendFailure,
     Temporary,
 )
-from eventsinks.event_types import event_type
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Exchange, Outcome
-from eventsinks.models import Destination
-from eventsinks.models.delivery import Claimed, Settlement, claim, due_lanes, settle
+from eventsinks.lib.wire import Request
+from eventsinks.models import Destination, Incident
+from eventsinks.models.delivery import (
+    Claimed,
+    Lane,
+    Settlement,
+    claim,
+    due_lanes,
+    end_turn,
+    settle,
+    take_turns,
+)
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +60,11 @@ class Sent(NamedTuple):
     """One message in flight."""
 
     claimed: Claimed
-    kind: AnyDestinationType
-    version: int
+    ready: Ready
     message: Message
     started_at: datetime
+    request: Request
+    requests: int = 1  # of this try, so far
 
 
 class Pump:
@@ -65,17 +77,18 @@ class Pump:
         self._exchange = exchange
         self._stopping = stopping
         self._shares = Shares()
-        self._opened: dict[int, tuple[int, AnyDestinationType]] = {}
+        self._opened: dict[int, Ready] = {}
         self._unsettled: list[tuple[str, Settlement]] = []  # with the keys of their types
         self._settle_at = 0.0
         self._claim_at = 0.0
         self._found = False
+        self._turn_at = 0.0  # when the next message may go to a place that takes so many a second
 
     def run(self) -> int:
         """Deliver until nothing is due and nothing in flight. Return how many were settled."""
         settled = 0
         while True:
-            idle = not self._exchange.in_flight
+            idle = not self._exchange.in_flight and time.monotonic() >= self._turn_at
             found = self._claim() if self._may_claim() else None
             self._end(self._exchange.poll(self._patience()))
             settled += self._settle_if_due()
@@ -94,19 +107,20 @@ class Pump:
         room = min(SLOTS - self._exchange.in_flight, CLAIM)
         self._claim_at = time.monotonic() + LOOK_AGAIN
         lanes = due_lanes(max_tries())
-        quotas = self._shares.quotas(lanes, room)
+        quotas = in_turn(self._shares.quotas(lanes, room))
         claimed = claim(quotas, settings.EVENTSINKS_LEASE) if quotas else []
         self._found = bool(claimed)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
         self._open({c.destination_id: versions[c.destination_id] for c in claimed})
         at = datetime.now(UTC)
-        for one in claimed:
-            self._send(one, at)
+        for one, message in zip(claimed, messages_of(claimed, self._opened), strict=True):
+            self._send(one, message, at)
         return len(claimed)
 
     def _open(self, versions: dict[int, int]) -> None:
         """Make the destination types ready whose configuration is new."""
-        stale = [id for id, version in versions.items() if self._opened.get(id, (0, None))[0] != version]
+        known = {id: ready.version for id, ready in self._opened.items()}
+        stale = [id for id, version in versions.items() if known.get(id) != version]
         if not stale:
             return
         for id in stale:
@@ -114,40 +128,57 @@ class Pump:
         present = Destination.objects.present().select_related("slack_workspace")
         for destination in present.filter(id__in=stale):  # one deleted since the claim has lost its secrets
             try:
-                self._opened[destination.id] = (destination.version, destination.opened())
+                kind, template = destination.opened(), destination.template
+                self._opened[destination.id] = Ready(destination.version, kind, template, destination.place)
             except (CannotOpen, ValueError, KeyError) as error:
                 park(destination.id, destination.version, f"its configuration can't be read: {error}")
 
-    def _send(self, claimed: Claimed, at: datetime) -> None:
+    def _send(self, claimed: Claimed, message: Message | EventRefused, at: datetime) -> None:
         """Start one exchange; what can't even be built is settled without."""
-        opened = self._opened.get(claimed.destination_id)
-        if opened is None:
+        ready = self._opened.get(claimed.destination_id)
+        if ready is None:
             self._ended(settlement(claimed, at, None, DestinationGone("its configuration can't be read")))
             return
-        version, kind = opened
+        if isinstance(message, EventRefused):
+            self._not_sent(claimed, ready, at, message)
+            return
         try:
-            type_ = event_type(claimed.event_type)
-            message = Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, bytes(claimed.data))
-            request = kind.build([message], at)
+            request = ready.kind.build([message], at)
         except SendFailure as failure:
-            hold_or_park(claimed.destination_id, version, failure)
-            self._ended(settlement(claimed, at, None, failure))
+            self._not_sent(claimed, ready, at, failure)
         except Exception as error:  # a fault in a type must not stop the others
-            log.exception("%s could not build a request for %s", kind.key, claimed.id)
-            refused = EventRefused(f"the request could not be built: {error!r}")
-            self._ended(settlement(claimed, at, None, refused))
+            log.exception("%s could not build a request for %s", ready.kind.key, claimed.id)
+            self._not_sent(claimed, ready, at, EventRefused(f"the request could not be built: {error!r}"))
         else:
             self._shares.sent(claimed.destination_id)
-            self._exchange.start(request, Sent(claimed, kind, version, message, at))
+            self._exchange.start(request, Sent(claimed, ready, message, at, request))
+
+    def _not_sent(self, claimed: Claimed, ready: Ready, at: datetime, failure: SendFailure) -> None:
+        """Settle what can't even be built."""
+        self._turn_over(ready)
+        hold_or_park(claimed.destination_id, ready.version, failure)
+        self._ended(settlement(claimed, at, None, failure))
+
+    def _turn_over(self, ready: Ready) -> None:
+        """Let the next message go to a place that takes so many a second, and be there when it may."""
+        if ready.place:
+            end_turn(ready.place, ready.kind.pace)
+            self._turn_at = time.monotonic() + ready.kind.pace + LOOK_AGAIN
 
     def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
         """Judge what has ended, and hold or park the sinks that need it."""
         for sent, outcome in outcomes:
-            failure = failure_of(sent.kind, sent.message, outcome)
+            if (after := next_request(sent, outcome)) is not None:
+                self._exchange.start(after, sent._replace(request=after, requests=sent.requests + 1))
+                continue
+            failure, memory = verdict_of(sent.ready.kind, sent.message, outcome)
             destination_id = sent.claimed.destination_id
-            self._shares.ended(destination_id, well=failure is None)
-            hold_or_park(destination_id, sent.version, failure)
-            self._ended(settlement(sent.claimed, sent.started_at, outcome, failure), sent.kind)
+            self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
+            if memory is not None:  # before it is settled: a try that is made again knows what it did
+                Incident.objects.remember((destination_id, sent.message.summary.dedup_key), memory)
+            self._turn_over(sent.ready)
+            hold_or_park(destination_id, sent.ready.version, failure)
+            self._ended(settlement(sent.claimed, sent.started_at, outcome, failure), sent.ready.kind)
 
     def _ended(self, settled: Settlement, kind: AnyDestinationType | None = None) -> None:
         if not self._unsettled:
@@ -166,13 +197,28 @@ class Pump:
     def _patience(self) -> float:
         """Return how many seconds to wait for the world before looking at the rest."""
         if not self._exchange.in_flight:
-            return 0.0
+            return max(0.0, min(self._turn_at - time.monotonic(), LOOK_AGAIN))
         moments = [time.monotonic() + LONGEST_WAIT]
         if self._exchange.in_flight < SLOTS and not self._stopping():
             moments.append(self._claim_at)
         if self._unsettled:
             moments.append(self._settle_at)
         return max(0.0, min(moments) - time.monotonic())
+
+
+def in_turn(quotas: Sequence[tuple[Lane, int]]) -> list[tuple[Lane, int]]:
+    """Leave of each place that takes so many messages a second one message, where it is our turn."""
+    paced = {lane.place: lane for lane, _ in reversed(quotas) if lane.place}
+    free = take_turns(paced, settings.EVENTSINKS_LEASE)
+    turns = [(paced[place], 1) for place in free]
+    return [(lane, quota) for lane, quota in quotas if not lane.place] + turns
+
+
+def next_request(sent: Sent, outcome: Outcome) -> Request | None:
+    """Return what a type sends after `outcome` in the same try, None if that was all."""
+    if sent.requests == MAX_REQUESTS:
+        return None
+    return following(sent.ready.kind, sent.message, sent.request, outcome)
 
 
 def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> None:

@@ -1,7 +1,7 @@
 """Fairness: how much of what is in flight each sink may hold, and how a claim is shared out.
 
-A sink starts with a small share, earns more by answering, and loses half with every failure: one that hangs
-holds little, and one that is well is sent to as fast as it takes it.
+A sink starts with a small share, earns more by answering soon, and loses half with every failure or slow answer:
+one that hangs or dawdles holds little, and one that is well is sent to as fast as it takes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from eventsinks.models.delivery import Lane
 FIRST_SHARE = 8.0
 LARGEST_SHARE = 128.0
 SMALLEST_SHARE = 2.0
+SLOW = 1.0  # seconds; an answer that takes longer earns nothing, or a few slow sinks would hold every slot
 
 
 class Shares:
@@ -28,13 +29,17 @@ class Shares:
         """Note one more in flight."""
         self.in_flight[destination_id] += 1
 
-    def ended(self, destination_id: int, *, well: bool) -> None:
-        """Note one less in flight, and what it says of the sink."""
+    def ended(self, destination_id: int, *, well: bool, seconds: float = 0.0) -> None:
+        """Note one less in flight, and what it says of the sink: whether it took it, and after how long."""
         self.in_flight[destination_id] -= 1
         if not self.in_flight[destination_id]:
             del self.in_flight[destination_id]
         share = self._share.get(destination_id, FIRST_SHARE)
-        self._share[destination_id] = min(share + 1, LARGEST_SHARE) if well else max(share / 2, SMALLEST_SHARE)
+        if well and seconds <= SLOW:
+            self._share[destination_id] = min(share + 1, LARGEST_SHARE)
+        else:
+            least = min(share, FIRST_SHARE) if well else SMALLEST_SHARE
+            self._share[destination_id] = max(share / 2, least)
 
     def left(self, destination_id: int) -> int:
         """Return how many more the sink may have in flight."""

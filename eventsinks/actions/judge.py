@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from eventsinks.destinations.base import (
     Temporary,
 )
 from eventsinks.lib.http import Outcome
-from eventsinks.lib.wire import ExchangeFailed, Response, Timings
+from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.delivery import Claimed, Settlement
 
 log = logging.getLogger(__name__)
@@ -34,18 +35,26 @@ def max_tries() -> int:
     return len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1
 
 
-def failure_of(kind: AnyDestinationType, message: Message, outcome: Outcome) -> SendFailure | None:
-    """Return why `message` did not arrive, None if it did. What a response means is the type's knowledge."""
+Memory = Mapping[str, Any]
+
+
+def verdict_of(
+    kind: AnyDestinationType, message: Message, outcome: Outcome
+) -> tuple[SendFailure | None, Memory | None]:
+    """Return why `message` did not arrive, None if it did, and what the type wants to remember of it.
+
+    What a response means is the type's knowledge.
+    """
     if isinstance(outcome, ExchangeFailed):
-        return Temporary(f"{outcome.reason}: {outcome.message}")
+        return Temporary(f"{outcome.reason}: {outcome.message}"), None
     try:
         receipt = kind.read(outcome, [message])
     except SendFailure as failure:
-        return failure
+        return failure, None
     except Exception as error:  # a fault in a type, or an answer it did not expect, must not stop the others
         log.exception("%s could not read the answer to %s", kind.key, message.id)
-        return Temporary(f"the answer could not be read: {error!r}", outcome)
-    return (receipt.failures or {}).get(message.id)
+        return Temporary(f"the answer could not be read: {error!r}", outcome), None
+    return (receipt.failures or {}).get(message.id), receipt.memory
 
 
 def settlement(
@@ -54,18 +63,17 @@ def settlement(
     """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent."""
     response = outcome if isinstance(outcome, Response) else None
     state, pause, given_back = next_state(claimed, failure)
-    unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
     return Settlement(
         claimed,
         cast(UUID, uuid7()),
         state,
-        "unknown" if unknown else outcome_word(failure),
+        word_of(outcome, failure),
         started_at,
         pause,
         given_back,
         response.status if response else None,
         clean(failure.reason) if failure else "",
-        clean(response.body[:EXCERPT].decode("utf-8", "replace")) if response and response.body else "",
+        excerpt_of(response),
         outcome.peer if outcome else "",
         outcome.timings if outcome else Timings(),
     )
@@ -82,6 +90,28 @@ def next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, floa
     pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
     asked = getattr(failure, "retry_after", None) or 0.0
     return "pending", max(pause, asked) * (1 + random.random() * JITTER), 0
+
+
+def following(kind: AnyDestinationType, message: Message, request: Request, outcome: Outcome) -> Request | None:
+    """Return what a type sends after `outcome` of `request` in the same try, None if that was all."""
+    if not isinstance(outcome, Response):
+        return None
+    try:
+        return kind.then(message, request, outcome)
+    except Exception:  # what the answer means is read next, and says what is wrong with it
+        log.exception("%s could not say what follows for %s", kind.key, message.id)
+        return None
+
+
+def word_of(outcome: Outcome | None, failure: SendFailure | None) -> str:
+    """Return the word for an attempt's outcome, where it may not be known whether the far end has it."""
+    unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
+    return "unknown" if unknown else outcome_word(failure)
+
+
+def excerpt_of(response: Response | None) -> str:
+    """Return the first part of what the far end answered, as it is kept and shown."""
+    return clean(response.body[:EXCERPT].decode("utf-8", "replace")) if response and response.body else ""
 
 
 def outcome_word(failure: SendFailure | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,22 +12,31 @@ import orjson
 from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions.configure import guard, not_configurable
+from eventsinks.actions.config import changed_config, guard, not_configurable
+from eventsinks.actions.judge import excerpt_of
+from eventsinks.actions.send_now import send_now
 from eventsinks.destinations import destination_type
-from eventsinks.destinations.base import AnyDestinationType, Batch, ClientType, Message, Receipt, Temporary
+from eventsinks.destinations.base import (
+    AnyDestinationType,
+    Batch,
+    ClientType,
+    Message,
+    Receipt,
+    SendFailure,
+    Temporary,
+)
 from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
-from eventsinks.lib.http import exchange_once, outlet
+from eventsinks.lib.signing import key_of
 from eventsinks.lib.wire import ExchangeFailed
 from eventsinks.models import Destination
 from eventsinks.models.destination import endpoints
 
-TIMEOUT = 10.0  # seconds that whoever configures is kept waiting; a vendor's client has its own
 NOBODY = UUID(int=0)  # the tenant of a message that is no tenant's event
 
 
-def probe(kind: AnyDestinationType) -> None:
-    """Send one test message and read the answer. Raises SendFailure, whatever it was that went wrong."""
+def probe(kind: AnyDestinationType) -> Receipt:
+    """Send one test message and return what came of it. Raises SendFailure, whatever it was that went wrong."""
     now = datetime.now(UTC)
     message = test_message(now)
     if isinstance(kind, ClientType):
@@ -36,6 +46,7 @@ def probe(kind: AnyDestinationType) -> None:
         receipt = exchanged(kind, message, now)
     for failure in (receipt.failures or {}).values():
         raise failure
+    return receipt
 
 
 def ready_with(type: str, config: Mapping[str, Any]) -> AnyDestinationType:
@@ -50,23 +61,20 @@ def ready_with(type: str, config: Mapping[str, Any]) -> AnyDestinationType:
 
 def ready_after(destination: Destination, changes: Mapping[str, Any]) -> AnyDestinationType:
     """Return the type of `destination` as it would be after `changes` of its config. Raises NotConfigurable."""
-    kind = destination.opened()
     try:
-        changed = kind.config.changed(changes, guard())
+        changed = changed_config(destination, changes)
     except ValidationError as error:
         raise not_configurable(error) from None
-    return type(kind)(changed, kind.signing_keys, kind.endpoints)
+    keys = [key_of(destination.signing_secret)] if destination.sealed_signing_secret else []
+    return destination.kind(changed, keys, endpoints())
 
 
 def exchanged(kind: AnyDestinationType, message: Message, now: datetime) -> Receipt:
     """Send a message over HTTP and return what came of it. Raises SendFailure."""
-    request = kind.build([message], now)
-    try:
-        with outlet(guard(), TIMEOUT) as way_out:
-            response = exchange_once(way_out, request, TIMEOUT + 1.0)
-    except ExchangeFailed as error:
-        raise Temporary(f"{error.reason}: {error.message}") from None
-    return kind.read(response, [message])
+    _, outcome = send_now(kind, message, now)
+    if isinstance(outcome, ExchangeFailed):
+        raise Temporary(f"{outcome.reason}: {outcome.message}")
+    return kind.read(outcome, [message])
 
 
 def test_message(now: datetime) -> Message:
@@ -83,3 +91,20 @@ def test_message(now: datetime) -> Message:
         "meta": {"purpose": "configuration-test"},
     }
     return Message(uuid7(), event_type("audit"), NOBODY, now, orjson.dumps(document))
+
+
+def tried(destination: Destination) -> dict[str, Any]:
+    """Send the test message to a destination as it is, and return what came of it. Raises NotConfigurable."""
+    kind = ready_after(destination, {})
+    reason, response, started = "", None, time.monotonic()
+    try:
+        response = probe(kind).response
+    except SendFailure as failure:
+        reason, response = failure.reason, failure.response
+    return {
+        "taken": not reason,
+        "reason": reason,
+        "status": response.status if response else None,
+        "answer": excerpt_of(response),
+        "duration_ms": round((time.monotonic() - started) * 1000, 1),
+    }

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import STREAMS, nudge
+from eventsinks.models import Destination
 from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
-def replay(deliveries: DeliveryQuerySet) -> int:
+def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
     """failed or delivered -> pending; what waits for a later try is due now. Return how many moved."""
+    moved = 0
     with transaction.atomic():
-        moved = deliveries.replay() + deliveries.bring_forward()
+        whose = deliveries.order_by().values("destination_id")
+        for destination in Destination.objects.filter(id__in=whose).select_related("tenant"):
+            its = deliveries.filter(destination=destination)
+            count = its.replay() + its.bring_forward()
+            if count:
+                audit.record_destination(audit.UPDATED, destination, initiator, {"replayed": str(count)})
+            moved += count
         if moved:
             nudge()
             nudge(STREAMS)

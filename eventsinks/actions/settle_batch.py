@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -16,7 +17,6 @@ from eventsinks.actions.judge import JITTER, clean
 from eventsinks.destinations.base import DestinationGone, EventRefused, SendFailure, TooLarge
 from eventsinks.models import Batch, Delivery, Position
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.models.stream import read_members
 from eventsinks.models.stream.rows import BatchState
 
 LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and is tried at least this often
@@ -27,46 +27,56 @@ def settle_batch(
     batch: Batch,
     failures: Mapping[int, SendFailure],
     status: int | None = None,
+    stored: Mapping[str, Any] | None = None,
 ) -> bool:
     """Record what came of one try. `failures` are by event id. Return whether the stream may go on at once.
 
     Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
     """
-    gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
-    if gone:
-        park(position.destination_id, position.destination.version, gone.reason)
     refused = {id: failure for id, failure in failures.items() if isinstance(failure, EventRefused)}
     left = [id for id in batch.members if id in failures and id not in refused]
+    taken = len(batch.members) - len(left) - len(refused)
     with transaction.atomic():
-        if not Position.objects.held(position).update(lease=position.lease):
+        if not Position.objects.held(position).update(sent_events=F("sent_events") + taken):
             return False
         set_aside(position, refused)
         if not left:
-            advance(position, batch, status)
+            advance(position, batch, status, stored)
             return True
         if any(isinstance(failures[id], TooLarge) for id in left) and len(left) > 1:
             split(position, batch, left)
             return True
         keep(batch, left, failures[left[0]], status)
+    gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
+    if gone:
+        park(position.destination_id, position.destination.version, gone.reason)
     asked = max((getattr(failures[id], "retry_after", None) or 0.0) for id in left)
     # Who is parked waits for its repair, and then no longer.
     Position.objects.release(position, 0.0 if gone else max(pause_after(batch.tries), asked))
     return False
 
 
-def advance(position: Position, batch: Batch, status: int | None) -> None:
-    """Everything of the batch is accounted for: move past it."""
-    place = batch.last_place
-    Position.objects.held(position).update(
-        xid=place.xid,
-        event_id=place.event_id,
-        sent_at=Now(),
-        sent_events=F("sent_events") + batch.count,
-    )
-    position.xid, position.event_id = place
+def advance(position: Position, batch: Batch, status: int | None, stored: Mapping[str, Any] | None) -> None:
+    """Everything of the batch is accounted for: go on with its rest, or move past it."""
     Batch.objects.filter(id=batch.id).update(
-        state=BatchState.SENT, members=[], tries=F("tries") + 1, status=status, reason="", settled_at=Now()
+        state=BatchState.SENT,
+        members=[],
+        rest=[],
+        stored=stored,
+        tries=F("tries") + 1,
+        status=status,
+        reason="",
+        settled_at=Now(),
     )
+    if batch.rest:
+        position.save_members(batch.rest, [], batch.last_place)
+        return
+    place, held = batch.last_place, Position.objects.held(position)
+    if place > position.place:
+        held.update(xid=place.xid, event_id=place.event_id, sent_at=Now())
+        position.xid, position.event_id = place
+    else:  # it was of a replay, which may have been called off meanwhile
+        held.exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
 
 
 def keep(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | None) -> None:
@@ -78,12 +88,12 @@ def keep(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | 
 
 
 def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
-    """Go on with the first half as a batch of its own; what comes after it is read again from the log."""
-    half = list(left[: len(left) // 2])
+    """Go on with the first half as a batch of its own, and then with the rest: what was taken is in neither."""
+    half, rest = left[: len(left) // 2], left[len(left) // 2 :]
     Batch.objects.filter(id=batch.id).update(
-        state=BatchState.SPLIT, members=[], settled_at=Now(), reason="too large: sent in halves"
+        state=BatchState.SPLIT, members=[], rest=[], settled_at=Now(), reason="too large: sent in halves"
     )
-    position.save_batch(read_members(half))
+    position.save_members(half, [*rest, *batch.rest], batch.last_place)
 
 
 def set_aside(position: Position, refused: Mapping[int, SendFailure]) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
 from django.conf import settings
 
-from eventsinks.actions.configure import guard
+from eventsinks.actions.config import guard
 from eventsinks.actions.deliver import hold_or_park
 from eventsinks.actions.hold import park
 from eventsinks.actions.judge import max_tries, settlement
+from eventsinks.actions.manifest import write_manifests
+from eventsinks.actions.next_batch import next_batch
 from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.transmit import Failures, transmit
+from eventsinks.actions.transmit import Sent, transmit
 from eventsinks.destinations.base import (
     AnyDestinationType,
     ClientType,
@@ -35,10 +37,10 @@ from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Exchange
 from eventsinks.lib.wire import Response
 from eventsinks.mappings import mapping
-from eventsinks.models import Batch, Position
-from eventsinks.models.delivery import Claimed, claim, due_lanes, settle
-from eventsinks.models.stream import last_settled, look_ahead, read_members
-from eventsinks.models.stream.read import Logged, Next
+from eventsinks.models import Batch, Destination, Position
+from eventsinks.models.delivery import Claimed, Lane, claim, settle
+from eventsinks.models.stream import read_members, set_aside_due
+from eventsinks.models.stream.read import Logged
 
 log = logging.getLogger(__name__)
 
@@ -85,40 +87,16 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
     if not send_replayed(position, kind, exchange, deadline):
         Position.objects.release(position)
         return False
+    if (pause := write_manifests(position, kind)) is not None:
+        Position.objects.release(position, pause)
+        return False
     batch = position.open_batch() or next_batch(position, kind)
-    return batch is not None and send(position, kind, batch, exchange, deadline)
+    return batch is not None and send(position, kind, batch, exchange)
 
 
-def next_batch(position: Position, kind: AnyDestinationType) -> Batch | None:
-    """Save the membership of the next batch. None, and the integration given back, where it is not time."""
-    limits, destination = kind.limits, position.destination
-    most = limits.max_events * limits.max_requests
-    end = last_settled(destination.tenant_id)
-    found = look_ahead(destination.tenant_id, destination.event_types, position.place, most)
-    if not found:
-        Position.objects.skip(position, end)  # or each look would walk through all that is not for it
-        Position.objects.release(position)
-        return None
-    fitting = within_bytes(found, limits.max_bytes * limits.max_requests)
-    if len(found) < most and len(fitting) == len(found) and found[0].age < limits.linger:
-        Position.objects.release(position, min(limits.linger - found[0].age, limits.linger))
-        return None
-    return position.save_batch(fitting)
-
-
-def within_bytes(events: Sequence[Next], most: int) -> Sequence[Next]:
-    """Return as many of the first events as have at most `most` bytes together, and at least one."""
-    total = 0
-    for count, event in enumerate(events):
-        total += event.size + 1
-        if total > most and count:
-            return events[:count]
-    return events
-
-
-def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange, deadline: float) -> bool:
+def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange) -> bool:
     """Send a batch once and settle it. Return whether the stream may go on at once."""
-    limit = kind.limits.max_event_bytes
+    limit, destination = kind.limits.max_event_bytes, position.destination
     refused: dict[int, SendFailure] = {}
     ids: dict[UUID, int] = {}
     messages = []
@@ -126,18 +104,19 @@ def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: E
         try:
             if len(event.data) > limit:
                 raise EventRefused(f"is larger than the {limit} bytes that {kind.label} takes")
-            messages.append(message(position, message_id(position.destination_id, event.id), event))
+            messages.append(message(destination, message_id(destination.id, event.id), event))
             ids[messages[-1].id] = event.id
         except EventRefused as failure:
             refused[event.id] = failure
-    failures: Failures = {}
-    response: Response | None = None
+    sent = Sent({})
     if messages:
+        # What came before took its time: another worker must not begin this batch while it is being sent.
+        if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
+            return False
         parcel = Parcel(batch.id, batch.number, messages)
-        seconds = deadline - time.monotonic()
-        failures, response = transmit(kind, parcel, datetime.now(UTC), exchange, seconds)
-    by_event = refused | {ids[id]: failure for id, failure in failures.items()}
-    return settle_batch(position, batch, by_event, response.status if response else None)
+        sent = transmit(kind, parcel, datetime.now(UTC), exchange, settings.EVENTSINKS_LEASE - MARGIN)
+    by_event = refused | {ids[id]: failure for id, failure in sent.failures.items()}
+    return settle_batch(position, batch, by_event, sent.status, sent.stored)
 
 
 def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchange, deadline: float) -> bool:
@@ -147,14 +126,22 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
     """
     destination = position.destination
     while True:
-        lanes = [lane for lane in due_lanes(max_tries(), "integration") if lane.destination_id == destination.id]
-        claimed = claim([(lane, 1) for lane in lanes[:1]], settings.EVENTSINKS_LEASE) if lanes else []
+        tries = set_aside_due(destination.id, max_tries())
+        if tries is None:
+            return True
+        lane = Lane(destination.id, tries, destination.version)
+        claimed = claim([(lane, 1)], settings.EVENTSINKS_LEASE)
         if not claimed:
             return True
         failure = send_again(claimed[0], position, kind, exchange, deadline - time.monotonic())
         hold_or_park(destination.id, destination.version, failure)
-        if isinstance(failure, DestinationGone) or time.monotonic() > deadline - settings.EVENTSINKS_TIMEOUT:
+        if has_to_wait(failure) or time.monotonic() > deadline - settings.EVENTSINKS_TIMEOUT:
             return False
+
+
+def has_to_wait(failure: SendFailure | None) -> bool:
+    """Whether nothing more may be sent to the destination for now."""
+    return isinstance(failure, DestinationGone) or bool(getattr(failure, "retry_after", None))
 
 
 def send_again(
@@ -166,18 +153,18 @@ def send_again(
     failure: SendFailure | None
     response: Response | None = None
     try:
-        parcel = Parcel(claimed.id, 0, [message(position, id, event)])
-        failures, response = transmit(kind, parcel, at, exchange, seconds)
-        failure = failures.get(id)
+        parcel = Parcel(claimed.id, 0, [message(position.destination, id, event)])
+        sent = transmit(kind, parcel, at, exchange, seconds)
+        failure, response = sent.failures.get(id), sent.response
     except EventRefused as refused:
         failure = refused
     settle([settlement(claimed, at, response, failure)])
     return failure
 
 
-def message(position: Position, id: UUID, event: Logged) -> Message:
+def message(destination: Destination, id: UUID, event: Logged) -> Message:
     """Return an event as the integration's type is to see it. Raises EventRefused where there is no such form."""
-    type_, destination = event_type(event.type), position.destination
+    type_ = event_type(event.type)
     try:
         data = mapping(destination.mapping).written(type_, bytes(event.data), event.occurred_at)
     except Exception as error:  # a fault in a mapping must not stop the others

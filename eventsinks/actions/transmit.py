@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsinks.destinations.base import (
@@ -28,11 +29,23 @@ log = logging.getLogger(__name__)
 Failures = dict[UUID, SendFailure]
 
 
-def transmit(
-    kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float
-) -> tuple[Failures, Response | None]:
-    """Return the failures by message (none: every one was taken) and the last response, within `seconds`."""
+class Sent(NamedTuple):
+    """What came of a batch: the failures by message (none: every one was taken), and the last response."""
+
+    failures: Failures
+    response: Response | None = None
+    stored: Mapping[str, Any] | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The last response's status."""
+        return self.response.status if self.response else None
+
+
+def transmit(kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float) -> Sent:
+    """Send a batch within `seconds` and say what came of it."""
     if isinstance(kind, ClientType):
+        kind.seconds = seconds
         return judged(lambda: kind.send(batch, at), batch.messages)
     failures: Failures = {}
     last: Response | None = None
@@ -52,10 +65,10 @@ def transmit(
             started[token] = messages
             exchange.start(request, token)
     for token, outcome in answers(exchange, started, seconds):
-        found, response = judge(kind, started[token], outcome)
-        failures |= found
-        last = response or last
-    return failures, last
+        found = judge(kind, started[token], outcome)
+        failures |= found.failures
+        last = found.response or last
+    return Sent(failures, last)
 
 
 def portions(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[Message]]:
@@ -86,24 +99,22 @@ def answers(exchange: Exchange, started: Collection[object], seconds: float) -> 
         yield token, ExchangeFailed("timeout", f"no answer within {seconds:g} s", outcome_unknown=True)
 
 
-def judge(
-    kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome
-) -> tuple[Failures, Response | None]:
+def judge(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> Sent:
     """Return what came of one request."""
     if isinstance(outcome, ExchangeFailed):
         failure = Temporary(f"{outcome.reason}: {outcome.message}")
-        return dict.fromkeys([message.id for message in messages], failure), None
+        return Sent(dict.fromkeys([message.id for message in messages], failure))
     return judged(lambda: kind.read(outcome, messages), messages)
 
 
-def judged(asked: Callable[[], Receipt], messages: Sequence[Message]) -> tuple[Failures, Response | None]:
+def judged(asked: Callable[[], Receipt], messages: Sequence[Message]) -> Sent:
     """Return a receipt, or the failure that is raised instead, as failures by message."""
     try:
         receipt = asked()
     except SendFailure as failure:
-        return dict.fromkeys([message.id for message in messages], failure), failure.response
+        return Sent(dict.fromkeys([message.id for message in messages], failure), failure.response)
     except Exception as error:  # a fault in a type, or an answer it did not expect: the stream waits, and says why
         log.exception("a batch could not be sent")
         failed = Temporary(f"it could not be sent: {error!r}")
-        return dict.fromkeys([message.id for message in messages], failed), None
-    return dict(receipt.failures or {}), receipt.response
+        return Sent(dict.fromkeys([message.id for message in messages], failed))
+    return Sent(dict(receipt.failures or {}), receipt.response, receipt.stored)

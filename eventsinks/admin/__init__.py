@@ -10,15 +10,19 @@ from eventsinks.admin.api_keys import ApiKeyAdmin
 from eventsinks.admin.deliveries import DeliveryAdmin
 from eventsinks.admin.event_sinks import EventSinkAdmin
 from eventsinks.admin.events import EventAdmin
+from eventsinks.admin.integrations import IntegrationAdmin
 from eventsinks.admin.people import AccountAdmin, LogEntryAdmin, RoleAdmin
+from eventsinks.admin.silences import SilenceAdmin
 from eventsinks.admin.slack_workspaces import SlackWorkspaceAdmin
 from eventsinks.admin.tenants import TenantAdmin
-from eventsinks.models import ApiKey, Delivery, Event, EventSink, SlackWorkspace, Tenant
+from eventsinks.models import ApiKey, Delivery, Event, EventSink, Integration, Silence, SlackWorkspace, Tenant
 
 admin.site.register(Tenant, TenantAdmin)
 admin.site.register(ApiKey, ApiKeyAdmin)
 admin.site.register(EventSink, EventSinkAdmin)
 admin.site.register(SlackWorkspace, SlackWorkspaceAdmin)
+admin.site.register(Integration, IntegrationAdmin)
+admin.site.register(Silence, SilenceAdmin)
 admin.site.register(Event, EventAdmin)
 admin.site.register(Delivery, DeliveryAdmin)
 admin.site.register(LogEntry, LogEntryAdmin)

@@ -9,6 +9,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from eventsinks.actions.audit import Initiator
+
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
@@ -50,6 +52,12 @@ class ReadOnly:
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody deletes by hand."""
         return False
+
+
+def initiator_of(request: HttpRequest) -> Initiator:
+    """Return who is signed in, as the audit log of a tenant names them."""
+    user: Any = request.user
+    return Initiator(f"operator:{user.pk}", user.get_full_name() or user.get_username(), user.email)
 
 
 class InfinitePaginator(Pages):

@@ -22,10 +22,12 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from eventsinks.actions.judge import max_tries
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.replay import replay
 from eventsinks.admin import marks
-from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly
+from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly, initiator_of
 from eventsinks.admin.filters import SinceFilter, SinkFilter
 from eventsinks.admin.outcome import story_of
+from eventsinks.admin.silence_form import may_silence, silence_like
 from eventsinks.admin.timeline import row_of
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Attempt, Delivery, Event, Tenant
@@ -152,6 +154,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
             "rows": [row_of(attempt) for attempt in newest],
             "sink": marks.sink_link(delivery.destination),
             "event": marks.link("event", delivery.event_id, delivery.event.key),
+            "silence_like": silence_like(delivery.event) if may_silence(request, delivery.event) else "",
             "may_replay": may and delivery.state == DeliveryState.FAILED,
             "may_send_again": may and delivery.state == DeliveryState.DELIVERED,
             "may_try_now": may and waits,
@@ -178,16 +181,17 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         failed = list(deliveries.filter(state=DeliveryState.FAILED, destination__deleted_at=None)[:FOUND])
         with transaction.atomic():
             ids = [delivery.pk for delivery in failed]
-            moved = Delivery.objects.filter(id__in=ids, state=DeliveryState.FAILED).replay()
+            chosen = Delivery.objects.filter(id__in=ids, state=DeliveryState.FAILED)
+            moved = replay(chosen, initiator_of(request))
             if failed:
                 LogEntry.objects.log_actions(request.user.pk or 0, failed, CHANGE, change_message="Replayed.")
-            nudge()
         what = "1 delivery" if moved == 1 else f"{moved} deliveries"
         self.message_user(request, f"Replayed {what}.", messages.SUCCESS if moved else messages.WARNING)
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give one ended delivery a fresh set of tries."""
-        return self.button(request, object_id, lambda chosen: chosen.replay(), "Replayed")
+        initiator = initiator_of(request)
+        return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Replayed")
 
     def try_now_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make the next try of one delivery due now."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from eventsinks.actions import configure
 from eventsinks.admin import marks
-from eventsinks.admin.filters import TypeFilter
+from eventsinks.admin.filters import SinkTypeFilter
 from eventsinks.admin.sink_health import SinkHealth, health_of
-from eventsinks.admin.sink_page import SinkPage, pause
+from eventsinks.admin.sink_page import SinkPage
 from eventsinks.models import EventSink
 
 
@@ -25,7 +22,7 @@ class EventSinkAdmin(SinkPage):
     list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "last_attempt")
     list_select_related = ("tenant",)
     list_filter: ClassVar = [
-        TypeFilter,
+        SinkTypeFilter,
         ("state", ChoicesDropdownFilter),
         ("tenant", AutocompleteSelectFilter),
     ]
@@ -36,24 +33,17 @@ class EventSinkAdmin(SinkPage):
     sortable_by = ("name", "tenant")
     search_fields = ("name", "=uuid")
     search_help_text = "Name or UUID"
-    actions = ("pause_sinks", "resume_sinks")
+    actions = ("pause_chosen", "resume_chosen")
 
     @admin.display(description="Goes to")
     def goes_to(self, sink: EventSink) -> SafeString:
-        """The host, the channel: never a whole URL, which may hold a secret. Below it, the type."""
-        target = marks.short(sink.target())
-        label = sink.kind.label
-        if target == label:
-            return format_html('<span class="es-host">{}</span>', label)
-        return format_html(
-            '<span class="es-host" title="{}">{}</span><span class="es-subtle">{}</span>', target, target, label
-        )
+        """The host or the channel, and the type."""
+        return marks.goes_to(sink)
 
     @admin.display(description="Status")
     def status(self, sink: EventSink) -> SafeString:
         """Whether it is sent to, and if not, why."""
-        tone, text = marks.sink_status(sink)
-        return marks.chip(tone, marks.short(text, 60), text)
+        return marks.status_chip(sink)
 
     @admin.display(description="Waiting")
     def waiting(self, sink: EventSink) -> SafeString | str:
@@ -90,13 +80,3 @@ class EventSinkAdmin(SinkPage):
             found = health_of(sink.pk)
             sink._health = found  # type: ignore[attr-defined]
         return found
-
-    @admin.action(description="Pause", permissions=["change"])
-    def pause_sinks(self, request: HttpRequest, sinks: QuerySet[EventSink]) -> None:
-        """Pause the chosen ones."""
-        self.move(request, sinks, pause, "Paused")
-
-    @admin.action(description="Resume", permissions=["change"])
-    def resume_sinks(self, request: HttpRequest, sinks: QuerySet[EventSink]) -> None:
-        """Resume the chosen ones."""
-        self.move(request, sinks, configure.resume, "Resumed")

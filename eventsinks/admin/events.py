@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from eventsinks.admin import marks
 from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly
 from eventsinks.admin.filters import EventTypeFilter
+from eventsinks.admin.silence_form import may_silence, silence_like
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Event, Tenant
 
@@ -73,6 +74,8 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
         """Show one event."""
         event = self.get_object(request, object_id)
         context = {**told(event), **(extra_context or {})} if event else extra_context
+        if event and context and may_silence(request, event):
+            context["silence_like"] = silence_like(event)
         return super().change_view(request, object_id, form_url, context)
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import EVENT_TYPES
-from eventsinks.models import Destination, Event
+from eventsinks.models import Destination, Event, Silence
 
 if TYPE_CHECKING:
     DropdownFilter = admin.SimpleListFilter
@@ -30,18 +30,31 @@ PERIODS = {
 
 
 class TypeFilter(DropdownFilter):
-    """The destination types that are event sinks."""
+    """The destination types of one face."""
 
+    face: str
     title = "type"
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer the types."""
-        return [(key, kind.label) for key, kind in DESTINATION_TYPES.items() if kind.face == "event_sink"]
+        return [(key, kind.label) for key, kind in DESTINATION_TYPES.items() if kind.face == self.face]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep one type."""
         return queryset.filter(type=self.value()) if self.value() else queryset
+
+
+class SinkTypeFilter(TypeFilter):
+    """The destination types that are event sinks."""
+
+    face = "event_sink"
+
+
+class IntegrationTypeFilter(TypeFilter):
+    """The destination types that are integrations."""
+
+    face = "integration"
 
 
 class SinkFilter(DropdownFilter):
@@ -99,3 +112,20 @@ class EventTypeFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         """Keep one type."""
         return queryset.filter(type=self.value()) if self.value() else queryset
+
+
+class InForceFilter(DropdownFilter):
+    """Silences by whether they have ended."""
+
+    title = "status"
+    parameter_name = "ended"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer both."""
+        return [("no", "In force or to come"), ("yes", "Ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Silence]) -> QuerySet[Silence]:
+        """Keep one sort."""
+        if self.value() == "no":
+            return queryset.filter(ends_at__gt=timezone.now())
+        return queryset.filter(ends_at__lte=timezone.now()) if self.value() == "yes" else queryset

@@ -81,6 +81,32 @@ class PairsField(forms.CharField):
         return lines_of(data) != lines_of(self.prepare_value(initial))
 
 
+class LinesField(forms.CharField):
+    """Texts, one a line."""
+
+    def __init__(self, **options: Any) -> None:
+        options["help_text"] = options.get("help_text") or "One a line."
+        widget = widgets.UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"})
+        super().__init__(widget=widget, strip=True, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the texts as lines."""
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def clean(self, value: Any) -> Any:
+        """Return the texts as a list."""
+        return texts_of(super().clean(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether the lines say something else than the texts that were there."""
+        return texts_of(data or "") != list(initial or ())
+
+
+def texts_of(text: str) -> list[str]:
+    """Return the lines of `text` that say something."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def lines_of(text: str | None) -> list[str]:
     """Return the pairs in `text`, in one order and without the spaces that mean nothing."""
     parts = ([part.strip() for part in line.split(":", 1)] for line in (text or "").splitlines())
@@ -105,7 +131,11 @@ def fields_of(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms
             "required": name in required,
             "initial": initial,
         }
-        found[PREFIX + name] = field_of(not_null(of_field), options)
+        field = field_of(not_null(of_field), options)
+        if isinstance(field, forms.ChoiceField) and not_null(of_field) is not of_field:
+            offered: Any = field.choices
+            field.choices = [("", "Not set"), *offered]  # or the first one would be chosen for the person
+        found[PREFIX + name] = field
     return found
 
 
@@ -131,7 +161,14 @@ def field_of(schema: Schema, options: dict[str, Any]) -> forms.Field:
         return forms.IntegerField(widget=widgets.UnfoldAdminIntegerFieldWidget(), **options)
     if kind == "number":
         return forms.FloatField(widget=widgets.UnfoldAdminDecimalFieldWidget(), **options)
-    values = schema.get("additionalProperties")
+    return field_of_several(schema, options)
+
+
+def field_of_several(schema: Schema, options: dict[str, Any]) -> forms.Field:
+    """Return the form's field for a field of a Config that holds more than one value."""
+    kind, values, items = (schema.get(name) for name in ("type", "additionalProperties", "items"))
     if kind == "object" and isinstance(values, Mapping) and values.get("type") == "string":
         return PairsField(secret=values.get("format") == "password", **options)
+    if kind == "array" and isinstance(items, Mapping) and items.get("type") == "string":
+        return LinesField(**options)
     return forms.JSONField(widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6}), **options)

@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from eventsinks.admin import marks
-from eventsinks.models import Delivery, EventSink
+from eventsinks.models import Batch, Delivery, Destination, EventSink, Integration, Silence
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.stream.rows import BatchState
 
 TROUBLED = 10
 NEWEST = 10
+LOOKED_AT = 100  # batches that are tried again
+PARKED = Q(state=DestinationState.PARKED)
 
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to its context. Its queries cost the same however much there is."""
     context["title"] = "Overview"
     if request.user.has_perm("eventsinks.view_eventsink"):
-        context |= {"troubled": troubled(), "counts": counts()}
+        context |= {"troubled": troubled(EventSink.objects.all()), "counts": counts()}
+    if request.user.has_perm("eventsinks.view_integration"):
+        context["stuck"] = troubled(Integration.objects.all()) + failing()
+    if request.user.has_perm("eventsinks.view_silence"):
+        context["silences"] = silences()
     if request.user.has_perm("eventsinks.view_delivery"):
         context["newest"] = newest()
     return context
 
 
-def troubled() -> list[dict[str, Any]]:
-    """Return the event sinks that somebody must repair, or that are held back, the latest first."""
-    parked_or_held = Q(state=DestinationState.PARKED) | Q(
-        state=DestinationState.ACTIVE, held_until__gt=timezone.now()
-    )
-    sinks = EventSink.objects.filter(parked_or_held).select_related("tenant").order_by("-state_since")
-    shown = []
-    for sink in sinks[:TROUBLED]:
-        tone, status = marks.sink_status(sink)
-        shown.append(
-            {
-                "chip": marks.chip(tone, marks.short(status, 90), status),
-                "link": marks.sink_link(sink),
-                "tenant": sink.tenant.name,
-                "since": marks.moment_mark(sink.state_since),
-            }
-        )
-    return shown
+def troubled(destinations: QuerySet[Any]) -> list[dict[str, Any]]:
+    """Return what somebody must repair, or what is held back, the latest first."""
+    found = destinations.filter(PARKED | held()).select_related("tenant").order_by("-state_since")
+    return [shown(one, *marks.sink_status(one), one.state_since) for one in found[:TROUBLED]]
+
+
+def held() -> Q:
+    """Return what is true of those of which the far end asked for a pause."""
+    return Q(state=DestinationState.ACTIVE, held_until__gt=timezone.now())
+
+
+def failing() -> list[dict[str, Any]]:
+    """Return the integrations whose batch was not taken and is tried again. Each has one open batch at most."""
+    batches = Batch.objects.filter(state=BatchState.OPEN, tries__gt=0).exclude(reason="").defer("members")
+    why = {batch.destination_id: batch for batch in batches[:LOOKED_AT]}
+    found = Integration.objects.filter(pk__in=why, state=DestinationState.ACTIVE).exclude(held())
+    return [
+        shown(one, "warning", f"Trying again: {why[one.pk].reason}", why[one.pk].created_at)
+        for one in found.select_related("tenant")[:TROUBLED]
+    ]
+
+
+def shown(one: Destination, tone: marks.Tone, status: str, since: datetime) -> dict[str, Any]:
+    """Return one that needs somebody, as it is shown."""
+    return {
+        "chip": marks.chip(tone, marks.short(status, 90), status),
+        "link": marks.sink_link(one),
+        "tenant": one.tenant.name,
+        "since": marks.moment_mark(since),
+    }
+
+
+def silences() -> list[dict[str, Any]]:
+    """Return the silences in force, the one that ends first first."""
+    found = Silence.objects.in_force().select_related("tenant", "destination").order_by("ends_at")
+    return [
+        {
+            "link": marks.link("silence", one.pk, marks.short(one.reason, 90)),
+            "where": one.destination.name if one.destination else "all event sinks",
+            "tenant": one.tenant.name,
+            "ends": marks.moment_mark(one.ends_at),
+        }
+        for one in found[:TROUBLED]
+    ]
 
 
 def counts() -> list[dict[str, Any]]:

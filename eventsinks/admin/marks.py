@@ -126,5 +126,23 @@ def link(page: str, key: object, text: object) -> SafeString:
 
 
 def sink_link(sink: Destination) -> SafeString | str:
-    """Return a link to a sink; one that was deleted has no page any more."""
-    return link("eventsink", sink.pk, sink.name) if sink.deleted_at is None else f"{sink.name} (deleted)"
+    """Return a link to a sink or an integration; one that was deleted has no page any more."""
+    if sink.deleted_at is not None:
+        return f"{sink.name} (deleted)"
+    return link("integration" if sink.kind.face == "integration" else "eventsink", sink.pk, sink.name)
+
+
+def goes_to(destination: Destination) -> SafeString:
+    """Return the host, the channel: never a whole URL, which may hold a secret. Below it, the type."""
+    target, label = short(destination.target()), destination.kind.label
+    if target == label:
+        return format_html('<span class="es-host">{}</span>', label)
+    return format_html(
+        '<span class="es-host" title="{}">{}</span><span class="es-subtle">{}</span>', target, target, label
+    )
+
+
+def status_chip(destination: Destination) -> SafeString:
+    """Return the chip that says whether a destination is sent to, and if not, why."""
+    tone, text = sink_status(destination)
+    return chip(tone, short(text, 60), text)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
-from eventsinks.models import Attempt, Delivery
+from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery.claim import OPEN
 
 SEEN = 1000  # open deliveries of a sink that are looked at; of more, the page says "1,000+"
@@ -47,6 +47,23 @@ def health_of(sink_id: int) -> SinkHealth:
         last_attempt=last,
         recent=[state for _, state in newest],
     )
+
+
+def last_drill(sink: Destination) -> datetime | None:
+    """Return when its last fire drill was, None before the first: `drilled_at` is set with the interval, too."""
+    if not sink.drill_interval_s or sink.drilled_at is None:
+        return None
+    second = int(sink.drilled_at.timestamp())
+    keys = [f"drill-{sink.uuid}-{at}" for at in (second - 1, second, second + 1)]
+    drilled = Event.objects.filter(tenant_id=sink.tenant_id, type="notice", key__in=keys)
+    return sink.drilled_at if drilled.exists() else None
+
+
+def next_drill(sink: Destination) -> datetime | None:
+    """Return when its next fire drill is due."""
+    if not sink.drill_interval_s or sink.drilled_at is None:
+        return None
+    return sink.drilled_at + timedelta(seconds=sink.drill_interval_s)
 
 
 def open_deliveries(sink_id: int) -> QuerySet[Delivery]:

@@ -1,203 +1,127 @@
-"""The page of one event sink: how it stands, its settings, its signing secret, and taking it away."""
+"""The page of one event sink: how it stands, its settings, its signing secret, and trying it out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
 from eventsinks.actions import configure
-from eventsinks.admin import marks
-from eventsinks.admin.base import ModelAdmin
-from eventsinks.admin.forms import PREFIX, fields_of
-from eventsinks.admin.sink_form import sink_form
-from eventsinks.admin.sink_health import health_of
-from eventsinks.admin.type_picker import picked, picker
-from eventsinks.destinations import destination_type
+from eventsinks.actions.options import options_out
+from eventsinks.actions.try_out import try_out
+from eventsinks.admin import marks, previews
+from eventsinks.admin.backlog import BacklogForm
+from eventsinks.admin.base import initiator_of
+from eventsinks.admin.destination_page import DestinationPage, Fieldsets
+from eventsinks.admin.sink_form import SinkForm, sink_form
+from eventsinks.admin.sink_health import health_of, last_drill, next_drill
+from eventsinks.admin.sink_options import FALLBACK, FILTER, QUIET
+from eventsinks.admin.windows import windows_of
 from eventsinks.lib.crypto import CannotOpen
-from eventsinks.models import Destination, EventSink
+from eventsinks.models import Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
 
 REVEAL = "eventsinks.reveal_signing_secret"  # the permission to read a signing secret
-FEWER_BUTTONS = {"show_save_and_add_another": False}  # another one begins with its tenant and type
-Move = Callable[[Destination], Destination]
-Fieldsets = list[tuple[str | None, dict[str, Any]]]
-
-
-def pause(sink: Destination) -> Destination:
-    """Pause a sink in the name of those who look after the system."""
-    return configure.pause(sink, "by an operator")
 
 
 @method_decorator(sensitive_post_parameters(), name="changeform_view")
-class SinkPage(ModelAdmin[EventSink]):
+class SinkPage(DestinationPage[EventSink]):
     """One event sink."""
 
+    face = "event_sink"
     change_form_template = "admin/eventsinks/eventsink/change_form.html"
-    readonly_fields = ("configuration",)
+    readonly_fields: ClassVar[Any] = ("configuration", "options_shown")
 
-    # --- The form
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask for tenant and type, then for the rest."""
-        found = picked(request)
-        if found is None:
-            return self.pick_view(request)
-        tenant, key = found
-        context = {"tenant": tenant, "type_label": destination_type(key).label, **FEWER_BUTTONS}
-        context |= extra_context or {}
-        return super().add_view(request, form_url, context)
-
-    def pick_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the first step."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = picker(request, self.admin_site)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Add event sink",
-            "opts": self.opts,
-            "form": form,
-            "media": self.media + form.media,
-        }
-        return TemplateResponse(request, "admin/eventsinks/eventsink/pick_type.html", context)
-
-    def get_form(
-        self, request: HttpRequest, obj: EventSink | None = None, change: bool = False, **kwargs: Any
-    ) -> type[ModelForm[EventSink]]:
-        """Return the form of the sink's type."""
-        found = (obj.tenant, obj.type) if obj else picked(request)
-        if found is None:
-            raise PermissionDenied
-        kwargs["form"] = sink_form(*found, obj)
-        return super().get_form(request, obj, change, **kwargs)
+    def form_of(self, tenant: Tenant, key: str, obj: EventSink | None, request: HttpRequest) -> type[SinkForm]:
+        """Return the form of its type."""
+        return sink_form(tenant, key, obj, initiator_of(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: EventSink | None = None) -> Any:
-        """Return what it is called, then what its type asks for."""
+        """Return what it is called, what its type asks for, then its options."""
         about = ["name", "description"]
         if obj and not self.has_change_permission(request, obj):
-            return [(None, {"fields": [*about, "configuration"]})]
-        found = (obj.tenant, obj.type) if obj else picked(request)
-        if found is None:
-            raise PermissionDenied
-        kind = destination_type(found[1])
-        asked = list(fields_of(kind.Config, {}))
-        sets: Fieldsets = [(None, {"fields": about}), (kind.label, {"fields": asked})]
-        return sets if obj else [*sets, ("Start", {"fields": ["enabled"]})]
+            return [(None, {"fields": [*about, "configuration", "options_shown"]})]
+        sets: Fieldsets = [(None, {"fields": about}), self.config_set(request, obj)]
+        if obj is None:
+            sets.append(("Start", {"fields": ["enabled"]}))
+        described = {"Filter": previews.button("filter", self.asked(request, obj)[0].pk, "See which alerts match")}
+        if obj:
+            described["Alert template"] = previews.button("template", obj.pk, "See what would be sent")
+        return sets + [
+            (title, {"fields": fields, "classes": ["tab"], "description": described.get(title, "")})
+            for title, fields in OPTIONS
+        ]
 
-    @admin.display(description="Configuration")
-    def configuration(self, sink: EventSink) -> SafeString:
-        """Show the configuration, secrets masked, to those who may only look."""
-        fields = fields_of(sink.kind.Config, sink.config)
-        rows = [(field.label, sink.config.get(name.removeprefix(PREFIX), "–")) for name, field in fields.items()]
+    @admin.display(description="Options")
+    def options_shown(self, sink: EventSink) -> SafeString:
+        """Show the options to those who may only look."""
+        said = [(name.replace("_", " "), value) for name, value in options_out(sink).items() if value]
+        rows = [(name, json.dumps(value, default=str, ensure_ascii=False)) for name, value in said]
         return format_html_join("", "<div><b>{}</b>: {}</div>", rows)
-
-    def save_model(self, request: HttpRequest, obj: EventSink, form: Any, change: bool) -> None:
-        """Do nothing: the form has called `configure`."""
-
-    # --- How it stands
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show one sink."""
-        sink = self.get_object(request, object_id)
-        context = {**self.standing(request, sink), **(extra_context or {})} if sink else extra_context
-        return super().change_view(request, object_id, form_url, context)
 
     def standing(self, request: HttpRequest, sink: EventSink) -> dict[str, Any]:
         """Return how a sink stands, for its page."""
         health = health_of(sink.pk)
         last = health.last_attempt
-        tone, status = marks.sink_status(sink)
-        return {
-            "sink": sink,
-            "type_label": sink.kind.label,
-            "tenant": sink.tenant,
-            "tone": tone,
-            "status": marks.chip(tone, marks.short(status, 60), status),
+        return super().standing(request, sink) | {
             "next": next_step(sink, health.waiting_text if health.waiting else "nothing"),
             "health": health,
             "waiting_since": marks.moment_mark(health.oldest),
             "strip": marks.strip(health.recent),
             "last_attempt_at": marks.moment_mark(last.started_at if last else None),
-            "may_change": self.has_change_permission(request, sink),
+            "last_drill": marks.moment_mark(last_drill(sink)),
+            "next_drill": marks.moment_mark(next_drill(sink)),
+            "windows": windows_of(sink),
             "may_reveal": request.user.has_perm(REVEAL) and bool(sink.sealed_signing_secret),
-            "is_active": sink.state == DestinationState.ACTIVE,
-            "subtitle": None,
-            **FEWER_BUTTONS,
         }
 
-    # --- What can be done with it
-
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of the buttons beside the usual ones."""
-        buttons = (
-            ("pause", self.pause_view),
-            ("resume", self.resume_view),
-            ("signing-secret", self.secret_view),
-        )
-        own = [
-            path(
-                f"<path:object_id>/{name}/",
-                self.admin_site.admin_view(view),
-                name=f"eventsinks_eventsink_{name.replace('-', '_')}",
-            )
-            for name, view in buttons
-        ]
-        return own + super().get_urls()
+        """Return the addresses of the previews, too."""
+        return previews.urls(self.admin_site.admin_view) + super().get_urls()
 
-    def pause_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Pause it."""
-        return self.button(request, object_id, pause, "Paused")
+    def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
+        """Return the views of the buttons."""
+        return {**super().buttons(), "test": self.test_view, "signing-secret": self.secret_view}
+
+    def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send a sample, or the alert that is named, and show all that came of it."""
+        sink = self.pressed(request, object_id)
+        if isinstance(sink, HttpResponse):
+            return sink
+        key, alert = request.POST.get("alert", "").strip(), None
+        if key:
+            if not request.user.has_perm("eventsinks.view_event"):
+                raise PermissionDenied
+            alert = Event.objects.filter(tenant_id=sink.tenant_id, type="detection_alert", key=key).first()
+            if alert is None:
+                self.message_user(request, "There is no such alert of this tenant.", messages.ERROR)
+                return self.back_to(sink)
+        return self.tried(request, sink, try_out(sink, alert), key)
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Resume it, with its backlog."""
-        return self.button(request, object_id, configure.resume, "Resumed")
-
-    def button(self, request: HttpRequest, object_id: str, action: Move, word: str) -> HttpResponse:
-        """Answer the press of a button on a sink's page."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        sink = get_object_or_404(self.get_queryset(request), pk=object_id)
-        if not self.has_change_permission(request, sink):
-            raise PermissionDenied
-        self.move(request, [sink], action, word)
-        return redirect("admin:eventsinks_eventsink_change", sink.pk)
-
-    def move(
-        self,
-        request: HttpRequest,
-        sinks: Iterable[EventSink],
-        action: Move,
-        word: str,
-    ) -> None:
-        """Do one thing with each of `sinks`; note it in their history."""
-        moved = 0
-        for sink in sinks:
-            action(sink)
-            self.log_change(request, sink, f"{word}.")
-            moved += 1
-        what = "1 event sink" if moved == 1 else f"{moved} event sinks"
-        self.message_user(request, f"{word} {what}.", messages.SUCCESS)
+        """Resume it, and do with its backlog what was said."""
+        sink = self.pressed(request, object_id)
+        if isinstance(sink, HttpResponse):
+            return sink
+        answer = BacklogForm(request.POST)
+        if not answer.is_valid():
+            self.message_user(request, f"Not resumed: {answer.problem()}", messages.ERROR)
+            return self.back_to(sink)
+        since, initiator = answer.since(), initiator_of(request)
+        word = "Resumed" if since is None else f"Resumed, with what was kept since {marks.clock(since)}:"
+        self.move(request, [sink], lambda found: configure.resume(found, initiator, since), word)
+        return self.back_to(sink)
 
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the signing secret once, to those who may; note in the history that it was shown."""
@@ -210,7 +134,7 @@ class SinkPage(ModelAdmin[EventSink]):
             secret = sink.signing_secret
         except CannotOpen as error:
             self.message_user(request, f"The signing secret can't be opened: {error}", messages.ERROR)
-            return redirect("admin:eventsinks_eventsink_change", sink.pk)
+            return self.back_to(sink)
         self.log_change(request, sink, "Signing secret shown.")
         context = {
             **self.admin_site.each_context(request),
@@ -221,19 +145,14 @@ class SinkPage(ModelAdmin[EventSink]):
         }
         return TemplateResponse(request, "admin/eventsinks/eventsink/signing_secret.html", context)
 
-    def delete_model(self, request: HttpRequest, obj: EventSink) -> None:
-        """Take one sink away."""
-        configure.delete(obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[EventSink]) -> None:
-        """Take the chosen ones away."""
-        for sink in queryset:
-            configure.delete(sink)
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Say what goes: the sinks alone. What they were still owed is suppressed, their history stays."""
-        named = [f"{sink.name} ({sink.tenant.name}): what it is still owed is suppressed" for sink in objs]
-        return named, {"event sinks": len(named)}, set(), []
+OPTIONS = (  # the tabs of a form
+    ("Filter", ["heard", *FILTER]),
+    ("Alert template", ["template"]),
+    ("Quiet", list(QUIET)),
+    ("Fallback", list(FALLBACK)),
+    ("Fire drill", ["drill_interval"]),
+)
 
 
 def next_step(sink: EventSink, waiting: str) -> str:

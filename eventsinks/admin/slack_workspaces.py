@@ -1,22 +1,29 @@
-"""Slack workspaces: an installed app's bot token is written here and never read again."""
+"""Slack workspaces: installed at Slack, or with a bot token that is written here and never read again."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
+from django.utils.formats import localize
+from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from eventsinks.actions import configure
+from eventsinks.actions import configure, slack_install
 from eventsinks.admin.base import ModelAdmin
 from eventsinks.admin.forms import SecretField
+from eventsinks.admin.slack_install_page import initiator_of, install_page
 from eventsinks.destinations.base import MASK
-from eventsinks.models import SlackWorkspace
+from eventsinks.models import Destination, SlackWorkspace
 
 
 class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -67,11 +74,40 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
     sortable_by = ("team_name", "updated_at")
     autocomplete_fields = ("tenant",)
     form = WorkspaceForm
-    fieldsets: ClassVar = [(None, {"fields": ["tenant", "team_id", "team_name", "token"]})]
+    change_list_template = "admin/eventsinks/slackworkspace/change_list.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: SlackWorkspace | None = None) -> Any:
+        """Show what Slack granted once there is a token."""
+        granted = ["granted", "expires"] if obj else []
+        return [(None, {"fields": ["tenant", "team_id", "team_name", "token", *granted]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: SlackWorkspace | None = None) -> tuple[str, ...]:
         """A workspace stays the tenant's: its event sinks use it."""
-        return ("tenant",) if obj else ()
+        return ("tenant", "granted", "expires") if obj else ()
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the address of the button beside the usual ones."""
+        view = self.admin_site.admin_view(self.install_view)
+        return [path("install/", view, name="eventsinks_slackworkspace_install"), *super().get_urls()]
+
+    def install_view(self, request: HttpRequest) -> HttpResponse:
+        """Install the app in a workspace, at Slack."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return install_page(request, self.admin_site)
+
+    @admin.display(description="Scopes")
+    def granted(self, workspace: SlackWorkspace) -> str:
+        """What Slack lets the token do."""
+        return workspace.scopes.replace(",", ", ") or "Not known: the token was entered by hand"
+
+    @admin.display(description="Token expires")
+    def expires(self, workspace: SlackWorkspace) -> str:
+        """When the token ends, and who sees to the next."""
+        if workspace.expires_at is None:
+            return "Never"
+        renewed = "; it is renewed before" if workspace.sealed_refresh_token else ""
+        return f"{localize(localtime(workspace.expires_at))}{renewed}"
 
     @admin.display(description="Used by")
     def sinks(self, workspace: SlackWorkspace) -> str:
@@ -86,3 +122,30 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
         if change and "token" in form.changed_data:
             for sink in obj.destinations.filter(deleted_at=None):
                 configure.change(sink, {"slack_integration_id": str(obj.pk)})
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Return what goes, and the event sinks that forbid it: those that were deleted do not."""
+        present = Destination.objects.present().filter(slack_workspace__in=[one.pk for one in objs])
+        needed = set() if self.has_delete_permission(request) else {"Slack workspace"}
+        return list(map(str, objs)), {"Slack workspaces": len(objs)}, needed, list(map(str, present))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Uninstall one. No transaction is open meanwhile, unlike in Django's: Slack is asked."""
+        try:
+            answer: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
+            return answer
+        except slack_install.InUse as error:  # since the page was shown
+            messages.error(request, f"It stays: {error}.")
+            return redirect("admin:eventsinks_slackworkspace_change", object_id)
+
+    def delete_model(self, request: HttpRequest, obj: SlackWorkspace) -> None:
+        """Forget a workspace and have its token revoked. Raises InUse."""
+        slack_install.uninstall(obj, initiator_of(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SlackWorkspace]) -> None:
+        """Uninstall the chosen ones, one after the other."""
+        for workspace in queryset.select_related("tenant"):
+            try:
+                self.delete_model(request, workspace)
+            except slack_install.InUse as error:
+                messages.error(request, f"{workspace} stays: {error}.")

@@ -1,4 +1,4 @@
-"""Tenants, each with its keys, event sinks and Slack workspaces."""
+"""Tenants, each with its keys, event sinks, integrations and Slack workspaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventsinks.actions.tenants import create_tenant
 from eventsinks.admin import marks
 from eventsinks.admin.api_keys import key_status, scopes_text
 from eventsinks.admin.base import ModelAdmin, ReadOnly, TabularInline
-from eventsinks.models import ApiKey, EventSink, SlackWorkspace, Tenant
+from eventsinks.models import ApiKey, Destination, EventSink, Integration, SlackWorkspace, Tenant
 
 
 class Owned(ReadOnly):
@@ -45,32 +45,43 @@ class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):
         return key_status(key)
 
 
-class SinksOfTenant(Owned, TabularInline[EventSink, Tenant]):
+class DestinationsOfTenant(Owned):
+    """What the tables of event sinks and of integrations show."""
+
+    fields: Any = ("shown", "type_label", "goes_to", "status")
+    readonly_fields: Any = fields
+
+    @admin.display(description="Name")
+    def shown(self, destination: Destination) -> SafeString | str:
+        """The name, which leads to its page."""
+        return marks.sink_link(destination)
+
+    @admin.display(description="Type")
+    def type_label(self, destination: Destination) -> str:
+        """The type, as people call it."""
+        return destination.kind.label
+
+    @admin.display(description="Goes to")
+    def goes_to(self, destination: Destination) -> str:
+        """The host, the channel or the bucket."""
+        return marks.short(destination.target())
+
+    @admin.display(description="Status")
+    def status(self, destination: Destination) -> SafeString:
+        """Whether it is sent to."""
+        return marks.status_chip(destination)
+
+
+class SinksOfTenant(DestinationsOfTenant, TabularInline[EventSink, Tenant]):
     """The tenant's event sinks."""
 
     model = EventSink
-    fields = readonly_fields = ("shown", "type_label", "goes_to", "status")
 
-    @admin.display(description="Name")
-    def shown(self, sink: EventSink) -> SafeString:
-        """The name, which leads to its page."""
-        return marks.link("eventsink", sink.pk, sink.name)
 
-    @admin.display(description="Type")
-    def type_label(self, sink: EventSink) -> str:
-        """The type, as people call it."""
-        return sink.kind.label
+class IntegrationsOfTenant(DestinationsOfTenant, TabularInline[Integration, Tenant]):
+    """The tenant's integrations."""
 
-    @admin.display(description="Goes to")
-    def goes_to(self, sink: EventSink) -> str:
-        """The host, or the channel."""
-        return marks.short(sink.target())
-
-    @admin.display(description="Status")
-    def status(self, sink: EventSink) -> SafeString:
-        """Whether it is sent to."""
-        tone, text = marks.sink_status(sink)
-        return marks.chip(tone, marks.short(text, 60), text)
+    model = Integration
 
 
 class WorkspacesOfTenant(Owned, TabularInline[SlackWorkspace, Tenant]):
@@ -93,7 +104,7 @@ class TenantAdmin(ModelAdmin[Tenant]):
     search_help_text = "Name or id"
     fields = ("name", "id", "created_at")
     readonly_fields = ("id", "created_at")
-    inlines = (KeysOfTenant, SinksOfTenant, WorkspacesOfTenant)
+    inlines = (KeysOfTenant, SinksOfTenant, IntegrationsOfTenant, WorkspacesOfTenant)
     change_form_template = "admin/eventsinks/tenant/change_form.html"
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""The first step to a new event sink: whose it is, and of which type."""
+"""The first step to a new destination: whose it is, and of which type."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import Destination, Tenant
 
 
-def picked(request: HttpRequest) -> tuple[Tenant, str] | None:
+def picked(request: HttpRequest, face: str) -> tuple[Tenant, str] | None:
     """Return the tenant and the type's key that the address names; None while either is missing."""
-    type, tenant_id = request.GET.get("type", ""), request.GET.get("tenant", "")
+    type = request.GET.get("type", "")
     kind = DESTINATION_TYPES.get(type)
-    if kind is None or kind.face != "event_sink":
+    if kind is None or kind.face != face:
         return None
-    tenant = Tenant.objects.filter(id=tenant_id).first() if is_uuid(tenant_id) else None
+    tenant = picked_tenant(request)
     return (tenant, type) if tenant else None
+
+
+def picked_tenant(request: HttpRequest) -> Tenant | None:
+    """Return the tenant that the address names, if there is one."""
+    tenant_id = request.GET.get("tenant", "")
+    return Tenant.objects.filter(id=tenant_id).first() if is_uuid(tenant_id) else None
 
 
 def is_uuid(text: str) -> bool:
@@ -33,18 +39,18 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def picker(request: HttpRequest, site: AdminSite) -> forms.Form:
-    """Return the form that asks for both. It is sent by GET: what is picked is part of the address."""
-    kinds = [(key, kind) for key, kind in DESTINATION_TYPES.items() if kind.face == "event_sink"]
+def picker(request: HttpRequest, site: AdminSite, face: str = "") -> forms.Form:
+    """Return the form that asks for both, for the tenant alone without a face.
+
+    It is sent by GET: what is picked is part of the address.
+    """
     tenants = AutocompleteSelect(Destination._meta.get_field("tenant"), site)
-    fields: dict[str, Any] = {
-        "tenant": forms.ModelChoiceField(Tenant.objects.all(), widget=tenants),
-        "type": forms.ChoiceField(
-            choices=[(key, kind.label) for key, kind in kinds],
-            widget=UnfoldAdminRadioSelectWidget(),
-        ),
-    }
+    fields: dict[str, Any] = {"tenant": forms.ModelChoiceField(Tenant.objects.all(), widget=tenants)}
+    if face:
+        kinds = [(key, kind.label) for key, kind in DESTINATION_TYPES.items() if kind.face == face]
+        fields["type"] = forms.ChoiceField(choices=kinds, widget=UnfoldAdminRadioSelectWidget())
     form = type("Picker", (forms.Form,), fields)
     given = {name: value for name, value in request.GET.items() if name != "tenant" or is_uuid(str(value))}
-    picked_form: forms.Form = form(given if "type" in request.GET else None, initial=given)
+    asked = "type" in request.GET if face else "tenant" in request.GET
+    picked_form: forms.Form = form(given if asked else None, initial=given)
     return picked_form

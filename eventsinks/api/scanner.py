@@ -5,18 +5,22 @@ The published pages and `scanner-client` 0.1.1 disagree in places; both are serv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.http import Http404
-from pydantic import BaseModel, Field, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from eventsinks.actions import configure
+from eventsinks.actions import configure, slack_install
+from eventsinks.actions.config import check as check_config
+from eventsinks.actions.options import options_out
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid
-from eventsinks.api.scanner_args import ARGS_SCHEMA, WIRE_TYPES, on_the_wire, shown, unwrap
+from eventsinks.api.scanner_args import ARGS_SCHEMA, on_the_wire, shown, shown_type, unwrap
 from eventsinks.api.v1 import (
     PAGING,
     TENANT,
@@ -32,6 +36,7 @@ from eventsinks.api.v1 import (
     require_tenant,
 )
 from eventsinks.models import Destination
+from eventsinks.models.options import Options
 
 
 def use_args_schema(schema: dict[str, Any]) -> None:
@@ -43,8 +48,10 @@ def use_args_schema(schema: dict[str, Any]) -> None:
 ARGS: Any = Field(json_schema_extra=use_args_schema)
 
 
-class CreateEventSink(BaseModel):
-    """A new event sink."""
+class CreateEventSink(Options):
+    """A new event sink. Its options are ours."""
+
+    model_config = ConfigDict(extra="ignore")
 
     tenant_id: str = Field(json_schema_extra={"format": "uuid"})
     name: Name
@@ -53,8 +60,10 @@ class CreateEventSink(BaseModel):
     enabled: StrictBool = True
 
 
-class UpdateEventSink(BaseModel):
-    """What changes of an event sink: what is absent or null stays."""
+class UpdateEventSink(Options):
+    """What changes of an event sink: what is absent or null stays, but for an option: null takes it away."""
+
+    model_config = ConfigDict(extra="ignore")
 
     id: str | None = Field(None, json_schema_extra={"format": "uuid"})
     name: Name | None = None
@@ -77,6 +86,7 @@ class EventSinkOut(BaseModel):
     name: str
     description: str
     event_sink_type: str
+    destination_type: str
     configuration: dict[str, Any]
     integration_id: str | None
     created_at: str
@@ -84,6 +94,11 @@ class EventSinkOut(BaseModel):
     enabled: bool
     state: str
     state_reason: str
+    filter: str | None
+    alert_template: dict[str, Any] | None
+    quiet: dict[str, Any] | None
+    fallback: dict[str, Any] | None
+    drill_interval_s: int | None
     event_types: list[str]
 
 
@@ -139,6 +154,8 @@ class EventSinkViewSet(V1View, ViewSet):
         require_tenant(request, asked.tenant_id)
         name, kind, config = unwrap(asked.event_sink_args)
         try:
+            if name == "Slack" and "slack_oauth_code" in config:
+                config = with_workspace(request, config)
             sink = configure.create(
                 tenant_of(request),
                 kind.key,
@@ -146,6 +163,7 @@ class EventSinkViewSet(V1View, ViewSet):
                 name=asked.name,
                 description=asked.description,
                 enabled=asked.enabled,
+                options=asked,
                 initiator=initiator_of(request),
             )
         except configure.NotConfigurable as error:
@@ -174,6 +192,7 @@ class EventSinkViewSet(V1View, ViewSet):
                 name=asked.name,
                 description=asked.description,
                 enabled=asked.enabled,
+                options=asked,
                 initiator=initiator_of(request),
             )
         except configure.NotConfigurable as error:
@@ -192,14 +211,31 @@ class EventSinkViewSet(V1View, ViewSet):
 
 def sinks_of(request: Request) -> Any:
     """Return the event sinks of the key's tenant."""
-    return Destination.objects.of(tenant_of(request)).sinks()
+    return Destination.objects.of(tenant_of(request)).sinks().select_related("fallback")
+
+
+def with_workspace(request: Request, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Slack's config with the workspace that its single-use code brings: exchanged when all else is good.
+
+    Raises NotConfigurable.
+    """
+    rest = {key: value for key, value in config.items() if key != "slack_oauth_code"}
+    check_config("slack", {**rest, "slack_integration_id": str(UUID(int=0))})
+    try:
+        workspace = slack_install.install(tenant_of(request), config["slack_oauth_code"], initiator_of(request))
+    except slack_install.NotInstallable as error:
+        raise configure.NotConfigurable(configure.FieldError("slack_oauth_code", str(error))) from None
+    return {**rest, "slack_integration_id": str(workspace.pk)}
 
 
 def at_field(name: str, error: configure.NotConfigurable) -> Invalid:
     """Return an error of the config as one of the request, with the path in the request."""
     prefix = f"event_sink_args.{name}." if name else ""
-    fields = [(on_the_wire(name, problem.field), problem.message) for problem in error.errors]
-    return Invalid([((prefix + field).rstrip("."), message) for field, message in fields])
+    fields = [
+        (problem.field if problem.option else prefix + on_the_wire(name, problem.field), problem.message)
+        for problem in error.errors
+    ]
+    return Invalid([(field.rstrip("."), message) for field, message in fields])
 
 
 def sink_out(sink: Destination) -> dict[str, Any]:
@@ -209,7 +245,8 @@ def sink_out(sink: Destination) -> dict[str, Any]:
         "tenant_id": sink.tenant_id,
         "name": sink.name,
         "description": sink.description,
-        "event_sink_type": WIRE_TYPES[sink.type],
+        "event_sink_type": shown_type(sink),
+        "destination_type": sink.type,
         "configuration": shown(sink),
         "integration_id": sink.slack_workspace_id,
         "created_at": sink.created_at,
@@ -217,5 +254,5 @@ def sink_out(sink: Destination) -> dict[str, Any]:
         "enabled": sink.enabled,
         "state": sink.state,
         "state_reason": sink.state_reason,
-        "event_types": sink.event_types,
+        **options_out(sink),
     }

@@ -139,8 +139,8 @@ class AwsType(ClientType[AwsConfigT]):
     service: ClassVar[str]
 
     def send(self, batch: Batch, at: datetime) -> Receipt:
-        """Send the batch within lib.aws.BUDGET seconds. Raises SendFailure where it means all of it."""
-        self._client.begin()
+        """Send the batch within `seconds`, at most lib.aws.BUDGET. Raises SendFailure where it means all of it."""
+        self._client.begin(self.seconds)
         return self.put(batch)
 
     @abstractmethod

@@ -10,6 +10,7 @@ import gzip
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 import orjson
@@ -30,7 +31,7 @@ from eventsinks.destinations.base import (
     TooLarge,
     judged,
 )
-from eventsinks.destinations.netbird import told
+from eventsinks.destinations.netbird import headline
 from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.wire import Request, Response
 
@@ -157,40 +158,45 @@ class Datadog(DestinationType[DatadogConfig]):
         return parse_url(self.config.url).host or ""
 
     def _item(self, message: Message, at: datetime) -> bytes:
-        item = {**self._around(message), **times(message.occurred_at, at)}
+        item = {
+            "message": shown(message),
+            **self._names,
+            "event_id": message.id,
+            "event_type": message.event_type.key,
+            **times(message.occurred_at, at),
+        }
         # The bytes go in as they were accepted: parsing them would round what no float can hold.
         if len(message.data) < MAX_EVENT:
-            whole = orjson.dumps({**item, "event": orjson.Fragment(message.data)})
+            whole = orjson.dumps(item | {"event": orjson.Fragment(message.data)})
             if len(whole) <= MAX_EVENT:
                 return whole
         return cut(item, message.data)
 
-    def _around(self, message: Message) -> dict[str, Any]:
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """What is the same around every event."""
         config = self.config
         given = {
-            "message": shown(message),
             "ddsource": config.ddsource or DEFAULT_NAME,
             "ddtags": config.ddtags,
             "hostname": config.hostname,
             "service": config.service or DEFAULT_NAME,
-            "event_id": str(message.id),
-            "event_type": message.event_type.key,
         }
         return {name: value for name, value in given.items() if value is not None}
 
 
 def shown(message: Message) -> str:
     """Return the line that people see; an ellipsis tells of a cut."""
-    text = told(message).message or message.event_type.label
+    text = headline(message) or message.event_type.label
     return text if len(text) <= 10_000 else text[:9_999] + "…"
 
 
 def times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
     """Return the time of the log, which is the event's where Datadog takes it, else `at` beside the event's."""
-    happened = occurred_at.astimezone(UTC).isoformat()
+    happened = occurred_at.astimezone(UTC)
     if -NEWEST <= at - occurred_at <= OLDEST:
         return {"timestamp": happened}
-    return {"timestamp": at.astimezone(UTC).isoformat(), "event_time": happened, "restamped": True}
+    return {"timestamp": at.astimezone(UTC), "event_time": happened, "restamped": True}
 
 
 def cut(item: Mapping[str, Any], data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
@@ -64,14 +64,13 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     label: ClassVar[str] = "PagerDuty"
     face = "event_sink"
     Config = PagerDutyConfig
+    example: ClassVar[Mapping[str, Any]] = {"integration_key": "0" * 32}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, without its details if they would make it too large."""
         (message,) = messages
-        # The bytes go in as they were accepted: parsing them would round what no float can hold.
-        body = self._event(message, orjson.Fragment(message.data))
-        if len(body) >= MAX_EVENT:
-            body = self._event(message, TOO_LARGE)
+        sizes = (self._event(message, found) for found in details(message))
+        body = next(body for body in sizes if len(body) < MAX_EVENT)
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
@@ -116,13 +115,42 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def details(message: Message) -> Iterator[Any]:
+    """Yield the details of an incident, each smaller than the one before: what is told, and the alert."""
+    # The bytes go in as they were accepted: parsing them would round what no float can hold.
+    alert = orjson.Fragment(message.data)
+    summary = message.summary
+    texts = [(label, value) for label, value in summary.actions if not is_link(value)]
+    if told := distinct([*summary.info, *texts]):
+        yield {**told, "alert": alert}
+        yield {**told, "alert": TOO_LARGE["note"]}
+    else:
+        yield alert
+    yield TOO_LARGE
+
+
+def distinct(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return label and value as a dict; a label that is taken, and `alert`, is told from the other by a number."""
+    found: dict[str, str] = {}
+    for label, value in pairs:
+        names = (label, *(f"{label} ({number})" for number in range(2, len(pairs) + 3)))
+        found[next(name for name in names if name not in (*found, "alert"))] = value
+    return found
+
+
 def links(summary: Summary) -> list[dict[str, str]]:
-    """Return the link to the event, if it has one that can be followed."""
+    """Return the link to the event and the template's actions, those that can be followed."""
+    found = [("View in Scanner", summary.link), *summary.actions]
+    return [{"href": link, "text": label} for label, link in found if is_link(link)]
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is a URL that can be followed."""
     try:
-        parse_url(summary.link)
+        parse_url(text)
     except ValueError:
-        return []
-    return [{"href": summary.link, "text": "View in Scanner"}] if len(summary.link) <= MAX_LINK else []
+        return False
+    return len(text) <= MAX_LINK
 
 
 def failure(response: Response) -> SendFailure:

@@ -24,12 +24,13 @@ from eventsinks.destinations.base import (
     Endpoints,
     EventRefused,
     Limits,
+    Manifest,
     PublicUrl,
     Receipt,
     SendFailure,
     Temporary,
 )
-from eventsinks.destinations.s3_objects import Object, object_of_batch, object_of_event
+from eventsinks.destinations.s3_objects import Object, object_of_batch, object_of_event, object_of_manifest
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.aws import AT_ONCE, CallFailed, response_of
 from eventsinks.lib.wire import Response
@@ -67,6 +68,7 @@ class S3Config(AwsConfig):
     kms_key_id: Annotated[KmsKey | None, Absent] = Field(None, title="KMS key ID")
     expected_bucket_owner: Annotated[AccountId | None, Absent] = Field(None, title="Expected bucket owner")
     layout: Annotated[Literal["batch", "object_per_event"] | None, Absent] = Field(None, title="Layout")
+    manifest: Annotated[Literal["hourly", "none"] | None, Absent] = Field(None, title="Manifest")
 
     @model_validator(mode="after")
     def kms_key_is_used(self) -> Self:
@@ -74,6 +76,18 @@ class S3Config(AwsConfig):
         if self.kms_key_id and self.sse != "aws:kms":
             raise ValueError("kms_key_id is for sse aws:kms")
         return self
+
+    @model_validator(mode="after")
+    def manifest_is_of_batches(self) -> Self:
+        """Refuse a manifest of what is no batch."""
+        if self.manifest == "hourly" and self.layout == "object_per_event":
+            raise ValueError("a manifest tells of batches: layout must be batch")
+        return self
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether each hour gets a manifest: yes, unless it says otherwise."""
+        return self.layout != "object_per_event" and self.manifest != "none"
 
 
 class S3(AwsType[S3Config]):
@@ -84,6 +98,7 @@ class S3(AwsType[S3Config]):
     face = "integration"
     Config = S3Config
     service = "s3"
+    keeps_manifests = True
     limits = Limits(max_events=10_000, max_bytes=16 * 1024 * 1024, linger=30.0)
 
     def __init__(
@@ -98,10 +113,14 @@ class S3(AwsType[S3Config]):
         prefix = (self.config.prefix or "").rstrip("/")
         if self.config.layout == "object_per_event":
             return self._write_each({message.id: object_of_event(message, prefix) for message in batch.messages})
-        try:
-            return Receipt(self._write(object_of_batch(batch, prefix)))
-        except EventRefused as error:  # its name is taken, and it will never have another
-            raise DestinationGone(error.reason, error.response) from None
+        object = object_of_batch(batch, prefix)
+        return Receipt(self._write_surely(object), stored=object.listed(self.config.bucket_name))
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write the manifest of an hour, once. Raises SendFailure."""
+        if self.config.has_manifest:
+            self._client.begin(self.seconds)
+            self._write_surely(object_of_manifest(manifest, (self.config.prefix or "").rstrip("/")))
 
     def target(self) -> str:
         """Return the bucket's name."""
@@ -119,6 +138,13 @@ class S3(AwsType[S3Config]):
             if error.code in ("PreconditionFailed", "412"):
                 return self._check_ours(object, error)
             raise failure(error) from None
+
+    def _write_surely(self, object: Object) -> Response:
+        """Write one object that will never have another name. Raises SendFailure."""
+        try:
+            return self._write(object)
+        except EventRefused as error:
+            raise DestinationGone(error.reason, error.response) from None
 
     def _arguments(self, object: Object) -> Mapping[str, Any]:
         body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body

@@ -7,8 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
-from eventsinks.destinations.base import Batch, Message
+import orjson
+
+from eventsinks.destinations.base import Batch, Manifest, Message
 from eventsinks.destinations.netbird import snake_case, told
 
 
@@ -21,6 +24,12 @@ class Object:
     content_type: str
     metadata: Mapping[str, str]
     gzipped: bool = False
+
+    def listed(self, bucket: str) -> dict[str, Any]:
+        """Return what a manifest says of it: its size is that of what is in it, before it is zipped."""
+        count = int(self.metadata["count"])
+        size, hash = len(self.body), self.metadata["sha256"]
+        return {"bucket": bucket, "key": self.key, "count": count, "bytes": size, "sha256": hash}
 
 
 def object_of_batch(batch: Batch, prefix: str) -> Object:
@@ -42,7 +51,35 @@ def object_of_batch(batch: Batch, prefix: str) -> Object:
             "first-id": str(first.id),
             "last-id": str(last.id),
             "count": str(len(batch.messages)),
-            "sha256": hashlib.sha256(body).hexdigest(),
+            "sha256": digest(body),
+        },
+    )
+
+
+def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
+    """Return the manifest of an hour, apart from the events: who looks for `dt=` alone does not meet it.
+
+    The hour is the one in which its objects were written, which their keys need not say: those are of the events'
+    time.
+    """
+    hour = manifest.hour.isoformat()
+    numbers = {"first_number": manifest.first, "last_number": manifest.last}
+    said = {
+        "integration": manifest.integration,
+        "hour": f"{hour[:13]}:00:00Z",
+        **numbers,
+        "count": sum(object["count"] for object in manifest.objects),
+        "objects": manifest.objects,
+    }
+    body = orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n"
+    name = f"{manifest.first:012d}-{manifest.last:012d}-{manifest.id}.json"
+    return Object(
+        key=joined(prefix, f"_manifest/dt={hour[:10]}/hour={hour[11:13]}/{name}"),
+        body=body,
+        content_type="application/json",
+        metadata={
+            **{key.replace("_", "-"): str(number) for key, number in numbers.items()},
+            "sha256": digest(body),
         },
     )
 
@@ -59,8 +96,13 @@ def object_of_event(message: Message, prefix: str) -> Object:
         key=joined(prefix, f"ID{id}_{re.sub('[T:]', '-', time)}_{message.id}.json"),
         body=body,
         content_type="application/json",
-        metadata={"event-id": str(message.id), "sha256": hashlib.sha256(body).hexdigest()},
+        metadata={"event-id": str(message.id), "sha256": digest(body)},
     )
+
+
+def digest(body: bytes) -> str:
+    """Return what tells a body from every other."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def line(data: bytes) -> bytes:

@@ -1,15 +1,17 @@
 """Webhook: the bare event as it was accepted, with the tenant's headers and a Standard Webhooks signature.
 
-The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers.
+The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers. No alert
+template changes it: what reads it is a program, which takes the fields it wants from the bytes that were accepted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, Field
 
@@ -34,6 +36,7 @@ RESERVED = frozenset(
         "webhook-id",
         "webhook-timestamp",
         "webhook-signature",
+        "eventsinks-mark",
         "user-agent",
     ]
 )
@@ -62,6 +65,11 @@ def is_latin1(text: str) -> bool:
     return all(ord(character) < 256 for character in text)
 
 
+def header_text(text: str) -> str:
+    """Return text as a header can hold it: printable ASCII, percent-encoded where it is not."""
+    return quote(text[:300], safe=" !#$&'()*+,/:;=?@[]~")
+
+
 class WebhookConfig(Config):
     """Where the event is posted, and with which headers beside our own."""
 
@@ -79,12 +87,14 @@ class Webhook(DestinationType[WebhookConfig]):
     label: ClassVar[str] = "Webhook"
     face = "event_sink"
     Config = WebhookConfig
+    example: ClassVar[Mapping[str, Any]] = {"url": "https://example.com/"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`."""
         (message,) = messages
         signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), message.data)
-        return Request("POST", self.config.url, (*self._headers, *signature), message.data)
+        marked = (("Eventsinks-Mark", header_text(message.mark)),) if message.mark else ()
+        return Request("POST", self.config.url, (*self._headers, *marked, *signature), message.data)
 
     def target(self) -> str:
         """Return the host."""

@@ -148,9 +148,13 @@ ACTIVITIES = {
     "domain.delete": "Domain deleted",
     "domain.validate": "Domain validated",
 }
+OURS = {  # of what NetBird has no code for
+    "silence.create": "Silence created",
+    "silence.end": "Silence ended",
+}
 UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird says of a code that it does not know
 
 
 def activity_of(code: str) -> str:
     """Return the text of an activity code."""
-    return ACTIVITIES.get(code, UNKNOWN)
+    return ACTIVITIES.get(code) or OURS.get(code, UNKNOWN)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from eventsinks.event_types.activity_codes import activity_of
+from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id, written
 
@@ -59,7 +60,7 @@ class Audit(EventType):
         key, data = with_id(raw, event, event.id)
         return Accepted(key=key, occurred_at=moment(event.timestamp), data=data)
 
-    def summary(self, data: Mapping[str, Any]) -> Summary:
+    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
         """Tell an audit event to a person."""
         by = said(data, "initiator_name") or said(data, "initiator_email") or said(data, "initiator_id")
         rows = [("By", by), ("Target", said(data, "target_id")), *meta_of(data).items()]

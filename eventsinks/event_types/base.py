@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from eventsinks.event_types.alert_template import AlertTemplate
+
 SEVERITIES = ("Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal", "Other")
 
 
@@ -19,7 +21,9 @@ class Summary:
     """An event as a person hears of it: all that chat and paging types may read.
 
     `severity` is one of SEVERITIES; `status` is `firing`, `acknowledged` or `resolved`; `dedup_key` is the
-    same for all that is said of one incident; `facts` are label and value, in order.
+    same for all that is said of one incident; `facts`, `info` and `actions` are label and value, in order.
+    `info` and `actions` come from an alert template. `columns` and `rows` are the first rows of what was found,
+    `row_count` how many there are.
     """
 
     title: str
@@ -31,6 +35,11 @@ class Summary:
     dedup_key: str = ""
     tags: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    info: tuple[tuple[str, str], ...] = ()
+    actions: tuple[tuple[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    row_count: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -51,14 +60,23 @@ class EventType(ABC):
     key: ClassVar[str]
     label: ClassVar[str]
     Data: ClassVar[type[BaseModel]]
+    ours: ClassVar[bool] = False  # whether the service tells it of itself: no silence or window holds it back
 
     @abstractmethod
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one document. Raises NotAcceptable, which says where and why."""
 
     @abstractmethod
-    def summary(self, data: Mapping[str, Any]) -> Summary:
-        """Tell `data`, as accepted and parsed, to a person."""
+    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+        """Tell `data`, as accepted and parsed, to a person; what is told of an alert, `template` may say."""
+
+    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+        """Return what is the same for all that is said of one incident, "" where there are no incidents."""
+        return ""
+
+    def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a filter may ask of `data`, by name: its own keys, and what it can rely on."""
+        return data
 
     def indexed(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the columns that events of this type are looked for by, None if there is no table of them."""

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from eventsinks.event_types.alert_template import AlertTemplate, Told
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
 from eventsinks.event_types.documents import Id, moment, read, text_of, with_id
+from eventsinks.event_types.severities import SEVERITY_IDS, severity_of
 
-SEVERITY_IDS = {0: "Unknown", 1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical", 6: "Fatal"}
-SEVERITY_IDS[99] = "Other"  # OCSF's numbers
 MAX_FACTS = 20
+ROWS, COLUMNS = 5, 6  # how much of the results is told
+# What filters find where an alert says nothing.
+DEFAULTS: Mapping[str, Any] = {
+    "name": "",
+    "status": "firing",
+    "tags": (),
+    "description": "",
+    "detection_rule_id": "",
+    "source": "",
+}
 
 
 class DetectionAlertData(BaseModel):
@@ -73,11 +86,14 @@ class DetectionAlert(EventType):
             held="staging" if alert.staging else "",
         )
 
-    def summary(self, data: Mapping[str, Any]) -> Summary:
-        """Tell an alert to a person."""
+    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+        """Tell an alert to a person, as its template says: the destination's, else the one that it brings."""
+        chosen = template or own_template(data)
+        told = chosen.told(data) if chosen else Told()
         severity_id = data.get("severity_id")
         by_number = SEVERITY_IDS.get(severity_id, "Unknown") if isinstance(severity_id, int) else "Unknown"
         link = data.get("View in Scanner")
+        found = Results.of(data.get("results_table"))
         return Summary(
             title=str(data.get("name", "")),
             text=str(data.get("description") or ""),
@@ -85,11 +101,56 @@ class DetectionAlert(EventType):
             status=str(data.get("status", "firing")),
             link=link if isinstance(link, str) else "",
             source=str(data.get("source") or data.get("detection_rule_id") or "eventsinks"),
-            dedup_key=str(data.get("dedup_key") or data.get("id") or ""),
+            dedup_key=incident(data, told.dedup_values),
             tags=tuple(map(str, data.get("tags") or ())),
-            facts=tuple(facts(data)),
+            facts=found.facts(),
+            info=told.info,
+            actions=told.actions,
+            columns=tuple(found.columns[:COLUMNS]),
+            rows=tuple(map(found.told, found.rows[:ROWS])),
+            row_count=found.count,
             details=data,
         )
+
+    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+        """Return what is the same for all alerts of one incident, of 255 characters at most.
+
+        The alert's own; else its rule with the values that the template marks; else its id: each alert is one.
+        """
+        chosen = template or own_template(data)
+        return incident(data, chosen.dedup_values(data) if chosen else ())
+
+    def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the alert with what filters ask of most: never absent, never null."""
+        given = {key: value for key, value in data.items() if value is not None}
+        severity, severity_id = severity_of(given.get("severity"), given.get("severity_id"))
+        told = {"severity": severity, "severity_id": severity_id, "dedup_key": given.get("id", "")}
+        return {
+            **data,
+            **DEFAULTS,
+            **told,
+            **{key: given[key] for key in (*DEFAULTS, "dedup_key") if key in given},
+        }
+
+
+def own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
+    """Return the template that an alert brings from its rule, None where it brings none that is valid."""
+    given = data.get("alert_template")
+    if not isinstance(given, dict):
+        return None
+    try:
+        return AlertTemplate.model_validate(given)
+    except ValidationError:
+        return None
+
+
+def incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
+    """Return the incident of an alert; `values` tell the incidents of one rule apart."""
+    given = data.get("dedup_key")
+    if given or not values:
+        return str(given or data.get("id") or "")
+    rule = data.get("detection_rule_id") or data.get("name") or ""
+    return hashlib.sha256(json.dumps([str(rule), *values]).encode()).hexdigest()
 
 
 def parsed(raw: bytes) -> DetectionAlertData:
@@ -113,9 +174,31 @@ def sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
     return tuple(found)
 
 
-def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the first row of the results as label and value."""
-    table = data.get("results_table")
-    rows = table.get("rows") if isinstance(table, dict) else None
-    first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
-    return [(str(label), text_of(value)) for label, value in list(first.items())[:MAX_FACTS]]
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the rule's query found. `count` is how many rows there are, of which the alert may hold fewer."""
+
+    columns: Sequence[str] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
+    count: int = 0
+
+    @classmethod
+    def of(cls, table: Any) -> Results:
+        """Read the results of an alert; what has not their shape is not there. Never raises."""
+        given = table if isinstance(table, dict) else {}
+        listed, named, total = given.get("rows"), given.get("columns"), given.get("total_row_count")
+        rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+        columns = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+        known = any(name in row for row in rows[:ROWS] for name in columns)
+        said = total if isinstance(total, int) and not isinstance(total, bool) else 0
+        return cls(columns if known else list(rows[0] if rows else ()), rows, max(said, len(rows)))
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return the first row as label and value."""
+        first = self.rows[0] if self.rows else {}
+        return tuple((str(label), text_of(value)) for label, value in list(first.items())[:MAX_FACTS])
+
+    def told(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return a row as the texts of its first columns, "" where it says nothing."""
+        cells = [row.get(name) for name in self.columns[:COLUMNS]]
+        return tuple("" if cell is None else text_of(cell) for cell in cells)

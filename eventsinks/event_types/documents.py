@@ -79,7 +79,12 @@ def moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
 
 def text_of(value: Any) -> str:
     """Return a JSON value as text: strings as they are, the rest as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:  # it reads what is nested more deeply than what it writes
+        return "(nested too deeply to be shown)"
 
 
 def said(value: Any, *path: str) -> str:

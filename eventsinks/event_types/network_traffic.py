@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
 
@@ -140,7 +141,7 @@ class NetworkTraffic(EventType):
         key, data = with_id(raw, flow, flow.id)
         return Accepted(key=key, occurred_at=occurred_at(flow), data=data)
 
-    def summary(self, data: Mapping[str, Any]) -> Summary:
+    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
         """Tell a flow to a person."""
         source, destination = end_name(data, "source"), end_name(data, "destination")
         happened = types_of(data)

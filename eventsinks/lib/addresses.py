@@ -57,7 +57,8 @@ DENIED: tuple[Network, ...] = tuple(
 METADATA = frozenset(
     map(ipaddress.ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200"))
 )
-LOCAL_NAME = re.compile(r"(^|\.)localhost\.?$|^metadata\.google\.internal\.?$", re.IGNORECASE)
+LOCALHOST = re.compile(r"(^|\.)localhost\.?$", re.IGNORECASE)
+METADATA_NAME = re.compile(r"^metadata\.google\.internal\.?$", re.IGNORECASE)
 
 
 class AddressGuard:
@@ -99,8 +100,11 @@ class AddressGuard:
         parsed = parse_url(url)
         host, port = parsed.host or "", parsed.port or 0
         literal = host.strip("[]")
-        internal = LOCAL_NAME.search(host) or (is_literal(literal) and not self.permits(literal, host, port))
-        if internal and (literal.lower(), port) not in self.pairs:
+        if LOCALHOST.search(host):
+            literal = "127.0.0.1"  # what it stands for
+        named = (host.lower(), port) in self.pairs
+        internal = METADATA_NAME.search(host) or (is_literal(literal) and not self.permits(literal, host, port))
+        if internal and not named:
             raise ValueError(f"{host} is an internal address, which may not be dialled")
 
 

@@ -22,7 +22,7 @@ from eventsinks.lib.wire import Response
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
 DEADLINE = 20.0  # seconds that one exchange may take in all
-BUDGET = 40.0  # seconds that the exchanges of one sending may take together: less than the lease of a worker
+BUDGET = 40.0  # seconds that the exchanges of one sending may take together, unless there is less
 TRIES = 2  # of one call, by boto3; further ones are the engine's
 AT_ONCE = 10  # connections of one client
 ROLE_LASTS = 3600  # seconds, which every role allows
@@ -83,9 +83,9 @@ class Client:
         self._ends = float("inf")
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Give the calls from here on, together, BUDGET seconds."""
-        self._ends = time.monotonic() + BUDGET
+    def begin(self, seconds: float = BUDGET) -> None:
+        """Give the calls from here on, together, `seconds`, at most BUDGET."""
+        self._ends = time.monotonic() + min(seconds, BUDGET)
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation: `put_object`. Several threads may. Raises CallFailed."""

@@ -1,15 +1,14 @@
-"""The one way out: HTTP exchanges with the outside, many at once, over libcurl's multi interface.
+"""The one way out: exchanges with the outside, many at once, over libcurl's multi interface.
 
 Every socket passes the address guard at the moment it is opened, on the address that is dialled, so neither
 DNS rebinding nor a second A record gets around it. No redirects, no proxies, no cookies; one deadline over the
-whole exchange; a cap on what is read.
+whole exchange; a cap on what is read. Mail goes to the operator's own server alone (lib/smtp.py).
 """
 
 from __future__ import annotations
 
 import os
 import select
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -20,37 +19,21 @@ from typing import Any, Protocol
 import certifi
 import pycurl
 
-from eventsinks.lib.addresses import AddressGuard, parse_url
-from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
+from eventsinks.lib import smtp
+from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.call import CAP, Call, Outcome
+from eventsinks.lib.wire import ExchangeFailed, Request, Response
+
+__all__ = ["CAP", "Exchange", "Outcome", "Outlet", "ca_bundle", "exchange_once", "outlet"]
 
 OWN_HEADERS = ("User-Agent: eventsinks/0.1", "Expect:")  # no 100-continue: it would cost a round trip
-CAP = 64 * 1024  # bytes of a response's body that are read
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
 
-REASONS = {
-    pycurl.E_URL_MALFORMAT: "bad_request",
-    pycurl.E_UNSUPPORTED_PROTOCOL: "bad_request",
-    pycurl.E_COULDNT_RESOLVE_HOST: "dns_error",
-    pycurl.E_COULDNT_CONNECT: "connection_refused",
-    pycurl.E_OPERATION_TIMEDOUT: "timeout",
-    pycurl.E_SSL_CONNECT_ERROR: "tls_error",
-    pycurl.E_PEER_FAILED_VERIFICATION: "tls_error",
-    pycurl.E_SSL_CERTPROBLEM: "tls_error",
-    pycurl.E_SSL_CIPHER: "tls_error",
-    pycurl.E_SSL_CACERT_BADFILE: "tls_error",
-    pycurl.E_SSL_ISSUER_ERROR: "tls_error",
-    pycurl.E_GOT_NOTHING: "connection_lost",
-    pycurl.E_SEND_ERROR: "connection_lost",
-    pycurl.E_RECV_ERROR: "connection_lost",
-    pycurl.E_PARTIAL_FILE: "connection_lost",
-}
 EPOLL_OF = {
     pycurl.POLL_IN: select.EPOLLIN,
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
-
-Outcome = Response | ExchangeFailed
 
 
 class Exchange(Protocol):
@@ -71,14 +54,15 @@ class Exchange(Protocol):
 class Outlet:
     """An Exchange with the real world, to be used by one thread.
 
-    `timeout` is the deadline over the whole exchange, in seconds.
+    `timeout` is the deadline over the whole exchange, in seconds; `mail_server` the operator's, if there is one.
     """
 
-    def __init__(self, guard: AddressGuard, timeout: float = 20.0) -> None:
+    def __init__(self, guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None) -> None:
         self.in_flight = 0
         self._guard = guard
         self._timeout = timeout
-        self._idle: list[pycurl.Curl] = []
+        self._mail_server = mail_server
+        self._idle: dict[type[Call], list[pycurl.Curl]] = {Call: [], smtp.MailCall: []}
         self._ended: list[tuple[Any, Outcome]] = []
         self._wake_at: float | None = None
         self._epoll = select.epoll()
@@ -91,12 +75,17 @@ class Outlet:
 
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange; one that can't even begin ends as ExchangeFailed(`bad_request`)."""
-        handle = self._idle.pop() if self._idle else self._new_handle()
+        # What has spoken SMTP never speaks HTTP, nor the reverse: a handle keeps its options.
+        idle = self._idle[smtp.MailCall if request.method == smtp.MAIL else Call]
+        handle = idle.pop() if idle else self._new_handle(request)
         handle.call.begin(token, request.url)
         try:
-            prepare(handle, request)
+            if request.method == smtp.MAIL:
+                smtp.prepare(handle, request, self._mail_server)
+            else:
+                prepare(handle, request)
         except (ValueError, pycurl.error) as error:
-            self._idle.append(handle)
+            idle.append(handle)
             self._ended.append((token, ExchangeFailed("bad_request", str(error))))
             return
         self._multi.add_handle(handle)
@@ -116,14 +105,14 @@ class Outlet:
         self._multi.close()
         self._epoll.close()
 
-    def _new_handle(self) -> Any:
+    def _new_handle(self, request: Request) -> Any:
         handle: Any = pycurl.Curl()
-        handle.call = Call(self._guard)
+        handle.call = (smtp.MailCall if request.method == smtp.MAIL else Call)(self._guard)
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.OPENSOCKETFUNCTION, handle.call.open_socket),
             (pycurl.WRITEFUNCTION, handle.call.read),
-            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.PROTOCOLS, handle.call.protocols),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
@@ -168,7 +157,7 @@ class Outlet:
         call = handle.call
         self._ended.append((call.token, call.outcome(handle, error)))
         self._multi.remove_handle(handle)
-        self._idle.append(handle)
+        self._idle[type(call)].append(handle)
         self.in_flight -= 1
 
     def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
@@ -194,67 +183,6 @@ class Outlet:
 
     def _set_timer(self, milliseconds: int) -> None:
         self._wake_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
-class Call:
-    """The exchange that a handle makes: what was read so far, and whom it dialled."""
-
-    __slots__ = ("guard", "headers", "parts", "refused", "room", "token", "url")
-
-    def __init__(self, guard: AddressGuard) -> None:
-        self.guard = guard
-
-    def begin(self, token: Any, url: str) -> None:
-        """Forget the exchange before, and be the one of `token`."""
-        self.token = token
-        self.url = url
-        self.headers: list[bytes] = []
-        self.parts: list[bytes] = []
-        self.room = CAP
-        self.refused = ""
-
-    def open_socket(self, purpose: int, address: Any) -> Any:
-        """Open the socket curl asks for, if the guard permits the address that is about to be dialled."""
-        ip = str(address.addr[0])
-        url = parse_url(self.url)
-        if not self.guard.permits(ip, url.host or "", url.port or 0):
-            self.refused = ip
-            return pycurl.SOCKET_BAD
-        return Opened(address.family, address.socktype, address.protocol)
-
-    def read(self, chunk: bytes) -> int:
-        """Keep what fits under the cap; past it, tell curl to stop."""
-        self.parts.append(chunk[: self.room])
-        self.room -= len(chunk)
-        return len(chunk) if self.room >= 0 else -1
-
-    def outcome(self, handle: pycurl.Curl, error: tuple[int, str] | None) -> Outcome:
-        """Say what came of it. A body that was cut at the cap is still a response."""
-        get = handle.getinfo
-        reached = (0.0, 0.0, 0.0)  # as a connection that is used again was
-        if get(pycurl.NUM_CONNECTS) or error is not None:
-            reached = (get(pycurl.NAMELOOKUP_TIME), get(pycurl.CONNECT_TIME), get(pycurl.APPCONNECT_TIME))
-        timings = Timings(*reached, get(pycurl.STARTTRANSFER_TIME), get(pycurl.TOTAL_TIME))
-        peer = get(pycurl.PRIMARY_IP)
-        if error is None or (error[0] == pycurl.E_WRITE_ERROR and self.room < 0):
-            return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer)
-        if self.refused and error[0] == pycurl.E_COULDNT_CONNECT:  # and no other address did any better
-            message = f"{self.refused} is an internal address, which may not be dialled"
-            return ExchangeFailed("address_refused", message, timings=timings, peer=self.refused)
-        reason, left = REASONS.get(error[0], "bad_response"), get(pycurl.REQUEST_SIZE) > 0
-        if reason == "connection_refused" and timings.total >= 10.0:
-            reason = "timeout"
-        if reason == "bad_request" and left:  # an answer without a status line is another "protocol" to curl
-            reason = "bad_response"
-        sent = left and reason in ("timeout", "connection_lost", "bad_response")
-        return ExchangeFailed(reason, error[1], outcome_unknown=sent, timings=timings, peer=peer)
-
-
-class Opened(socket.socket):
-    """A socket for curl, which works on a duplicate of it: this one may go without a warning."""
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def prepare(handle: Any, request: Request) -> None:
@@ -297,9 +225,9 @@ def exchange_once(outlet: Exchange, request: Request, timeout: float = 30.0) -> 
 
 
 @contextmanager
-def outlet(guard: AddressGuard, timeout: float = 20.0) -> Iterator[Outlet]:
+def outlet(guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None) -> Iterator[Outlet]:
     """Open an Outlet and close it again."""
-    opened = Outlet(guard, timeout)
+    opened = Outlet(guard, timeout, mail_server)
     try:
         yield opened
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.audit import activity, timestamp
@@ -42,6 +42,15 @@ class NetBird(EventMapping):
         }
 
 
+def message(event_type: EventType, document: Document) -> str:
+    """Return the field `message` alone, which is all that some types need of the seven."""
+    if event_type.key == "network_traffic":
+        return happened(last_of(document))
+    if event_type.key == "audit":
+        return activity(document).lower()
+    return event_type.summary(document).title
+
+
 def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return an audit event. Its id is a number where it can be one."""
     id = said(document, "id")
@@ -58,10 +67,10 @@ def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
 
 def network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return a flow by the last thing that happened to it; who and how much is in its meta."""
-    last = (document.get("events") or [{}])[-1]
+    last = last_of(document)
     return {
         "timestamp": timestamp(last, occurred_at),
-        "message": said(last, "type") or "TYPE_UNKNOWN",
+        "message": happened(last),
         "id": said(document, "flow_id"),
         "initiator_id": "",
         "target_id": "",
@@ -78,6 +87,17 @@ def network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]
         },
         "reference": "",
     }
+
+
+def last_of(document: Document) -> Document:
+    """Return the last thing that happened to a flow."""
+    events = document.get("events")
+    return cast(Document, events[-1]) if events else {}
+
+
+def happened(last: Document) -> str:
+    """Return what it is called."""
+    return said(last, "type") or "TYPE_UNKNOWN"
 
 
 def end(document: Document, side: str) -> dict[str, str]:

@@ -4,8 +4,11 @@ from eventsinks.models.attempt import Attempt
 from eventsinks.models.delivery import Delivery
 from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
+from eventsinks.models.incident import Incident
 from eventsinks.models.network_traffic import NetworkTraffic
-from eventsinks.models.slack_workspace import SlackWorkspace
+from eventsinks.models.quiet_window import QuietWindow
+from eventsinks.models.silence import Silence
+from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
 from eventsinks.models.stream import Batch, Position
 from eventsinks.models.tenant import SCOPES, ApiKey, Tenant
 
@@ -22,9 +25,13 @@ __all__ = [
     "Destination",
     "Event",
     "EventSink",
+    "Incident",
     "Integration",
     "NetworkTraffic",
     "Position",
+    "QuietWindow",
+    "Silence",
+    "SlackInstall",
     "SlackWorkspace",
     "Tenant",
 ]

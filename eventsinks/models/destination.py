@@ -9,10 +9,13 @@ import orjson
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
+from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.lib.signing import key_of, new_secret
+from eventsinks.lib.smtp import Server
 from eventsinks.models.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
@@ -65,15 +68,31 @@ class Destination(models.Model):
     config = models.JSONField(default=dict)
     sealed_secrets = models.TextField(blank=True, editable=False)
     sealed_signing_secret = models.TextField(blank=True, editable=False)
+    # The one before it, which signs too until its overlap is over.
+    sealed_old_signing_secret = models.TextField(blank=True, db_default="", editable=False)
+    old_signing_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     slack_workspace = models.ForeignKey(
         SlackWorkspace, on_delete=models.PROTECT, null=True, blank=True, related_name="destinations"
     )
     event_types = models.JSONField(default=list)  # the keys of the event types it hears
     mapping = models.CharField(max_length=32, default="as_accepted")  # the shape in which events are streamed
+    filter = models.TextField(blank=True)  # CEL over the event; empty hears everything of its event types
+    alert_template = models.JSONField(null=True, blank=True)  # how alerts are told there
+    quiet = models.JSONField(default=dict, blank=True)  # when not: the fields of options.Quiet
+    # Where an alert goes too when it can't be delivered here.
+    fallback = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, db_index=False, related_name="+"
+    )
+    fallback_after_failures = models.PositiveSmallIntegerField(default=3)
+    fallback_after_s = models.PositiveIntegerField(default=600)
+    drill_interval_s = models.PositiveIntegerField(null=True, blank=True)  # seconds between fire drills
+    drilled_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
     state_since = models.DateTimeField(auto_now_add=True)
+    place = models.CharField(max_length=200, blank=True, db_default="")  # what its pace is the limit of
+    paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
@@ -86,7 +105,13 @@ class Destination(models.Model):
         verbose_name_plural = "destinations"
         ordering: ClassVar = ["id"]
         indexes: ClassVar = [
-            models.Index(fields=["tenant", "id"], condition=Q(deleted_at=None), name="destination_present")
+            models.Index(fields=["tenant", "id"], condition=Q(deleted_at=None), name="destination_present"),
+            models.Index(
+                fields=["id"],
+                condition=Q(deleted_at=None) & (Q(fallback__isnull=False) | Q(drill_interval_s__isnull=False)),
+                name="destination_looked_after",
+            ),
+            models.Index(fields=["place"], condition=~Q(place=""), name="destination_at_a_place"),
         ]
 
     def __str__(self) -> str:
@@ -96,6 +121,11 @@ class Destination(models.Model):
     def kind(self) -> Kind:
         """The class of its destination type."""
         return destination_type(self.type)
+
+    @property
+    def template(self) -> AlertTemplate | None:
+        """How alerts are told there, None as they are."""
+        return AlertTemplate.model_validate(self.alert_template) if self.alert_template else None
 
     @property
     def enabled(self) -> bool:
@@ -110,6 +140,8 @@ class Destination(models.Model):
     def set_config(self, config: Config) -> None:
         """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
         self.config = config.masked()
+        place = self.kind(config).place()
+        self.place = f"{self.type}:{place}"[:200] if place else ""
         secrets = config.secrets()
         self.sealed_secrets = seal(orjson.dumps(secrets).decode()) if secrets else ""
         if not self.sealed_signing_secret:
@@ -118,12 +150,15 @@ class Destination(models.Model):
     def opened_config(self) -> Any:
         """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
         secrets = orjson.loads(open_sealed(self.sealed_secrets)) if self.sealed_secrets else {}
-        token = {"token": self.slack_workspace.token} if self.slack_workspace else {}
+        workspace = self.slack_workspace
+        token = {"token": workspace.token, "scopes": workspace.scopes} if workspace else {}
         return self.kind.Config.model_validate({**self.config, **secrets, **token})
 
     def opened(self) -> AnyDestinationType:
         """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
         keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
+        if self.old_signing_secret_until and self.old_signing_secret_until > timezone.now():
+            keys.append(key_of(open_sealed(self.sealed_old_signing_secret)))
         return self.kind(self.opened_config(), keys, endpoints())
 
     def target(self) -> str:
@@ -177,4 +212,16 @@ def types_with(face: str) -> list[str]:
 
 def endpoints() -> Endpoints:
     """Return where the services are, as the operator set it."""
-    return Endpoints(settings.SLACK_BASE_URL, settings.PAGERDUTY_URL, settings.AWS_ENDPOINT_URL)
+    server = mail_server()
+    return Endpoints(
+        slack=settings.SLACK_BASE_URL,
+        pagerduty=settings.PAGERDUTY_URL,
+        aws=settings.AWS_ENDPOINT_URL,
+        smtp=server.url if server else "",
+        smtp_from=settings.SMTP_FROM,
+    )
+
+
+def mail_server() -> Server | None:
+    """Return the operator's mail server, with its credentials; None: there is none. Raises ValueError."""
+    return Server.parse(settings.SMTP_URL) if settings.SMTP_URL else None

@@ -38,6 +38,7 @@ class Event(models.Model):
     digest = models.BinaryField(max_length=16)  # of the data as received: tells a duplicate from a conflict
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField(db_default=Now())
+    owed = models.PositiveIntegerField(db_default=0)  # how many deliveries it has, suppressed ones among them
     # Who wrote it: a reader of the log takes only events of transactions older than every running one.
     xid = models.BigIntegerField(db_default=CurrentTransaction())
 

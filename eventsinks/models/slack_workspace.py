@@ -19,6 +19,10 @@ class SlackWorkspace(models.Model):
     team_id = models.CharField(max_length=32)
     team_name = models.CharField(max_length=200)
     sealed_token = models.TextField(editable=False)
+    scopes = models.TextField(blank=True, default="", editable=False)  # with commas; empty: not known
+    sealed_refresh_token = models.TextField(blank=True, default="", editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)  # of the token; null: it stays
+    refresh_leased_until = models.DateTimeField(null=True, blank=True, editable=False)  # somebody is at it
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -41,3 +45,16 @@ class SlackWorkspace(models.Model):
     @token.setter
     def token(self, text: str) -> None:
         self.sealed_token = seal(text)
+
+
+class SlackInstall(models.Model):
+    """An installation that was begun: its state is good once, and until `expires_at`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    initiator_id = models.CharField(max_length=64)
+    initiator_name = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = "begun Slack installation"

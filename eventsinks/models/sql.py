@@ -21,6 +21,13 @@ def now() -> str:
     return "statement_timestamp()" if is_postgresql() else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 
 
+def this_hour() -> str:
+    """Return the SQL for the beginning of this hour, in UTC."""
+    if is_postgresql():
+        return "date_trunc('hour', statement_timestamp(), 'UTC')"
+    return "strftime('%%Y-%%m-%%d %%H:00:00', 'now')"
+
+
 def in_seconds() -> str:
     """Return the SQL for that many seconds from now; its one parameter is a float."""
     if is_postgresql():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from eventsinks.actions import audit, configure
 from eventsinks.actions.audit import Initiator
+from eventsinks.actions.hold import park
+from eventsinks.actions.replay import replay
+from eventsinks.actions.replay_stream import replay_stream, stop_replay
 from eventsinks.actions.tenants import issue_key, revoke_key
-from eventsinks.models import ApiKey, Destination, Event
+from eventsinks.models import ApiKey, Delivery, Destination, Event, Position
 
 pytestmark = pytest.mark.django_db
 HTTP = {"url": "https://example.com/", "headers": '{"X-Key": "very-secret"}'}
@@ -122,3 +127,43 @@ def test_a_rollback_leaves_no_record(acme):
 def test_another_tenant_hears_nothing_of_it(acme, globex):
     configure.create(acme, "generic_http", HTTP, name="HTTP")
     assert trail(globex) == []
+
+
+def test_that_the_engine_parked_it_is_recorded_with_the_reason_once(acme):
+    made = configure.create(acme, "generic_http", HTTP, name="HTTP")
+    assert park(made.id, made.version, "no such key")
+    assert not park(made.id, made.version, "no such key")
+    configure.resume(made, JO)
+    parked, resumed = trail(acme)[1:]
+    assert (parked["activity_code"], parked["initiator_id"]) == ("integration.update", "sys")
+    assert parked["target_id"] == f"event_streaming:{made.id}"
+    assert parked["meta"] == {"platform": "generic_http", "state": "parked", "reason": "no such key"}
+    assert (resumed["initiator_id"], resumed["meta"]["state"]) == ("key-1", "active")
+
+
+def test_a_replay_of_deliveries_is_recorded_for_each_destination_with_their_number(acme, make_webhook, make_alert):
+    sinks = [make_webhook(), make_webhook()]
+    make_alert()
+    make_alert()
+    Delivery.objects.update(state="failed")
+    before = len(trail(acme))
+    assert replay(Delivery.objects.filter(destination=sinks[0]), JO) == 2
+    assert replay(Delivery.objects.filter(destination=sinks[0], state="failed"), JO) == 0
+    (recorded,) = trail(acme)[before:]
+    assert recorded["activity_code"] == "integration.update"
+    assert recorded["target_id"] == f"event_sink:{sinks[0].uuid}"
+    assert (recorded["initiator_id"], recorded["meta"]["replayed"]) == ("key-1", "2")
+
+
+def test_a_replay_of_a_stream_is_recorded_and_so_is_its_end(acme):
+    made = configure.create(acme, "generic_http", HTTP, name="HTTP")
+    Position.objects.update(event_id=Event.objects.latest("id").id, xid=Event.objects.latest("id").xid)
+    before = len(trail(acme))
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    assert replay_stream(made, since, initiator=JO)
+    assert stop_replay(made, JO)
+    assert not stop_replay(made, JO)
+    asked, stopped = trail(acme)[before:]
+    assert (asked["activity_code"], asked["initiator_id"]) == ("integration.update", "key-1")
+    assert asked["meta"] == {"platform": "generic_http", "replay_since": "2026-01-01T00:00:00Z"}
+    assert stopped["meta"] == {"platform": "generic_http", "replay": "stopped"}

@@ -12,7 +12,7 @@ from eventsinks.models.delivery import Lane
 LANES = st.sets(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=60).map(
     lambda pairs: [Lane(sink, tries, 1) for sink, tries in pairs]
 )
-PAST = st.lists(st.tuples(st.integers(1, 40), st.sampled_from(["sent", "well", "ill"])), max_size=200)
+PAST = st.lists(st.tuples(st.integers(1, 40), st.sampled_from(["sent", "well", "slowly", "ill"])), max_size=200)
 examples = settings(deadline=None, max_examples=200, database=None)
 
 
@@ -23,7 +23,7 @@ def shares_after(past):
         if what == "sent":
             shares.sent(sink)
         elif shares.in_flight[sink]:
-            shares.ended(sink, well=what == "well")
+            shares.ended(sink, well=what != "ill", seconds=30.0 if what == "slowly" else 0.1)
     return shares
 
 
@@ -107,6 +107,26 @@ def test_a_sink_earns_more_by_answering_and_loses_half_by_failing():
     for _ in range(100):
         shares.sent(1)
         shares.ended(1, well=False)
+    assert shares.left(1) == SMALLEST_SHARE
+
+
+def test_a_sink_that_takes_all_but_slowly_falls_back_to_a_small_share_and_no_further():
+    shares = Shares()
+    for _ in range(500):
+        shares.sent(1)
+        shares.ended(1, well=True, seconds=0.1)
+    assert shares.left(1) == LARGEST_SHARE
+    for _ in range(20):
+        shares.sent(1)
+        shares.ended(1, well=True, seconds=5.0)
+    assert shares.left(1) == FIRST_SHARE
+
+
+def test_a_slow_answer_earns_nothing_after_failures():
+    shares = Shares()
+    for well in (False, False, False, True, True):
+        shares.sent(1)
+        shares.ended(1, well=well, seconds=5.0)
     assert shares.left(1) == SMALLEST_SHARE
 
 

@@ -33,12 +33,12 @@ from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
 from eventsinks.lib.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
-from eventsinks.models.stream import Place, beginning, due_positions, end_of_log, last_settled, moment_of_log
+from eventsinks.models.stream import Place, beginning, due_positions, end_of_log, moment_of_log
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
+from tests.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
-VISIBLE_WITHIN = 60  # seconds; other users of a shared cluster may hold old transactions
 
 
 class FarConfig(Config):
@@ -115,15 +115,6 @@ def log(acme):
         return [Event.objects.get(key=key).id for key in accepted.keys]
 
     return log
-
-
-def visible(tenant):
-    """Wait until the last event of a tenant may be read."""
-    last = Event.objects.filter(tenant=tenant).latest("id")
-    end = time.monotonic() + VISIBLE_WITHIN
-    while last_settled(tenant.id) < (last.xid, last.id):
-        assert time.monotonic() < end, "an old transaction of somebody else's is in the way"
-        time.sleep(0.05)
 
 
 def came(far):

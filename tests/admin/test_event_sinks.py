@@ -16,7 +16,13 @@ from eventsinks.admin.forms import fields_of
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import Delivery, Destination, EventSink
 from tests.admin.conftest import HEADER, ROUTING_KEY
+from tests.destinations.examples import example
 
+OPTIONS = {
+    "heard": "detection_alert",
+    "fallback_failures": "3",
+    "fallback_wait": "10 min",
+}
 LIST = "admin:eventsinks_eventsink_changelist"
 
 
@@ -26,11 +32,11 @@ def page_of(sink, name="change"):
 
 def add(client, tenant, type, **fields):
     address = f"{reverse('admin:eventsinks_eventsink_add')}?type={type}&tenant={tenant.pk}"
-    return client.post(address, {"name": "new", "description": "", "enabled": "on", **fields})
+    return client.post(address, {"name": "new", "description": "", "enabled": "on", **OPTIONS, **fields})
 
 
 def save(client, sink, **fields):
-    shown = {"name": sink.name, "description": sink.description}
+    shown = {"name": sink.name, "description": sink.description, **OPTIONS}
     return client.post(page_of(sink), {**shown, **fields})
 
 
@@ -72,6 +78,36 @@ def test_a_webhook_is_added(operator, acme):
     assert (sink.tenant, sink.name, sink.state) == (acme, "new", "active")
     assert sink.opened_config().revealed()["headers"] == {"Authorization": HEADER, "X-Team": "blue"}
     assert sink.config["webhook_type"] == "Torq"
+
+
+# Slack's workspace is chosen, as another test says.
+TYPED_IN = [key for key, kind in DESTINATION_TYPES.items() if kind.face == "event_sink" and key != "slack"]
+
+
+@pytest.mark.parametrize("type", TYPED_IN)
+def test_every_type_is_added_by_what_a_person_types_in(operator, acme, type):
+    given = example(type)
+    lines = {
+        name: "\n".join(value if isinstance(value, list) else map(": ".join, value.items()))
+        if isinstance(value, list | dict)
+        else value
+        for name, value in given.items()
+    }
+    response = add(operator, acme, type, **{f"config_{name}": value for name, value in lines.items()})
+    assert response.status_code == 302, response.context["adminform"].form.errors
+    sink = EventSink.objects.get()
+    revealed = sink.opened_config().revealed()
+    assert {name: revealed[name] for name in given} == given
+    page = operator.get(page_of(sink)).content.decode()
+    assert not [secret for secret in sink.opened_config().secrets().values() if str(secret) in page]
+
+
+def test_recipients_are_changed_by_their_lines(operator, acme):
+    sink = configure.create(acme, "email", {"to": ["a@b.example", "c@d.example"]}, name="mail")
+    assert "a@b.example\nc@d.example" in operator.get(page_of(sink)).content.decode()
+    save(operator, sink, config_to="a@b.example\r\n\r\n e@f.example ")
+    assert EventSink.objects.get().config == {"to": ["a@b.example", "e@f.example"]}
+    assert "name@host" in save(operator, sink, config_to="a@b.example\nnonsense").content.decode()
 
 
 def test_a_sink_may_start_paused(operator, acme):
@@ -244,9 +280,9 @@ def test_sinks_are_paused_and_resumed_from_the_list(operator, make_webhook):
     chosen = [make_webhook(), make_webhook()]
     other = make_webhook()
     ids = [sink.pk for sink in chosen]
-    operator.post(reverse(LIST), {"action": "pause_sinks", "_selected_action": ids})
+    operator.post(reverse(LIST), {"action": "pause_chosen", "_selected_action": ids})
     assert {sink.pk for sink in EventSink.objects.filter(state="paused")} == set(ids)
-    operator.post(reverse(LIST), {"action": "resume_sinks", "_selected_action": [*ids, other.pk]})
+    operator.post(reverse(LIST), {"action": "resume_chosen", "_selected_action": [*ids, other.pk]})
     assert not EventSink.objects.exclude(state="active").exists()
 
 
@@ -254,7 +290,7 @@ def test_who_may_only_look_moves_nothing(sign_in, webhook):
     client = sign_in("view_eventsink")
     assert client.post(page_of(webhook, "pause")).status_code == 403
     assert save(client, webhook, **shown(webhook, url="https://example.com/other")).status_code == 403
-    client.post(reverse(LIST), {"action": "pause_sinks", "_selected_action": [webhook.pk]})
+    client.post(reverse(LIST), {"action": "pause_chosen", "_selected_action": [webhook.pk]})
     unchanged = EventSink.objects.get()
     assert (unchanged.state, unchanged.version) == ("active", webhook.version)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.models import Attempt, Delivery, Event
+from eventsinks.actions.hold import park
+from eventsinks.actions.silence import silence
+from eventsinks.models import Attempt, Batch, Delivery, Event, Integration
+from eventsinks.models.options import Options
 from tests.admin.conftest import HEADER, HOSTILE, ROUTING_KEY, TOKEN
 
-MODELS = ("tenant", "apikey", "eventsink", "slackworkspace", "event", "delivery")
+API_KEY = "never-to-be-seen-by-anybody-0123"
+MODELS = ("tenant", "apikey", "eventsink", "integration", "silence", "slackworkspace", "event", "delivery")
 
 
 @pytest.fixture
@@ -25,12 +32,27 @@ def world(acme, workspace, make_webhook, make_alert, make_attempt, in_state, acm
     configure.create(acme, "pagerduty", {"integration_key": ROUTING_KEY}, name="pager")
     slack = {"slack_integration_id": str(workspace.id), "channel_name": "alerts"}
     configure.create(acme, "slack", slack, name="slack")
+    options = Options(
+        quiet={"dedup_window_s": 60}, alert_template={"info": [{"label": HOSTILE, "value": HOSTILE}]}
+    )
+    configure.change(sink, options=options)
+    stream = configure.create(
+        acme, "datadog", {"api_key": API_KEY, "site": "datadoghq.eu"}, name=HOSTILE, description=HOSTILE
+    )
+    park(stream.pk, stream.version, HOSTILE)
+    ends_at = timezone.now() + timedelta(hours=1)
+    silence(acme, reason=HOSTILE, author=HOSTILE, ends_at=ends_at, filter="name == 'never'")
     make_alert(id=HOSTILE, name=HOSTILE, description=HOSTILE, results_table={"rows": [{HOSTILE: HOSTILE}]})
     delivery = Delivery.objects.filter(destination_id=sink.pk).get()
     make_attempt(delivery, reason=HOSTILE, excerpt=HOSTILE, peer=HOSTILE)
     in_state(delivery, "failed", reason=HOSTILE, status=503, tries=10)
     configure.pause(sink, HOSTILE)
-    return {"acme": acme, "sink": sink, "delivery": delivery, "secrets": [TOKEN, HEADER, ROUTING_KEY, acme_key]}
+    return {
+        "acme": acme,
+        "sink": sink,
+        "delivery": delivery,
+        "secrets": [TOKEN, HEADER, ROUTING_KEY, API_KEY, acme_key],
+    }
 
 
 def every_page(world):
@@ -42,11 +64,13 @@ def every_page(world):
             yield reverse(f"admin:{name}_change", args=[row.pk])
             yield reverse(f"admin:{name}_history", args=[row.pk])
     yield reverse("admin:eventsinks_eventsink_delete", args=[world["sink"].pk])
-    for model in ("tenant", "apikey", "eventsink", "slackworkspace"):
+    for model in ("tenant", "apikey", "eventsink", "integration", "silence", "slackworkspace"):
         yield reverse(f"admin:eventsinks_{model}_add")
     for type in ("webhook", "pagerduty", "slack"):
         add = reverse("admin:eventsinks_eventsink_add")
         yield f"{add}?type={type}&tenant={world['acme'].pk}"
+    yield f"{reverse('admin:eventsinks_integration_add')}?type=datadog&tenant={world['acme'].pk}"
+    yield f"{reverse('admin:eventsinks_silence_add')}?tenant={world['acme'].pk}&reason=%3Cscript%3Ealert('it+ran')"
     for name in ("admin_logentry", "auth_user", "auth_group"):
         yield reverse(f"admin:{name}_changelist")
     yield reverse("admin:auth_user_add")
@@ -119,3 +143,23 @@ def test_attempts_have_no_page_on_which_they_could_be_changed():
 
 def test_a_tenant_is_not_deleted(operator, world):
     assert operator.get(reverse("admin:eventsinks_tenant_delete", args=[world["acme"].pk])).status_code == 403
+
+
+def test_the_overview_names_integrations_in_trouble_and_silences_in_force(operator, world):
+    page = operator.get(reverse("admin:index"))
+    (stuck,), (silenced,) = page.context["stuck"], page.context["silences"]
+    assert "Parked" in stuck["chip"]
+    assert "ends" in silenced
+    integration = Integration.objects.get()
+    configure.resume(integration)
+    assert not operator.get(reverse("admin:index")).context["stuck"]
+    batch = {"destination_id": integration.pk, "number": 1, "count": 1, "first_event": 1, "last_event": 1}
+    Batch.objects.create(**batch, last_xid=0, members=[1], tries=1, reason="503 overloaded")
+    (failing,) = operator.get(reverse("admin:index")).context["stuck"]
+    assert "Trying again: 503 overloaded" in failing["chip"]
+
+
+def test_the_overview_shows_each_what_they_may_see(sign_in, world):
+    context = sign_in("view_delivery").get(reverse("admin:index")).context
+    assert "stuck" not in context
+    assert "silences" not in context

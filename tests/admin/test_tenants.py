@@ -26,7 +26,7 @@ def test_a_tenant_is_made_and_renamed(operator):
     tenant = Tenant.objects.get(name="Initech")
     forms = {
         f"{prefix}-{field}": 0
-        for prefix in ("api_keys", "destinations", "slack_workspaces")
+        for prefix in ("api_keys", "destinations", "destinations-2", "slack_workspaces")
         for field in ("TOTAL_FORMS", "INITIAL_FORMS")
     }
     operator.post(reverse("admin:eventsinks_tenant_change", args=[tenant.pk]), {"name": "Initrode", **forms})

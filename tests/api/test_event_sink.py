@@ -392,9 +392,9 @@ def test_naming_a_channel_forgets_the_one_before(update, make_slack):
     assert opened(sink)["slack_integration_id"] == by_id["integration_id"]
 
 
-def test_an_oauth_code_of_the_first_edition_is_refused_with_what_to_give_instead(create, make_workspace):
+def test_an_oauth_code_on_a_server_without_a_slack_app_is_refused_with_the_reason(create):
     response = create({"Slack": {"channel": "#security-alerts", "slack_oauth_code": f"code-{SECRET}"}})
-    says(response, 400, "slack_integration_id")
+    says(response, 400, "SLACK_CLIENT_ID")
     assert fields_of(response) == ["event_sink_args.Slack.slack_oauth_code"]
     assert SECRET not in response.content.decode()
 
@@ -462,7 +462,7 @@ def test_a_token_in_the_arguments_is_not_taken(create, make_workspace):
         ({}, "event_sink_args"),
         ({"Webhook": {"url": "https://example.com/"}, "PagerDuty": {"integration_key": KEY}}, "event_sink_args"),
         ({"webhook": {"url": "https://example.com/"}}, "event_sink_args.webhook"),
-        ({"Tines": {}}, "event_sink_args.Tines"),
+        ({"Carrier": {}}, "event_sink_args.Carrier"),
         ({"": {}}, "event_sink_args."),
         ({"Webhook": None}, "event_sink_args.Webhook"),
         ({"Webhook": []}, "event_sink_args.Webhook"),

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 
 from eventsinks.actions.hold import park
+from eventsinks.actions.silence import silence
 from eventsinks.actions.tenants import issue_key
-from eventsinks.models import ApiKey, Attempt, Delivery, Destination, Event, Tenant
+from eventsinks.models import ApiKey, Attempt, Delivery, Destination, Event, Silence, SlackWorkspace, Tenant
 from tests.api.conftest import says
 
 pytestmark = pytest.mark.django_db
@@ -24,14 +27,20 @@ WITH_AN_ID = {
     "v1/event_sink/{id}/pause": "sink",
     "v1/event_sink/{id}/resume": "sink",
     "v1/event_sink/{id}/signing_secret": "sink",
+    "v1/event_sink/{id}/test": "sink",
+    "v1/event_sink/{id}/rotate_secret": "sink",
+    "v1/silence/{id}": "silence",
+    "v1/slack_integration/{id}": "workspace",
     "v1/delivery/{id}": "delivery",
     "v1/delivery/{id}/replay": "delivery",
     "v1/detection_alert/{key}": "alert",
     "v1/detection_alert/{key}/explain": "alert",
 }
-LISTS = ["v1/event_sink", "v1/delivery", "v1/detection_alert"]
+LISTS = ["v1/event_sink", "v1/slack_integration", "v1/delivery", "v1/detection_alert", "v1/silence"]
+QUESTIONS = ["v1/silence/preview"]  # what is asked with a POST, and changes nothing
 FOR_OPERATORS = {"v1/tenant": None, "v1/tenant/{id}": "tenant", "v1/api_key": None, "v1/api_key/{id}": "key"}
-OF_NO_TENANT = ["healthz", "readyz", "metrics", "schema", "docs", "admin/"]
+BEGINS = ["v1/slack_integration/install"]  # each for the tenant of the key, whatever the body says
+OF_NO_TENANT = ["slack/oauth/callback", "healthz", "readyz", "metrics", "schema", "docs", "admin/"]
 OF_NETBIRD = "api/"  # paths that tests/api/test_netbird_isolation.py knows all of
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -61,7 +70,7 @@ def methods_of(entry):
 
 
 def test_no_path_is_forgotten():
-    known = {*WITH_AN_ID, *LISTS, *FOR_OPERATORS, *OF_NO_TENANT}
+    known = {*WITH_AN_ID, *LISTS, *QUESTIONS, *BEGINS, *FOR_OPERATORS, *OF_NO_TENANT}
     table = {path: methods for path, methods in url_table().items() if not path.startswith(OF_NETBIRD)}
     assert set(table) == known
     assert all("{" not in path for path in LISTS)
@@ -69,27 +78,34 @@ def test_no_path_is_forgotten():
 
 
 @pytest.fixture
-def foreign(acme, make_webhook, make_alert):
+def foreign(acme, make_webhook, make_alert, make_workspace):
     """Something of everything, Acme's; return the ids."""
-    sink = make_webhook(name="Acme's own", config={"headers": {"X-Key": "acmes-secret"}})
+    sink = make_webhook("http://127.0.0.1:9/", name="Acme's own", config={"headers": {"X-Key": "acmes-secret"}})
     make_alert(id="acmes-alert", name="Acme's own")
     delivery = Delivery.objects.get()
     Attempt.objects.create(id=uuid.uuid4(), delivery=delivery, number=1, started_at=delivery.created_at)
     Delivery.objects.update(state="failed", tries=10, reason="Acme's own")
     park(sink.id, sink.version, "Acme's own")
     key, _ = issue_key(acme, name="Acme's own")
+    hour = timedelta(hours=1)
+    own_silence = silence(acme, reason="Acme's own", author="acme", ends_at=timezone.now() + hour, filter="false")
+    workspace = make_workspace()
+    make_workspace(team_id="T00000002")
+    SlackWorkspace.objects.update(team_name="Acme's own")
     return {
         "sink": sink.uuid,
         "delivery": delivery.id,
         "alert": "acmes-alert",
         "tenant": acme.id,
         "key": key.id,
+        "silence": own_silence.id,
+        "workspace": workspace.id,
     }
 
 
 def rows():
     """Return everything there is."""
-    models = (Destination, Delivery, Attempt, Event, ApiKey, Tenant)
+    models = (Destination, Delivery, Attempt, Event, ApiKey, Tenant, Silence, SlackWorkspace)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -143,6 +159,8 @@ def test_a_token_of_another_tenants_list_shows_nothing_of_theirs(
 ):
     make_webhook()
     make_alert()
+    body = {"reason": "r", "author": "a", "ends_at": (timezone.now() + timedelta(hours=1)).isoformat()}
+    assert api.post("/v1/silence", body).status_code == 200
     token = api.get(f"/{path}?page_size=1").json()["pagination"]["next_page_token"]
     assert token
     response = globex_api.get(f"/{path}?page_token={token}")
@@ -161,7 +179,7 @@ def test_no_tenant_may_look_after_tenants_not_even_itself(api, globex_api, forei
     assert rows() == before
 
 
-@pytest.mark.parametrize("path", [*WITH_AN_ID, *LISTS])
+@pytest.mark.parametrize("path", [*WITH_AN_ID, *LISTS, *BEGINS])
 def test_an_operator_sees_nothing_of_a_tenant(operator_api, foreign, path):
     before = rows()
     asked = "/" + re.sub(r"\{\w+\}", str(foreign.get(WITH_AN_ID.get(path))), path)
@@ -172,7 +190,7 @@ def test_an_operator_sees_nothing_of_a_tenant(operator_api, foreign, path):
     assert rows() == before
 
 
-@pytest.mark.parametrize("path", [*WITH_AN_ID, *LISTS, *FOR_OPERATORS])
+@pytest.mark.parametrize("path", [*WITH_AN_ID, *LISTS, *BEGINS, *FOR_OPERATORS])
 def test_without_a_key_it_can_not_be_told_what_is_there(nobody, foreign, path):
     asked = "/" + re.sub(r"\{\w+\}", str(foreign.get(WITH_AN_ID.get(path))), path)
     unknown = "/" + re.sub(r"\{\w+\}", str(uuid.uuid4()), path)
@@ -180,6 +198,22 @@ def test_without_a_key_it_can_not_be_told_what_is_there(nobody, foreign, path):
         response = nobody.send(method, asked, b"{}")
         assert response.status_code == 401, method
         assert response.content == nobody.send(method, unknown, b"{}").content
+
+
+def test_a_preview_of_a_silence_looks_at_ones_own_alerts_only(globex_api, api, foreign):
+    assert api.post("/v1/silence/preview", {}).json()["preview"]["matching"] == 1
+    assert globex_api.post("/v1/silence/preview", {}).json()["preview"]["looked_at"] == 0
+
+
+def test_a_silence_of_anothers_event_sink_is_not_found(globex_api, foreign):
+    body = {"event_sink_id": str(foreign["sink"]), "reason": "r", "author": "a", "ends_at": "2030-01-01T00:00:00Z"}
+    assert globex_api.post("/v1/silence", body).status_code == 404
+
+
+def test_a_test_with_anothers_alert_names_the_field(globex_api, globex, foreign, make_webhook):
+    sink = make_webhook("http://127.0.0.1:9/", tenant=globex)
+    response = globex_api.post(f"/v1/event_sink/{sink.uuid}/test", {"detection_alert_id": "acmes-alert"})
+    assert "detection_alert_id" in says(response, 400)["fields"][0]["field"]
 
 
 def test_the_same_id_in_two_tenants_is_each_ones_own(api, globex_api, make_alert, acme, globex):

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from eventsinks.actions import configure
 from eventsinks.actions.tenants import create_tenant, issue_key
-from eventsinks.models import Destination
+from eventsinks.models import Destination, SlackWorkspace
+from eventsinks.models.destination import types_with
 from tests.clients.environment import python_of
+from tests.destinations.examples import example
 
 SCRIPT = Path(__file__).parents[1] / "clients" / "scanner_script.py"
 NAMES = ["webhook", "torq", "pagerduty", "slack by id", "slack by name"]
@@ -63,6 +66,27 @@ def test_the_real_client_manages_every_type_and_finds_nothing_of_another_tenant(
     assert gone["deleted"] == [{"id": id, "tenant_id": report["tenant_id"]} for id in ids]
     assert gone["after deletion"] == ["NotFound"] * 5
     assert gone["listed"] == []
+
+
+def test_the_real_client_reads_a_tenant_that_has_a_sink_of_every_type(scanner, acme):
+    made = {}
+    for key in types_with("event_sink"):
+        config = example(key)
+        if key == "slack":
+            config = {"slack_integration_id": str(SlackWorkspace.objects.get().id), "channel_id": "C12345678"}
+        made[key] = configure.create(acme, key, config, name=key)
+    seen = scanner(see={key: str(sink.uuid) for key, sink in made.items()})
+    assert seen["listed"].keys() == made.keys()
+    assert seen["got"] == seen["listed"]
+    types = {key: sink["event_sink_type"] for key, sink in seen["listed"].items()}
+    known = {"pagerduty": "PagerDuty", "slack": "Slack", "tines": "Tines"}
+    assert types == {**dict.fromkeys(made, "Webhook"), **known}
+    assert {key: sink["destination_type"] for key, sink in seen["listed"].items()} == {key: key for key in made}
+    assert seen["listed"]["tines"]["configuration"] == {
+        "Tines": {"path": "****", "tines_tenant": example("tines")["tines_tenant"]}
+    }
+    discord = seen["listed"]["discord"]["configuration"]["Webhook"]
+    assert (discord["url"], discord["webhook_type"]) == ("****", "Other")
 
 
 def created_as_asked(created, report):

@@ -11,7 +11,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,14 +23,13 @@ from eventsinks.actions import audit, configure
 from eventsinks.actions.accept import accept
 from eventsinks.event_types import event_type
 from eventsinks.models import Batch, Delivery, Event, Position
-from eventsinks.models.stream import last_settled
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
+from tests.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("EVENTSINKS_TEST_KILLS", "60"))
 KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
-VISIBLE_WITHIN = 60  # seconds; other users of a shared cluster may hold old transactions
 
 
 @pytest.fixture
@@ -80,11 +78,7 @@ def make_due(destination):
 def log(tenant, codes):
     """Write events into the tenant's log; return when they can be read."""
     accept(tenant, event_type("audit"), [b'{"activity_code":"%d"}' % code for code in codes])
-    last = Event.objects.filter(tenant=tenant).latest("id")
-    end = time.monotonic() + VISIBLE_WITHIN
-    while last_settled(tenant.id) < (last.xid, last.id):
-        assert time.monotonic() < end, "an old transaction of somebody else's is in the way"
-        time.sleep(0.05)
+    visible(tenant)
 
 
 def lines(bucket):

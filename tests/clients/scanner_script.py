@@ -1,7 +1,8 @@
 """Drive event sinks with the real `scanner-client`, and print what it made of the answers, as JSON.
 
 Runs in the client's own environment, so it imports nothing of ours. What it needs comes as JSON on standard input:
-url, key, tenant_id, workspace_id, foreign_id, foreign_tenant_id; for the second run also `delete`, ids.
+url, key, tenant_id, workspace_id, foreign_id, foreign_tenant_id; for the second run also `delete`, ids; for the
+third instead `see`, ids by name.
 """
 
 import json
@@ -65,6 +66,12 @@ def updated(ids):
     return {name: sinks.get(id) for name, id in ids.items()}
 
 
+def seen(ids):
+    """Return what the client makes of sinks that it can't create: of each, and of the list that holds them."""
+    listed = {sink.name: sink.to_dict() for sink in sinks.list_all(given["tenant_id"])}
+    return {"got": shown({name: sinks.get(id) for name, id in ids.items()}), "listed": listed}
+
+
 def error_of(call, *arguments):
     """Return the name of the exception that a call raises."""
     try:
@@ -115,4 +122,7 @@ def deleted(ids):
     }
 
 
+if "see" in given:
+    print(json.dumps(seen(given["see"])))
+    sys.exit()
 print(json.dumps(deleted(given["delete"]) if "delete" in given else managed()))

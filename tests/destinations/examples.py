@@ -7,6 +7,7 @@ import gzip
 import importlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -78,6 +79,16 @@ TRAFFIC = {
     ],
 }
 
+ROWS = (("jo.berg@acme.example", "<Super Admin>", "3"), ("kim@acme.example", "Zoë 東京 | x", "1"))
+# What a summary has beside the alert's own, where the rule has a template and found several rows.
+TEMPLATED = {
+    "info": (("Who", "jo.berg@acme.example"), ("What now", "Call *Jo* & revoke <the> role\nthen @here")),
+    "actions": (("Runbook", "https://wiki.example/runbook?x=1"), ("On call", "ask in #security")),
+    "columns": ("user", "role", "count"),
+    "rows": ROWS,
+    "row_count": 7,
+}
+
 
 def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
     """Accept an alert as the API would, and return the message of it."""
@@ -85,6 +96,13 @@ def make_message(alert=None, raw=None, message_id=MESSAGE_ID, **changes):
     data = raw if raw is not None else orjson.dumps({**(alert or ALERT), **changes})
     accepted = kind.accept(data, ACME)
     return Message(message_id, kind, ACME, accepted.occurred_at, accepted.data)
+
+
+def with_summary(message=None, **changes):
+    """Return a message whose summary has these fields."""
+    message = message or make_message()
+    message.__dict__["summary"] = replace(message.summary, **changes)
+    return message
 
 
 def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, occurred_at=AT, mapped=False, **changes):

@@ -76,3 +76,32 @@ def test_a_prefix_leads_nowhere_else(prefix):
 def test_an_option_that_is_none_is_refused(wrong):
     with pytest.raises(ValidationError):
         config(**wrong)
+
+
+def test_a_sending_whose_time_is_over_is_not_begun():
+    with Receiver(written) as receiver:
+        destination = s3(receiver.url(""))
+        destination.seconds = 0.0
+        with pytest.raises(Temporary, match="no time left"):
+            destination.send(make_batch(), AT)
+        assert receiver.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_one"),
+    [
+        ({}, True),
+        ({"manifest": "hourly"}, True),
+        ({"manifest": ""}, True),
+        ({"manifest": "none"}, False),
+        ({"layout": "object_per_event"}, False),
+        ({"layout": "object_per_event", "manifest": "none"}, False),
+    ],
+)
+def test_batches_have_a_manifest_unless_the_tenant_wants_none(changes, has_one):
+    assert config(**changes).has_manifest is has_one
+
+
+def test_a_manifest_of_what_is_no_batch_is_refused():
+    with pytest.raises(ValidationError, match="layout must be batch"):
+        config(layout="object_per_event", manifest="hourly")

@@ -34,7 +34,7 @@ def mapped(key, type, **changes):
 
 
 def test_every_event_type_has_an_example():
-    assert set(EXAMPLES) == set(EVENT_TYPES)
+    assert set(EXAMPLES) == {key for key, found in EVENT_TYPES.items() if not found.ours}
 
 
 @every_mapping

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.replay import replay
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.operate.shapes import Free, attempt_out, delivery_out
 from eventsinks.api.v1 import (
     PAGING,
@@ -78,7 +78,7 @@ class DeliveryViewSet(V1View, ViewSet):
     def replay(self, request: Request, id: str) -> Response:
         """Give a delivery that ended a fresh set of tries; one that waits is tried now."""
         delivery = find(deliveries_of(request), id)
-        moved = replay(Delivery.objects.filter(id=delivery.id))
+        moved = replay(Delivery.objects.filter(id=delivery.id), initiator_of(request))
         return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "replayed": bool(moved)})
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
+from eventsinks.lib.wire import Timings
 from eventsinks.models import Attempt, Delivery
 
 
@@ -13,6 +16,29 @@ class Free(BaseModel):
     """An object; its fields stand in docs/api.md."""
 
     model_config = ConfigDict(extra="allow")
+
+
+def written_out(at: Any) -> Any:
+    """Return what is a text and no number. Raises ValueError: pydantic would read numbers as seconds or days."""
+    if at is not None and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", str(at)):
+        raise ValueError("must be an RFC 3339 time with its offset, as 2030-01-31T00:00:00Z")
+    return at
+
+
+def in_utc(at: datetime) -> datetime:
+    """Return a time in UTC. Raises ValueError where that is before the first year or after the last."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(in_utc)]
+
+
+def timings_out(timings: Timings) -> dict[str, float]:
+    """Return timings in milliseconds."""
+    return {name: seconds * 1000 for name, seconds in timings._asdict().items()}
 
 
 def delivery_out(delivery: Delivery) -> dict[str, Any]:

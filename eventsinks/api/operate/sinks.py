@@ -1,16 +1,50 @@
-"""The verbs on event sinks that are ours: pause, resume, and the signing secret."""
+"""The verbs on event sinks that are ours: test, pause, resume, and the signing secret."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
+from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.try_out import TryOut, try_out
 from eventsinks.api.authentication import initiator_of
-from eventsinks.api.operate.shapes import Free
+from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
+from eventsinks.api.operate.alerts import alerts_of
+from eventsinks.api.operate.shapes import Free, Moment, timings_out
 from eventsinks.api.scanner import EventSinkViewSet, OneEventSink, sink_out, sinks_of
-from eventsinks.api.v1 import documented, find
+from eventsinks.api.v1 import Query, documented, find, read_input
+
+
+class Since(BaseModel):
+    """What was kept since a moment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment
+
+
+class ResumeSink(BaseModel):
+    """What to do with what was kept: send all of it, none, or what came since a moment; the rest is suppressed."""
+
+    backlog: Literal["all", "skip"] | Since = "all"
+
+
+class RotateSecret(BaseModel):
+    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
+
+    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = 86_400
+
+
+class TestSink(BaseModel):
+    """Which alert to send; a sample if none is named."""
+
+    detection_alert_id: Query | None = None
 
 
 class OperatedEventSinkViewSet(EventSinkViewSet):
@@ -25,15 +59,62 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
         sink = find(sinks_of(request), id, "uuid")
         return Response({"event_sink": sink_out(configure.pause(sink, initiator=initiator_of(request)))})
 
-    @documented(OneEventSink, request=None)
+    @documented(OneEventSink, request=ResumeSink)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
-        """Send again, beginning with what was kept; a parked event sink gets another chance."""
+        """Send again, all that was kept unless `backlog` says otherwise; a parked one gets another chance."""
         sink = find(sinks_of(request), id, "uuid")
-        return Response({"event_sink": sink_out(configure.resume(sink, initiator_of(request)))})
+        backlog = read_input(ResumeSink, request.data or {}).backlog
+        resumed = configure.resume(sink, initiator_of(request), since=since_of(backlog))
+        return Response({"event_sink": sink_out(resumed)})
+
+    @documented(Free, request=TestSink)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, id: str) -> Response:
+        """Send a sample, or an alert that was accepted, now, and answer with the whole attempt. Counts nowhere."""
+        sink = find(sinks_of(request), id, "uuid")
+        asked = read_input(TestSink, request.data or {})
+        alert = None
+        if asked.detection_alert_id is not None:
+            alert = alerts_of(request).filter(key=asked.detection_alert_id).first()
+            if alert is None:
+                raise Invalid([("detection_alert_id", "no such detection alert")])
+        return Response({"attempt": try_out_out(try_out(sink, alert))})
+
+    @documented(Free, request=RotateSecret, errors={409: ErrorResponse})
+    @action(detail=True, methods=["post"])
+    def rotate_secret(self, request: Request, id: str) -> Response:
+        """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
+        sink = find(sinks_of(request), id, "uuid")
+        asked = read_input(RotateSecret, request.data or {})
+        secret = rotate_secret(sink, asked.overlap_s, initiator_of(request))
+        if secret is None:
+            raise Conflict("was changed by somebody else at the same time; try again")
+        return Response({"signing_secret": secret})
 
     @documented(Free)
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_sink:write."""
         return Response({"signing_secret": find(sinks_of(request), id, "uuid").signing_secret})
+
+
+def since_of(backlog: Literal["all", "skip"] | Since) -> datetime | None:
+    """Return the moment from which on what was kept is sent, None for all of it."""
+    if isinstance(backlog, Since):
+        return backlog.since
+    return None if backlog == "all" else datetime.now(UTC)
+
+
+def try_out_out(tried: TryOut) -> dict[str, Any]:
+    """Return a try with its evidence. Times are milliseconds from its start."""
+    return {
+        "started_at": tried.started_at,
+        "outcome": tried.outcome,
+        "reason": tried.reason,
+        "request": {"method": tried.method, "host": tried.host, "body": tried.body},
+        "status": tried.status,
+        "excerpt": tried.excerpt,
+        "peer": tried.peer,
+        "timings_ms": timings_out(tried.timings),
+    }

@@ -12,8 +12,9 @@ lost worker's rows are all "not before". The database's clock decides.
 """
 
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes, give_up_lost
-from eventsinks.models.delivery.row import Delivery, DeliveryState
+from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at
 from eventsinks.models.delivery.settle import Settlement, settle
+from eventsinks.models.delivery.turn import end_turn, take_turns
 
 __all__ = [
     "Claimed",
@@ -23,6 +24,9 @@ __all__ = [
     "Settlement",
     "claim",
     "due_lanes",
+    "end_turn",
     "give_up_lost",
+    "id_at",
     "settle",
+    "take_turns",
 ]

@@ -21,11 +21,15 @@ OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the i
 
 
 class Lane(NamedTuple):
-    """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration."""
+    """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration.
+
+    `place` is where it sends to, if that takes so many messages a second.
+    """
 
     destination_id: int
     tries: int
     version: int
+    place: str = ""
 
 
 class Claimed(NamedTuple):
@@ -40,6 +44,7 @@ class Claimed(NamedTuple):
     event_type: str
     occurred_at: datetime
     data: bytes | memoryview
+    fallback_of: uuid.UUID | None = None
 
 
 def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
@@ -60,11 +65,12 @@ def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
                 WHERE {OPEN} AND (destination_id, tries) >= (lane.code / 256, lane.code %% 256 + 1)
                 ORDER BY destination_id, tries LIMIT 1)
             FROM lane WHERE lane.code IS NOT NULL)
-        SELECT sink.id, lane.code %% 256, sink.version
+        SELECT sink.id, lane.code %% 256, sink.version, sink.place
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})
           AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
+          AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now()})
           AND (SELECT due_at FROM eventsinks_delivery
                WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
                ORDER BY due_at LIMIT 1) <= {sql.now()}"""
@@ -78,18 +84,18 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
     taken = take(quotas, lease, lease_seconds)
     events = {
         row[0]: row[1:]
-        for row in Event.objects.filter(id__in={event_id for _, event_id, _, _ in taken}).values_list(
+        for row in Event.objects.filter(id__in={event_id for _, event_id, _, _, _ in taken}).values_list(
             "id", "tenant_id", "type", "occurred_at", "data"
         )
     }
     return [
-        Claimed(id, destination_id, tries, lease, event_id, *events[event_id])
-        for id, event_id, destination_id, tries in taken
+        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], fallback_of)
+        for id, event_id, destination_id, tries, fallback_of in taken
         if event_id in events
     ]
 
 
-Taken = list[tuple[uuid.UUID, int, int, int]]
+Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None]]
 
 
 def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
@@ -106,7 +112,7 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
         SET state = 'sending', lease = %b, tries = tries + 1,
             due_at = {sql.now()} + %b::float8 * interval '1 second'
         FROM due WHERE delivery.id = due.id
-        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries"""
+        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of"""
     columns = [
         [lane.destination_id for lane, _ in quotas],
         [lane.tries for lane, _ in quotas],
@@ -123,14 +129,14 @@ def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease
             SELECT id FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
             ORDER BY due_at LIMIT %s)
-        RETURNING id, event_id, destination_id, tries"""
+        RETURNING id, event_id, destination_id, tries, fallback_of"""
     taken: Taken = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]
             taken += [
-                (uuid.UUID(id), event_id, destination_id, tries)
-                for id, event_id, destination_id, tries in sql.rows(statement, parameters)
+                (uuid.UUID(id), event_id, destination_id, tries, uuid.UUID(parent) if parent else None)
+                for id, event_id, destination_id, tries, parent in sql.rows(statement, parameters)
             ]
     return taken
 

@@ -74,6 +74,9 @@ class Delivery(models.Model):
     lease = models.UUIDField(null=True)  # the proof of the worker that holds it
     status = models.PositiveSmallIntegerField(null=True)  # of the last response
     reason = models.TextField(blank=True)  # why the last try did not deliver, or why it is suppressed
+    # The delivery in whose place this one goes to a fallback sink.
+    fallback_of = models.UUIDField(null=True)
+    fell_back = models.BooleanField(db_default=False)  # whether one goes, or has gone, in place of this
     settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
 
     objects = DeliveryQuerySet.as_manager()
@@ -97,6 +100,9 @@ class Delivery(models.Model):
                 name="delivery_open",
             ),
             models.Index(fields=["destination", "id"], name="delivery_of_destination"),
+            models.Index(
+                fields=["destination", "fell_back", "id"], condition=Q(state="failed"), name="delivery_failed"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -106,3 +112,8 @@ class Delivery(models.Model):
     def created_at(self) -> datetime:
         """When it came to be, to the millisecond: its id says it (RFC 9562 section 5.7)."""
         return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)
+
+
+def id_at(at: datetime) -> uuid.UUID:
+    """Return the least id that a delivery made at `at` can have (RFC 9562 section 5.7)."""
+    return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)  # ids know no time before 1970

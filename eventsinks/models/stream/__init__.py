@@ -10,22 +10,35 @@ from eventsinks.models.stream.read import (
     beginning,
     due_positions,
     end_of_log,
+    end_of_moment,
     last_settled,
     look_ahead,
     moment_of_log,
     read_members,
+    set_aside_due,
 )
+from eventsinks.models.stream.rebase import log_is_ahead, rebase
 from eventsinks.models.stream.rows import Batch, Place, Position
+from eventsinks.models.stream.unlisted import hour_of, unlisted
+from eventsinks.models.stream.waiting import backlog, newest_until
 
 __all__ = [
     "Batch",
     "Place",
     "Position",
+    "backlog",
     "beginning",
     "due_positions",
     "end_of_log",
+    "end_of_moment",
+    "hour_of",
     "last_settled",
+    "log_is_ahead",
     "look_ahead",
     "moment_of_log",
+    "newest_until",
     "read_members",
+    "rebase",
+    "set_aside_due",
+    "unlisted",
 ]

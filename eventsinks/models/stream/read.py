@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
+from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import sql
+from eventsinks.models.delivery.claim import OPEN
 from eventsinks.models.event import Event
 from eventsinks.models.stream.rows import Place
 
@@ -25,6 +27,11 @@ class Logged(NamedTuple):
     occurred_at: datetime
     data: bytes | memoryview
 
+    @property
+    def document(self) -> Any:
+        """Its data, parsed."""
+        return orjson.loads(bytes(self.data))
+
 
 class Next(NamedTuple):
     """What a look ahead knows of an event: its size in bytes, and how many seconds ago it was received."""
@@ -35,17 +42,20 @@ class Next(NamedTuple):
     age: float
 
 
-def look_ahead(tenant_id: uuid.UUID, types: Sequence[str], after: Place, limit: int) -> list[Next]:
+def look_ahead(
+    tenant_id: uuid.UUID, types: Sequence[str], after: Place, limit: int, until: Place | None = None
+) -> list[Next]:
     """Return at most `limit` events after a place, in order, of transactions older than every running one.
 
     Without their data, which may be more than memory holds. The database's clock says how old they are.
     """
     statement = f"""
         SELECT id, xid, {"octet_length" if sql.is_postgresql() else "length"}(data), {age()} FROM eventsinks_event
-        WHERE tenant_id = %s AND (xid, id) > (%s, %s) AND {settled()}
+        WHERE tenant_id = %s AND {beyond()} AND {settled()}
+          {"AND " + not_beyond() if until else ""}
           AND type IN ({", ".join(["%s"] * len(types))})
         ORDER BY xid, id LIMIT %s"""
-    parameters = [as_parameter(tenant_id), after.xid, after.event_id, *types, limit]
+    parameters = [as_parameter(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
     return list(map(Next._make, sql.rows(statement, parameters)))
 
 
@@ -82,8 +92,22 @@ def settled() -> str:
     return "xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint" if sql.is_postgresql() else "xid = 0"
 
 
+def beyond(event: str = "", xid: str = "%s", id: str = "%s") -> str:
+    """Return the SQL that holds for events after a place."""
+    if sql.is_postgresql():
+        return f"({event}xid, {event}id) > ({xid}, {id})"
+    # The xid is said alone too, or SQLite would walk through the index from the tenant's first event on.
+    return f"{xid} = 0 AND {event}id > {id}"
+
+
+def not_beyond() -> str:
+    """Return the SQL that holds for events up to a place."""
+    return "(xid, id) <= (%s, %s)" if sql.is_postgresql() else "%s = 0 AND id <= %s"
+
+
 def due_positions(limit: int = 1000) -> list[int]:
-    """Return the integrations that are due and have something to send."""
+    """Return the integrations that are due and have something to send, or a manifest to write."""
+    types = [key for key, kind in DESTINATION_TYPES.items() if kind.keeps_manifests]
     statement = f"""
         SELECT place.destination_id FROM eventsinks_position AS place
         JOIN eventsinks_destination AS integration ON integration.id = place.destination_id
@@ -93,12 +117,28 @@ def due_positions(limit: int = 1000) -> list[int]:
                        WHERE batch.destination_id = place.destination_id AND batch.state = 'open')
             OR EXISTS (SELECT 1 FROM eventsinks_event AS event
                        WHERE event.tenant_id = integration.tenant_id AND event.{settled()}
-                         AND (event.xid, event.id) > (place.xid, place.event_id))
+                         AND {beyond("event.", "place.xid", "place.event_id")})
+            OR place.replay_xid IS NOT NULL
             OR EXISTS (SELECT 1 FROM eventsinks_delivery AS delivery
                        WHERE delivery.destination_id = place.destination_id
-                         AND state IN ('pending', 'sending') AND delivery.due_at <= {sql.now()}))
+                         AND state IN ('pending', 'sending') AND delivery.due_at <= {sql.now()})
+            OR integration.type IN ({", ".join(["%s"] * len(types))}) AND EXISTS (
+                SELECT 1 FROM eventsinks_batch AS batch WHERE batch.destination_id = place.destination_id
+                AND batch.number = place.manifest_number + 1 AND batch.settled_at < {sql.this_hour()}))
         LIMIT %s"""
-    return [row[0] for row in sql.rows(statement, [limit])]
+    return [row[0] for row in sql.rows(statement, [*types, limit])]
+
+
+def set_aside_due(destination_id: int, max_tries: int) -> int | None:
+    """Return after how many tries something that was set aside is due again, None if nothing is."""
+    statement = f"""
+        WITH lane(tries) AS (VALUES {", ".join(f"({tries})" for tries in range(max_tries))})
+        SELECT tries FROM lane WHERE EXISTS (
+            SELECT 1 FROM eventsinks_delivery AS delivery
+            WHERE {OPEN} AND destination_id = %s AND delivery.tries = lane.tries AND due_at <= {sql.now()})
+        LIMIT 1"""
+    found = sql.rows(statement, [destination_id])
+    return found[0][0] if found else None
 
 
 def beginning() -> Place:
@@ -123,6 +163,13 @@ def moment_of_log(tenant_id: uuid.UUID, since: datetime) -> Place:
         .first()
     )
     return Place(found[0], found[1] - 1) if found else end_of_log()
+
+
+def end_of_moment(tenant_id: uuid.UUID, until: datetime) -> Place:
+    """Return the place of the last event that was received at `until` or earlier."""
+    events = Event.objects.filter(tenant_id=tenant_id, received_at__lte=until)
+    found = events.order_by("-xid", "-id").values_list("xid", "id").first()
+    return Place(*found) if found else beginning()
 
 
 def as_parameter(id: uuid.UUID) -> object:

@@ -29,11 +29,14 @@ class BatchState(models.TextChoices):
     SPLIT = "split", "Split"  # too large; its events go on in smaller batches
 
 
+REPLAYED = dict.fromkeys(("replay_xid", "replay_event_id", "until_xid", "until_event_id"))
+
+
 class Batch(models.Model):
     """The events of one request, saved before it is sent, so that every try sends the same.
 
-    `members` are the ids of the events that are still owed; empty once it is sent. The row stays as the record of
-    what went where.
+    `members` are the ids of the events that are still owed; empty once it is sent. `rest` are those of the same
+    stretch of the log that go next, where a batch was halved. The row stays as the record of what went where.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -43,6 +46,8 @@ class Batch(models.Model):
     number = models.BigIntegerField()  # counts up by one per integration
     state = models.CharField(max_length=8, choices=BatchState.choices, default=BatchState.OPEN)
     members = models.JSONField(default=list)
+    rest = models.JSONField(default=list)
+    stored = models.JSONField(null=True)  # what the type made of it, for a manifest: an object's key, size, hash
     count = models.PositiveIntegerField()
     first_event = models.BigIntegerField()
     last_event = models.BigIntegerField()
@@ -96,6 +101,17 @@ class PositionQuerySet(models.QuerySet["Position"]):
         """Keep the row only while the lease is still ours."""
         return self.filter(destination_id=position.destination_id, lease=position.lease)
 
+    def renew(self, position: Position, seconds: float) -> bool:
+        """Hold the lease for `seconds` from now on. Return whether it is still ours."""
+        lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
+        return bool(
+            sql.rows(
+                f"""UPDATE eventsinks_position SET due_at = {sql.in_seconds()}
+                    WHERE destination_id = %s AND lease = %s RETURNING destination_id""",
+                [seconds, position.destination_id, lease],
+            )
+        )
+
     def release(self, position: Position, pause: float = 0.0) -> bool:
         """Give the integration back, due again in `pause` seconds."""
         lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
@@ -108,17 +124,45 @@ class PositionQuerySet(models.QuerySet["Position"]):
         )
 
     def move(self, destination_id: int, place: Place) -> None:
-        """Put an integration somewhere else in the log: backfill, or replay of what was sent before.
+        """Put an integration somewhere else in the log: backfill, or leaving a backlog behind.
 
-        The open batch, if any, is given up; a worker that holds the lease loses it and settles nothing.
+        The open batch and the replay, if any, are given up; a worker that holds the lease loses it and settles
+        nothing. (What was sent before is sent again by `replay`, which moves nothing.)
         """
         with transaction.atomic():  # the position first, as everybody who writes both: no deadlock, no new batch
             self.filter(destination_id=destination_id).update(
-                xid=place.xid, event_id=place.event_id, lease=None, due_at=Now()
+                xid=place.xid, event_id=place.event_id, lease=None, due_at=Now(), **REPLAYED
             )
             Batch.objects.filter(destination_id=destination_id, state=BatchState.OPEN).update(
                 state=BatchState.SPLIT, settled_at=Now(), reason="the position was moved"
             )
+
+    def replay(self, destination_id: int, since: Place, until: Place) -> bool:
+        """Send again what lies after `since`, up to `until`. Return False where another replay is under way."""
+        free = self.filter(destination_id=destination_id, replay_xid=None)
+        return bool(
+            free.update(
+                replay_xid=since.xid,
+                replay_event_id=since.event_id,
+                until_xid=until.xid,
+                until_event_id=until.event_id,
+            )
+        )
+
+    def stop_replay(self, destination_id: int) -> bool:
+        """Send nothing more again. Return False where nothing was to be."""
+        under_way = self.filter(destination_id=destination_id).exclude(replay_xid=None)
+        return bool(under_way.update(**REPLAYED))
+
+    def end_replay(self, position: Position) -> None:
+        """Say that everything was sent again that was to be."""
+        self.held(position).update(**REPLAYED)
+        position.replay_xid = position.replay_event_id = None
+
+    def skip_replay(self, position: Position, place: Place) -> None:
+        """Move the replay past what is not for this integration."""
+        self.held(position).exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
+        position.replay_xid, position.replay_event_id = place
 
     def wake(self, destination_id: int) -> None:
         """End the pause after a failure, if it is in one: somebody has repaired it."""
@@ -143,7 +187,13 @@ class Position(models.Model):
     lease = models.UUIDField(null=True)
     due_at = models.DateTimeField(db_default=Now())  # not before; while it is leased, the end of the lease
     sent_at = models.DateTimeField(null=True)  # when it last moved forward
-    sent_events = models.BigIntegerField(default=0)  # since it was made
+    sent_events = models.BigIntegerField(default=0)  # that were taken since it was made, each time they were
+    # A second, temporary position: what was sent before is sent again from here up to `until`.
+    replay_xid = models.BigIntegerField(null=True)
+    replay_event_id = models.BigIntegerField(null=True)
+    until_xid = models.BigIntegerField(null=True)
+    until_event_id = models.BigIntegerField(null=True)
+    manifest_number = models.BigIntegerField(default=0)  # of the last batch that a manifest tells of
 
     objects = PositionQuerySet.as_manager()
 
@@ -163,8 +213,24 @@ class Position(models.Model):
         """Return the batch that is not settled yet."""
         return Batch.objects.filter(destination_id=self.destination_id, state=BatchState.OPEN).first()
 
+    @property
+    def replay(self) -> Place | None:
+        """The place up to which the replay has come, None if there is none."""
+        if self.replay_xid is None or self.replay_event_id is None:
+            return None
+        return Place(self.replay_xid, self.replay_event_id)
+
+    @property
+    def until(self) -> Place:
+        """The place where the replay ends."""
+        return Place(self.until_xid or 0, self.until_event_id or 0)
+
     def save_batch(self, events: Sequence[Any]) -> Batch | None:
         """Save the membership of the next batch, before anything is sent. None where the lease was lost."""
+        return self.save_members([event.id for event in events], [], Place(events[-1].xid, events[-1].id))
+
+    def save_members(self, members: Sequence[int], rest: Sequence[int], place: Place) -> Batch | None:
+        """Save a batch of `members`; once `rest` is sent too, everything up to `place` is accounted for."""
         with transaction.atomic():
             held = Position.objects.held(self)
             if not held.update(next_number=F("next_number") + 1):
@@ -172,9 +238,10 @@ class Position(models.Model):
             return Batch.objects.create(
                 destination_id=self.destination_id,
                 number=held.values_list("next_number", flat=True)[0] - 1,
-                members=[event.id for event in events],
-                count=len(events),
-                first_event=events[0].id,
-                last_event=events[-1].id,
-                last_xid=events[-1].xid,
+                members=list(members),
+                rest=list(rest),
+                count=len(members),
+                first_event=members[0],
+                last_event=place.event_id,
+                last_xid=place.xid,
             )

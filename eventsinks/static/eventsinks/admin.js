@@ -22,3 +22,21 @@ document.addEventListener("DOMContentLoaded", () => {
   const shown = document.querySelector("[data-address]");
   if (shown) history.replaceState(null, "", shown.dataset.address);
 });
+
+// A preview is made by the server of what stands in the form now, and shown below its button.
+async function preview(button) {
+  const shown = button.nextElementSibling;
+  shown.textContent = "…";
+  try {
+    const answer = await fetch(button.dataset.preview, { method: "POST", body: new FormData(button.form) });
+    if (!answer.ok) throw new Error(answer.statusText);
+    shown.innerHTML = await answer.text(); // of our own templates, which escape
+  } catch {
+    shown.textContent = "The preview could not be made. Reload the page and try again.";
+  }
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-preview]");
+  if (button) preview(button);
+});
+document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-preview-now]").forEach(preview));

@@ -1,0 +1,262 @@
+"""Milliseconds for a page of GET /api/events/network-traffic: `python -m bench.traffic_page [--events N]`.
+
+Flows of one tenant, spread over 30 days and 2,000 peers, are put into a PostgreSQL by SQL: one of its own that is
+thrown away, or an empty one that --database-url names. Then the view is asked for pages of 1,000: whole requests,
+from the check of the key to the last byte of JSON. The tables are unlogged: they fill faster, and are read alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from bench.deliveries import ROOT, database_server
+
+GOAL = 200.0  # milliseconds
+TABLES = ("eventsinks_event", "eventsinks_networktraffic")
+CHUNK = 250_000  # rows a statement
+PEERS = 2_000
+DAYS = 30
+# A factor that has nothing in common with the number of peers spreads each peer's flows over the whole time.
+NUMBERS = f"n * 7919 % {PEERS} AS s, abs(hashint8(n)::bigint) % {PEERS} AS d, n * 31 % 500 AS u"
+FLOW = (
+    '{"id":"flow-%1$s","flow_id":"00000000-0000-4000-8000-%1$s","reporter_id":"peer-%2$s",'
+    '"source":{"id":"peer-%2$s","type":"PEER","name":"laptop-%2$s","os":"Linux 6.1 x86_64",'
+    '"address":"100.64.%5$s.7:51234","dns_label":"laptop-%2$s.netbird.cloud",'
+    '"geo_location":{"city_name":"Berlin","country_code":"DE"}},'
+    '"destination":{"id":"peer-%3$s","type":"PEER","name":"server-%3$s","os":"Debian GNU/Linux 12",'
+    '"address":"100.65.%5$s.9:5432","dns_label":"server-%3$s.netbird.cloud",'
+    '"geo_location":{"city_name":"Frankfurt am Main","country_code":"DE"}},'
+    '"user":{"id":"user-%4$s","email":"user-%4$s@example.com","name":"User %4$s"},'
+    '"policy":{"id":"ch8i4ug6lnn4g9hqv7m0","name":"Laptops reach the database servers"},'
+    '"protocol":6,"direction":"EGRESS","connection_type":"P2P","rx_bytes":123456,"rx_packets":120,'
+    '"tx_bytes":34567,"tx_packets":210,"num_of_starts":1,"num_of_ends":1,"num_of_drops":0,'
+    '"events":[{"type":"TYPE_START","timestamp":"2026-01-01T00:00:00.123456Z"},'
+    '{"type":"TYPE_END","timestamp":"2026-01-01T00:00:05.123456Z"}]}'
+)
+AT = f"now() - interval '{DAYS} days' + n * interval '{DAYS} days' / {{events}}"
+EVENTS = f"""INSERT INTO eventsinks_event (id, tenant_id, type, key, data, digest, occurred_at, received_at, xid)
+    SELECT n, '{{tenant}}', 'network_traffic', 'flow-' || n,
+           convert_to(format('{FLOW.replace("%", "%%")}', lpad(n::text, 12, '0'), s, d, u, s % 250), 'UTF8'),
+           '\\x00', {AT}, {AT}, 0
+    FROM (SELECT n, {NUMBERS.replace("%", "%%")} FROM generate_series(%s::bigint, %s) AS n) AS made""".replace(
+    "s % 250", "s %% 250"
+)
+# TCP from 19 flows of 20, else UDP; started and ended, and one of 50 dropped; one way or the other; P2P or routed.
+SHAPE = (
+    "((CASE WHEN n %% 20 = 0 THEN 17 ELSE 6 END) << 8) | ((CASE WHEN n %% 50 = 7 THEN 8 ELSE 6 END) << 4)"
+    " | ((1 + n %% 2) << 2) | (CASE WHEN n %% 3 = 0 THEN 2 ELSE 1 END)"
+)
+ROWS = f"""INSERT INTO eventsinks_networktraffic
+        (event_id, tenant_id, occurred_at, user_id, reporter_id, source_id, destination_id, shape, search)
+    SELECT n, '{{tenant}}', {AT}, 'user-' || u, 'peer-' || s, 'peer-' || s, 'peer-' || d, {SHAPE},
+           format(E'user-%%s@example.com\\nlaptop-%%s\\n100.64.%%s.7:51234\\nserver-%%s\\n100.65.%%s.9:5432',
+                  u, s, s %% 250, d, s %% 250)
+    FROM (SELECT n, {NUMBERS.replace("%", "%%")} FROM generate_series(%s::bigint, %s) AS n) AS made"""
+
+TRIGRAMS = (
+    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+    "SET maintenance_work_mem = '1GB'",
+    "CREATE INDEX traffic_by_search ON eventsinks_networktraffic USING gin (search gin_trgm_ops)",
+    "RESET maintenance_work_mem",
+    "VACUUM ANALYZE eventsinks_networktraffic",
+)
+
+
+def main() -> None:
+    """Prepare a database, fill it, ask, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--calls", type=int, default=7, help="of each question; the median counts")
+    parser.add_argument("--database-url", help="an empty PostgreSQL; by default one that is thrown away")
+    parser.add_argument(
+        "--trigrams", action="store_true", help="with the index for searches of docs/decisions/0010"
+    )
+    parser.add_argument("inside", nargs="?", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        inside(options.events, options.calls, trigrams=options.trigrams)
+        return
+    with tempfile.TemporaryDirectory(prefix="eventsinks-bench-") as folder:
+        given = options.database_url
+        server = nullcontext(([], given)) if given else database_server("postgresql", Path(folder))
+        with server as (_, url):
+            environment = {
+                **os.environ,
+                "EVENTSINKS_VAR": folder,
+                "DATABASE_URL": url,
+                "SECRET_KEY": "only for benchmarks",
+                "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+                "DJANGO_SETTINGS_MODULE": "project.settings",
+            }
+            command = [sys.executable, "-m", "bench.traffic_page", "inside"]
+            arguments = ["--events", str(options.events), "--calls", str(options.calls)] + [
+                "--trigrams"
+            ] * options.trigrams
+            subprocess.run([*command, *arguments], env=environment, cwd=ROOT, check=True)
+
+
+def inside(events: int, calls: int, *, trigrams: bool = False) -> None:
+    """Fill the database, and measure each question."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from eventsinks.actions.tenants import create_tenant, issue_key
+    from eventsinks.models import Event
+
+    call_command("migrate", verbosity=0)
+    tenant = create_tenant("Bench")
+    key = issue_key(tenant)[1]
+    Event.objects.all().delete()  # of making them: the ids are ours
+    fill(tenant.id, events)
+    measure(key, questions(events), calls)
+    if trigrams:
+        started = time.monotonic()
+        for statement in TRIGRAMS:
+            run(statement)
+        print(f"   with the index for searches, made in {time.monotonic() - started:,.0f} s:", flush=True)
+        measure(key, [question for question in questions(events) if "search" in question[1]], calls)
+
+
+def measure(key: str, asked: list[tuple[str, dict[str, object]]], calls: int) -> None:
+    """Print the table of these questions."""
+    print("   question                                        ms  goal 200   counted", flush=True)
+    for name, query in asked:
+        took, counted = ask(key, query, calls)
+        met = "met" if took < GOAL else "missed"
+        print(f"   {name:42} {took:>8,.0f}  {met:8} {counted:>9}", flush=True)
+
+
+def fill(tenant: object, events: int) -> None:
+    """Write the events and their rows, then the indexes, which is faster than both at once."""
+    from eventsinks.models import sql
+
+    started = time.monotonic()
+    indexes = taken_away()
+    for statement in (EVENTS, ROWS):
+        statement = statement.replace("{tenant}", str(tenant)).replace("{events}", str(events))
+        for first in range(1, events + 1, CHUNK):
+            run(statement, [first, min(first + CHUNK - 1, events)])
+        print(f"   rows written: {time.monotonic() - started:,.0f} s", flush=True)
+    run("SET maintenance_work_mem = '1GB'")
+    for statement in indexes:
+        run(statement.replace("%", "%%"))
+    for table in TABLES:
+        run(f"VACUUM ANALYZE {table}")
+    run("RESET maintenance_work_mem")
+    ((table, index, buffers, version, size),) = sql.rows(
+        f"""SELECT pg_size_pretty({" + ".join(f"pg_table_size('{table}')" for table in TABLES)}),
+                   pg_size_pretty({" + ".join(f"pg_indexes_size('{table}')" for table in TABLES)}),
+                   current_setting('shared_buffers'), current_setting('server_version'),
+                   (SELECT avg(length(data))::int FROM eventsinks_event WHERE id <= 1000)"""
+    )
+    print(
+        f"== {events:,} flows of {size} bytes, PostgreSQL {version}, {buffers} of shared buffers; tables {table}, "
+        f"indexes {index}; filled in {time.monotonic() - started:,.0f} s",
+        flush=True,
+    )
+
+
+def taken_away() -> list[str]:
+    """Drop the tables' indexes; return the statements that make them again."""
+    from eventsinks.models import sql
+
+    again = []
+    for table in TABLES:
+        keys = sql.rows(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
+            [table],
+        )
+        for name, definition in keys:
+            run(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        for name, definition in sql.rows(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s", [table]
+        ):
+            run(f"DROP INDEX {name}")
+            again.append(definition)
+        run(f"ALTER TABLE {table} SET UNLOGGED")
+    return again
+
+
+def run(statement: str, parameters: list[object] | None = None) -> None:
+    """Run one statement."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or [])
+
+
+def questions(events: int) -> list[tuple[str, dict[str, object]]]:
+    """Return what is asked, and its name."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    last = min(events, 100_000) // 1000
+    ago = {days: (timezone.now() - timedelta(days=days)).isoformat() for days in (10, 9, 1)}
+    return [
+        ("no filter", {}),
+        ("the page in the middle", {"page": last // 2}),
+        ("the last page that can be reached", {"page": last}),
+        ("user_id", {"user_id": "user-7"}),
+        ("reporter_id", {"reporter_id": "peer-7"}),
+        ("source_id", {"source_id": "peer-7"}),
+        ("destination_id", {"destination_id": "peer-7"}),
+        ("source_id and destination_id", {"source_id": "peer-7", "destination_id": "peer-9"}),
+        ("source_id and protocol", {"source_id": "peer-7", "protocol": "tcp"}),
+        ("source_id, since a day", {"source_id": "peer-7", "start_date": ago[1]}),
+        ("user_id that there is not", {"user_id": "nobody"}),
+        ("protocol", {"protocol": "udp"}),
+        ("type", {"type": "TYPE_DROP"}),
+        ("direction", {"direction": "INGRESS"}),
+        ("connection_type", {"connection_type": "ROUTED"}),
+        (
+            "protocol, type, direction, connection_type",
+            {
+                "protocol": 17,
+                "type": "TYPE_START",
+                "direction": "INGRESS",
+                "connection_type": "P2P",
+            },
+        ),
+        ("protocol that there is not", {"protocol": 132}),
+        ("since a day", {"start_date": ago[1]}),
+        ("a day, ten days ago", {"start_date": ago[10], "end_date": ago[9]}),
+        ("until ten days ago", {"end_date": ago[10]}),
+        ("a day and a direction", {"start_date": ago[10], "end_date": ago[9], "direction": "EGRESS"}),
+        ("search that many flows have", {"search": "laptop-7"}),
+        ("search that few flows have", {"search": "user-77@example.com"}),
+        ("search that none has", {"search": "nowhere"}),
+        ("search, since a day", {"search": "laptop-7", "start_date": ago[1]}),
+    ]
+
+
+def ask(key: str, query: dict[str, object], calls: int) -> tuple[float, str]:
+    """Return the median milliseconds of a request, after one that is not counted, and the total it tells."""
+    from django.test import Client
+
+    client, took = Client(headers={"authorization": f"Bearer {key}", "host": "localhost"}), []
+    for _ in range(calls + 1):
+        started = time.perf_counter()
+        answer = client.get("/api/events/network-traffic", {"page_size": 1000, **query})
+        took.append((time.perf_counter() - started) * 1000)
+        assert answer.status_code == 200, answer.content
+        if took[0] > 10 * GOAL and len(took) > 3:  # a slow question is asked less often
+            break
+    told = answer.json()
+    return statistics.median(took[1:]), f"{told['total_records']:,}{'+' if told['total_capped'] else ''}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Config: check what a tenant says of a destination of some type, and let the type look at its service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from pydantic import ValidationError
+
+from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.destinations import destination_type
+from eventsinks.destinations.base import Config, NotConnected
+from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.crypto import CannotOpen
+from eventsinks.lib.validation import errors
+from eventsinks.models import Destination, SlackWorkspace, Tenant
+from eventsinks.models.sealing import open_sealed
+
+
+def check(type: str, config: Mapping[str, Any]) -> None:
+    """Raise NotConfigurable where `config` could not be kept; ask nobody and keep nothing."""
+    try:
+        destination_type(type).Config.model_validate(dict(config), context={"guard": guard()})
+    except ValidationError as error:
+        raise not_configurable(error) from None
+
+
+def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
+    """Return the config with the changes. Raises pydantic.ValidationError.
+
+    Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
+    """
+    try:
+        if current.sealed_signing_secret:
+            open_sealed(current.sealed_signing_secret)
+        return cast(Config, current.opened_config().changed(config, guard()))
+    except CannotOpen:
+        current.sealed_signing_secret = ""
+        return current.kind.Config.model_validate({**current.config, **config}, context={"guard": guard()})
+
+
+def connect(destination: Destination) -> None:
+    """Let its type look at the service before its config is kept. Raises NotConfigurable."""
+    if not destination.kind.connects:
+        return
+    try:
+        destination.set_config(destination.opened().connect())
+    except CannotOpen:  # it can be kept; what is sealed is repaired elsewhere
+        return
+    except NotConnected as error:
+        raise NotConfigurable(FieldError(error.field, error.message)) from None
+
+
+def workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | None:
+    """Return the tenant's Slack workspace that `config` names, if any. Raises NotConfigurable."""
+    named = config.get("slack_integration_id")
+    if named is None:
+        return None
+    try:
+        return SlackWorkspace.objects.get(tenant=tenant, id=named)
+    except SlackWorkspace.DoesNotExist:
+        raise NotConfigurable(FieldError("slack_integration_id", "no such Slack integration")) from None
+    except (DjangoValidationError, TypeError):
+        raise NotConfigurable(FieldError("slack_integration_id", "must be a UUID")) from None
+
+
+def guard() -> AddressGuard:
+    """Return the guard of the settings."""
+    return AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS)
+
+
+def not_configurable(error: ValidationError) -> NotConfigurable:
+    """Return pydantic's errors as ours."""
+    return NotConfigurable(*(FieldError(field, message) for field, message in errors(error)))

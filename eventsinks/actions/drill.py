@@ -1,0 +1,43 @@
+"""Drill: send a marked event through the same road as every alert, on a schedule, so that a fault shows early."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from eventsinks.actions.notify import notify
+from eventsinks.models import Destination
+from eventsinks.models.destination import DestinationState
+
+
+def drill() -> int:
+    """Accept a drill for every sink whose time has come. Return how many."""
+    asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
+    active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
+    return sum(drill_one(sink) for sink in active if is_due(sink))
+
+
+def is_due(sink: Destination) -> bool:
+    """Whether its last drill is an interval ago."""
+    interval = timedelta(seconds=sink.drill_interval_s or 0)
+    return sink.drilled_at is None or sink.drilled_at + interval <= timezone.now()
+
+
+def drill_one(sink: Destination) -> bool:
+    """Accept one drill, unless somebody else has just done so."""
+    with transaction.atomic():
+        same = Destination.objects.present().filter(id=sink.id, drilled_at=sink.drilled_at)
+        if not same.update(drilled_at=Now()):
+            return False
+        at = timezone.now()
+        notify(
+            sink,
+            f"drill-{sink.uuid}-{int(at.timestamp())}",
+            "drill",
+            f"[DRILL] {sink.name}: this is a fire drill",
+            "Nothing has happened. If you can read this, alerts reach you here.",
+        )
+    return True

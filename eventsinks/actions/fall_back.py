@@ -1,0 +1,74 @@
+"""Fall back: send to another sink too what could not be delivered where it belongs.
+
+What has failed so often, has waited so long, or waits for a parked sink goes to the fallback sink as a delivery of
+its own, marked with whose place it takes. The first one is still tried. A delivery that took another's place never
+falls back again, so there are no loops.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from eventsinks.actions.nudge import nudge
+from eventsinks.models import Delivery, Destination, Event
+from eventsinks.models.delivery import DeliveryState, id_at
+from eventsinks.models.destination import DestinationState
+
+AT_ONCE = 500  # deliveries of one transaction
+
+
+def fall_back() -> int:
+    """Look at every sink with a fallback. Return how many deliveries took another's place."""
+    sinks = Destination.objects.present().filter(fallback__isnull=False, fallback__deleted_at=None)
+    return sum(fall_back_from(sink) for sink in sinks)
+
+
+def fall_back_from(sink: Destination) -> int:
+    """Give the fallback of one sink what is due there. Return how many it got."""
+    made = 0
+    while True:
+        found, got = some_fall_back(sink)
+        made += got
+        if found < AT_ONCE:
+            return made
+
+
+def some_fall_back(sink: Destination) -> tuple[int, int]:
+    """Do it for at most AT_ONCE. Return how many were found, and how many deliveries were made of them.
+
+    Run by two at once, each takes what the other has not; an event that the fallback sink has already is not
+    sent there again.
+    """
+    with transaction.atomic():
+        due = Delivery.objects.filter(due_to_fall_back(sink), destination_id=sink.id)
+        found = list(due.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
+        Delivery.objects.filter(id__in=[one.id for one in found]).update(fell_back=True)
+        rows = [
+            Delivery(id=uuid7(), event_id=one.event_id, destination_id=sink.fallback_id or 0, fallback_of=one.id)
+            for one in found
+        ]
+        Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+        made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", flat=True)
+        Event.objects.filter(id__in=list(made)).update(owed=F("owed") + 1)
+        if made:
+            nudge()
+    return len(found), len(made)
+
+
+def due_to_fall_back(sink: Destination) -> Q:
+    """Return what must be true of a delivery of `sink` that falls back."""
+    failures, parked = sink.fallback_after_failures, sink.state == DestinationState.PARKED
+    failed = Q(state=DeliveryState.FAILED)
+    pending = Q(state=DeliveryState.PENDING)
+    often = (pending & Q(tries__gte=failures)) | Q(state=DeliveryState.SENDING, tries__gt=failures)
+    long = Q(id__lt=id_at(timezone.now() - timedelta(seconds=sink.fallback_after_s)))
+    still = Q(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]) & long
+    found = failed | often | still | pending if parked else failed | often | still
+    if sink.state == DestinationState.PAUSED:  # a person wants it to wait
+        found = failed
+    return found & Q(fell_back=False, fallback_of=None)

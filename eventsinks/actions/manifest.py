@@ -1,0 +1,55 @@
+"""Manifest: write down what each hour's batches were stored as, so that whoever reads them can prove them whole.
+
+Batches are numbered without a gap and settled in the order of their numbers, and a settled one never changes. So
+the manifest of an hour that is over is the same whoever writes it, however often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from eventsinks.actions.hold import park
+from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
+from eventsinks.models import Batch, Position
+from eventsinks.models.stream import hour_of, unlisted
+
+PAUSE = 30.0  # seconds; where a manifest can't be written now, a batch could hardly be either
+MARGIN = 10.0  # seconds of a lease that are kept for what follows
+
+
+def write_manifests(position: Position, kind: AnyDestinationType) -> float | None:
+    """Write the manifest of each hour that is over. Return None, or for how many seconds the stream must wait.
+
+    The lease must be held.
+    """
+    if not (isinstance(kind, ClientType) and kind.keeps_manifests):
+        return None
+    while batches := unlisted(position):
+        if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
+            return 0.0
+        kind.seconds = settings.EVENTSINKS_LEASE - MARGIN
+        try:
+            kind.write_manifest(manifest_of(position, batches))
+        except DestinationGone as failure:
+            reason = f"the manifest of an hour can't be written: {failure.reason}"
+            park(position.destination_id, position.destination.version, reason)
+            return 0.0
+        except SendFailure:
+            return PAUSE
+        position.manifest_number = batches[-1].number
+        if not Position.objects.held(position).update(manifest_number=position.manifest_number):
+            return 0.0
+    return None
+
+
+def manifest_of(position: Position, batches: Sequence[Batch]) -> Manifest:
+    """Return what is to be written of the batches of one hour, in the order of their numbers."""
+    first, last = batches[0], batches[-1]
+    stored = [
+        {"number": batch.number, "id": str(batch.id), **batch.stored}
+        for batch in batches
+        if batch.stored is not None
+    ]
+    return Manifest(last.id, position.destination.uuid, hour_of(first), first.number, last.number, stored)

@@ -1,0 +1,69 @@
+"""Prepare: make messages of what was claimed, each with its mark and with what is remembered of its incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+from uuid import UUID
+
+from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message
+from eventsinks.event_types import event_type
+from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.models import Delivery, Incident
+from eventsinks.models.delivery import Claimed
+
+
+class Ready(NamedTuple):
+    """A sink ready to be sent to, as it was at `version`."""
+
+    version: int
+    kind: AnyDestinationType
+    template: AlertTemplate | None
+    place: str
+
+
+def messages_of(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | EventRefused]:
+    """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same."""
+    marks = marks_of(claimed)
+    messages = [message_of(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
+    remind(claimed, messages, ready)
+    return messages
+
+
+def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | EventRefused:
+    """Return one message, or why there can't be one: its type of events may be one of a newer version."""
+    try:
+        type_ = event_type(claimed.event_type)
+    except KeyError:
+        return EventRefused(f"events of type {claimed.event_type} are not known here")
+    template = ready.template if ready else None
+    data = bytes(claimed.data)
+    return Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, data, False, template, mark)
+
+
+def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:
+    """Return what stands before the title of each that goes in another's place."""
+    parents = {one.fallback_of: one.id for one in claimed if one.fallback_of}
+    if not parents:
+        return {}
+    found = Delivery.objects.filter(id__in=parents).values_list("id", "destination__name", "reason")
+    return {
+        parents[id]: f"[FALLBACK for {name}: {(reason or 'it waits there')[:200]}]" for id, name, reason in found
+    }
+
+
+def remind(
+    claimed: Sequence[Claimed], messages: Sequence[Message | EventRefused], ready: Mapping[int, Ready]
+) -> None:
+    """Give the messages of types that remember what is remembered of their incidents."""
+    remembering = {id for id, sink in ready.items() if sink.kind.remembers}
+    if not remembering:
+        return
+    reminded: dict[tuple[int, str], Message] = {}
+    for one, message in zip(claimed, messages, strict=True):
+        if one.destination_id in remembering and isinstance(message, Message):
+            with suppress(Exception):  # what is wrong with it is said when it is built
+                reminded[one.destination_id, message.summary.dedup_key] = message
+    for place, memory in Incident.objects.memories(reminded).items():
+        reminded[place].memory = memory

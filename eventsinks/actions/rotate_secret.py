@@ -1,0 +1,43 @@
+"""Rotate a signing secret: the new one signs at once, the old one beside it until its overlap is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.lib.signing import new_secret
+from eventsinks.models import Destination
+from eventsinks.models.sealing import seal
+
+
+def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYSTEM) -> str | None:
+    """Give a sink a new signing secret and return it; None where somebody else changed the sink at the same time.
+
+    A secret that an earlier rotation kept for its overlap signs no more.
+    """
+    secret = new_secret()
+    same = Destination.objects.present().filter(id=sink.id, version=sink.version)
+    with transaction.atomic():
+        moved = same.update(
+            sealed_old_signing_secret=F("sealed_signing_secret") if overlap_s else "",
+            old_signing_secret_until=timezone.now() + timedelta(seconds=overlap_s) if overlap_s else None,
+            sealed_signing_secret=seal(secret),
+            version=F("version") + 1,
+            updated_at=Now(),
+        )
+        if not moved:
+            return None
+        audit.record_destination(audit.UPDATED, sink, initiator, {"signing_secret": "rotated"})
+    return secret
+
+
+def end_overlaps() -> int:
+    """Forget old secrets whose overlap is over; workers open the sinks anew. Return how many."""
+    over = Destination.objects.filter(old_signing_secret_until__lte=Now())
+    return over.update(sealed_old_signing_secret="", old_signing_secret_until=None, version=F("version") + 1)

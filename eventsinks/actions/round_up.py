@@ -1,0 +1,60 @@
+"""Round up: close the windows whose time is over, and tell each sink what was held back."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from eventsinks.actions.notify import notify
+from eventsinks.event_types.documents import written
+from eventsinks.models import Destination, Event, QuietWindow
+from eventsinks.models.quiet_window import WindowKind
+
+AT_ONCE = 500  # round-ups of one sweep
+
+HELD_BY = {
+    WindowKind.SILENCE: "a silence",
+    WindowKind.DEDUP: "deduplication",
+    WindowKind.GROUP: "grouping",
+    WindowKind.THROTTLE: "the throttle",
+}
+
+
+def round_up() -> int:
+    """Close what is over and accept the round-ups that are owed. Return how many."""
+    QuietWindow.objects.close_ended()
+    QuietWindow.objects.forget_empty()
+    return sum(tell(window) for window in QuietWindow.objects.to_tell().order_by("closed_at")[:AT_ONCE])
+
+
+def tell(window: QuietWindow) -> bool:
+    """Accept the round-up of one window, once: that it was told is committed with it."""
+    with transaction.atomic():
+        if not QuietWindow.objects.to_tell().filter(id=window.id).update(told_at=Now()):
+            return False
+        sink = Destination.objects.present().select_related("tenant").filter(id=window.destination_id).first()
+        if sink is None:
+            return False
+        last = Event.objects.filter(id=window.last_event or 0).first()
+        since, until = window.starts_at, window.closed_at or window.ends_at
+        notify(
+            sink,
+            f"round-up-{window.id}",
+            "round_up",
+            f"+{window.held} like this, {since:%H:%M}–{until:%H:%M} UTC, last: {window.last_title}",
+            f"{window.held} held back by {HELD_BY[WindowKind(window.kind)]}; {window.sent} sent.",
+            held=window.held,
+            held_by=window.kind,
+            since=written(since),
+            until=written(until),
+            last_alert_id=last.key if last else "",
+            **incident(window, sink, last),
+        )
+        return True
+
+
+def incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:
+    """Return the incident that a round-up belongs to: the one of whose alerts only the first was told."""
+    if window.kind != WindowKind.DEDUP or last is None:
+        return {}
+    return {"dedup_key": last.event_type.dedup_key(last.document, sink.template)}

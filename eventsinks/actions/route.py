@@ -1,0 +1,145 @@
+"""Route: which event sinks of a tenant an event goes to, and which of them do not want it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from eventsinks.event_types import EventType
+from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.base import Accepted, NotAcceptable
+from eventsinks.lib.event_filter import filter_of
+from eventsinks.models import Destination, Silence, Tenant
+from eventsinks.models.options import Quiet
+from eventsinks.models.quiet_window import Claim, WindowKind
+
+
+class Verdict(NamedTuple):
+    """One event at one event sink: owed to it, unless a reason says why not.
+
+    `silence` is the window in which the reason is counted, where it is a silence.
+    """
+
+    sink: int
+    reason: str = ""
+    silence: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """What routing must know of an event sink."""
+
+    id: int
+    uuid: UUID
+    event_types: Sequence[str]
+    filter: str
+    template: AlertTemplate | None
+    quiet: Quiet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """A silence in force. `sink` is None where it is one of all the tenant's sinks."""
+
+    id: UUID
+    sink: int | None
+    filter: str
+    why: str
+    seconds: float
+
+    def holds(self, sink: int, told: Mapping[str, Any]) -> bool:
+        """Whether it holds an event back at a sink."""
+        if self.sink not in (None, sink):
+            return False
+        return not self.filter or filter_of(self.filter).rejects(told) is None
+
+
+class Route:
+    """Where the events of one tenant and type go, from one look at its sinks and silences."""
+
+    def __init__(self, tenant: Tenant, event_type: EventType) -> None:
+        self._tenant, self._type = tenant, event_type
+        rows = Destination.objects.of(tenant).sinks()
+        columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet")
+        self.sinks = {row[0]: sink_of(*row) for row in rows.values_list(*columns)}
+        self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
+        self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
+        self._silences = silences_of(tenant) if self.sinks and not event_type.ours else []
+        self._plain = [Verdict(sink.id) for sink in self._hearing]
+        self._looks = bool(self._silences) or any(sink.filter for sink in self._hearing)
+
+    @functools.cached_property
+    def streamed(self) -> bool:
+        """Whether an integration of the tenant hears this type."""
+        integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
+        return any(self._type.key in event_types for event_types in integrations)
+
+    def of(self, accepted: Accepted) -> Sequence[Verdict]:
+        """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
+
+        An event that names its sinks goes past their filters, but not past a silence.
+        """
+        if accepted.held:
+            return ()
+        if accepted.routed_to is not None:
+            named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
+            if not self._silences:
+                return [Verdict(sink.id) for sink in named]
+            told = self._type.told_to_filters(orjson.loads(accepted.data))
+            return [self._silenced(sink, told) for sink in named]
+        if not self._looks:
+            return self._plain
+        told = self._type.told_to_filters(orjson.loads(accepted.data))
+        return [self._judged(sink, told) for sink in self._hearing]
+
+    def _named(self, index: int, uuid: UUID) -> Sink:
+        if uuid not in self._by_uuid:
+            raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
+        return self._by_uuid[uuid]
+
+    def _judged(self, sink: Sink, told: Mapping[str, Any]) -> Verdict:
+        rejected = filter_of(sink.filter).rejects(told) if sink.filter else None
+        if rejected is not None:
+            return Verdict(sink.id, f"filtered: not {rejected}")
+        return self._silenced(sink, told)
+
+    def _silenced(self, sink: Sink, told: Mapping[str, Any]) -> Verdict:
+        for silence in self._silences:
+            if silence.holds(sink.id, told):
+                window = Claim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
+                return Verdict(sink.id, silence.why, window)
+        return Verdict(sink.id)
+
+
+def sink_of(
+    id: int,
+    uuid: UUID,
+    event_types: Sequence[str],
+    filter: str,
+    template: Mapping[str, Any] | None,
+    quiet: Mapping[str, Any] | None,
+) -> Sink:
+    """Return a sink from its columns."""
+    made = AlertTemplate.model_validate(template) if template else None
+    return Sink(id, uuid, event_types, filter, made, Quiet.model_validate(quiet) if quiet else None)
+
+
+def silences_of(tenant: Tenant) -> list[Hush]:
+    """Return the silences in force."""
+    now = datetime.now(UTC)
+    return [
+        Hush(
+            silence.id,
+            silence.destination_id,
+            silence.filter,
+            f"silenced by {silence.author} until {silence.ends_at:%Y-%m-%d %H:%M:%S} UTC: {silence.reason}",
+            max((silence.ends_at - now).total_seconds(), 0.0),
+        )
+        for silence in Silence.objects.of(tenant).in_force()
+    ]

@@ -1,0 +1,31 @@
+"""Send now: one message with all that follows in the same try, while somebody waits for what comes of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from eventsinks.actions.config import guard
+from eventsinks.actions.judge import following
+from eventsinks.destinations.base import MAX_REQUESTS, AnyDestinationType, Message
+from eventsinks.lib.http import Outcome, exchange_once, outlet
+from eventsinks.lib.wire import ExchangeFailed, Request
+from eventsinks.models.destination import mail_server
+
+TIMEOUT = 10.0  # seconds that whoever asks is kept waiting for each request
+
+
+def send_now(kind: AnyDestinationType, message: Message, at: datetime) -> tuple[Request, Outcome]:
+    """Return the last request that was sent and what came of it. Raises SendFailure for what can't be built."""
+    request = kind.build([message], at)
+    with outlet(guard(), TIMEOUT, mail_server()) as way_out:
+        for number in range(1, MAX_REQUESTS + 1):
+            outcome: Outcome
+            try:
+                outcome = exchange_once(way_out, request, TIMEOUT + 1.0)
+            except ExchangeFailed as error:
+                outcome = error
+            after = following(kind, message, request, outcome) if number < MAX_REQUESTS else None
+            if after is None:
+                break
+            request = after
+    return request, outcome

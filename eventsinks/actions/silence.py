@@ -1,0 +1,112 @@
+"""Silence: hold alerts back for a time and a reason, see beforehand what that would be, and end it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Least, Now
+from django.utils import timezone
+
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
+from eventsinks.models.quiet_window import WindowKind
+
+LONGEST = timedelta(days=366)
+PREVIEWED = 1000  # alerts that a preview looks at
+STARTED, ENDED = "silence.create", "silence.end"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a silence would have held back: of `looked_at` alerts `matching`, the newest of them as examples."""
+
+    looked_at: int
+    matching: int
+    examples: tuple[Event, ...]
+
+
+def silence(
+    tenant: Tenant,
+    *,
+    reason: str,
+    author: str,
+    ends_at: datetime,
+    filter: str = "",
+    starts_at: datetime | None = None,
+    sink: Destination | None = None,
+    initiator: Initiator = SYSTEM,
+) -> Silence:
+    """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable."""
+    starts_at = starts_at or timezone.now()
+    check(filter, starts_at, ends_at)
+    with transaction.atomic():
+        made = Silence.objects.create(
+            tenant=tenant,
+            destination=sink,
+            filter=filter.strip(),
+            author=author,
+            reason=reason,
+            starts_at=starts_at,
+            ends_at=ends_at,
+        )
+        record(STARTED, made, initiator)
+    return made
+
+
+def check(filter: str, starts_at: datetime, ends_at: datetime) -> None:
+    """Raise NotConfigurable for a silence that can't be."""
+    if filter.strip():
+        try:
+            EventFilter(filter)
+        except BadFilter as error:
+            raise NotConfigurable(FieldError("filter", str(error))) from None
+    if ends_at <= max(starts_at, timezone.now()):
+        raise NotConfigurable(FieldError("ends_at", "must be later than the start, and than now"))
+    if ends_at - starts_at > LONGEST:
+        raise NotConfigurable(FieldError("ends_at", f"must be within {LONGEST.days} days of the start"))
+
+
+def end(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
+    """End a silence now; what it held back is rounded up. Return False if it had ended already."""
+    with transaction.atomic():
+        if not Silence.objects.filter(id=silence.id).end():
+            return False
+        windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex, closed_at=None)
+        windows.update(ends_at=Least("ends_at", Now()))
+        record(ENDED, silence, initiator)
+    return True
+
+
+def held_by(silence: Silence) -> int:
+    """Return how many alerts a silence has held back, counted once per event sink."""
+    windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex)
+    return sum(windows.values_list("held", flat=True))
+
+
+def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
+    """Look which of the tenant's newest alerts of the last `hours` a filter matches. Raises NotConfigurable."""
+    try:
+        wanted = EventFilter(filter) if filter.strip() else None
+    except BadFilter as error:
+        raise NotConfigurable(FieldError("filter", str(error))) from None
+    since = timezone.now() - timedelta(hours=hours)
+    alerts = Event.objects.filter(Q(received_at__gte=since), tenant=tenant, type="detection_alert")
+    newest = list(alerts.order_by("-id")[:PREVIEWED])
+    matching = [
+        event
+        for event in newest
+        if wanted is None or wanted.rejects(event.event_type.told_to_filters(event.document)) is None
+    ]
+    return Preview(len(newest), len(matching), tuple(matching[:10]))
+
+
+def record(activity_code: str, silence: Silence, initiator: Initiator) -> None:
+    """Record it in the tenant's audit log."""
+    meta = {"reason": silence.reason, "author": silence.author, "filter": silence.filter}
+    audit.record(silence.tenant, activity_code, f"silence:{silence.id}", meta, initiator)

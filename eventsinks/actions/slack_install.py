@@ -1,0 +1,162 @@
+"""Install: bring our Slack app into a tenant's workspace by OAuth v2, and take it out again.
+
+A state is signed, and good once: the row that it names is deleted by whoever uses it, in one guarded DELETE.
+Nothing is open in the database while Slack is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
+from django.db import IntegrityError, transaction
+from django.db.models import F, ProtectedError
+from django.db.models.functions import Now
+
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.nudge import nudge
+from eventsinks.lib import slack
+from eventsinks.lib.crypto import CannotOpen
+from eventsinks.models import Destination, SlackInstall, SlackWorkspace, Tenant
+from eventsinks.models.destination import DestinationState
+from eventsinks.models.sealing import seal
+
+log = logging.getLogger(__name__)
+
+GOOD_FOR = 600  # seconds from the start of an installation to its end
+
+
+class NotInstallable(Exception):
+    """It can't be installed, and the message says why: to a person, without a secret."""
+
+
+class InUse(Exception):
+    """Event sinks post to it. `names` are theirs."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"used by the event sinks {', '.join(names)}" if names else "used by event sinks")
+        self.names = names
+
+
+def begin(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
+    """Return the page of Slack where a person installs the app for `tenant`. Raises NotInstallable."""
+    ours = app()
+    begun = SlackInstall.objects.create(
+        tenant=tenant,
+        initiator_id=initiator.id[:64],
+        initiator_name=initiator.name[:200],
+        expires_at=datetime.now(UTC) + timedelta(seconds=GOOD_FOR),
+    )
+    return ours.authorize_url(signer().sign(str(begun.id)))
+
+
+def used(state: str) -> SlackInstall:
+    """Return the installation that `state` stands for, which is used up with that. Raises NotInstallable."""
+    over = "this link was used already, or is older than ten minutes; begin the installation again"
+    try:
+        id = UUID(signer().unsign(state, max_age=GOOD_FOR))
+    except (BadSignature, ValueError):
+        raise NotInstallable(over) from None
+    begun = SlackInstall.objects.select_related("tenant").filter(id=id, expires_at__gt=Now()).first()
+    if begun is None or not SlackInstall.objects.filter(id=id, expires_at__gt=Now()).delete()[0]:
+        raise NotInstallable(over)
+    return begun
+
+
+def finish(state: str, code: str) -> SlackWorkspace:
+    """Install what `state` began, with Slack's single-use `code`. Raises NotInstallable."""
+    begun = used(state)
+    return install(begun.tenant, code, Initiator(begun.initiator_id, begun.initiator_name))
+
+
+def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWorkspace:
+    """Trade `code` for a token and keep it; the same team again gets the new one. Raises NotInstallable."""
+    try:
+        grant = slack.exchange(app(), code)
+    except slack.SlackSaid as said:
+        raise NotInstallable(str(said)) from None
+    except slack.Unreachable as error:
+        raise NotInstallable(f"Slack can't be asked: {error}") from None
+    with transaction.atomic():
+        workspace, created = SlackWorkspace.objects.update_or_create(
+            tenant=tenant,
+            team_id=grant.team_id,
+            defaults={"team_name": grant.team_name, **columns(grant)},
+        )
+        reopen(workspace, repaired=True)
+        record(audit.CREATED if created else audit.UPDATED, workspace, initiator)
+    nudge()
+    return workspace
+
+
+def columns(grant: slack.Grant) -> dict[str, object]:
+    """Return a grant as the columns of a workspace."""
+    stays = grant.expires_in is None
+    return {
+        "sealed_token": seal(grant.token),
+        "sealed_refresh_token": seal(grant.refresh_token) if grant.refresh_token else "",
+        "expires_at": None if stays else datetime.now(UTC) + timedelta(seconds=cast(int, grant.expires_in)),
+        "scopes": grant.scopes,
+        "refresh_leased_until": None,
+    }
+
+
+def reopen(workspace: SlackWorkspace, repaired: bool = False) -> None:
+    """Have workers take the new token; `repaired`: what was parked is sent to again."""
+    sinks = Destination.objects.present().filter(slack_workspace=workspace)
+    sinks.update(version=F("version") + 1)
+    if repaired:
+        parked = sinks.filter(state=DestinationState.PARKED)
+        parked.update(state=DestinationState.ACTIVE, state_reason="", state_since=Now(), held_until=None)
+
+
+def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:
+    """Forget a workspace and its token, and have Slack revoke it if Slack can be asked. Raises InUse."""
+    sinks = Destination.objects.filter(slack_workspace=workspace)
+    names = list(sinks.present().order_by("id").values_list("name", flat=True)[:20])
+    if names:
+        raise InUse(names)
+    try:
+        token = workspace.token
+    except CannotOpen:
+        token = ""
+    try:
+        with transaction.atomic():
+            sinks.exclude(deleted_at=None).update(slack_workspace=None)
+            record(audit.DELETED, workspace, initiator)
+            workspace.delete()
+    except (ProtectedError, IntegrityError):  # a sink that was made meanwhile
+        raise InUse([]) from None
+    try:
+        if token:
+            slack.revoke(settings.SLACK_BASE_URL, token)
+    except (slack.SlackSaid, slack.Unreachable) as error:
+        log.warning("a token could not be revoked: %s", error)
+
+
+def record(activity_code: str, workspace: SlackWorkspace, initiator: Initiator) -> None:
+    """Record a change of a workspace."""
+    meta = {"platform": "slack", "name": workspace.team_name}
+    audit.record(workspace.tenant, activity_code, f"slack_integration:{workspace.pk}", meta, initiator)
+
+
+def app() -> slack.App:
+    """Return our app of the settings. Raises NotInstallable where there is none."""
+    if not settings.SLACK_CLIENT_ID or not settings.SLACK_CLIENT_SECRET:
+        raise NotInstallable("this server has no Slack app: SLACK_CLIENT_ID and SLACK_CLIENT_SECRET are not set")
+    return slack.App(
+        settings.SLACK_BASE_URL,
+        settings.SLACK_CLIENT_ID,
+        settings.SLACK_CLIENT_SECRET,
+        f"{settings.PUBLIC_URL}/slack/oauth/callback",
+    )
+
+
+def signer() -> TimestampSigner:
+    """Return what signs states, and nothing else."""
+    return TimestampSigner(salt="eventsinks.slack_install")

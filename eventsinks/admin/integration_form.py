@@ -1,0 +1,97 @@
+"""The form of one integration: the Config of its type, what it hears, in which shape, and from where on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils import timezone
+from unfold import widgets
+
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.admin.destination_form import DestinationForm, config_fields
+from eventsinks.admin.sink_options import heard_field
+from eventsinks.mappings import MAPPINGS
+from eventsinks.models import Integration, Tenant
+from eventsinks.models.options import Options
+from eventsinks.models.stream import Place, beginning, moment_of_log
+
+NOW, HOURS, BEGINNING = "now", "hours", "beginning"
+STARTS = {
+    NOW: "With what comes from now on",
+    HOURS: "With the last hours, as many as said below",
+    BEGINNING: "With the first event that is kept",
+}
+
+
+class IntegrationForm(DestinationForm):
+    """What an integration is asked for."""
+
+    class Meta:
+        model = Integration
+        fields = ("name", "description")
+        widgets: ClassVar = {"description": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+
+    def clean(self) -> dict[str, Any]:
+        """Require a number of hours where there must be one."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("start") == HOURS and cleaned.get("hours") is None and "hours" not in self.errors:
+            self.add_error("hours", "Say how many hours.")
+        return cleaned
+
+    def more(self) -> dict[str, Any]:
+        """Return what it hears and in which shape, where that was changed; for a new one, from where on."""
+        said, more = self.cleaned_data, {}
+        if "heard" in self.changed_data:
+            more["options"] = Options(event_types=said["heard"])
+        if "mapping" in self.changed_data:
+            more["mapping"] = said["mapping"]
+        return more | ({"start": self._start()} if self.instance._state.adding else {})
+
+    def _start(self) -> Place | None:
+        said = self.cleaned_data
+        if said["start"] == BEGINNING:
+            return beginning()
+        if said["start"] == HOURS:
+            return moment_of_log(self.tenant.pk, timezone.now() - timedelta(hours=said["hours"]))
+        return None
+
+
+def integration_form(
+    tenant: Tenant, key: str, integration: Integration | None, initiator: Initiator = SYSTEM
+) -> type[IntegrationForm]:
+    """Return the form for an integration of this tenant and of the type with this key; None: a new one."""
+    fields = config_fields(key, integration)
+    fields["heard"] = heard_field(integration.event_types if integration else ["audit", "network_traffic"])
+    fields["mapping"] = forms.ChoiceField(
+        label="Shape",
+        choices=[(found.key, f"{found.label} {found.version}".strip()) for found in MAPPINGS.values()],
+        initial=integration.mapping if integration else "as_accepted",
+        help_text="The schema in which events are sent. What waits already is sent in the new shape.",
+        widget=widgets.UnfoldAdminSelectWidget(),
+    )
+    if integration is None:
+        fields |= start_fields()
+    said = {"tenant": tenant, "type_key": key, "initiator": initiator}
+    return type("IntegrationForm", (IntegrationForm,), {**fields, **said})
+
+
+def start_fields() -> dict[str, forms.Field]:
+    """Return the fields that say from where on a new integration hears."""
+    return {
+        "start": forms.ChoiceField(
+            label="Begins",
+            choices=list(STARTS.items()),
+            initial=NOW,
+            widget=widgets.UnfoldAdminSelectWidget(),
+        ),
+        "hours": forms.IntegerField(
+            label="Hours",
+            required=False,
+            min_value=1,
+            max_value=24 * 366,
+            initial=24,
+            widget=widgets.UnfoldAdminIntegerFieldWidget(),
+        ),
+    }

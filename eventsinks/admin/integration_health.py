@@ -1,0 +1,106 @@
+"""How far an integration is, at a cost that no backlog raises, and trying it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from eventsinks.actions import probe
+from eventsinks.actions.judge import excerpt_of, outcome_word
+from eventsinks.actions.progress import next_try_at
+from eventsinks.actions.try_out import TryOut
+from eventsinks.admin import marks
+from eventsinks.destinations.base import SendFailure
+from eventsinks.lib.crypto import CannotOpen
+from eventsinks.lib.wire import Response
+from eventsinks.models import Batch, Integration, Position
+from eventsinks.models.stream import look_ahead
+from eventsinks.models.stream.rows import BatchState
+
+SEEN = 1000  # events after its position that are looked at; of more, the page says "1,000+"
+BATCHES = 20  # newest batches that a page shows
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationHealth:
+    """What a list shows of one integration. `waiting` is at most SEEN + 1; `failing`: why it tries again."""
+
+    waiting: int
+    sent_events: int
+    sent_at: datetime | None
+    failing: str
+    tries: int
+    next_try: datetime | None
+
+    @property
+    def waiting_text(self) -> str:
+        """How many events are waiting, in digits."""
+        return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
+
+
+def health_of(integration: Integration) -> IntegrationHealth:
+    """Look at one integration: what waits, what was sent, what is tried again and when."""
+    position = Position.objects.get(destination_id=integration.pk)
+    batch = position.open_batch()
+    failing = batch is not None and batch.tries > 0 and bool(batch.reason)
+    after = batch.last_place if batch else position.place
+    ahead = look_ahead(integration.tenant_id, integration.event_types, after, SEEN + 1)
+    held = len(batch.members) if batch else 0
+    return IntegrationHealth(
+        waiting=min(len(ahead) + held, SEEN + 1),
+        sent_events=position.sent_events,
+        sent_at=position.sent_at,
+        failing=batch.reason if batch and failing else "",
+        tries=batch.tries if batch else 0,
+        next_try=next_try_at(integration, position, batch) if failing else None,
+    )
+
+
+def batches_of(integration: Integration) -> Sequence[dict[str, Any]]:
+    """Return the newest batches as they are shown."""
+    newest = Batch.objects.filter(destination_id=integration.pk).order_by("-number").defer("members")
+    return [
+        {
+            "row": batch,
+            "chip": marks.chip(tone_of(batch), BatchState(batch.state).label),
+            "made": marks.moment_mark(batch.created_at),
+            "settled": marks.moment_mark(batch.settled_at),
+        }
+        for batch in newest[:BATCHES]
+    ]
+
+
+def tone_of(batch: Batch) -> marks.Tone:
+    """Return the colour of a batch's state."""
+    if batch.state == BatchState.SENT:
+        return "good"
+    return "quiet" if batch.state == BatchState.SPLIT else "warning" if batch.reason else "busy"
+
+
+def tried(integration: Integration) -> TryOut:
+    """Send a test message now, and return what came of it."""
+    now = datetime.now(UTC)
+    try:
+        receipt = probe.probe(integration.opened())
+    except (CannotOpen, ValueError, KeyError) as error:
+        return TryOut(now, "gone", f"its configuration can't be read: {error}")
+    except SendFailure as failure:
+        return answered(now, outcome_word(failure), failure.reason, failure.response)
+    return answered(now, "delivered", "", receipt.response)
+
+
+def answered(now: datetime, outcome: str, reason: str, response: Response | None) -> TryOut:
+    """Return a try with what the far end answered, if it did over HTTP."""
+    if response is None:
+        return TryOut(now, outcome, reason)
+    return TryOut(
+        now,
+        outcome,
+        reason,
+        status=response.status,
+        excerpt=excerpt_of(response),
+        peer=response.peer,
+        timings=response.timings,
+    )

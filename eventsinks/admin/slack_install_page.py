@@ -1,0 +1,60 @@
+"""A page of the Slack workspaces: install our app for a tenant, at Slack."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from eventsinks.actions import slack_install
+from eventsinks.actions.audit import Initiator
+from eventsinks.admin.content_security import POLICY
+from eventsinks.admin.type_picker import is_uuid
+from eventsinks.models import SlackWorkspace, Tenant
+
+
+def install_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Ask for which tenant; then send the browser to the page of Slack where a person allows the app."""
+    form = install_form(request, site)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return redirect(slack_install.begin(form.cleaned_data["tenant"], initiator_of(request)))
+        except slack_install.NotInstallable as error:
+            messages.error(request, f"Slack can’t be connected: {error}.")
+    context = {**site.each_context(request), "title": "Install in Slack", "form": form, "media": form.media}
+    response = TemplateResponse(request, "admin/eventsinks/slackworkspace/install.html", context)
+    response["Content-Security-Policy"] = policy(settings.SLACK_BASE_URL)
+    return response
+
+
+def install_form(request: HttpRequest, site: AdminSite) -> forms.Form:
+    """Return the form that asks whose workspace it will be; the address may name the tenant."""
+    asked = request.POST if request.method == "POST" else request.GET
+    given = {"tenant": asked["tenant"]} if is_uuid(asked.get("tenant", "")) else {}
+    tenants = AutocompleteSelect(SlackWorkspace._meta.get_field("tenant"), site)
+    field = forms.ModelChoiceField(Tenant.objects.all(), widget=tenants)
+    fields: dict[str, Any] = {"tenant": field}
+    made: forms.Form = type("InstallForm", (forms.Form,), fields)(
+        given if request.method == "POST" else None, initial=given
+    )
+    return made
+
+
+def policy(base_url: str) -> str:
+    """Return the policy of the page: its form may lead to Slack, which sends on to the workspace's own host."""
+    slack = urlsplit(base_url)
+    hosts = f"{slack.scheme}://{slack.netloc} {slack.scheme}://*.{slack.netloc}"
+    return POLICY.replace("form-action 'self'", f"form-action 'self' {hosts}")
+
+
+def initiator_of(request: HttpRequest) -> Initiator:
+    """Return who is signed in."""
+    return Initiator(f"user:{request.user.pk}", request.user.get_username())

@@ -1,0 +1,165 @@
+"""Integrations as /api speaks of them: what comes in, what goes out, and how one is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from django.http import Http404
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StrictBool, StrictInt, StrictStr
+from rest_framework.request import Request
+
+from eventsinks.actions import configure
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.netbird.errors import BadRequest, InvalidArgument
+from eventsinks.event_types import EVENT_TYPES
+from eventsinks.mappings import MAPPINGS
+from eventsinks.models import Destination, Tenant
+from eventsinks.models.options import Options, check_filter
+from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
+
+HEARD = [key for key, found in EVENT_TYPES.items() if not found.ours]
+LARGEST_ID = 2**63 - 1
+MOST_HOURS = 24 * 366 * 10
+
+
+def one_of(names: Callable[[], list[str]]) -> AfterValidator:
+    """Return the check that a text is one of `names`."""
+
+    def check(text: str) -> str:
+        if text not in names():
+            raise ValueError(f"must be one of {', '.join(names())}")
+        return text
+
+    return AfterValidator(check)
+
+
+def each_once(values: list[str]) -> list[str]:
+    """Raise ValueError for a list that says something twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("must not name one twice")
+    return values
+
+
+MappingKey = Annotated[StrictStr, one_of(lambda: sorted(MAPPINGS))]
+EventTypeKey = Annotated[StrictStr, one_of(lambda: sorted(HEARD))]
+EventTypes = Annotated[list[EventTypeKey], Field(min_length=1), AfterValidator(each_once)]
+
+
+Filter = Annotated[StrictStr, AfterValidator(check_filter)]  # CEL; "" takes it away
+
+
+class Hours(BaseModel):
+    """From so many hours ago on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: Annotated[StrictInt, Field(ge=1, le=MOST_HOURS)]
+
+
+Start = Literal["now", "beginning"] | Hours
+
+
+class CreateIntegration(BaseModel):
+    """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
+
+    platform: StrictStr
+    config: dict[StrictStr, StrictStr]
+    enabled: StrictBool = True
+    start: Start = "now"
+    mapping: MappingKey = "as_accepted"
+    event_types: EventTypes | None = None
+    filter: Filter | None = None
+
+
+class UpdateIntegration(BaseModel):
+    """What changes of an integration: what is absent stays. A `****` in the config stays, too."""
+
+    config: dict[StrictStr, StrictStr] | None = None
+    enabled: StrictBool | None = None
+    mapping: MappingKey | None = None
+    event_types: EventTypes | None = None
+    filter: Filter | None = None
+
+
+class IntegrationOut(BaseModel):
+    """An integration."""
+
+    id: int
+    account_id: str
+    enabled: bool
+    platform: str
+    created_at: datetime
+    updated_at: datetime
+    config: dict[str, str]
+    state: str
+    state_reason: str
+    event_types: list[str]
+    mapping: str
+    filter: str
+
+
+class ManyIntegrations(RootModel[list[IntegrationOut]]):
+    """Integrations, oldest first."""
+
+
+class Nothing(BaseModel):
+    """An empty object."""
+
+
+def options_of(asked: CreateIntegration | UpdateIntegration) -> Options:
+    """Return the options that were given."""
+    given = {name: value for name in ("event_types", "filter") if (value := getattr(asked, name)) is not None}
+    return Options(**given)
+
+
+def integrations_of(request: Request) -> Any:
+    """Return the integrations of the key's tenant."""
+    return Destination.objects.of(tenant_of(request)).integrations().select_related("tenant")
+
+
+def find(request: Request, id: str) -> Destination:
+    """Return the integration of this id. Raises BadRequest for what is no id, Http404."""
+    if not re.fullmatch(r"[0-9]{1,19}", id) or int(id) > LARGEST_ID:
+        raise BadRequest("invalid integration id format")
+    found: Destination | None = integrations_of(request).filter(id=int(id)).first()
+    if found is None:
+        raise missing(id)
+    return found
+
+
+def missing(id: str) -> Http404:
+    """Return the error for an integration that there is not."""
+    return Http404(f"event streaming integration {id} not found")
+
+
+def in_config(error: configure.NotConfigurable) -> InvalidArgument:
+    """Return an error of the config as one of the request, with the path in the request."""
+    return InvalidArgument([(f"config.{problem.field}".rstrip("."), problem.message) for problem in error.errors])
+
+
+def integration_out(integration: Destination) -> dict[str, Any]:
+    """Return an integration as it is shown. Opens no secret."""
+    return {
+        "id": integration.id,
+        "account_id": integration.tenant_id,
+        "enabled": integration.enabled,
+        "platform": integration.type,
+        "created_at": integration.created_at,
+        "updated_at": integration.updated_at,
+        "config": integration.config,
+        "state": integration.state,
+        "state_reason": integration.state_reason,
+        "event_types": integration.event_types,
+        "mapping": integration.mapping,
+        "filter": integration.filter,
+    }
+
+
+def place_of(tenant: Tenant, start: str | Hours) -> Place:
+    """Return the place in the tenant's event log where a new integration starts."""
+    if isinstance(start, Hours):
+        return moment_of_log(tenant.id, datetime.now(UTC) - timedelta(hours=start.hours))
+    return beginning() if start == "beginning" else end_of_log()

@@ -1,0 +1,155 @@
+"""What can be done with an integration beyond NetBird's own paths: test, pause, resume, replay, position."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from drf_spectacular.utils import OpenApiResponse
+from pydantic import BaseModel, BeforeValidator, model_validator
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.actions import configure
+from eventsinks.actions.probe import tried
+from eventsinks.actions.progress import progress
+from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
+from eventsinks.api.authentication import initiator_of
+from eventsinks.api.errors import Conflict
+from eventsinks.api.netbird.errors import ErrorBody
+from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integration_out
+from eventsinks.api.netbird.view import documented, read_body
+from eventsinks.models import Destination
+
+
+def as_moment(given: Any) -> datetime:
+    """Return the time that a text says. Raises ValueError."""
+    try:
+        at = datetime.fromisoformat(given)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError("must be an RFC 3339 time, as 2026-01-31T12:00:00Z") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(as_moment)]
+
+
+class ReplayIntegration(BaseModel):
+    """What is to be sent again: what was received from `since` to `until`, or to where the stream stands."""
+
+    since: Moment
+    until: Moment | None = None
+
+    @model_validator(mode="after")
+    def ends_after_it_begins(self) -> Self:
+        """Refuse a stretch that ends before it begins."""
+        if self.until and self.until < self.since:
+            raise ValueError("until must not be before since")
+        return self
+
+
+class Tried(BaseModel):
+    """What came of the test event. `status` and `answer` are the far end's, if there was an answer."""
+
+    taken: bool
+    reason: str
+    status: int | None
+    answer: str
+    duration_ms: float
+
+
+class ReplayOut(BaseModel):
+    """How far a replay is: the id of the event it has come to, and of its last one."""
+
+    event_id: int
+    until_event_id: int
+
+
+class PositionOut(BaseModel):
+    """How far an integration has come in the event log of the account."""
+
+    event_id: int | None
+    received_at: datetime | None
+    backlog: int
+    backlog_capped: bool
+    state: str
+    reason: str
+    tries: int
+    next_try_at: datetime | None
+    sent_events: int
+    sent_at: datetime | None
+    replay: ReplayOut | None
+
+
+UNDER_WAY = {409: OpenApiResponse(ErrorBody, "another replay is under way")}
+
+
+class IntegrationVerbs:
+    """The verbs of one integration, each a path under its own."""
+
+    needs_write = ()
+
+    @documented(Tried, request=None)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, id: str) -> Response:
+        """Send the test event now and say what came of it. It counts nowhere."""
+        try:
+            return Response(Tried(**tried(find(request, id))).model_dump())
+        except configure.NotConfigurable as error:
+            raise in_config(error) from None
+
+    @documented(IntegrationOut, request=None)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, id: str) -> Response:
+        """Send nothing until it is resumed. What comes meanwhile waits."""
+        return Response(integration_out(configure.pause(find(request, id), initiator=initiator_of(request))))
+
+    @documented(IntegrationOut, request=None)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, id: str) -> Response:
+        """Go on where it stopped, whoever stopped it."""
+        return Response(integration_out(configure.resume(find(request, id), initiator=initiator_of(request))))
+
+    @documented(PositionOut, request=ReplayIntegration, errors=UNDER_WAY)
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, id: str) -> Response:
+        """Send again what was sent before. The position stays, and what is new takes turns with it."""
+        integration, asked = find(request, id), read_body(ReplayIntegration, request)
+        try:
+            replay_stream(integration, asked.since, asked.until, initiator_of(request))
+        except UnderWay:
+            raise Conflict("another replay is under way; DELETE it, or wait for its end") from None
+        return Response(position_out(integration))
+
+    @documented(PositionOut, request=None)
+    @replay.mapping.delete
+    def stop_replay(self, request: Request, id: str) -> Response:
+        """Call the replay off, if there is one."""
+        integration = find(request, id)
+        stop_replay(integration, initiator_of(request))
+        return Response(position_out(integration))
+
+    @documented(PositionOut)
+    @action(detail=True, methods=["get"])
+    def position(self, request: Request, id: str) -> Response:
+        """Say how far it has come, what waits, and what it waits for."""
+        return Response(position_out(find(request, id)))
+
+
+def position_out(integration: Destination) -> dict[str, Any]:
+    """Return how far an integration has come, as it is shown."""
+    found = progress(integration)
+    return {
+        "event_id": found.event_id,
+        "received_at": found.received_at,
+        "backlog": found.backlog,
+        "backlog_capped": found.backlog_capped,
+        "state": integration.state,
+        "reason": found.reason,
+        "tries": found.tries,
+        "next_try_at": found.next_try_at,
+        "sent_events": found.sent_events,
+        "sent_at": found.sent_at,
+        "replay": dict(zip(ReplayOut.model_fields, found.replay, strict=True)) if found.replay else None,
+    }

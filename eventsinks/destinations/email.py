@@ -1,0 +1,193 @@
+"""Email: one message each through the operator's mail server (https://www.rfc-editor.org/rfc/rfc5321).
+
+A tenant names recipients, never a server. The Message-ID is the delivery's, so that the second copy of a retry is
+known for one; all that is said of one incident refers to the same thread. Where one recipient is refused for good,
+the others still get it, and that counts as delivered; where one is to be tried again, all are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from html import escape
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from eventsinks.destinations.base import (
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Message,
+    Receipt,
+    SendFailure,
+    Temporary,
+)
+from eventsinks.destinations.telling import (
+    cut,
+    heading,
+    letter,
+    links,
+    one_line,
+    pairs,
+    state,
+    table,
+    untold,
+    visible,
+)
+from eventsinks.event_types.base import Summary
+from eventsinks.lib.smtp import FROM, MAIL, MAILBOX, TO
+from eventsinks.lib.wire import Request, Response
+
+MAX_RECIPIENTS = 20  # ours: a list for more belongs on a mail server
+MAX_ADDRESS = 254  # characters; RFC 5321 section 4.5.3.1.3
+MAX_SUBJECT = 200  # characters; ours
+MAX_TEXT = 20_000  # characters; ours
+ROWS, COLUMNS, CELL = 20, 8, 200
+POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
+ENHANCED = re.compile(rb"[45][0-9]{2}[ -]([45]\.[0-9]{1,3}\.[0-9]{1,3})\b")
+# The operator's own trouble, which no tenant can repair: it may mend itself while the alert waits.
+OURS = (530, 534, 535, 538)
+FULL, TOO_LARGE = "5.2.2", "5.3.4"  # RFC 3463
+
+
+def check_address(address: str) -> str:
+    """Raise ValueError unless `address` is a plain one: nothing in it can be more than an address."""
+    if not MAILBOX.fullmatch(address):
+        raise ValueError("an address is name@host, in ASCII and without a display name")
+    return address
+
+
+def each_once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return every address once, in the order given."""
+    return tuple(dict.fromkeys(addresses))
+
+
+class EmailConfig(Config):
+    """Who gets the mail."""
+
+    to: Annotated[
+        tuple[Annotated[str, Field(max_length=MAX_ADDRESS), AfterValidator(check_address)], ...],
+        AfterValidator(each_once),
+    ] = Field(min_length=1, max_length=MAX_RECIPIENTS, title="Recipients")
+
+
+class Email(DestinationType[EmailConfig]):
+    """Mail the event to up to 20 addresses."""
+
+    key: ClassVar[str] = "email"
+    label: ClassVar[str] = "Email"
+    face = "event_sink"
+    Config = EmailConfig
+    example: ClassVar[Mapping[str, Any]] = {"to": ["soc@example.com"]}
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return one mail, with its envelope for headers. Raises DestinationGone where there is no server."""
+        (message,) = messages
+        if not self.endpoints.smtp:
+            raise DestinationGone("no mail server is set up here: the operator sets SMTP_URL")
+        sender = self.endpoints.smtp_from
+        envelope = ((FROM, sender), *((TO, address) for address in self.config.to))
+        return Request(MAIL, self.endpoints.smtp, envelope, mail(message, sender, self.config.to, at).as_bytes())
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 250; raise what anything else means."""
+        if not response.ok:
+            raise failure(response)
+        if any(re.match(rb"4[0-9]{2}[ -]", line) for line in response.body.splitlines()):
+            raise Temporary("the mail server is to be asked again for one of the recipients", response)
+        return Receipt(response)
+
+    def target(self) -> str:
+        """Return the first address, and how many more there are."""
+        first, *more = self.config.to
+        return f"{first} and {len(more)} more" if more else first
+
+
+def failure(response: Response) -> SendFailure:
+    """Return what a reply that is not 2yz means: by its code, and by how far the mail had come."""
+    last = (response.body.splitlines() or [b""])[-1]
+    code, found = response.status, ENHANCED.match(last)
+    enhanced = found[1].decode() if found else ""
+    reason = f"the mail server replied {code}: {cut(one_line(last[4:].decode('utf-8', 'replace')), 300)}"
+    if code < 500 or code in OURS or enhanced == FULL:
+        return Temporary(reason, response)
+    if enhanced == TOO_LARGE or spoken(
+        response, b"354"
+    ):  # it had asked for the message, and does not take this one
+        return EventRefused(reason, response)
+    if 550 <= code < 560 and spoken(response, b"250"):  # it knows us, and not the recipients
+        return DestinationGone(reason, response)
+    return Temporary(reason, response)
+
+
+def spoken(response: Response, code: bytes) -> bool:
+    """Whether the server had replied with `code` before."""
+    return any(line.startswith(code) for line in response.headers)
+
+
+def mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> EmailMessage:
+    """Return the mail as plain text and as HTML. No header takes more than one line of what an event says."""
+    summary, domain = message.summary, sender.rpartition("@")[2]
+    thread = f"<{thread_of(message)}@{domain}>"
+    made = EmailMessage(POLICY)
+    made["From"] = Address("eventsinks", addr_spec=sender)
+    made["To"] = [Address(addr_spec=address) for address in to]
+    made["Subject"] = subject(summary)
+    made["Date"] = format_datetime(at.astimezone(UTC))
+    made["Message-ID"] = f"<{message.id}@{domain}>"
+    made["In-Reply-To"] = thread
+    made["References"] = thread
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
+    made["X-Auto-Response-Suppress"] = "All"
+    # Quoted-printable, in which no line can be the boundary, whatever the event says.
+    text = f"{heading(summary, MAX_SUBJECT)}\n\n{letter(summary, MAX_TEXT, ROWS, COLUMNS)}\n"
+    made.set_content(text, cte="quoted-printable")
+    made.add_alternative(html(summary), subtype="html", cte="quoted-printable")
+    made.set_boundary(f"=_{message.id.hex}")
+    return made
+
+
+def subject(summary: Summary) -> str:
+    """Return the subject, without the beginning of an RFC 2047 word: one could hide line breaks."""
+    told = cut(f"[{one_line(state(summary))}] {heading(summary, MAX_SUBJECT)}", MAX_SUBJECT)
+    return told.replace("=?", "= ?")
+
+
+def thread_of(message: Message) -> str:
+    """Return the name of the incident's thread, the same for all that is said of it."""
+    incident = f"{message.tenant_id}/{message.summary.dedup_key or message.id}"
+    return f"incident-{hashlib.sha256(incident.encode()).hexdigest()[:32]}"
+
+
+def html(summary: Summary) -> str:
+    """Return the event as simple HTML, in which all that it says is text."""
+    parts = [f"<h2>{shown(heading(summary, MAX_SUBJECT))}</h2>", f"<p><b>{shown(state(summary))}</b></p>"]
+    if summary.text.strip():
+        parts.append(f'<p style="white-space:pre-wrap">{shown(cut(summary.text, MAX_TEXT))}</p>')
+    if known := pairs(summary):
+        parts.append(rows_of([[label, cut(value, 1_000)] for label, value in known]))
+    if lines := table(summary, ROWS, COLUMNS, CELL):
+        parts += [rows_of(lines), f"<p>{untold(summary, len(lines) - 1)}</p>"]
+    parts += [f'<p><a href="{escape(url)}">{shown(cut(label, 100))}</a></p>' for label, url in links(summary)]
+    if summary.tags:
+        parts.append(f"<p><small>{shown(cut(one_line(' · '.join(summary.tags)), 500))}</small></p>")
+    return "<html><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+
+
+def rows_of(lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of these lines."""
+    cells = ("".join(f"<td>{shown(cell)}</td>" for cell in line) for line in lines)
+    return '<table border="1" cellpadding="4">\n' + "".join(f"<tr>{row}</tr>\n" for row in cells) + "</table>"
+
+
+def shown(text: str) -> str:
+    """Return `text` with nothing in it that is markup, or can't be seen."""
+    return escape(visible(text))

@@ -1,0 +1,155 @@
+"""Opsgenie: alerts open, are acknowledged and close through https://docs.opsgenie.com/docs/alert-api.
+
+Atlassian ends Opsgenie in April 2027. Its Alert API answers 202 and does the rest later: that it was queued is all
+that is ever known. An open alert of the same alias is counted up, so a second copy of a retry opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+import orjson
+from pydantic import AfterValidator, Field, SecretStr
+
+from eventsinks.destinations.base import (
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Message,
+    Receipt,
+    Secret,
+    SendFailure,
+    judged,
+)
+from eventsinks.destinations.telling import answer, cut, heading, length, letter, one_line, pairs, said
+from eventsinks.event_types.base import Summary
+from eventsinks.lib.wire import Request, Response
+
+BASES = {"us": "https://api.opsgenie.com", "eu": "https://api.eu.opsgenie.com"}
+PRIORITIES = {"Fatal": "P1", "Critical": "P1", "High": "P2", "Medium": "P3", "Low": "P4", "Informational": "P5"}
+DONE = {"acknowledged": "acknowledge", "resolved": "close"}  # the actions on an alert that is there
+# https://docs.opsgenie.com/docs/alert-api#create-alert, in characters
+MAX_MESSAGE = 130
+MAX_ALIAS = 512
+MAX_DESCRIPTION = 15_000
+MAX_TAGS, MAX_TAG = 20, 50
+MAX_DETAILS = 8_000  # of all of them together
+MAX_SOURCE = 100
+MAX_TEXT = 8_000  # of the description, so that there is room for the rest; ours
+ROWS = 20
+# "<" before these begins a tag: texts of an alert are shown as HTML.
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def check_key(key: SecretStr) -> SecretStr:
+    """Raise ValueError unless `key` looks like the key of an API integration."""
+    if not re.fullmatch(r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}", key.get_secret_value()):
+        raise ValueError("an API key is 36 letters, digits and hyphens, in the form of a UUID")
+    return key
+
+
+class OpsgenieConfig(Config):
+    """Which integration of which region is alerted."""
+
+    api_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="API key")
+    region: Literal["us", "eu"] = Field("us", title="Region")
+
+
+class Opsgenie(DestinationType[OpsgenieConfig]):
+    """Create, acknowledge and close the alerts of a team."""
+
+    key: ClassVar[str] = "opsgenie"
+    label: ClassVar[str] = "Opsgenie"
+    face = "event_sink"
+    Config = OpsgenieConfig
+    example: ClassVar[Mapping[str, Any]] = {"api_key": "00000000-0000-0000-0000-000000000000"}
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one message: a new alert, or what became of one."""
+        (message,) = messages
+        alerts = f"{BASES[self.config.region]}/v2/alerts"
+        action = DONE.get(message.summary.status)
+        if action is None:
+            return self._post(alerts, alert(message))
+        url = f"{alerts}/{quote(alias(message), safe='')}/{action}?identifierType=alias"
+        note = harmless(heading(message.summary, MAX_DESCRIPTION))
+        return self._post(url, {"source": source(message.summary), "note": note})
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx, which is 202; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        raise failure(response)
+
+    def target(self) -> str:
+        """Return the region."""
+        return f"Opsgenie ({self.config.region.upper()})"
+
+    def _post(self, url: str, document: Any) -> Request:
+        headers = (
+            ("Authorization", f"GenieKey {self.config.api_key.get_secret_value()}"),
+            ("Content-Type", "application/json"),
+        )
+        return Request("POST", url, headers, orjson.dumps(document))
+
+
+def failure(response: Response) -> SendFailure:
+    """Return what an answer that is not 2xx means."""
+    words = said(answer(response.body).get("message"))
+    reason = f"Opsgenie answered {response.status}: {words or 'no reason given'}"
+    if response.status in (401, 403) or (response.status == 422 and "key format" in words.lower()):
+        return DestinationGone(reason, response)
+    if response.status in (400, 413, 422):
+        return EventRefused(reason, response)
+    return judged(response)
+
+
+def alert(message: Message) -> dict[str, Any]:
+    """Return the alert that is to be created."""
+    summary = message.summary
+    tags = [cut(harmless(one_line(tag)), MAX_TAG) for tag in summary.tags if one_line(tag)]
+    return {
+        "message": cut(harmless(heading(summary, MAX_MESSAGE)), MAX_MESSAGE),
+        "alias": alias(message),
+        "description": cut(harmless(letter(summary, MAX_TEXT, ROWS)), MAX_DESCRIPTION),
+        "priority": PRIORITIES.get(summary.severity, "P3"),
+        "source": source(summary),
+        "tags": list(dict.fromkeys(tags))[:MAX_TAGS],
+        "details": details(summary),
+    }
+
+
+def alias(message: Message) -> str:
+    """Return the name of the incident; one that Opsgenie would not take becomes its SHA-256."""
+    key = message.summary.dedup_key or str(message.id)
+    plain = length(key) <= MAX_ALIAS and key == one_line(key) and key not in (".", "..")
+    return key if plain else hashlib.sha256(key.encode()).hexdigest()
+
+
+def source(summary: Summary) -> str:
+    """Return where it comes from, never empty."""
+    return cut(harmless(one_line(summary.source)), MAX_SOURCE) or "eventsinks"
+
+
+def details(summary: Summary) -> dict[str, str]:
+    """Return what is known of it as properties, as many as there is room for."""
+    found: dict[str, str] = {}
+    room = MAX_DETAILS
+    for label, value in pairs(summary):
+        name, text = cut(harmless(label), 100), cut(harmless(value), 1_000)
+        room -= length(name) + length(text)
+        if room < 0:
+            break
+        found.setdefault(name, text)
+    return found
+
+
+def harmless(text: str) -> str:
+    """Return `text` with no beginning of a tag in it."""
+    return TAG.sub("< ", text)

@@ -1,0 +1,176 @@
+"""Microsoft Teams: one Adaptive Card each to a workflow's webhook.
+
+https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook,
+https://adaptivecards.io/explorer. What comes from an event stands in text runs, which know no Markdown. A card
+mentions only whom its `msteams` entities name, and ours has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import orjson
+from pydantic import Field
+
+from eventsinks.destinations.base import (
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Message,
+    Receipt,
+    SecretUrl,
+    SendFailure,
+    judged,
+)
+from eventsinks.destinations.telling import (
+    answer,
+    cut,
+    heading,
+    links,
+    one_line,
+    pairs,
+    said,
+    state,
+    table,
+    untold,
+    visible,
+)
+from eventsinks.event_types.base import Summary
+from eventsinks.lib.wire import Request, Response
+
+MAX_MESSAGE = 28 * 1024  # bytes of the whole message
+MAX_TITLE = 200  # characters; ours, as are those below
+MAX_LABEL = 100
+MAX_BUTTONS = 6  # more are not shown
+# Characters of each text, and how many facts and rows: what is too large is told again, shorter.
+SIZES = ((6_000, 20, 10), (3_000, 12, 5), (1_000, 8, 0), (400, 4, 0))
+COLUMNS = 5
+TOO_OLD = (
+    "An alert has come that this version of Teams can't show."  # nothing of the event: it is read as Markdown
+)
+STYLES = {"Fatal": "attention", "Critical": "attention", "High": "attention", "Medium": "warning"}
+SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
+# https://learn.microsoft.com/en-us/azure/logic-apps/logic-apps-workflow-actions-triggers: the flow is off or gone.
+GONE = ("WorkflowTriggerIsNotEnabled", "WorkflowNotFound", "WorkflowTriggerNotFound", "WorkflowDisabled")
+
+Element = dict[str, Any]
+
+
+class TeamsConfig(Config):
+    """Which workflow posts to which channel: its URL says it all, and is signed."""
+
+    url: SecretUrl = Field(
+        max_length=2_000,
+        title="Workflow URL",
+        description="The HTTP POST URL of “When a webhook request is received”.",
+    )
+
+
+class Teams(DestinationType[TeamsConfig]):
+    """Post the event as a card to a channel or chat."""
+
+    key: ClassVar[str] = "teams"
+    label: ClassVar[str] = "Microsoft Teams"
+    face = "event_sink"
+    Config = TeamsConfig
+    example: ClassVar[Mapping[str, Any]] = {"url": "https://example.com/"}
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one card, told at the greatest length that Teams takes."""
+        (message,) = messages
+        bodies = (orjson.dumps(envelope(card(message.summary, *size))) for size in SIZES)
+        body = next((body for body in bodies if len(body) <= MAX_MESSAGE), None)
+        if body is None:  # not even the shortest fits
+            raise EventRefused("the alert can't be told in the 28 KB of a card")
+        return Request("POST", self.config.url.get_secret_value(), (("Content-Type", "application/json"),), body)
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx, which is 202; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        raise failure(response)
+
+
+def failure(response: Response) -> SendFailure:
+    """Return what an answer that is not 2xx means."""
+    found = answer(response.body).get("error")
+    error = found if isinstance(found, dict) else {}
+    code, words = said(error.get("code")), said(error.get("message"))
+    reason = f"Teams answered {response.status}: {code or words or 'no reason given'}"
+    if response.status in (401, 403, 404) or code in GONE:
+        return DestinationGone(reason, response)
+    if response.status in (400, 413):
+        return EventRefused(reason, response)
+    return judged(response)
+
+
+def envelope(card: Element) -> Element:
+    """Return the message that carries one card."""
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+def card(summary: Summary, limit: int, facts: int, rows: int) -> Element:
+    """Return the card with texts of at most `limit` characters."""
+    style = STYLES.get(summary.severity, "default") if summary.status == "firing" else "good"
+    head = [text(heading(summary, MAX_TITLE), weight="Bolder", size="Large"), text(state(summary), isSubtle=True)]
+    body: list[Element] = [{"type": "Container", "style": style, "bleed": True, "items": head}]
+    if summary.text.strip():
+        body.append(text(cut(visible(summary.text), limit)))
+    body += [fact(label, value, limit) for label, value in pairs(summary)[:facts]]
+    body += grid(summary, rows, min(limit, 200))
+    if tags := one_line(" · ".join(summary.tags)):
+        body.append(text(cut(tags, 500), isSubtle=True, size="Small"))
+    return {
+        "$schema": SCHEMA,
+        "type": "AdaptiveCard",
+        "version": "1.5",
+        "msteams": {"width": "Full"},
+        "fallbackText": TOO_OLD,
+        "body": body,
+        "actions": [
+            {"type": "Action.OpenUrl", "title": plain(cut(label, MAX_LABEL)), "url": url}
+            for label, url in links(summary)[:MAX_BUTTONS]
+        ],
+    }
+
+
+def text(words: str, **look: Any) -> Element:
+    """Return a paragraph in which nothing is markup."""
+    return {"type": "RichTextBlock", "inlines": [run(words, **look)]}
+
+
+def run(words: str, **look: Any) -> Element:
+    """Return a stretch of text."""
+    return {"type": "TextRun", "text": plain(words), **look}
+
+
+def plain(words: str) -> str:
+    """Return `words` without the beginning of a `{{DATE(…)}}`, which even a text run would fill in."""
+    return re.sub(r"\{(?=\{)", "{\u2060", words)
+
+
+def fact(label: str, value: str, limit: int) -> Element:
+    """Return a label with its value."""
+    name = run(cut(label, MAX_LABEL), weight="Bolder")
+    return {"type": "RichTextBlock", "inlines": [name, run(": " + cut(value, min(limit, 1_000)))]}
+
+
+def grid(summary: Summary, rows: int, limit: int) -> list[Element]:
+    """Return the first rows as a table, with how many are left out."""
+    lines = table(summary, rows, COLUMNS, limit) if rows else []
+    if not lines:
+        return []
+    cells = [[{"type": "TableCell", "items": [text(cell)]} for cell in line] for line in lines]
+    found: Element = {
+        "type": "Table",
+        "firstRowAsHeader": True,
+        "columns": [{"width": 1} for _ in lines[0]],
+        "rows": [{"type": "TableRow", "cells": line} for line in cells],
+    }
+    more = untold(summary, len(lines) - 1)
+    return [found, text(more, isSubtle=True)] if more else [found]

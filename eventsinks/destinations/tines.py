@@ -1,0 +1,79 @@
+"""Tines: the bare event as it was accepted, to a webhook of a story (https://www.tines.com/docs/actions/types/webhook).
+
+The path holds the webhook's secret, and is one. Scanner's client reads a sink of this type by its two fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from eventsinks.destinations.base import (
+    Config,
+    DestinationGone,
+    DestinationType,
+    EventRefused,
+    Message,
+    Receipt,
+    Secret,
+    judged,
+)
+from eventsinks.lib.wire import Request, Response
+
+LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+PATH = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-]{1,128}){0,3}")
+
+
+def check_path(path: SecretStr) -> SecretStr:
+    """Raise ValueError unless `path` can only be a path of a webhook."""
+    if not PATH.fullmatch(path.get_secret_value()):
+        raise ValueError("a path is what follows /webhook/: letters, digits, hyphens and underscores, and a slash")
+    return path
+
+
+class TinesConfig(Config):
+    """Which webhook of which tenant of Tines."""
+
+    tines_tenant: str = Field(
+        pattern=rf"^{LABEL}(\.{LABEL}){{0,2}}$",
+        max_length=200,
+        title="Tines tenant",
+        description="What stands before .tines.com.",
+    )
+    path: Annotated[Secret, AfterValidator(check_path)] = Field(
+        title="Path", description="What follows /webhook/ in the URL of the webhook."
+    )
+
+
+class Tines(DestinationType[TinesConfig]):
+    """Post the event to a story."""
+
+    key: ClassVar[str] = "tines"
+    label: ClassVar[str] = "Tines"
+    face = "event_sink"
+    Config = TinesConfig
+    example: ClassVar[Mapping[str, Any]] = {"tines_tenant": "example", "path": "example/0"}
+
+    def build(self, messages: Sequence[Message], at: datetime) -> Request:
+        """Return the POST of one message."""
+        (message,) = messages
+        url = f"https://{self.target()}/webhook/{self.config.path.get_secret_value()}"
+        return Request("POST", url, (("Content-Type", "application/json"),), message.data)
+
+    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
+        """Return the receipt of a 2xx; raise what anything else means."""
+        if response.ok:
+            return Receipt(response)
+        if response.status in (403, 404):  # no such webhook, or another secret
+            raise DestinationGone(f"Tines answered {response.status}: there is no such webhook", response)
+        if response.status in (400, 413, 422):
+            raise EventRefused(f"Tines answered {response.status}: it does not take this event", response)
+        raise judged(response)
+
+    def target(self) -> str:
+        """Return the host."""
+        return f"{self.config.tines_tenant}.tines.com"

@@ -1,0 +1,68 @@
+"""Filters that a form can make, and can show again as what they were made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventsinks.event_types.severities import SEVERITY_NUMBERS
+from eventsinks.lib.cel_text import clauses, quoted
+
+STRINGS = r'(\[(?:"(?:\\.|[^"\\])*"(?:, )?)+\])'
+SEVERITY_CLAUSE = re.compile(r"severity_id >= (\d{1,2})")
+TAGS_CLAUSE = re.compile(rf"tags\.exists\(tag, tag in {STRINGS}\)")
+RULES_CLAUSE = re.compile(rf"\(detection_rule_id in {STRINGS} \|\| name in {STRINGS}\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Alerts at least as severe as this, with one of these tags, of one of these rules (ids or names)."""
+
+    severity_at_least: str | None = None
+    tags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+def preset(severity_at_least: str | None, tags: Sequence[str], rules: Sequence[str]) -> str:
+    """Return the filter for alerts that fit all that is given; "" if nothing is. Raises KeyError for the severity.
+
+    Other is above all others: its number is 99, and an alert of an unclear severity is better told than lost.
+    """
+    found = []
+    if severity_at_least:
+        found.append(f"severity_id >= {SEVERITY_NUMBERS[severity_at_least]}")
+    if tags:
+        found.append(f"tags.exists(tag, tag in {strings(tags)})")
+    if rules:
+        found.append(f"(detection_rule_id in {strings(rules)} || name in {strings(rules)})")
+    return " && ".join(found)
+
+
+def as_preset(text: str) -> Preset | None:
+    """Return what a filter was made of, None if `preset` can't have made it."""
+    severity: str | None = None
+    tags: list[str] = []
+    rules: list[str] = []
+    for clause in clauses(text):
+        if found := SEVERITY_CLAUSE.fullmatch(clause):
+            severity = next((name for name, number in SEVERITY_NUMBERS.items() if number == int(found[1])), None)
+        elif found := TAGS_CLAUSE.fullmatch(clause):
+            tags = texts(found[1])
+        elif found := RULES_CLAUSE.fullmatch(clause):
+            rules = texts(found[1])
+    return Preset(severity, tuple(tags), tuple(rules)) if preset(severity, tags, rules) == text else None
+
+
+def strings(given: Sequence[str]) -> str:
+    """Return a list of CEL strings."""
+    return f"[{', '.join(map(quoted, given))}]"
+
+
+def texts(given: str) -> list[str]:
+    """Return what a list of strings holds, nothing where it is not one of ours."""
+    try:
+        return list(json.loads(given))
+    except ValueError:
+        return []

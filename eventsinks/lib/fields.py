@@ -1,0 +1,69 @@
+"""Fields of a JSON document by path: `results_table.rows[0].userIdentity.arn`.
+
+A name may hold dots itself (`{"userIdentity.arn": …}`, as the columns of a query do), so `a.b` is one name or two.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from liquid.undefined import Undefined
+
+MISSING = object()
+MAX_SEGMENTS = 50
+STEP = re.compile(r"""\.?([^.\[\]]+)|\[(\d{1,9})\]|\[(?:"([^"\]]*)"|'([^'\]]*)')\]""")
+
+
+class Unresolved(Undefined):
+    """A field that is not there. As text it is itself, and `default` replaces it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def segments_of(path: str) -> list[str | int] | None:
+    """Return the names and indexes of a path, None for a text that is none."""
+    found: list[str | int] = []
+    at = 0
+    while at < len(path):
+        step = STEP.match(path, at)
+        if step is None or ((at == 0) == step[0].startswith(".") and step[1]):
+            return None
+        name = next((part for part in (step[1], step[3], step[4]) if part is not None), None)
+        found.append(int(step[2]) if name is None else name)
+        at = step.end()
+    return found if len(found) <= MAX_SEGMENTS else None
+
+
+def found_in(value: Any, path: Sequence[object]) -> Any:
+    """Return what is at `path`, MISSING where nothing is. The longest name that fits is tried first."""
+    if not path:
+        return value
+    if isinstance(value, list):
+        index = path[0]
+        fits = type(index) is int and -len(value) <= index < len(value)
+        return found_in(value[int(str(index))], path[1:]) if fits else MISSING
+    if not isinstance(value, Mapping):
+        return MISSING
+    for end in range(len(path), 0, -1):
+        name = ".".join(map(str, path[:end]))
+        if name in value and (found := found_in(value[name], path[end:])) is not MISSING:
+            return found
+    return MISSING
+
+
+def written(path: Sequence[object]) -> str:
+    """Return a path as a template writes it: `{{@alert.rows[0].name}}`."""
+    root, *rest = path
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    return f"{{{{{'@' if root == 'alert' else ''}{root}{''.join(parts)}}}}}"
+
+
+def as_text(value: object) -> str:
+    """Return a value as people read it: texts as they are, the rest as JSON."""
+    if isinstance(value, str | Undefined):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

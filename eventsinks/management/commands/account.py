@@ -1,0 +1,42 @@
+"""Prove that everything accepted for event sinks is delivered, pending, failed or suppressed."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from eventsinks.actions.account import account
+from eventsinks.models import Tenant
+
+
+class Command(BaseCommand):
+    """`manage.py account [TENANT] [--hours N]`; exits with 1 where something is missing."""
+
+    help = "Count what was accepted for event sinks and what became of it; fail where the two differ."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a tenant's id, and of how many hours."""
+        parser.add_argument("tenant", nargs="?", help="the id of one tenant; all of them without it")
+        parser.add_argument("--hours", type=float, help="only what came in so many hours")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the account."""
+        tenant = None
+        if options["tenant"]:
+            try:
+                tenant = Tenant.objects.get(id=options["tenant"])
+            except (Tenant.DoesNotExist, ValueError):
+                raise CommandError(f"there is no tenant {options['tenant']}") from None
+        since = timezone.now() - timedelta(hours=options["hours"]) if options["hours"] else None
+        found = account(tenant, since)
+        for name in ("accepted", "delivered", "pending", "failed", "suppressed", "unaccounted"):
+            self.stdout.write(f"{name:>12} {getattr(found, name):>12,}")
+        if not found.balances:
+            self.stderr.write(f"{found.unaccounted} deliveries are not what was accepted")
+            sys.exit(1)
+        self.stdout.write("It balances.")

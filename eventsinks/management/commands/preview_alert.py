@@ -1,0 +1,148 @@
+"""Show in the terminal what an event sink would be sent for an alert, without sending it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, TextIO, cast
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from pydantic import ValidationError
+from rich.console import Console
+from rich.json import JSON
+from rich.panel import Panel
+from rich.text import Text
+
+from eventsinks.actions.preview import ALERT, NOBODY, Previewed, last_alerts, preview
+from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.base import NotAcceptable
+from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.validation import first_error
+from eventsinks.management.block_kit import WIDTH, as_text
+from eventsinks.models import Destination, Event, Tenant
+from eventsinks.models.destination import types_with
+
+
+class Command(BaseCommand):
+    """Show in the terminal what an event sink would be sent for an alert, without sending it."""
+
+    help = "Shows what a sink would be sent for an alert: of a file, of standard input, or one that was accepted."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("file", nargs="?", default="-", help="an alert in JSON; by default standard input")
+        parser.add_argument("--alert", help="the id of an alert that was accepted, instead of a file")
+        parser.add_argument("--last", type=int, help="the last so many alerts that were accepted")
+        parser.add_argument("--tenant", help="whose alerts --alert and --last mean; by default the sink's tenant")
+        parser.add_argument("--type", default="slack", choices=types_with("event_sink"), help="by default slack")
+        parser.add_argument("--sink", help="the id of an event sink: its type, its template and its filter")
+        parser.add_argument("--template", help="a file with an alert template in JSON, instead of the sink's")
+        parser.add_argument("--filter", help="a filter in CEL, or a file that holds one, instead of the sink's")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Show each alert. Raises CommandError for what can't be read."""
+        sink = sink_of(options["sink"])
+        where = sink or options["type"]
+        alerts = alerts_of(options, sink)
+        template, wanted = template_of(options["template"]), filter_of(options["filter"], sink)
+        console = Console(file=cast(TextIO, self.stdout), highlight=False)
+        for shown in preview(where, template, alerts, wanted):
+            show(console, shown, sink.type if sink else options["type"])
+
+
+def show(console: Console, shown: Previewed, type: str) -> None:
+    """Print one alert as the sink would show it."""
+    if type == "slack":
+        told = as_text(json.loads(shown.request.body))
+        console.print(Panel(harmless(told), title=Text(type), title_align="left", width=WIDTH + 4))
+    elif shown.request.method == "MAIL":
+        mail = shown.request.body.decode("utf-8", "replace").replace("\r\n", "\n")
+        console.print(harmless(mail), soft_wrap=True)
+    else:
+        console.print(JSON.from_data(json.loads(shown.request.body), ensure_ascii=True).text, soft_wrap=True)
+    console.print(harmless(f"incident: {shown.dedup_key}"), soft_wrap=True)
+    if shown.rejected is not None:
+        console.print(harmless(f"not sent: the filter says no: {shown.rejected}", "yellow"), soft_wrap=True)
+
+
+def harmless(text: str, style: str = "") -> Text:
+    """Return a text that tells a terminal nothing: an alert may hold what would."""
+    return Text(re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "�", text), style)
+
+
+def sink_of(id: str | None) -> Destination | None:
+    """Return the event sink of this id. Raises CommandError."""
+    if not id:
+        return None
+    found = Destination.objects.present().sinks().filter(uuid=uuid_of(id)).first()
+    if found is None:
+        raise CommandError(f"no event sink {id}")
+    return found
+
+
+def uuid_of(text: str) -> UUID:
+    """Return an id. Raises CommandError."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise CommandError(f"{text} is not an id") from None
+
+
+def alerts_of(options: dict[str, Any], sink: Destination | None) -> list[bytes]:
+    """Return the alerts to show. Raises CommandError."""
+    if not options["alert"] and not options["last"]:
+        return [accepted(read(options["file"]))]
+    tenant = Tenant.objects.filter(id=uuid_of(options["tenant"])).first() if options["tenant"] else None
+    tenant = tenant or (sink.tenant if sink and not options["tenant"] else None)
+    if tenant is None:
+        raise CommandError("whose alerts? give --tenant with the id of a tenant, or --sink")
+    if options["last"]:
+        return last_alerts(tenant, max(options["last"], 0))
+    event = Event.objects.filter(tenant=tenant, type=ALERT.key, key=options["alert"]).first()
+    if event is None:
+        raise CommandError(f"{tenant} has no alert {options['alert']}")
+    return [bytes(event.data)]
+
+
+def accepted(raw: bytes) -> bytes:
+    """Return an alert as it would be kept. Raises CommandError for what would not be accepted."""
+    try:
+        tenant = json.loads(raw).get("tenant_id")
+        return ALERT.accept(raw, UUID(tenant) if tenant else NOBODY).data
+    except NotAcceptable as error:
+        raise CommandError(f"not an alert: {error.field} {error.message}".replace(":  ", ": ")) from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise CommandError(f"not an alert: {error}") from None
+
+
+def template_of(file: str | None) -> AlertTemplate | None:
+    """Return the template of a file. Raises CommandError."""
+    if not file:
+        return None
+    try:
+        return AlertTemplate.model_validate_json(read(file))
+    except ValidationError as error:
+        field, message = first_error(error)
+        raise CommandError(f"not an alert template: {field}: {message}") from None
+
+
+def filter_of(given: str | None, sink: Destination | None) -> EventFilter | None:
+    """Return the filter: as it is given or as a file holds it, else the sink's. Raises CommandError."""
+    text = given or getattr(sink, "filter", "")
+    if given and len(given) < 255 and "\n" not in given and Path(given).is_file():
+        text = read(given).decode()
+    try:
+        return EventFilter(text) if text else None
+    except BadFilter as error:
+        raise CommandError(f"not a filter: {error}") from None
+
+
+def read(file: str) -> bytes:
+    """Return what a file or standard input holds. Raises CommandError."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise CommandError(f"can't read {file}: {error.strerror}") from None

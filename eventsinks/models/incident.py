@@ -1,0 +1,64 @@
+"""Incidents: what a destination type wants to know again when the same incident is next told of there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from eventsinks.models.destination import Destination
+
+KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
+
+Place = tuple[int, str]  # the destination and the dedup key of an incident
+
+
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    """Incidents, as they are looked for."""
+
+    def memories(self, places: Iterable[Place]) -> dict[Place, Mapping[str, Any]]:
+        """Return what is remembered of each."""
+        wanted = set(places)
+        rows = self.filter(destination_id__in={id for id, _ in wanted}, key__in={key for _, key in wanted})
+        found = {(id, key): memory for id, key, memory in rows.values_list("destination_id", "key", "memory")}
+        return {place: memory for place, memory in found.items() if place in wanted}
+
+    def remember(self, place: Place, memory: Mapping[str, Any]) -> None:
+        """Keep `memory` in place of what was remembered."""
+        row = Incident(destination_id=place[0], key=place[1], memory=memory, updated_at=timezone.now())
+        self.bulk_create(
+            [row],
+            update_conflicts=True,
+            unique_fields=["destination", "key"],
+            update_fields=["memory", "updated_at"],
+        )
+
+    def forget_old(self) -> None:
+        """Take away what nothing was told of for so long."""
+        self.filter(updated_at__lt=timezone.now() - KEPT).delete()
+
+
+class Incident(models.Model):
+    """One incident at one destination. `memory` is its type's own: where the first message is, what it said."""
+
+    destination = models.ForeignKey(
+        Destination, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    key = models.CharField(max_length=255)
+    memory = models.JSONField()
+    updated_at = models.DateTimeField(db_index=True)
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "incident"
+        verbose_name_plural = "incidents"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["destination", "key"], name="incident_once_per_destination")
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,151 @@
+"""Quiet windows: how much of a kind a sink has been sent in a time, and what was held back.
+
+A window opens with the first alert that it would let through or hold back, and closes when its time is over; the
+next alert of the kind opens a new one. What a closed window held back is told in one round-up.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from eventsinks.models import sql
+from eventsinks.models.destination import Destination
+
+
+class WindowKind(models.TextChoices):
+    """What holds back, in the order in which it is asked."""
+
+    SILENCE = "silence", "Silence"
+    DEDUP = "dedup", "Deduplication"
+    GROUP = "group", "Grouping"
+    THROTTLE = "throttle", "Throttle"
+
+
+class Claim(NamedTuple):
+    """The wish of some alerts to pass one window: at most `limit` may, in `seconds` from the first."""
+
+    destination_id: int
+    kind: str
+    key: str
+    limit: int
+    seconds: float
+
+
+Place = tuple[int, str, str]  # the destination, kind and key of a window
+CHUNK = 100  # windows of one statement
+
+
+class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
+    """Windows, and their moves. Inside the transaction that accepts the alerts."""
+
+    def enter(self, claims: Sequence[Claim]) -> dict[Place, QuietWindow]:
+        """Return the open window of each claim, made if there is none, locked until the transaction ends.
+
+        They are locked in the order of `claims`: whoever enters several sorts them, so that no two wait for
+        each other.
+        """
+        ended = self.filter(closed_at=None, ends_at__lte=Now(), kind__in={claim.kind for claim in claims})
+        ended.filter(
+            destination_id__in={claim.destination_id for claim in claims}, key__in={claim.key for claim in claims}
+        ).update(closed_at=F("ends_at"))
+        rows: list[tuple[Any, ...]] = []
+        for start in range(0, len(claims), CHUNK):
+            rows += upserted(claims[start : start + CHUNK])
+        return {
+            (destination_id, kind, key): QuietWindow(
+                id=as_uuid(id), destination_id=destination_id, kind=kind, key=key, sent=sent, held=held
+            )
+            for id, destination_id, kind, key, sent, held in rows
+        }
+
+    def note(self, windows: Sequence[QuietWindow]) -> None:
+        """Keep what was let through and held back."""
+        self.bulk_update(windows, ["sent", "held", "last_event", "last_title"], batch_size=CHUNK)
+
+    def close_ended(self) -> int:
+        """Close those whose time is over. Return how many."""
+        return self.filter(closed_at=None, ends_at__lte=Now()).update(closed_at=F("ends_at"))
+
+    def forget_empty(self) -> None:
+        """Take away the closed ones that held nothing back: there is nothing to tell of them."""
+        self.filter(closed_at__isnull=False, told_at=None, held=0).delete()
+
+    def to_tell(self) -> QuietWindowQuerySet:
+        """Keep those whose round-up is still owed."""
+        return self.filter(closed_at__isnull=False, told_at=None, held__gt=0)
+
+
+class QuietWindow(models.Model):
+    """One window of one sink. `key` tells what is alike in it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    destination = models.ForeignKey(
+        Destination, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    kind = models.CharField(max_length=16, choices=WindowKind.choices)
+    key = models.CharField(max_length=64)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    sent = models.PositiveIntegerField(default=0)  # let through
+    held = models.PositiveIntegerField(default=0)  # held back
+    last_event = models.BigIntegerField(null=True)  # the last one held back,
+    last_title = models.TextField(blank=True)  # and what it was
+    closed_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # when its round-up was accepted
+
+    objects = QuietWindowQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "quiet window"
+        verbose_name_plural = "quiet windows"
+        ordering: ClassVar = ["-starts_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["destination", "kind", "key"], condition=Q(closed_at=None), name="quiet_window_open_once"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["ends_at"], condition=Q(closed_at=None), name="quiet_window_to_close"),
+            models.Index(
+                fields=["closed_at"],
+                condition=Q(closed_at__isnull=False, told_at=None),
+                name="quiet_window_to_tell",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} since {self.starts_at:%Y-%m-%d %H:%M:%S}"
+
+
+def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
+    """Open the windows that are not open yet. Return id, destination, kind, key, sent and held of each."""
+    each = f"(%s, %s, %s, %s, {sql.now()}, {sql.in_seconds()}, 0, 0, '')"
+    ids = [uuid.uuid4() for _ in claims]
+    parameters = [
+        value
+        for id, claim in zip(ids, claims, strict=True)
+        for value in (
+            id if sql.is_postgresql() else id.hex,
+            *(claim.destination_id, claim.kind, claim.key, claim.seconds),
+        )
+    ]
+    return sql.rows(
+        f"""INSERT INTO eventsinks_quietwindow
+                (id, destination_id, kind, key, starts_at, ends_at, sent, held, last_title)
+            VALUES {", ".join([each] * len(claims))}
+            ON CONFLICT (destination_id, kind, key) WHERE closed_at IS NULL
+            DO UPDATE SET key = excluded.key
+            RETURNING id, destination_id, kind, key, sent, held""",
+        parameters,
+    )
+
+
+def as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    """Return an id as the database gives it, as an id."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

@@ -1,0 +1,30 @@
+"""What lies on either side of a place in the log, without walking through millions of events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from eventsinks.models import sql
+from eventsinks.models.event import Event
+from eventsinks.models.stream.read import as_parameter, beyond, not_beyond
+from eventsinks.models.stream.rows import Place
+
+MOST = 100_000  # events of the log that are looked at
+
+
+def newest_until(tenant_id: uuid.UUID, place: Place) -> tuple[int, datetime] | None:
+    """Return the id of the tenant's last event up to a place, and when it was received; None if there is none."""
+    events = Event.objects.filter(tenant_id=tenant_id).extra(where=[not_beyond()], params=list(place))
+    return events.order_by("-xid", "-id").values_list("id", "received_at").first()
+
+
+def backlog(tenant_id: uuid.UUID, types: Sequence[str], after: Place) -> tuple[int, bool]:
+    """Return how many of the next MOST events after a place are of these types, and whether there are more."""
+    statement = f"""
+        SELECT coalesce(sum(CASE WHEN type IN ({", ".join(["%s"] * len(types))}) THEN 1 ELSE 0 END), 0), count(*)
+        FROM (SELECT type FROM eventsinks_event WHERE tenant_id = %s AND {beyond()}
+              ORDER BY xid, id LIMIT {MOST + 1}) AS next"""
+    ((found, seen),) = sql.rows(statement, [*types, as_parameter(tenant_id), *after])
+    return min(int(found), MOST), seen > MOST

@@ -1,0 +1,27 @@
+"""What is checked before anything starts."""
+
+import pytest
+
+from eventsinks.checks import mail_can_be_sent
+
+
+@pytest.mark.parametrize("url", ["", "smtp://mail.example", "smtp+starttls://me:secret@10.0.0.5:2525"])
+def test_a_mail_server_and_none_are_both_good(settings, url):
+    settings.SMTP_URL = url
+    assert mail_can_be_sent() == []
+
+
+@pytest.mark.parametrize("url", ["mail.example", "http://mail.example", "smtp://me:s3cret/x@mail.example"])
+def test_a_mail_server_that_can_not_be_understood_stops_the_start_and_is_not_repeated(settings, url):
+    settings.SMTP_URL = url
+    (error,) = mail_can_be_sent()
+    assert error.id == "eventsinks.E005"
+    assert "s3cret" not in error.msg
+
+
+@pytest.mark.parametrize(
+    "sender", ["", "Alerts <alerts@acme.example>", "alerts", "a@b.example\r\nBcc: c@d.example"]
+)
+def test_a_sender_that_is_no_bare_address_stops_the_start(settings, sender):
+    settings.SMTP_FROM = sender
+    assert [error.id for error in mail_can_be_sent()] == ["eventsinks.E006"]
