@@ -15,7 +15,7 @@ from eventsinks.actions.tenants import create_tenant, issue_key
 from eventsinks.event_types import event_type
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
-from eventsinks.models import Event
+from eventsinks.models import Event, traffic_term
 
 numbers = itertools.count(1)
 
@@ -32,6 +32,12 @@ def unrecorded():
 def quiet_broker(monkeypatch):
     """Let no test talk to a broker unless it means to: nudges may be lost without harm."""
     monkeypatch.setattr(nudge, "_quiet_until", float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def no_known_terms(monkeypatch):
+    """Forget what was written into a database that is empty again."""
+    monkeypatch.setattr(traffic_term, "_known", {})
 
 
 @pytest.fixture

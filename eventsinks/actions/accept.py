@@ -165,12 +165,6 @@ def delivery(event: Event, verdict: Verdict) -> Delivery:
 
 def write_index(event_type: EventType, events: Sequence[Event]) -> None:
     """Write beside each event the columns that events of its type are looked for by, if there are any."""
-    if (table := INDEXES.get(event_type.key)) is None:
+    if (write := INDEXES.get(event_type.key)) is None:
         return
-    table._default_manager.bulk_create(
-        [
-            table(event=event, tenant_id=event.tenant_id, occurred_at=event.occurred_at, **columns)
-            for event in events
-            if (columns := event_type.indexed(event.document)) is not None
-        ]
-    )
+    write([(event, columns) for event in events if (columns := event_type.indexed(event.document)) is not None])

@@ -5,15 +5,16 @@ from eventsinks.models.delivery import Delivery
 from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
 from eventsinks.models.incident import Incident
-from eventsinks.models.network_traffic import NetworkTraffic
+from eventsinks.models.network_traffic import NetworkTraffic, write_flows
 from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.silence import Silence
 from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
 from eventsinks.models.stream import Batch, Position
 from eventsinks.models.tenant import SCOPES, ApiKey, Tenant
+from eventsinks.models.traffic_term import TrafficTerm
 
 # The tables beside the log, by which events of a type are looked for: written with the event.
-INDEXES = {"network_traffic": NetworkTraffic}
+INDEXES = {"network_traffic": write_flows}
 
 __all__ = [
     "INDEXES",
@@ -34,4 +35,5 @@ __all__ = [
     "SlackInstall",
     "SlackWorkspace",
     "Tenant",
+    "TrafficTerm",
 ]

@@ -85,6 +85,9 @@ def ids(api, **question):
         ({"search": "ALICE"}, "acd"),
         ({"search": "database œ"}, "b"),
         ({"search": "0.5:5432"}, "b"),
+        ({"search": "5432"}, "b"),
+        ({"search": "0.5:54"}, "b"),
+        ({"search": "0.5:432"}, ""),
         ({"search": "My Peer"}, "abcd"),
         ({"search": "%"}, ""),
         ({"search": "_"}, ""),
@@ -140,6 +143,14 @@ def test_what_lies_behind_the_bound_is_said_to_be_there_and_is_found_by_its_date
     assert ids(api, page=3, page_size=2) == ""
     assert ids(api, end_date="2026-01-01T01:30:00Z") == "d"
     assert not ask(api, protocol=6)["total_capped"]
+
+
+def test_a_search_counts_what_it_needs_for_the_next_page_and_a_little_more(api, flows, monkeypatch):
+    monkeypatch.setattr("eventsinks.api.netbird.traffic.COUNTED", 2)
+    told = [ask(api, search="my peer", page=page, page_size=1) for page in (1, 2, 3, 4, 5)]
+    assert [page["total_records"] for page in told] == [2, 3, 4, 4, 4]
+    assert [page["total_capped"] for page in told] == [True, True, False, False, False]
+    assert [len(page["data"]) for page in told] == [1, 1, 1, 1, 0]
 
 
 def test_flows_of_the_same_moment_keep_their_order_over_pages(api, acme):

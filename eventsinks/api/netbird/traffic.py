@@ -20,11 +20,11 @@ from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTraf
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
 from eventsinks.models import Event, NetworkTraffic, Tenant
-from eventsinks.models.network_traffic import shapes_of
+from eventsinks.models.network_traffic import shapes_of, with_text
 
-MOST = (
-    100_000  # flows that are counted and paged through; what lies behind is found by dates (docs/decisions/0010)
-)
+# Flows that are counted, and can be paged through; older ones are found by dates (docs/decisions/0010).
+MOST = 100_000
+COUNTED = 5_000  # in a search, or as many as lie before the page after the one that is asked for
 LARGEST_PAGE = 50_000
 CHUNK = 5_000  # events fetched by one statement
 NAMES = {name: number for number, name in PROTOCOLS.items()} | {"icmpv6": 58, "icmp6": 58}
@@ -135,7 +135,7 @@ class NetworkTrafficView(EventsView):
 
     @documented(TrafficPage, parameters=FILTERS, operation_id="api_events_network_traffic_list")
     def get(self, request: Request) -> Response:
-        """List the flows of the account, newest first. At most 100,000 are counted and can be paged through."""
+        """List the flows of the account, newest first; at most 100,000 are counted, 5,000 in a search."""
         asked = read_query(TrafficQuery, request)
         ids, total, capped = page_of(flows(tenant_of(request), asked), asked)
         return Response(
@@ -172,7 +172,7 @@ def flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
     if asked.end_date:
         found = found.filter(occurred_at__lte=asked.end_date)
     if asked.search:
-        found = found.filter(search__contains=asked.search.lower())
+        found = found.filter(with_text(tenant, asked.search.lower()))
     if asked.protocol is not None or asked.type or asked.connection_type or asked.direction:
         found = found.filter(shape__in=[number for number in shapes_of(tenant) if fits(Shape.of(number), asked)])
     return found
@@ -196,8 +196,9 @@ def page_of(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Seque
     ids = list(newest[first:last]) if first < last else []
     if 0 < len(ids) < last - first:  # the last page: how many there are is known
         return ids, first + len(ids), False
-    count = found.order_by()[: MOST + 1].count()
-    return ids, min(count, MOST), count > MOST
+    counted = min(max(COUNTED, last + 1), MOST) if asked.search else MOST
+    count = found.order_by()[: counted + 1].count()
+    return ids, min(count, counted), count > counted
 
 
 def events_of(ids: Sequence[int]) -> list[Event]:
