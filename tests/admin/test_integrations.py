@@ -59,7 +59,6 @@ def events(acme):
     rows = list(Event.objects.order_by("id"))
     for row, age in zip(rows, (24, 2, 0), strict=True):
         Event.objects.filter(pk=row.pk).update(received_at=timezone.now() - timedelta(hours=age))
-    visible(acme)
     return rows
 
 
@@ -98,6 +97,7 @@ def test_an_integration_is_added(operator, acme):
     [({"start": "now"}, 0), ({"start": "hours", "hours": "3"}, 2), ({"start": "beginning"}, 3)],
 )
 def test_a_new_integration_begins_where_it_was_said_to(transactional_db, operator, acme, events, fields, waiting):
+    visible(acme)
     assert add(operator, acme, enabled="", heard=["audit"], **fields).status_code == 302
     made = Integration.objects.get()
     newest = events[-1].pk
