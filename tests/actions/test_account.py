@@ -7,7 +7,9 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -156,6 +158,39 @@ def test_a_delivery_that_is_lost_behind_its_back_shows(make_webhook, make_alert)
     Delivery.objects.first().delete()
     found = account()
     assert (found.balances, found.unaccounted, found.accepted) == (False, 1, 2)
+
+
+def test_an_event_of_the_time_counts_though_one_from_before_it_has_the_higher_id(make_webhook, make_alert):
+    make_webhook()
+    for minutes in (90, 59, 61, 1):
+        make_alert()
+        newest = Event.objects.filter(type="detection_alert").latest("id")
+        Event.objects.filter(id=newest.id).update(received_at=timezone.now() - timedelta(minutes=minutes))
+    assert (account().accepted, account(since=timezone.now() - timedelta(hours=1)).accepted) == (4, 2)
+
+
+# PostgreSQL chooses its plans by how much there is.
+if connection.vendor == "sqlite":
+
+    def test_the_account_of_an_hour_does_not_read_the_events_from_before_it(make_webhook, make_alert):
+        make_webhook()
+        make_alert()
+        Event.objects.update(received_at=timezone.now() - timedelta(hours=2))
+        with CaptureQueriesContext(connection) as captured:
+            account(since=timezone.now() - timedelta(hours=1))
+        walk, *counts = [plan_of(query["sql"]) for query in captured]
+        assert walk == ["SCAN eventsinks_event"]  # backwards, until one is older: a sort would be another step
+        assert len(counts) == 3
+        for steps in counts:
+            assert any("INTEGER PRIMARY KEY (rowid>?)" in step for step in steps)
+            assert not any(step.startswith("SCAN eventsinks_") for step in steps)
+
+
+def plan_of(statement):
+    """Return how SQLite goes about it."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + statement.replace("%", "%%"))
+        return [row[3] for row in cursor.fetchall()]
 
 
 def test_the_metrics_tell_what_is_missing_and_what_waits(make_webhook, make_alert):
