@@ -31,16 +31,26 @@ class Verdict(NamedTuple):
     silence: Claim | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sink:
-    """What routing must know of an event sink."""
+    """What routing must know of an event sink. Its options are read when they are first asked for."""
 
     id: int
     uuid: UUID
     event_types: Sequence[str]
     filter: str
-    template: AlertTemplate | None
-    quiet: Quiet | None
+    kept_template: Mapping[str, Any] | None
+    kept_quiet: Mapping[str, Any]
+
+    @functools.cached_property
+    def template(self) -> AlertTemplate | None:
+        """How alerts are told there, None as they are."""
+        return AlertTemplate.model_validate(self.kept_template) if self.kept_template else None
+
+    @functools.cached_property
+    def quiet(self) -> Quiet | None:
+        """What holds alerts back there, None if nothing does."""
+        return Quiet.model_validate(self.kept_quiet) if self.kept_quiet else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,19 @@ class Route:
         self._tenant, self._type = tenant, event_type
         rows = Destination.objects.of(tenant).sinks()
         columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet")
-        self.sinks = {row[0]: sink_of(*row) for row in rows.values_list(*columns)}
+        self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
         self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
         self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
-        self._silences = silences_of(tenant) if self.sinks and not event_type.ours else []
         self._plain = [Verdict(sink.id) for sink in self._hearing]
-        self._looks = bool(self._silences) or any(sink.filter for sink in self._hearing)
+
+    @functools.cached_property
+    def _silences(self) -> Sequence[Hush]:
+        return [] if self._type.ours else silences_of(self._tenant)
+
+    @functools.cached_property
+    def _looks(self) -> bool:
+        """Whether an event must be looked at to know who gets it. Where nobody hears it, nothing is asked."""
+        return any(sink.filter for sink in self._hearing) or bool(self._hearing and self._silences)
 
     @functools.cached_property
     def streamed(self) -> bool:
@@ -89,7 +106,7 @@ class Route:
             return ()
         if accepted.routed_to is not None:
             named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
-            if not self._silences:
+            if not (named and self._silences):
                 return [Verdict(sink.id) for sink in named]
             told = self._type.told_to_filters(orjson.loads(accepted.data))
             return [self._silenced(sink, told) for sink in named]
@@ -115,19 +132,6 @@ class Route:
                 window = Claim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
                 return Verdict(sink.id, silence.why, window)
         return Verdict(sink.id)
-
-
-def sink_of(
-    id: int,
-    uuid: UUID,
-    event_types: Sequence[str],
-    filter: str,
-    template: Mapping[str, Any] | None,
-    quiet: Mapping[str, Any] | None,
-) -> Sink:
-    """Return a sink from its columns."""
-    made = AlertTemplate.model_validate(template) if template else None
-    return Sink(id, uuid, event_types, filter, made, Quiet.model_validate(quiet) if quiet else None)
 
 
 def silences_of(tenant: Tenant) -> list[Hush]:
