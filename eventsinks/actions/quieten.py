@@ -57,16 +57,18 @@ def pass_windows(wishes: Sequence[tuple[Case, Claim]]) -> None:
     if not wishes:
         return
     windows = QuietWindow.objects.enter(sorted({wish for _, wish in wishes}))
+    last_held: dict[QuietWindow, Event] = {}
     for case, wish in wishes:
         window = windows[wish.destination_id, wish.kind, wish.key]
         if window.sent < wish.limit:
             window.sent += 1
             continue
         window.held += 1
-        window.last_event = case.event.id
-        window.last_title = case.event.summary.title[:500]
+        last_held[window] = case.event
         if not case.verdict.reason:
             case.verdict = case.verdict._replace(reason=why(wish, case.sink))
+    for window, event in last_held.items():
+        window.last_event, window.last_title = event.id, event.summary.title[:500]
     QuietWindow.objects.note(list(windows.values()))
 
 
