@@ -39,6 +39,8 @@ class Claim(NamedTuple):
 
 Place = tuple[int, str, str]  # the destination, kind and key of a window
 CHUNK = 100  # windows of one statement
+# The columns of a window that an alert enters: those that `note` writes among them, or it would write them empty.
+ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", "last_title")
 
 
 class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
@@ -57,12 +59,8 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         rows: list[tuple[Any, ...]] = []
         for start in range(0, len(claims), CHUNK):
             rows += upserted(claims[start : start + CHUNK])
-        return {
-            (destination_id, kind, key): QuietWindow(
-                id=as_uuid(id), destination_id=destination_id, kind=kind, key=key, sent=sent, held=held
-            )
-            for id, destination_id, kind, key, sent, held in rows
-        }
+        windows = [QuietWindow(**dict(zip(ENTERED, row, strict=True))) for row in rows]
+        return {(window.destination_id, window.kind, window.key): window for window in windows}
 
     def note(self, windows: Sequence[QuietWindow]) -> None:
         """Keep what was let through and held back."""
@@ -124,7 +122,7 @@ class QuietWindow(models.Model):
 
 
 def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
-    """Open the windows that are not open yet. Return id, destination, kind, key, sent and held of each."""
+    """Open the windows that are not open yet. Return the columns ENTERED of each."""
     each = f"(%s, %s, %s, %s, {sql.now()}, {sql.in_seconds()}, 0, 0, '')"
     ids = [uuid.uuid4() for _ in claims]
     parameters = [
@@ -141,11 +139,6 @@ def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
             VALUES {", ".join([each] * len(claims))}
             ON CONFLICT (destination_id, kind, key) WHERE closed_at IS NULL
             DO UPDATE SET key = excluded.key
-            RETURNING id, destination_id, kind, key, sent, held""",
+            RETURNING {", ".join(ENTERED)}""",
         parameters,
     )
-
-
-def as_uuid(value: uuid.UUID | str) -> uuid.UUID:
-    """Return an id as the database gives it, as an id."""
-    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

@@ -240,6 +240,18 @@ class TestRoundUps:
         assert round_up() == 0
         assert not QuietWindow.objects.exists()
 
+    def test_what_was_held_back_last_is_told_though_a_wider_throttle_let_one_through_since(self, acme, make_sink):
+        sink = make_sink(quiet={"throttle": {"limit": 1, "window_s": 600}})
+        accept_alerts(acme, {}, {"id": "held", "name": "Held"})
+        wider = Options.model_validate({"quiet": {"throttle": {"limit": 5, "window_s": 600}}})
+        configure.change(sink, options=wider)
+        accept_alerts(acme, {"name": "Sent"})
+        pass_time(601)
+        assert round_up() == 1
+        (told,) = round_ups(sink)
+        assert (told["held"], told["last_alert_id"]) == (1, "held")
+        assert told["name"].endswith("last: Held")
+
     def test_the_round_up_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
