@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from eventsinks.actions.judge import clean
 from eventsinks.actions.route import Route, Sink, Verdict
 from eventsinks.event_types.documents import said
 from eventsinks.models import Event, QuietWindow
@@ -68,7 +69,7 @@ def pass_windows(wishes: Sequence[tuple[Case, Claim]]) -> None:
         if not case.verdict.reason:
             case.verdict = case.verdict._replace(reason=why(wish, case.sink))
     for window, event in last_held.items():
-        window.last_event, window.last_title = event.id, event.summary.title[:500]
+        window.last_event, window.last_title = event.id, clean(event.summary.title[:500])
     QuietWindow.objects.note(list(windows.values()))
 
 

@@ -252,6 +252,13 @@ class TestRoundUps:
         assert (told["held"], told["last_alert_id"]) == (1, "held")
         assert told["name"].endswith("last: Held")
 
+    def test_a_title_that_no_column_takes_is_held_back_and_told_all_the_same(self, acme, make_sink):
+        sink = make_sink(quiet={"throttle": {"limit": 1, "window_s": 600}})
+        assert accept_alerts(acme, {}, {"name": "a\0b"}).rejections == []
+        pass_time(601)
+        assert round_up() == 1
+        assert round_ups(sink)[0]["name"].endswith("last: a\N{REPLACEMENT CHARACTER}b")
+
     def test_the_round_up_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
