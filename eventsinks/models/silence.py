@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Least, Now
 
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
@@ -25,9 +24,9 @@ class SilenceQuerySet(models.QuerySet["Silence"]):
         """Keep those that hold alerts back now."""
         return self.filter(starts_at__lte=Now(), ends_at__gt=Now())
 
-    def end(self, at: datetime | None = None) -> int:
-        """Let those that have not ended end at `at`, or now. Return how many moved."""
-        return self.filter(ends_at__gt=Now()).update(ends_at=at or Now())
+    def end(self) -> int:
+        """Let those that have not ended end now; one to come never begins. Return how many moved."""
+        return self.filter(ends_at__gt=Now()).update(starts_at=Least("starts_at", Now()), ends_at=Now())
 
 
 class Silence(models.Model):

@@ -199,6 +199,13 @@ class TestSilences:
         (told,) = round_ups(sink)
         assert (told["held"], told["held_by"], "last: Second" in told["name"]) == (2, "silence", True)
 
+    def test_one_to_come_that_is_ended_never_begins(self, acme):
+        begins = timezone.now() + timedelta(hours=1)
+        hush = self.hush(acme, starts_at=begins, ends_at=begins + timedelta(hours=1))
+        assert (silence.end(hush), silence.end(hush)) == (True, False)
+        hush.refresh_from_db()
+        assert hush.starts_at == hush.ends_at < begins
+
     def test_a_preview_says_what_would_match(self, acme, make_sink, make_alert):
         make_alert(name="A")
         make_alert(name="B")
