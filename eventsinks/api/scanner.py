@@ -1,4 +1,4 @@
-"""Scanner's event sinks, /v1/event_sink: what comes in, what goes out. Nothing is decided here.
+"""Scanner's event sinks, /v1/event_sink: the views. Nothing is decided here.
 
 The published pages and `scanner-client` 0.1.1 disagree in places; both are served (docs/decisions/0003).
 """
@@ -10,23 +10,27 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure, slack_install
 from eventsinks.actions.config import check as check_config
-from eventsinks.actions.options import options_out
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid
-from eventsinks.api.scanner_args import ARGS_SCHEMA, on_the_wire, shown, shown_type, unwrap
+from eventsinks.api.scanner_args import on_the_wire, unwrap
+from eventsinks.api.scanner_shapes import (
+    CreateEventSink,
+    Deleted,
+    ManyEventSinks,
+    OneEventSink,
+    UpdateEventSink,
+    sink_out,
+)
 from eventsinks.api.v1 import (
     PAGING,
     TENANT,
     Listing,
-    Name,
-    Text,
     V1View,
     documented,
     find,
@@ -36,91 +40,6 @@ from eventsinks.api.v1 import (
     require_tenant,
 )
 from eventsinks.models import Destination
-from eventsinks.models.options import Options
-
-
-def use_args_schema(schema: dict[str, Any]) -> None:
-    """Put the schema of every type's arguments where pydantic only knows an object."""
-    schema.clear()
-    schema.update(ARGS_SCHEMA)
-
-
-ARGS: Any = Field(json_schema_extra=use_args_schema)
-
-
-class CreateEventSink(Options):
-    """A new event sink. Its options are ours."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    tenant_id: str = Field(json_schema_extra={"format": "uuid"})
-    name: Name
-    description: Text
-    event_sink_args: dict[str, Any] = ARGS
-    enabled: StrictBool = True
-
-
-class UpdateEventSink(Options):
-    """What changes of an event sink: what is absent or null stays, but for an option: null takes it away."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    id: str | None = Field(None, json_schema_extra={"format": "uuid"})
-    name: Name | None = None
-    description: Text | None = None
-    event_sink_args: dict[str, Any] | None = None
-    enabled: StrictBool | None = None
-
-    @field_validator("id")
-    @classmethod
-    def lower(cls, id: str | None) -> str | None:
-        """UUIDs are the same in either case."""
-        return id.lower() if id else id
-
-
-class EventSinkOut(BaseModel):
-    """An event sink."""
-
-    id: str
-    tenant_id: str
-    name: str
-    description: str
-    event_sink_type: str
-    destination_type: str
-    configuration: dict[str, Any]
-    integration_id: str | None
-    created_at: str
-    updated_at: str
-    enabled: bool
-    state: str
-    state_reason: str
-    filter: str | None
-    alert_template: dict[str, Any] | None
-    quiet: dict[str, Any] | None
-    fallback: dict[str, Any] | None
-    drill_interval_s: int | None
-    event_types: list[str]
-
-
-class OneEventSink(BaseModel):
-    """One event sink in its envelope."""
-
-    event_sink: EventSinkOut
-
-
-class ManyEventSinks(BaseModel):
-    """Event sinks in the envelopes of both editions of the API."""
-
-    data: dict[str, list[EventSinkOut]]
-    event_sinks: list[EventSinkOut]
-    pagination: dict[str, str | None] | None
-
-
-class Deleted(BaseModel):
-    """What was deleted."""
-
-    id: str
-    tenant_id: str
 
 
 class EventSinkViewSet(V1View, ViewSet):
@@ -236,23 +155,3 @@ def at_field(name: str, error: configure.NotConfigurable) -> Invalid:
         for problem in error.errors
     ]
     return Invalid([(field.rstrip("."), message) for field, message in fields])
-
-
-def sink_out(sink: Destination) -> dict[str, Any]:
-    """Return an event sink as it is shown. Opens no secret."""
-    return {
-        "id": sink.uuid,
-        "tenant_id": sink.tenant_id,
-        "name": sink.name,
-        "description": sink.description,
-        "event_sink_type": shown_type(sink),
-        "destination_type": sink.type,
-        "configuration": shown(sink),
-        "integration_id": sink.slack_workspace_id,
-        "created_at": sink.created_at,
-        "updated_at": sink.updated_at,
-        "enabled": sink.enabled,
-        "state": sink.state,
-        "state_reason": sink.state_reason,
-        **options_out(sink),
-    }

@@ -17,7 +17,8 @@ from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.operate.alerts import alerts_of
 from eventsinks.api.operate.shapes import Free, Moment, timings_out
-from eventsinks.api.scanner import EventSinkViewSet, OneEventSink, sink_out, sinks_of
+from eventsinks.api.scanner import EventSinkViewSet, sinks_of
+from eventsinks.api.scanner_shapes import OneEventSink, sink_out
 from eventsinks.api.v1 import Query, documented, find, read_input
 
 

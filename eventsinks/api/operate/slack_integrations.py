@@ -18,7 +18,7 @@ from eventsinks.actions import slack_install
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Conflict, ErrorResponse
 from eventsinks.api.operate.shapes import Free
-from eventsinks.api.scanner import Deleted
+from eventsinks.api.scanner_shapes import Deleted
 from eventsinks.api.v1 import (
     PAGING,
     TENANT,
