@@ -19,16 +19,16 @@ from eventsinks.models import Destination, SlackWorkspace, Tenant
 from eventsinks.models.sealing import open_sealed
 
 
-def check(type: str, config: Mapping[str, Any]) -> None:
-    """Raise NotConfigurable where `config` could not be kept; ask nobody and keep nothing."""
+def check(type: str, config: Mapping[str, Any]) -> Config:
+    """Return `config` as one of the type with key `type`; ask nobody and keep nothing. Raises NotConfigurable."""
     try:
-        destination_type(type).Config.model_validate(dict(config), context={"guard": guard()})
+        return destination_type(type).Config.model_validate(dict(config), context={"guard": guard()})
     except ValidationError as error:
         raise not_configurable(error) from None
 
 
 def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
-    """Return the config with the changes. Raises pydantic.ValidationError.
+    """Return the config with the changes. Raises NotConfigurable.
 
     Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
     """
@@ -38,7 +38,9 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
         return cast(Config, current.opened_config().changed(config, guard()))
     except CannotOpen:
         current.sealed_signing_secret = ""
-        return current.kind.Config.model_validate({**current.config, **config}, context={"guard": guard()})
+        return check(current.type, {**current.config, **config})
+    except ValidationError as error:
+        raise not_configurable(error) from None
 
 
 def connect(destination: Destination) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from pydantic import ValidationError
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
-from eventsinks.actions.config import changed_config, connect, guard, not_configurable, workspace
+from eventsinks.actions.config import changed_config, check, connect, workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
 from eventsinks.actions.nudge import STREAMS, nudge
@@ -65,10 +64,7 @@ def create(
         state=DestinationState.ACTIVE if enabled else DestinationState.PAUSED,
         slack_workspace=workspace(tenant, config),
     )
-    try:
-        destination.set_config(kind.Config.model_validate(dict(config), context={"guard": guard()}))
-    except ValidationError as error:
-        raise not_configurable(error) from None
+    destination.set_config(check(type, config))
     for column, value in columns_of(tenant, options or Options()).items():
         setattr(destination, column, value)
     connect(destination)
@@ -122,10 +118,7 @@ def changes_of(
     changes = {column: value for column, value in plain.items() if value is not None}
     if config is not None:
         before = current.config
-        try:
-            current.set_config(changed_config(current, config))
-        except ValidationError as error:
-            raise not_configurable(error) from None
+        current.set_config(changed_config(current, config))
         changes["sealed_signing_secret"] = current.sealed_signing_secret
         changes["slack_workspace"] = current.slack_workspace = workspace(current.tenant, current.config)
         if current.config != before:

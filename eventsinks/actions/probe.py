@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions.config import changed_config, guard, not_configurable
+from eventsinks.actions.config import changed_config, check, guard
 from eventsinks.actions.judge import excerpt_of
 from eventsinks.actions.send_now import send_now
 from eventsinks.destinations import destination_type
@@ -51,20 +50,12 @@ def probe(kind: AnyDestinationType) -> Receipt:
 
 def ready_with(type: str, config: Mapping[str, Any]) -> AnyDestinationType:
     """Return the destination type of this key as a new destination would have it. Raises NotConfigurable."""
-    kind = destination_type(type)
-    try:
-        made = kind.Config.model_validate(dict(config), context={"guard": guard()})
-    except ValidationError as error:
-        raise not_configurable(error) from None
-    return kind(made, (), endpoints())
+    return destination_type(type)(check(type, config), (), endpoints())
 
 
 def ready_after(destination: Destination, changes: Mapping[str, Any]) -> AnyDestinationType:
     """Return the type of `destination` as it would be after `changes` of its config. Raises NotConfigurable."""
-    try:
-        changed = changed_config(destination, changes)
-    except ValidationError as error:
-        raise not_configurable(error) from None
+    changed = changed_config(destination, changes)
     keys = [key_of(destination.signing_secret)] if destination.sealed_signing_secret else []
     return destination.kind(changed, keys, endpoints())
 
