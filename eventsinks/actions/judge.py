@@ -23,6 +23,7 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.delivery import Claimed, Settlement
+from eventsinks.models.sql import clean as clean
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,3 @@ def outcome_word(failure: SendFailure | None) -> str:
         return "delivered"
     words = {EventRefused: "refused", DestinationGone: "gone"}
     return words.get(type(failure), "temporary")
-
-
-def clean(text: str) -> str:
-    """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from eventsinks.actions.judge import clean
 from eventsinks.actions.route import Route, Sink, Verdict
 from eventsinks.event_types.documents import said
 from eventsinks.models import Event, QuietWindow
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import Claim, WindowKind
+from eventsinks.models.sql import clean
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from eventsinks.actions.hold import park
-from eventsinks.actions.judge import JITTER, clean
+from eventsinks.actions.judge import JITTER
 from eventsinks.destinations.base import DestinationGone, EventRefused, SendFailure, TooLarge
 from eventsinks.models import Batch, Delivery, Position
 from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.sql import clean
 from eventsinks.models.stream.rows import BatchState
 
 LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and is tried at least this often

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions.judge import clean, excerpt_of, outcome_word, verdict_of, word_of
+from eventsinks.actions.judge import excerpt_of, outcome_word, verdict_of, word_of
 from eventsinks.actions.send_now import send_now
 from eventsinks.destinations.base import Message, SendFailure
 from eventsinks.event_types import event_type
@@ -18,6 +18,7 @@ from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import Request, Response, Timings
 from eventsinks.models import Destination, Event
+from eventsinks.models.sql import clean
 
 MARK = "[TEST]"
 NO_TIMINGS = Timings()

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from eventsinks.models.destination import Destination
+from eventsinks.models.sql import clean, clean_json
 
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
 
@@ -21,16 +22,17 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
     def memories(self, places: Iterable[Place]) -> dict[Place, Mapping[str, Any]]:
         """Return what is remembered of each."""
-        wanted = set(places)
+        wanted = {(id, clean(key)): (id, key) for id, key in places}
         rows = self.filter(destination_id__in={id for id, _ in wanted}, key__in={key for _, key in wanted})
-        found = {(id, key): memory for id, key, memory in rows.values_list("destination_id", "key", "memory")}
-        return {place: memory for place, memory in found.items() if place in wanted}
+        found = rows.values_list("destination_id", "key", "memory")
+        return {wanted[id, key]: memory for id, key, memory in found if (id, key) in wanted}
 
     def remember(self, place: Place, memory: Mapping[str, Any]) -> None:
         """Keep `memory` in place of what was remembered."""
-        row = Incident(destination_id=place[0], key=place[1], memory=memory, updated_at=timezone.now())
+        id, key = place
+        told = clean_json(memory)
         self.bulk_create(
-            [row],
+            [Incident(destination_id=id, key=clean(key), memory=told, updated_at=timezone.now())],
             update_conflicts=True,
             unique_fields=["destination", "key"],
             update_fields=["memory", "updated_at"],

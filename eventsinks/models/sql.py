@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -33,6 +33,20 @@ def in_seconds() -> str:
     if is_postgresql():
         return "statement_timestamp() + %s * interval '1 second'"
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
+
+
+def clean(text: str) -> str:
+    """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def clean_json(value: Any) -> Any:
+    """Return a JSON value with every text in it clean."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(name): clean_json(inner) for name, inner in value.items()}
+    return [clean_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -120,6 +120,12 @@ class TestLife:
         assert tell("resolved") == ["chat.update", "reply"]
         assert "resolved" in json.dumps(slack.messages["100.3"])
 
+    def test_an_incident_with_a_nul_in_its_texts_is_told_as_one(self, make_sink, tell):
+        make_sink()
+        told = [tell(status, key="a\0b", name="c\0d", tags=["e\0f"]) for status in ("firing", "resolved")]
+        assert told == [["chat.postMessage"], ["chat.update", "reply"]]
+        assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
+
     def test_an_alert_whose_blocks_slack_refuses_is_told_in_words(self, slack, make_sink, tell):
         make_sink()
         slack.fails = [slack.json({"ok": False, "error": "invalid_blocks"})]
