@@ -26,6 +26,7 @@ def hold(destination_id: int, seconds: float) -> None:
 
 def park(destination_id: int, version: int, reason: str) -> bool:
     """active -> parked, unless it was changed since `version`. Return whether it moved; its tenant is told."""
+    reason = sql.clean(reason)
     active = Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE)
     with transaction.atomic():
         if not active.update(state=DestinationState.PARKED, state_reason=reason, state_since=Now()):

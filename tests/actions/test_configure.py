@@ -227,6 +227,12 @@ def test_a_paused_sink_is_not_parked(make_webhook):
     assert Destination.objects.get().state == "paused"
 
 
+def test_a_reason_that_no_column_takes_parks_a_sink_all_the_same(make_webhook):
+    sink = make_webhook()
+    assert park(sink.id, sink.version, "a\0b\ud800")
+    assert Destination.objects.get().state_reason == "a\N{REPLACEMENT CHARACTER}b?"
+
+
 def test_a_longer_hold_stays(make_webhook):
     sink = make_webhook()
     hold(sink.id, 3600)
