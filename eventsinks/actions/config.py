@@ -33,11 +33,12 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
     Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
     """
     try:
-        if current.sealed_signing_secret:
-            open_sealed(current.sealed_signing_secret)
+        for sealed in filter(None, (current.sealed_signing_secret, current.sealed_old_signing_secret)):
+            open_sealed(sealed)
         return cast(Config, current.opened_config().changed(config, guard()))
     except CannotOpen:
-        current.sealed_signing_secret = ""
+        current.sealed_signing_secret = current.sealed_old_signing_secret = ""
+        current.old_signing_secret_until = None
         return check(current.type, {**current.config, **config})
     except ValidationError as error:
         raise not_configurable(error) from None

@@ -119,7 +119,8 @@ def changes_of(
     if config is not None:
         before = current.config
         current.set_config(changed_config(current, config))
-        changes["sealed_signing_secret"] = current.sealed_signing_secret
+        signing = ("sealed_signing_secret", "sealed_old_signing_secret", "old_signing_secret_until")
+        changes |= {column: getattr(current, column) for column in signing}
         changes["slack_workspace"] = current.slack_workspace = workspace(current.tenant, current.config)
         if current.config != before:
             connect(current)

@@ -9,6 +9,7 @@ from django.db import connection
 from eventsinks.actions import configure
 from eventsinks.actions.configure import NotConfigurable
 from eventsinks.actions.hold import hold, park
+from eventsinks.actions.rotate_secret import rotate_secret
 from eventsinks.lib.crypto import new_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
 from tests.actions.crowd import at_once
@@ -254,6 +255,23 @@ def test_a_sink_whose_secrets_can_not_be_opened_is_repaired_by_giving_them_anew(
     assert repaired.state == "active"
     assert repaired.opened_config().headers["X-Api-Key"].get_secret_value() == "new-secret"
     assert repaired.config["url"] == sink.config["url"]
+
+
+def test_a_repaired_sink_does_without_an_old_signing_secret_that_can_not_be_opened(make_webhook, settings):
+    sink = make_webhook()
+    rotate_secret(sink, 3600)
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    repaired = configure.change(sink, {})
+    assert repaired.opened()
+    assert (repaired.sealed_old_signing_secret, repaired.old_signing_secret_until) == ("", None)
+
+
+def test_a_change_of_the_config_leaves_the_signing_secrets_as_they_are(make_webhook):
+    sink = make_webhook()
+    rotate_secret(sink, 3600)
+    before, after = Destination.objects.get(), configure.change(sink, {"url": "https://example.com/other"})
+    for column in ("sealed_signing_secret", "sealed_old_signing_secret", "old_signing_secret_until"):
+        assert getattr(after, column) == getattr(before, column)
 
 
 # --- Deleting -------------------------------------------------------------------------------------
