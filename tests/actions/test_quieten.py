@@ -208,6 +208,8 @@ class TestSilences:
 
     def test_a_preview_says_what_would_match(self, acme, make_sink, make_alert):
         make_alert(name="A")
+        Event.objects.filter(type="detection_alert").update(received_at=timezone.now() - timedelta(hours=25))
+        make_alert(name="A")
         make_alert(name="B")
         seen = silence.preview(acme, 'name == "A"')
         assert (seen.looked_at, seen.matching, [event.summary.title for event in seen.examples]) == (2, 1, ["A"])
