@@ -46,7 +46,8 @@ def preview(
     `template` goes before the sink's own. Raises KeyError for a type that can't be previewed.
     """
     kind = stand_in(where)
-    return [previewed(kind, template or own_template(where), alert, wanted) for alert in alerts]
+    template = template or (where.template if isinstance(where, Destination) else None)
+    return [previewed(kind, template, alert, wanted) for alert in alerts]
 
 
 def last_alerts(tenant: Tenant, number: int) -> list[bytes]:
@@ -75,9 +76,3 @@ def stand_in(where: str | Destination) -> DestinationType[Any]:
     if not isinstance(found, DestinationType):
         raise KeyError(key)
     return found
-
-
-def own_template(where: str | Destination) -> AlertTemplate | None:
-    """Return the template that a sink is set to, None where it has none."""
-    given = getattr(where, "alert_template", None)
-    return AlertTemplate.model_validate(given) if given else None
