@@ -19,6 +19,7 @@ from eventsinks import telemetry
 from eventsinks.actions.fairness import Shares
 from eventsinks.actions.hold import hold, park
 from eventsinks.actions.judge import following, max_tries, settlement, verdict_of
+from eventsinks.actions.pace import count_against_limits, in_turn, within_limits
 from eventsinks.actions.prepare import Ready, messages_of
 from eventsinks.destinations.base import (
     MAX_REQUESTS,
@@ -35,13 +36,11 @@ from eventsinks.lib.wire import Request
 from eventsinks.models import Destination, Incident
 from eventsinks.models.delivery import (
     Claimed,
-    Lane,
     Settlement,
     claim,
     due_lanes,
     end_turn,
     settle,
-    take_turns,
 )
 
 log = logging.getLogger(__name__)
@@ -107,9 +106,13 @@ class Pump:
         room = min(SLOTS - self._exchange.in_flight, CLAIM)
         self._claim_at = time.monotonic() + LOOK_AGAIN
         lanes = due_lanes(max_tries())
-        quotas = in_turn(self._shares.quotas(lanes, room))
+        limited = within_limits(self._shares.quotas(lanes, room))
+        quotas = in_turn(limited)
         claimed = claim(quotas, settings.EVENTSINKS_LEASE) if quotas else []
         self._found = bool(claimed)
+        pauses = count_against_limits(limited, claimed)
+        if soon := [pause for pause in pauses if pause < LONGEST_WAIT]:  # for the others the sweep is soon enough
+            self._turn_at = max(self._turn_at, time.monotonic() + max(soon) + LOOK_AGAIN)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
         self._open({c.destination_id: versions[c.destination_id] for c in claimed})
         at = datetime.now(UTC)
@@ -204,14 +207,6 @@ class Pump:
         if self._unsettled:
             moments.append(self._settle_at)
         return max(0.0, min(moments) - time.monotonic())
-
-
-def in_turn(quotas: Sequence[tuple[Lane, int]]) -> list[tuple[Lane, int]]:
-    """Leave of each place that takes so many messages a second one message, where it is our turn."""
-    paced = {lane.place: lane for lane, _ in reversed(quotas) if lane.place}
-    free = take_turns(paced, settings.EVENTSINKS_LEASE)
-    turns = [(paced[place], 1) for place in free]
-    return [(lane, quota) for lane, quota in quotas if not lane.place] + turns
 
 
 def next_request(sent: Sent, outcome: Outcome) -> Request | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
 
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery import DeliveryState
@@ -42,22 +45,34 @@ def explain(event: Event) -> list[Verdict]:
 
 def why(delivery: Delivery) -> str:
     """Say why a delivery stands where it stands, and what happens next."""
-    sink = delivery.destination
     if delivery.state == DeliveryState.PENDING:
-        if sink.state == DestinationState.PAUSED:
-            return "waits: the event sink is paused"
-        if sink.state == DestinationState.PARKED:
-            return f"waits: the event sink is parked, since {sink.state_reason}"
-        if delivery.tries:
-            return (
-                f"waits for try {delivery.tries + 1} at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC: {delivery.reason}"
-            )
-        return "waits for its first try"
+        return f"waits{waits_for(delivery)}"
     if delivery.state == DeliveryState.SENDING:
         return f"is being sent, try {delivery.tries}"
     if delivery.state == DeliveryState.DELIVERED:
         return f"was taken by the far end with status {delivery.status}, try {delivery.tries}"
     return delivery.reason
+
+
+def waits_for(delivery: Delivery) -> str:
+    """Say what a pending delivery waits for: what stands in the way of all of its sink's first."""
+    sink, now = delivery.destination, timezone.now()
+    if sink.state == DestinationState.PAUSED:
+        return ": the event sink is paused"
+    if sink.state == DestinationState.PARKED:
+        return f": the event sink is parked, since {sink.state_reason}"
+    if sink.held_until and sink.held_until > now:
+        return f" until {clock(sink.held_until)}: the far end asked for a pause"
+    if delivery.tries and delivery.due_at > now:
+        return f" for try {delivery.tries + 1} at {clock(delivery.due_at)}: {delivery.reason}"
+    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > now:
+        return f": the event sink is sent at most {sink.rate_limit_per_s:g} messages a second"
+    return f" for try {delivery.tries + 1}: {delivery.reason}" if delivery.tries else " for its first try"
+
+
+def clock(moment: datetime) -> str:
+    """Return a moment as people read it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def why_not(sink: Destination, event: Event) -> str:

@@ -21,6 +21,8 @@ def columns_of(tenant: Tenant, options: Options, own_id: int | None = None) -> d
             columns |= fallback_columns(tenant, value, own_id)
         elif name == "drill_interval_s":
             columns |= {name: value, "drilled_at": Now()}  # the first drill comes after one interval
+        elif name == "rate_limit_per_s":
+            columns |= {name: value, "limited_until": None}
         elif name == "filter":
             columns[name] = value or ""
         elif name == "event_types":
@@ -62,5 +64,6 @@ def options_out(destination: Destination) -> dict[str, Any]:
         "quiet": destination.quiet or None,
         "fallback": fallback,
         "drill_interval_s": destination.drill_interval_s,
+        "rate_limit_per_s": destination.rate_limit_per_s,
         "event_types": destination.event_types,
     }

@@ -119,6 +119,8 @@ def obstacle(sink: Destination) -> str:
         return f"It waits until somebody repairs the event sink, which is parked: {sink.state_reason}"
     if sink.held_until and sink.held_until > timezone.now():
         return f"It waits: the far end asked for a pause until {marks.clock(sink.held_until)}."
+    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > timezone.now():
+        return f"It waits: the event sink is sent at most {sink.rate_limit_per_s:g} messages a second."
     return ""
 
 

@@ -28,6 +28,7 @@ MADE_OF = {
     "quiet": QUIET,
     "fallback": FALLBACK,
     "drill_interval_s": ("drill_interval",),
+    "rate_limit_per_s": ("rate_limit",),
 }
 FIELDS_OF_PATHS = {
     "event_types": "heard",
@@ -42,6 +43,7 @@ FIELDS_OF_PATHS = {
     "fallback.after_failures": "fallback_failures",
     "fallback.after_s": "fallback_wait",
     "drill_interval_s": "drill_interval",
+    "rate_limit_per_s": "rate_limit",
 }
 
 
@@ -82,6 +84,12 @@ class OptionFields(FilterFields):
         widget=widgets.UnfoldAdminIntegerFieldWidget(attrs={"placeholder": "100"}),
     )
     throttle_window = SpanField(label="… in", help_text="Acknowledged and resolved alerts always go on.")
+    rate_limit = forms.FloatField(
+        label="At most (messages a second)",
+        required=False,
+        help_text="What is more waits its turn, and nothing is held back. 0.5: one every two seconds.",
+        widget=widgets.UnfoldAdminDecimalFieldWidget(attrs={"placeholder": "10", "step": "any"}),
+    )
     fallback_to = forms.ChoiceField(
         label="Fallback event sink",
         required=False,
@@ -132,6 +140,7 @@ class OptionFields(FilterFields):
             "quiet": self._quiet(),
             "fallback": self._fallback(),
             "drill_interval_s": said["drill_interval"],
+            "rate_limit_per_s": said["rate_limit"],
         }
 
     def _quiet(self) -> dict[str, Any] | None:
@@ -191,4 +200,5 @@ def option_initial(sink: Destination) -> dict[str, Any]:
         "fallback_failures": sink.fallback_after_failures,
         "fallback_wait": sink.fallback_after_s,
         "drill_interval": sink.drill_interval_s,
+        "rate_limit": sink.rate_limit_per_s,
     }

@@ -152,6 +152,7 @@ OPTIONS = (  # the tabs of a form
     ("Quiet", list(QUIET)),
     ("Fallback", list(FALLBACK)),
     ("Fire drill", ["drill_interval"]),
+    ("Rate limit", ["rate_limit"]),
 )
 
 

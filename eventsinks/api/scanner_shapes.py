@@ -73,6 +73,7 @@ class EventSinkOut(BaseModel):
     quiet: dict[str, Any] | None
     fallback: dict[str, Any] | None
     drill_interval_s: int | None
+    rate_limit_per_s: float | None
     event_types: list[str]
 
 

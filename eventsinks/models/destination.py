@@ -87,6 +87,8 @@ class Destination(models.Model):
     fallback_after_s = models.PositiveIntegerField(default=600)
     drill_interval_s = models.PositiveIntegerField(null=True, blank=True)  # seconds between fire drills
     drilled_at = models.DateTimeField(null=True, blank=True)
+    rate_limit_per_s = models.FloatField(null=True, blank=True)  # messages a second, at most
+    limited_until = models.DateTimeField(null=True, blank=True)  # until then there were enough of them
     version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)

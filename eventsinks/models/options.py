@@ -83,6 +83,7 @@ class Options(Shape):
     quiet: Quiet | None = None
     fallback: Fallback | None = None
     drill_interval_s: Annotated[StrictInt, Field(ge=60, le=90 * DAY)] | None = None
+    rate_limit_per_s: Annotated[float, Field(strict=True, ge=0.001, le=1_000)] | None = None
     event_types: Annotated[list[HeardType], Field(max_length=10)] | None = None
 
     def given(self) -> dict[str, Any]:

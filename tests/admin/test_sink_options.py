@@ -56,6 +56,7 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
         "fallback_failures": "2",
         "fallback_wait": "5 min",
         "drill_interval": "1 d",
+        "rate_limit": "0.5",
         "heard": ["detection_alert", "audit"],
     }
     response = save(operator, sink, **changes)
@@ -71,6 +72,7 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
         },
         "fallback": {"event_sink_id": other.uuid, "after_failures": 2, "after_s": 300},
         "drill_interval_s": 86_400,
+        "rate_limit_per_s": 0.5,
         "event_types": ["detection_alert", "audit"],
     }
     page = operator.get(page_of(sink))

@@ -14,7 +14,7 @@ lost worker's rows are all "not before". The database's clock decides.
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes, give_up_lost
 from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at
 from eventsinks.models.delivery.settle import Settlement, settle
-from eventsinks.models.delivery.turn import end_turn, take_turns
+from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
 __all__ = [
     "Claimed",
@@ -24,9 +24,11 @@ __all__ = [
     "Settlement",
     "claim",
     "due_lanes",
+    "end_limited",
     "end_turn",
     "give_up_lost",
     "id_at",
     "settle",
+    "take_limited",
     "take_turns",
 ]

@@ -23,13 +23,15 @@ OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the i
 class Lane(NamedTuple):
     """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration.
 
-    `place` is where it sends to, if that takes so many messages a second.
+    `place` is where it sends to, if that takes so many messages a second; `rate` is how many a second the tenant
+    wants at most, 0 if that was not said.
     """
 
     destination_id: int
     tries: int
     version: int
     place: str = ""
+    rate: float = 0.0
 
 
 class Claimed(NamedTuple):
@@ -65,12 +67,13 @@ def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
                 WHERE {OPEN} AND (destination_id, tries) >= (lane.code / 256, lane.code %% 256 + 1)
                 ORDER BY destination_id, tries LIMIT 1)
             FROM lane WHERE lane.code IS NOT NULL)
-        SELECT sink.id, lane.code %% 256, sink.version, sink.place
+        SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0)
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})
           AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
           AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now()})
+          AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now()})
           AND (SELECT due_at FROM eventsinks_delivery
                WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
                ORDER BY due_at LIMIT 1) <= {sql.now()}"""

@@ -1,7 +1,12 @@
-"""Turns: of a place that takes so many messages a second, at most one worker sends one at a time.
+"""Turns and limits: how many messages a second go to a place or a sink, over all workers.
 
-A place is what several destinations may share: a channel of a Slack workspace. Whoever has the turn has it until
-the message is sent and the pause after it is over; one whose worker dies is free again when the lease would be.
+A place is what several destinations may share: a channel of a Slack workspace. At most one worker sends there, one
+message at a time. Whoever has the turn has it until the message is sent and the pause after it is over.
+
+A limit is what a tenant wants of a sink. One worker at a time claims for it, at most what the sink takes in a
+second, and the sink is left alone for as long as that takes.
+
+What a worker that dies has taken is free again when its lease would be.
 """
 
 from __future__ import annotations
@@ -30,4 +35,25 @@ def end_turn(place: str, pause: float) -> None:
     sql.rows(
         f"UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()} WHERE place = %s RETURNING id",
         [pause, place],
+    )
+
+
+def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
+    """Take each of the sinks `ids`, which have a limit, for one claim. Return those that could be taken."""
+    if not ids:
+        return set()
+    marks = ", ".join(["%s"] * len(ids))
+    taken = sql.rows(
+        f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
+            WHERE id IN ({marks}) AND (limited_until IS NULL OR limited_until <= {sql.now()}) RETURNING id""",
+        [lease_seconds, *sorted(ids)],
+    )
+    return {id for (id,) in taken}
+
+
+def end_limited(destination_id: int, pause: float) -> None:
+    """Let the next claim for a sink that has a limit be after `pause` seconds."""
+    sql.rows(
+        f"UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()} WHERE id = %s RETURNING id",
+        [pause, destination_id],
     )
