@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from pydantic import Field
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from eventsinks.api.json import NDJSONParser, TooLarge
 
 MAX_DOCUMENTS = 10_000  # events in one request
+
+T = TypeVar("T")
+# How a schema tells an array of events: one that is no T is rejected, and its neighbours are taken.
+Many = Annotated[list[T | Any], Field(min_length=1)]
 SPACE = b" \t\r\n"
 NDJSON = NDJSONParser.media_type
 

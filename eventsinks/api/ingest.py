@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import documents_of
+from eventsinks.api.documents import Many, documents_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
 from eventsinks.api.v1 import V1View, documented
@@ -63,7 +63,7 @@ class AlertAnswer(RootModel[OneAlert | ManyAlerts]):
     """The answer to one alert, or to many."""
 
 
-class AlertsIn(RootModel[DetectionAlertData | list[DetectionAlertData]]):
+class AlertsIn(RootModel[DetectionAlertData | Many[DetectionAlertData]]):
     """One alert, or many."""
 
 

@@ -6,6 +6,7 @@ FUZZ_EXAMPLES=1000 asks for that many examples of each, anew each time; without 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 import uuid
@@ -23,6 +24,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from eventsinks.actions import configure
 from eventsinks.actions.silence import silence
+from eventsinks.lib.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
 from tests.api.conftest import Caller
@@ -37,6 +39,17 @@ TOO_STRICT = CHECKS.get_by_names(["positive_data_acceptance"])
 NEGATIVE = CHECKS.get_by_names(["negative_data_rejection"])
 
 
+@pytest.fixture(autouse=True)
+def nothing_leaves(monkeypatch, settings):
+    """Let what is made up lead nowhere beyond this machine."""
+    settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
+    monkeypatch.setattr(AddressGuard, "permits", lambda guard, address, host="", port=0: is_loopback(address))
+
+
+def is_loopback(address):
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
 def budget(few):
     """Return the settings of a test that tries `few` examples, unless more are asked for."""
     return settings(
@@ -46,6 +59,19 @@ def budget(few):
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("platform", "config", "status", "why"),
+    [
+        ("generic_http", {"url": "http://93.184.215.14/"}, 422, "may not be dialled"),
+        ("s3", {"bucket_name": "a-b", "region": "eu-west-1", "access_key": "A", "secret_key": "s"}, 412, "port=9"),
+    ],
+)
+def test_what_is_made_up_is_not_sent_beyond_this_machine(api, platform, config, status, why):
+    response = api.post("/api/event-streaming", {"platform": platform, "config": config, "enabled": True})
+    assert (response.status_code, why in response.json()["message"]) == (status, True), response.content
 
 
 # --- By the schema ---------------------------------------------------------------------------------

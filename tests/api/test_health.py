@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 
+import jsonschema_rs
 import pytest
 import redis
 import yaml
@@ -15,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import nudge
 from tests.api.conftest import Caller, says
+from tests.api.netbird_examples import AUDIT, FLOW
 from tests.api.test_isolation import url_table
 
 # Other names of paths, which NetBird's programs use and the schema leaves out.
@@ -146,6 +148,26 @@ def test_the_schema_tells_every_path_and_every_method():
         for method, operation in operations.items():
             assert {"200", "400", "401", "403", "404", "415"} <= set(operation["responses"]), (method, path)
     assert yaml.safe_load(Client().get("/schema").content) == document
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "good"),
+    [
+        ("/v1/detection_alert", {"name": "x", "severity": "High"}),
+        ("/api/events/audit", AUDIT),
+        ("/api/events/network-traffic", FLOW),
+    ],
+)
+def test_the_schema_takes_an_array_as_the_server_does_whatever_stands_beside_a_good_event(acme_key, path, good):
+    document = Client().get("/schema", headers={"Accept": "application/json"}).json()
+    asked = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body, accepts = [good, 5, {"surprise": True}], jsonschema_rs.validator_for({**document, **asked}).is_valid
+    assert Caller(acme_key).post(path, body).status_code == 200
+    assert accepts(body)
+    for refused in ([], 5, "x"):
+        assert Caller(acme_key).post(path, refused).status_code in (400, 422)
+        assert not accepts(refused)
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import documents_of
+from eventsinks.api.documents import Many, documents_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument
@@ -74,11 +74,11 @@ class Taken(RootModel[EventOut | Counts]):
     """The event, if it came alone; else what became of them all."""
 
 
-class AuditIn(RootModel[AuditData | list[AuditData]]):
+class AuditIn(RootModel[AuditData | Many[AuditData]]):
     """One audit event, or many."""
 
 
-class NetworkTrafficIn(RootModel[NetworkTrafficData | list[NetworkTrafficData]]):
+class NetworkTrafficIn(RootModel[NetworkTrafficData | Many[NetworkTrafficData]]):
     """One flow, or many."""
 
 

@@ -17,6 +17,7 @@ from eventsinks.api.netbird.errors import BadRequest, InvalidArgument
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
+from eventsinks.models.destination import types_with
 from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
 
@@ -65,7 +66,7 @@ Start = Literal["now", "beginning"] | Hours
 class CreateIntegration(BaseModel):
     """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
 
-    platform: StrictStr
+    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*types_with("integration")]})]
     config: dict[StrictStr, StrictStr]
     enabled: StrictBool = True
     start: Start = "now"
