@@ -195,7 +195,8 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
 
     def try_now_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make the next try of one delivery due now."""
-        return self.button(request, object_id, lambda chosen: chosen.bring_forward(), "Brought forward")
+        initiator = initiator_of(request)
+        return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Brought forward")
 
     def button(self, request: HttpRequest, object_id: str, move: Callable[[Any], int], word: str) -> HttpResponse:
         """Answer the press of a button on a delivery's page."""

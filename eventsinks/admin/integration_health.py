@@ -16,11 +16,19 @@ from eventsinks.destinations.base import SendFailure
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.wire import Response
 from eventsinks.models import Batch, Integration, Position
-from eventsinks.models.stream import look_ahead
+from eventsinks.models.stream import look_ahead, newest_until
 from eventsinks.models.stream.rows import BatchState
 
 SEEN = 1000  # events after its position that are looked at; of more, the page says "1,000+"
 BATCHES = 20  # newest batches that a page shows
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay under way: when what it has come to, and the last of it, were received; None where that is gone."""
+
+    sent_until: datetime | None
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class IntegrationHealth:
     failing: str
     tries: int
     next_try: datetime | None
+    replay: Replay | None
 
     @property
     def waiting_text(self) -> str:
@@ -55,7 +64,16 @@ def health_of(integration: Integration) -> IntegrationHealth:
         failing=batch.reason if batch and failing else "",
         tries=batch.tries if batch else 0,
         next_try=next_try_at(integration, position, batch) if failing else None,
+        replay=replay_of(integration, position),
     )
+
+
+def replay_of(integration: Integration, position: Position) -> Replay | None:
+    """Return the replay that is under way, if one is."""
+    if position.replay is None:
+        return None
+    places = (newest_until(integration.tenant_id, place) for place in (position.replay, position.until))
+    return Replay(*(found[1] if found else None for found in places))
 
 
 def batches_of(integration: Integration) -> Sequence[dict[str, Any]]:

@@ -14,13 +14,13 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from eventsinks.actions.replay_stream import UnderWay, replay_stream
+from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
 from eventsinks.admin import marks
 from eventsinks.admin.base import initiator_of
 from eventsinks.admin.destination_page import DestinationPage, Fieldsets
 from eventsinks.admin.filters import IntegrationTypeFilter
 from eventsinks.admin.integration_form import IntegrationForm, integration_form
-from eventsinks.admin.integration_health import IntegrationHealth, batches_of, health_of, tried
+from eventsinks.admin.integration_health import IntegrationHealth, Replay, batches_of, health_of, tried
 from eventsinks.models import Integration, Tenant
 from eventsinks.models.destination import DestinationState
 
@@ -122,13 +122,15 @@ class IntegrationAdmin(DestinationPage[Integration]):
             "sent_at": marks.moment_mark(health.sent_at),
             "next_try": marks.moment_mark(health.next_try),
             "batches": batches_of(integration),
+            "replay": health.replay and replay_step(health.replay),
         }
 
     # --- What can be done with it
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
         """Return the views of the buttons."""
-        return {**super().buttons(), "test": self.test_view, "replay": self.replay_view}
+        own = {"test": self.test_view, "replay": self.replay_view, "stop-replay": self.stop_replay_view}
+        return {**super().buttons(), **own}
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send a test message, and show what came of it."""
@@ -157,6 +159,25 @@ class IntegrationAdmin(DestinationPage[Integration]):
             said = "Nothing was done: nothing that came since then was sent yet. It comes anyway."
             self.message_user(request, said, messages.WARNING)
         return self.back_to(found)
+
+    def stop_replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send no more again."""
+        found = self.pressed(request, object_id)
+        if isinstance(found, HttpResponse):
+            return found
+        if stop_replay(found, initiator_of(request)):
+            self.log_change(request, found, "Stopped the replay.")
+            self.message_user(request, "Stopped: what was sent again by now stays sent.", messages.SUCCESS)
+        else:
+            self.message_user(request, "Nothing was done: no replay was under way.", messages.WARNING)
+        return self.back_to(found)
+
+
+def replay_step(replay: Replay) -> str:
+    """Say in a sentence how far a replay is."""
+    until = f" What came until {marks.clock(replay.until)} is sent again." if replay.until else ""
+    done = f"sent until {marks.clock(replay.sent_until)} by now" if replay.sent_until else "nothing sent by now"
+    return f"A replay is under way, {done}.{until}"
 
 
 def next_step(integration: Integration, health: IntegrationHealth) -> str:

@@ -16,7 +16,7 @@ from eventsinks.actions.hold import hold, park
 from eventsinks.admin.outcome import NO_ANSWER, story_of
 from eventsinks.admin.sink_health import open_deliveries
 from eventsinks.admin.timeline import steps_of
-from eventsinks.models import Attempt, Delivery, Destination
+from eventsinks.models import Attempt, Delivery, Destination, Event
 
 LIST = "admin:eventsinks_delivery_changelist"
 
@@ -89,6 +89,16 @@ def test_try_now_makes_the_next_try_due(operator, delivery):
     assert after.pop("due_at") <= timezone.now() + timedelta(seconds=1)
     before.pop("due_at")
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("button", "state"), [("try_now", "pending"), ("replay", "failed"), ("replay", "delivered")]
+)
+def test_the_audit_event_names_who_had_it_sent_again(operator, delivery, in_state, button, state):
+    in_state(delivery, state, tries=3, due_at=timezone.now() + timedelta(hours=5))
+    operator.post(page_of(delivery, button))
+    told = Event.objects.latest("id").document
+    assert (told["initiator_name"], told["meta"]["replayed"]) == ("operator", "1")
 
 
 def test_what_was_owed_to_a_deleted_sink_is_not_replayed(operator, delivery, in_state):

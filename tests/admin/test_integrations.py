@@ -13,6 +13,7 @@ from django.utils.html import escape
 
 from eventsinks.actions import configure
 from eventsinks.actions.accept import accept
+from eventsinks.admin import marks
 from eventsinks.admin.integration_health import health_of
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import event_type
@@ -221,6 +222,32 @@ def test_what_was_sent_since_a_moment_is_sent_again(operator, datadog, events):
     assert LogEntry.objects.get().change_message.startswith("Replayed since")
 
 
+def test_a_replay_under_way_says_how_far_it_is_and_can_be_stopped(operator, datadog, events):
+    Position.objects.filter(destination_id=datadog.pk).update(xid=events[-1].xid, event_id=events[-1].pk)
+    assert "A replay is under way" not in operator.get(page_of(datadog)).content.decode()
+    since = timezone.now() - timedelta(hours=3)
+    operator.post(page_of(datadog, "replay"), {"moment": f"{since:%Y-%m-%dT%H:%M}"})
+    Position.objects.filter(destination_id=datadog.pk).update(replay_event_id=events[1].pk)
+    come, last = (marks.clock(Event.objects.get(pk=event.pk).received_at) for event in events[1:])
+    shown = f"A replay is under way, sent until {come} by now. What came until {last} is sent again."
+    page = operator.get(page_of(datadog)).content.decode()
+    assert shown in page
+    assert page_of(datadog, "stop_replay") in page
+    assert "replay_moment" not in page
+    page = operator.post(page_of(datadog, "stop_replay"), follow=True).content.decode()
+    assert "Stopped" in page
+    assert "A replay is under way" not in page
+    assert Position.objects.get(destination_id=datadog.pk).replay is None
+    page = operator.post(page_of(datadog, "stop_replay"), follow=True).content.decode()
+    assert "no replay was under way" in page
+    told = [Event.objects.order_by("-id")[number].document for number in (0, 1)]
+    assert [one["initiator_name"] for one in told] == ["operator"] * 2
+    assert [next(iter(set(one["meta"]) & {"replay", "replay_since"})) for one in told] == [
+        "replay",
+        "replay_since",
+    ]
+
+
 @pytest.mark.parametrize(
     ("moment", "said"), [("", "say since when"), ("x", "say since when"), (None, "It comes anyway")]
 )
@@ -238,10 +265,17 @@ def test_who_may_only_look_does_nothing_to_it(sign_in, datadog):
     page = client.get(page_of(datadog)).content.decode()
     assert "/test/" not in page
     assert KEY not in page
-    for button in ("pause", "resume", "test", "replay"):
+    for button in ("pause", "resume", "test", "replay", "stop_replay"):
         assert client.post(page_of(datadog, button)).status_code == 403
         assert client.get(page_of(datadog, button)).status_code == 405
     assert client.get(ADD).status_code == 403
+
+
+def test_the_audit_event_names_who_pressed_the_button(operator, datadog):
+    for button in ("pause", "resume"):
+        operator.post(page_of(datadog, button))
+        told = Event.objects.latest("id").document
+        assert (told["activity_code"], told["initiator_name"]) == ("integration.update", "operator")
 
 
 def test_deleting_keeps_the_row_without_its_secrets(operator, datadog):
