@@ -17,10 +17,11 @@ from django.db import DatabaseError, connection
 
 from eventsinks import telemetry
 from eventsinks.actions.fairness import Shares
-from eventsinks.actions.hold import hold, park
+from eventsinks.actions.hold import held_or_parked
 from eventsinks.actions.judge import following, max_tries, settlement, verdict_of
 from eventsinks.actions.pace import count_against_limits, in_turn, within_limits
 from eventsinks.actions.prepare import Ready, messages_of
+from eventsinks.actions.unharmed import unharmed
 from eventsinks.destinations.base import (
     MAX_REQUESTS,
     AnyDestinationType,
@@ -28,9 +29,7 @@ from eventsinks.destinations.base import (
     EventRefused,
     Message,
     SendFailure,
-    Temporary,
 )
-from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Exchange, Outcome
 from eventsinks.lib.wire import Request
 from eventsinks.models import Destination, Incident
@@ -77,6 +76,7 @@ class Pump:
         self._stopping = stopping
         self._shares = Shares()
         self._opened: dict[int, Ready] = {}
+        self._unopened: dict[int, SendFailure | None] = {}  # of the last claim, and why
         self._unsettled: list[tuple[str, Settlement]] = []  # with the keys of their types
         self._settle_at = 0.0
         self._claim_at = 0.0
@@ -122,6 +122,7 @@ class Pump:
 
     def _open(self, versions: dict[int, int]) -> None:
         """Make the destination types ready whose configuration is new."""
+        self._unopened = {}
         known = {id: ready.version for id, ready in self._opened.items()}
         stale = [id for id, version in versions.items() if known.get(id) != version]
         if not stale:
@@ -133,16 +134,18 @@ class Pump:
             try:
                 kind, template = destination.opened(), destination.template
                 self._opened[destination.id] = Ready(destination.version, kind, template, destination.place)
-            except (CannotOpen, ValueError, KeyError) as error:
-                park(destination.id, destination.version, f"its configuration can't be read: {error}")
+            except Exception as error:  # whatever it is, it must not stop the others
+                gone = DestinationGone(f"its configuration can't be read: {error}")
+                self._unopened[destination.id] = held_or_parked(destination.id, destination.version, gone)
 
-    def _send(self, claimed: Claimed, message: Message | EventRefused, at: datetime) -> None:
+    def _send(self, claimed: Claimed, message: Message | SendFailure, at: datetime) -> None:
         """Start one exchange; what can't even be built is settled without."""
         ready = self._opened.get(claimed.destination_id)
         if ready is None:
-            self._ended(settlement(claimed, at, None, DestinationGone("its configuration can't be read")))
+            gone = DestinationGone("its configuration can't be read")
+            self._ended(settlement(claimed, at, None, self._unopened.get(claimed.destination_id, gone)))
             return
-        if isinstance(message, EventRefused):
+        if isinstance(message, SendFailure):
             self._not_sent(claimed, ready, at, message)
             return
         try:
@@ -159,13 +162,14 @@ class Pump:
     def _not_sent(self, claimed: Claimed, ready: Ready, at: datetime, failure: SendFailure) -> None:
         """Settle what can't even be built."""
         self._turn_over(ready)
-        hold_or_park(claimed.destination_id, ready.version, failure)
-        self._ended(settlement(claimed, at, None, failure))
+        settled_with = held_or_parked(claimed.destination_id, ready.version, failure)
+        self._ended(settlement(claimed, at, None, settled_with))
 
     def _turn_over(self, ready: Ready) -> None:
         """Let the next message go to a place that takes so many a second, and be there when it may."""
         if ready.place:
-            end_turn(ready.place, ready.kind.pace)
+            with unharmed(f"the turn at {ready.place} ends with its lease"):
+                end_turn(ready.place, ready.kind.pace)
             self._turn_at = time.monotonic() + ready.kind.pace + LOOK_AGAIN
 
     def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
@@ -178,9 +182,11 @@ class Pump:
             destination_id = sent.claimed.destination_id
             self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
             if memory is not None:  # before it is settled: a try that is made again knows what it did
-                Incident.objects.remember((destination_id, sent.message.summary.dedup_key), memory)
+                # What can't be remembered was told all the same: to try again would be to tell it twice.
+                with unharmed(f"what was told of {sent.claimed.id} is not remembered"):
+                    Incident.objects.remember((destination_id, sent.message.summary.dedup_key), memory)
             self._turn_over(sent.ready)
-            hold_or_park(destination_id, sent.ready.version, failure)
+            failure = held_or_parked(destination_id, sent.ready.version, failure)
             self._ended(settlement(sent.claimed, sent.started_at, outcome, failure), sent.ready.kind)
 
     def _ended(self, settled: Settlement, kind: AnyDestinationType | None = None) -> None:
@@ -214,14 +220,6 @@ def next_request(sent: Sent, outcome: Outcome) -> Request | None:
     if sent.requests == MAX_REQUESTS:
         return None
     return following(sent.ready.kind, sent.message, sent.request, outcome)
-
-
-def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> None:
-    """Hold or park a sink whose failure asks for it."""
-    if isinstance(failure, DestinationGone):
-        park(destination_id, version, failure.reason)
-    elif isinstance(failure, Temporary) and failure.retry_after:
-        hold(destination_id, failure.retry_after)
 
 
 def settle_surely(settlements: Sequence[Settlement]) -> None:

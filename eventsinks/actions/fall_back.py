@@ -42,11 +42,12 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
     """Do it for at most AT_ONCE. Return how many were found, and how many deliveries were made of them.
 
     Run by two at once, each takes what the other has not; an event that the fallback sink has already is not
-    sent there again.
+    sent there again. Rows are written and locked in the order of events, so that no two wait for each other.
     """
     with transaction.atomic():
         due = Delivery.objects.filter(due_to_fall_back(sink), destination_id=sink.id)
         found = list(due.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
+        found.sort(key=lambda one: one.event_id)
         Delivery.objects.filter(id__in=[one.id for one in found]).update(fell_back=True)
         rows = [
             Delivery(id=uuid7(), event_id=one.event_id, destination_id=sink.fallback_id or 0, fallback_of=one.id)
@@ -54,7 +55,9 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
         ]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", flat=True)
-        Event.objects.filter(id__in=list(made)).update(owed=F("owed") + 1)
+        events = Event.objects.filter(id__in=list(made))
+        list(events.order_by("id").select_for_update(no_key=True).values_list("id"))
+        events.update(owed=F("owed") + 1)
         if made:
             nudge()
     return len(found), len(made)

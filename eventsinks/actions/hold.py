@@ -6,19 +6,48 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions import audit
+from eventsinks.actions.unharmed import note
+from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.models import Destination, sql
 from eventsinks.models.destination import DestinationState
+
+
+def held_or_parked(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
+    """Hold or park a sink whose failure asks for it. Return the failure that its delivery is settled with.
+
+    Where that goes wrong it is a temporary one: a sink that is not parked would be sent to again at once.
+    """
+    try:
+        hold_or_park(destination_id, version, failure)
+    except Exception as error:
+        note(error, f"destination {destination_id} could not be held or parked")
+        said, response = (failure.reason, failure.response) if failure else ("", None)
+        reason = f"{said}; it could not be held or parked: {error!r}"
+        return Temporary(reason, response, getattr(failure, "retry_after", None))
+    return failure
+
+
+def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> None:
+    """Hold or park a sink whose failure asks for it."""
+    if isinstance(failure, DestinationGone):
+        park(destination_id, version, failure.reason)
+    elif isinstance(failure, Temporary) and failure.retry_after:
+        hold(destination_id, failure.retry_after)
 
 
 def hold(destination_id: int, seconds: float) -> None:
     """Send nothing to it for `seconds`, as the far end asked (`Retry-After`); a longer hold stays.
 
-    Slack counts by workspace: every sink of the same one is held.
+    Slack counts by workspace: every sink of the same one is held. They are locked in the order of their ids, so
+    that no two wait for each other.
     """
     sql.rows(
         f"""UPDATE eventsinks_destination SET held_until = {sql.in_seconds()}
-            WHERE (id = %s OR slack_workspace_id =
-                   (SELECT slack_workspace_id FROM eventsinks_destination WHERE id = %s))
+            WHERE id IN (
+                SELECT id FROM eventsinks_destination
+                WHERE id = %s OR slack_workspace_id =
+                      (SELECT slack_workspace_id FROM eventsinks_destination WHERE id = %s)
+                ORDER BY id {sql.locked()})
               AND (held_until IS NULL OR held_until < {sql.in_seconds()}) RETURNING id""",
         [seconds, destination_id, destination_id, seconds],
     )

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
-from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message
+from eventsinks.actions.unharmed import note, unharmed
+from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message, SendFailure, Temporary
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.models import Delivery, Incident
@@ -23,15 +24,34 @@ class Ready(NamedTuple):
     place: str
 
 
-def messages_of(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | EventRefused]:
-    """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same."""
+def messages_of(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | SendFailure]:
+    """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same.
+
+    They are made together; where that goes wrong each on its own, so that one harms only itself.
+    """
+    with unharmed("the messages of a claim are made one by one"):
+        return made_together(claimed, ready)
+    return [made_alone(one, ready) for one in claimed]
+
+
+def made_alone(claimed: Claimed, ready: Mapping[int, Ready]) -> Message | SendFailure:
+    """Return one message, or why there can't be one."""
+    try:
+        return made_together([claimed], ready)[0]
+    except Exception as error:
+        note(error, f"no message could be made of {claimed.id}")
+        return Temporary(f"no message could be made of it: {error!r}")
+
+
+def made_together(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | SendFailure]:
+    """Return the message of each, with its mark and what is remembered."""
     marks = marks_of(claimed)
     messages = [message_of(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
     remind(claimed, messages, ready)
     return messages
 
 
-def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | EventRefused:
+def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | SendFailure:
     """Return one message, or why there can't be one: its type of events may be one of a newer version."""
     try:
         type_ = event_type(claimed.event_type)
@@ -54,7 +74,7 @@ def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:
 
 
 def remind(
-    claimed: Sequence[Claimed], messages: Sequence[Message | EventRefused], ready: Mapping[int, Ready]
+    claimed: Sequence[Claimed], messages: Sequence[Message | SendFailure], ready: Mapping[int, Ready]
 ) -> None:
     """Give the messages of types that remember what is remembered of their incidents."""
     remembering = {id for id, sink in ready.items() if sink.kind.remembers}

@@ -16,8 +16,7 @@ from uuid import UUID
 from django.conf import settings
 
 from eventsinks.actions.config import guard
-from eventsinks.actions.deliver import hold_or_park
-from eventsinks.actions.hold import park
+from eventsinks.actions.hold import hold_or_park, park
 from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.manifest import write_manifests
 from eventsinks.actions.next_batch import next_batch

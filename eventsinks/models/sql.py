@@ -35,6 +35,11 @@ def in_seconds() -> str:
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
+def locked() -> str:
+    """Return the SQL that locks the rows of a SELECT as an UPDATE does; SQLite has one writer, and needs none."""
+    return "FOR NO KEY UPDATE" if is_postgresql() else ""
+
+
 def clean(text: str) -> str:
     """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

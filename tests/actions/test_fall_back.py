@@ -137,6 +137,17 @@ class TestFallingBack:
         park(down.id, down.version, "410")
         assert (fall_back(), len(at(up))) == (5, 5)
 
+    def test_they_are_written_in_the_order_of_events_or_two_sinks_would_wait_for_each_other(
+        self, pair, make_alert
+    ):
+        down, up = pair
+        for _ in range(5):
+            make_alert()
+        park(down.id, down.version, "410")
+        fall_back()
+        written = Delivery.objects.filter(destination=up).order_by("id").values_list("event_id", flat=True)
+        assert list(written) == sorted(written)
+
     @pytest.mark.django_db(transaction=True)
     def test_two_at_once_send_it_once(self, pair, make_alert):
         down, up = pair

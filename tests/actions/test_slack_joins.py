@@ -1,10 +1,13 @@
 """A channel that the app is not in: joined, where that is allowed, and posted to in the same try."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
 from eventsinks.actions.hold import hold
 from eventsinks.models import Delivery, Destination, SlackWorkspace
+from eventsinks.models.delivery import end_turn, take_turns
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,3 +77,13 @@ def test_retry_after_holds_every_sink_of_the_workspace_and_no_other(acme, make_s
     assert held == {"Alerts", "Beside"}
     webhook.refresh_from_db()
     assert webhook.held_until is None
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
+def test_the_sinks_of_a_workspace_are_locked_in_the_order_of_their_ids(make_sink):
+    sink = make_sink()
+    with CaptureQueriesContext(connection) as captured:
+        hold(sink.id, 60)
+        take_turns([sink.place], 1)
+        end_turn(sink.place, 1)
+    assert all("ORDER BY id FOR NO KEY UPDATE" in query["sql"] for query in captured if "SET" in query["sql"])

@@ -7,6 +7,8 @@ A limit is what a tenant wants of a sink. One worker at a time claims for it, at
 second, and the sink is left alone for as long as that takes.
 
 What a worker that dies has taken is free again when its lease would be.
+
+Rows are locked in the order of their ids, so that no two wait for each other.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
     marks = ", ".join(["%s"] * len(places))
     taken = sql.rows(
         f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
-            WHERE place IN ({marks}) AND deleted_at IS NULL
+            WHERE id IN (SELECT id FROM eventsinks_destination
+                         WHERE place IN ({marks}) AND deleted_at IS NULL ORDER BY id {sql.locked()})
               AND (paced_until IS NULL OR paced_until <= {sql.now()}) RETURNING place""",
         [lease_seconds, *sorted(places)],
     )
@@ -33,7 +36,9 @@ def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
 def end_turn(place: str, pause: float) -> None:
     """Let the next one have the turn after `pause` seconds."""
     sql.rows(
-        f"UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()} WHERE place = %s RETURNING id",
+        f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
+            WHERE id IN (SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.locked()})
+            RETURNING id""",
         [pause, place],
     )
 
@@ -45,7 +50,8 @@ def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
     marks = ", ".join(["%s"] * len(ids))
     taken = sql.rows(
         f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
-            WHERE id IN ({marks}) AND (limited_until IS NULL OR limited_until <= {sql.now()}) RETURNING id""",
+            WHERE id IN (SELECT id FROM eventsinks_destination WHERE id IN ({marks}) ORDER BY id {sql.locked()})
+              AND (limited_until IS NULL OR limited_until <= {sql.now()}) RETURNING id""",
         [lease_seconds, *sorted(ids)],
     )
     return {id for (id,) in taken}
