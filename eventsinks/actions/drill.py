@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from eventsinks.actions.notify import notify
+from eventsinks.actions.unharmed import each
 from eventsinks.models import Destination
 from eventsinks.models.destination import DestinationState
 
@@ -17,7 +18,7 @@ def drill() -> int:
     """Accept a drill for every sink whose time has come. Return how many."""
     asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
     active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
-    return sum(drill_one(sink) for sink in active if is_due(sink))
+    return each(filter(is_due, active), drill_one)
 
 
 def is_due(sink: Destination) -> bool:

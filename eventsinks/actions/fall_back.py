@@ -15,6 +15,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.unharmed import each
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import DeliveryState, id_at
 from eventsinks.models.destination import DestinationState
@@ -25,7 +26,7 @@ AT_ONCE = 500  # deliveries of one transaction
 def fall_back() -> int:
     """Look at every sink with a fallback. Return how many deliveries took another's place."""
     sinks = Destination.objects.present().filter(fallback__isnull=False, fallback__deleted_at=None)
-    return sum(fall_back_from(sink) for sink in sinks)
+    return each(sinks, fall_back_from)
 
 
 def fall_back_from(sink: Destination) -> int:

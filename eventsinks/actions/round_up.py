@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions.notify import notify
+from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
 from eventsinks.models import Destination, Event, QuietWindow
 from eventsinks.models.quiet_window import WindowKind
@@ -24,7 +25,7 @@ def round_up() -> int:
     """Close what is over and accept the round-ups that are owed. Return how many."""
     QuietWindow.objects.close_ended()
     QuietWindow.objects.forget_empty()
-    return sum(tell(window) for window in QuietWindow.objects.to_tell().order_by("closed_at")[:AT_ONCE])
+    return each(QuietWindow.objects.to_tell().order_by("closed_at")[:AT_ONCE], tell)
 
 
 def tell(window: QuietWindow) -> bool:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from django.db import Error, connection
+from django.db.models import Model
 
 log = logging.getLogger(__name__)
+
+Row = TypeVar("Row", bound=Model)
+
+
+def each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
+    """Do it for every row, whatever is raised for one of them. Return the sum of what came of them."""
+    done = 0
+    for row in rows:
+        with unharmed(f"{do.__name__} failed for {row.pk}; the next sweep tries again"):
+            done += do(row)
+    return done
 
 
 @contextmanager

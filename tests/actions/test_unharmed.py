@@ -6,10 +6,10 @@ import pytest
 from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
-from eventsinks.actions import configure, hold, prepare
+from eventsinks.actions import configure, drill, fall_back, hold, prepare, round_up
 from eventsinks.actions.deliver import Pump
 from eventsinks.lib.wire import Response
-from eventsinks.models import Delivery, Destination, SlackWorkspace
+from eventsinks.models import Delivery, Destination, QuietWindow, SlackWorkspace
 from eventsinks.models.incident import IncidentQuerySet
 from tests.actions.worlds import World
 
@@ -37,10 +37,10 @@ def fail_for(monkeypatch, module, name, destination_id, error):
     """Let `module.name(…)` raise where its first argument is of this destination."""
     unharmed = getattr(module, name)
 
-    def harmed(first, *more):
-        if destination_id in (first, getattr(first, "destination_id", None)):
+    def harmed(first, *more, **named):
+        if destination_id in (first, getattr(first, "destination_id", None), getattr(first, "id", None)):
             raise error
-        return unharmed(first, *more)
+        return unharmed(first, *more, **named)
 
     monkeypatch.setattr(module, name, harmed)
 
@@ -110,3 +110,35 @@ def test_a_lost_database_ends_the_run_and_settles_nothing(two, make_alert, monke
     with pytest.raises(OperationalError):
         Pump(World(lambda request: Response(410, [], b""))).run()
     assert "delivered" not in states().values()
+
+
+def test_a_sink_that_can_not_fall_back_stops_no_other(two, make_webhook, make_alert, monkeypatch, caplog):
+    make_alert()
+    Delivery.objects.update(state="failed")
+    fallback = make_webhook()
+    Destination.objects.filter(id__in=[sink.id for sink in two]).update(fallback=fallback)
+    Delivery.objects.filter(destination=fallback).delete()
+    fail_for(monkeypatch, fall_back, "some_fall_back", two[0].id, DataError("no"))
+    assert fall_back.fall_back() == 1
+    assert "DataError: no" in caplog.text
+
+
+def test_a_drill_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
+    drilled_at = timezone.now() - timedelta(hours=1)
+    Destination.objects.update(drill_interval_s=60, drilled_at=drilled_at)
+    fail_for(monkeypatch, drill, "notify", two[0].id, ValueError("a notice was not taken"))
+    assert drill.drill() == 1
+    assert "a notice was not taken" in caplog.text
+    assert Destination.objects.get(id=two[0].id).drilled_at == drilled_at  # still owed
+
+
+def test_a_round_up_that_can_not_be_told_stops_no_other(two, monkeypatch, caplog):
+    at = timezone.now() - timedelta(hours=1)
+    for sink in two:
+        QuietWindow.objects.create(
+            destination=sink, kind="throttle", starts_at=at, ends_at=at, closed_at=at, held=1, last_title="x"
+        )
+    fail_for(monkeypatch, round_up, "notify", two[0].id, ValueError("a notice was not taken"))
+    assert round_up.round_up() == 1
+    assert "a notice was not taken" in caplog.text
+    assert QuietWindow.objects.get(told_at=None).destination_id == two[0].id
