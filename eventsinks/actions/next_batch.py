@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from eventsinks.destinations.base import AnyDestinationType
-from eventsinks.event_types import event_type
-from eventsinks.lib.event_filter import filter_of
+from eventsinks.event_types import EVENT_TYPES
+from eventsinks.lib.event_filter import EventFilter, filter_of
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.stream import last_settled, look_ahead, read_members
-from eventsinks.models.stream.read import Next
+from eventsinks.models.stream.read import Logged, Next
 from eventsinks.models.stream.rows import Place
 
 LONGEST_LOOK = 5.0  # seconds that a filter which wants little is looked for; then others have a turn
@@ -43,13 +43,21 @@ def next_batch(position: Position, kind: AnyDestinationType) -> Batch | None:
 
 
 def wanted(destination: Destination, events: Sequence[Next]) -> list[int]:
-    """Return the ids of those that the integration's filter wants: all of them, if it has none."""
+    """Return the ids of those that the integration's filter wants: all of them, if it has none.
+
+    Those of a type that is not known here are among them: they are set aside when they are to be sent.
+    """
     ids = [event.id for event in events]
     if not destination.filter:
         return ids
     filter = filter_of(destination.filter)
-    told = ((event, event_type(event.type).told_to_filters(event.document)) for event in read_members(ids))
-    return [event.id for event, document in told if filter.rejects(document) is None]
+    return [event.id for event in read_members(ids) if is_wanted(event, filter)]
+
+
+def is_wanted(event: Logged, filter: EventFilter) -> bool:
+    """Whether a filter wants an event, or can't be asked because its type is not known here."""
+    type_ = EVENT_TYPES.get(event.type)
+    return type_ is None or filter.rejects(type_.told_to_filters(event.document)) is None
 
 
 def pass_by(position: Position, place: Place, *, replayed: bool) -> None:

@@ -14,7 +14,8 @@ from eventsinks.actions.settle_batch import settle_batch
 from eventsinks.actions.stream import stream
 from eventsinks.destinations.base import DestinationGone, EventRefused, Limits, Temporary, TooLarge
 from eventsinks.destinations.datadog import Datadog
-from eventsinks.models import Batch, Delivery, Destination, Position
+from eventsinks.models import Batch, Delivery, Destination, Event, Position
+from eventsinks.models.options import Options
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     came,
@@ -167,3 +168,32 @@ def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(
     assert (parked.state, parked.state_reason) == ("parked", "no key opens this")
     assert world.sent() == []
     assert Batch.objects.get(state="open").members == [id]
+
+
+@pytest.mark.parametrize("filter", ["", 'activity_code != "x"'])
+def test_an_event_of_a_type_that_is_not_known_here_is_set_aside_and_sent_by_who_knows_it(
+    far,  # noqa: F811
+    integrate,  # noqa: F811
+    log,  # noqa: F811
+    outlet,  # noqa: F811
+    filter,
+):
+    integration = integrate(options=Options(filter=filter))
+    (_, new, _) = log(1, 2, 3)
+    types = [*Destination.objects.get().event_types, "of_tomorrow"]
+    Destination.objects.update(event_types=types)
+    Event.objects.filter(id=new).update(type="of_tomorrow")
+    stream(integration.id, outlet)
+    assert all_that_came(far) == ["1", "3"]
+    aside = Delivery.objects.get()
+    assert (aside.event_id, aside.state) == (new, "failed")
+    assert aside.reason == "events of type of_tomorrow are not known here"
+    replay(Delivery.objects.all())
+    make_due(integration)
+    stream(integration.id, outlet)
+    assert Delivery.objects.get().state == "failed"
+    Event.objects.filter(id=new).update(type="audit")
+    replay(Delivery.objects.all())
+    make_due(integration)
+    stream(integration.id, outlet)
+    assert all_that_came(far) == ["1", "3", "2"]
