@@ -6,6 +6,7 @@ the manifest of an hour that is over is the same whoever writes it, however ofte
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from eventsinks.actions.hold import park
 from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
 from eventsinks.models import Batch, Position
 from eventsinks.models.stream import hour_of, unlisted
+
+log = logging.getLogger(__name__)
 
 PAUSE = 30.0  # seconds; where a manifest can't be written now, a batch could hardly be either
 MARGIN = 10.0  # seconds of a lease that are kept for what follows
@@ -37,6 +40,9 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
             park(position.destination_id, position.destination.version, reason)
             return 0.0
         except SendFailure:
+            return PAUSE
+        except Exception:  # a fault in a type, or an answer it did not expect: the stream waits
+            log.exception("the manifest of an hour could not be written")
             return PAUSE
         position.manifest_number = batches[-1].number
         if not Position.objects.held(position).update(manifest_number=position.manifest_number):

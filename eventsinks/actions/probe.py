@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from eventsinks.actions.config import changed_config, check, guard
 from eventsinks.actions.judge import excerpt_of
 from eventsinks.actions.send_now import send_now
+from eventsinks.actions.transmit import judged
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import (
     AnyDestinationType,
@@ -40,12 +41,13 @@ def probe(kind: AnyDestinationType) -> Receipt:
     message = test_message(now)
     if isinstance(kind, ClientType):
         kind.guard = guard()
-        receipt = kind.send(Batch(uuid7(), 0, [message]), now)
+        client, batch = kind, Batch(uuid7(), 0, [message])
+        sent = judged(lambda: client.send(batch, now), [message])
     else:
-        receipt = exchanged(kind, message, now)
-    for failure in (receipt.failures or {}).values():
+        sent = judged(lambda: exchanged(kind, message, now), [message])
+    for failure in sent.failures.values():
         raise failure
-    return receipt
+    return Receipt(sent.response, stored=sent.stored)
 
 
 def ready_with(type: str, config: Mapping[str, Any]) -> AnyDestinationType:

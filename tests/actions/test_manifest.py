@@ -156,17 +156,19 @@ def test_a_manifest_lies_under_the_prefix(bucket, sent):
     assert key.startswith("logs/_manifest/")
 
 
-def test_a_manifest_that_can_not_be_written_now_is_written_later(bucket, sent, monkeypatch):
+@pytest.mark.parametrize("error", [Temporary("not now"), TypeError("a fault in the type")])
+def test_a_manifest_that_can_not_be_written_now_is_written_later(bucket, sent, monkeypatch, error):
     integration = sent(1)
     hours_ago(2)
 
     def fail(self, manifest):
-        raise Temporary("not now")
+        raise error
 
     with monkeypatch.context() as failing:
         failing.setattr(S3, "write_manifest", fail)
         look(integration)
     assert due_positions() == []  # for a while
+    assert Position.objects.get().lease is None
     look(integration)
     assert len(manifests(bucket)) == 1
 

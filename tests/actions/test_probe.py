@@ -1,0 +1,50 @@
+"""Probe and try-out: whatever goes wrong in a type, whoever asks is told."""
+
+import pytest
+
+from eventsinks.actions import configure
+from eventsinks.actions.probe import probe
+from eventsinks.actions.try_out import try_out
+from eventsinks.destinations.base import SendFailure
+from tests.actions.test_stream import far, integrate  # noqa: F401 - fixtures
+from tests.receiver import Receiver
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as opened:
+        yield opened
+
+
+def harm(monkeypatch, kind, name):
+    def harmed(*_):
+        raise TypeError("a fault in the type")
+
+    monkeypatch.setattr(kind, name, harmed)
+
+
+@pytest.mark.parametrize("name", ["build", "read"])
+def test_a_fault_in_a_type_is_told_as_a_failure(acme, receiver, monkeypatch, name):
+    made = configure.create(acme, "generic_http", {"url": receiver.url()}, name="i")
+    harm(monkeypatch, made.kind, name)
+    with pytest.raises(SendFailure) as raised:
+        probe(made.opened())
+    assert "a fault in the type" in raised.value.reason
+
+
+def test_a_fault_in_a_client_is_told_as_a_failure(far, integrate, monkeypatch):  # noqa: F811
+    harm(monkeypatch, far, "send")
+    with pytest.raises(SendFailure) as raised:
+        probe(integrate().opened())
+    assert "a fault in the type" in raised.value.reason
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("build", "refused"), ("read", "temporary")])
+def test_a_fault_in_a_type_is_told_by_a_try_out(make_webhook, receiver, monkeypatch, name, outcome):
+    sink = make_webhook(receiver.url())
+    harm(monkeypatch, sink.kind, name)
+    tried = try_out(sink)
+    assert tried.outcome == outcome
+    assert "a fault in the type" in tried.reason
