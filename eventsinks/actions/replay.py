@@ -12,11 +12,14 @@ from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
 def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
-    """failed or delivered -> pending; what waits for a later try is due now. Return how many moved."""
+    """failed or delivered -> pending; what waits for a later try is due now. Return how many moved.
+
+    What was owed to a deleted destination stays as it is: it would only be suppressed.
+    """
     moved = 0
     with transaction.atomic():
         whose = deliveries.order_by().values("destination_id")
-        for destination in Destination.objects.filter(id__in=whose).select_related("tenant"):
+        for destination in Destination.objects.present().filter(id__in=whose).select_related("tenant"):
             its = deliveries.filter(destination=destination)
             count = its.replay() + its.bring_forward()
             if count:

@@ -155,6 +155,18 @@ def test_a_replay_of_deliveries_is_recorded_for_each_destination_with_their_numb
     assert (recorded["initiator_id"], recorded["meta"]["replayed"]) == ("key-1", "2")
 
 
+def test_what_was_owed_to_a_deleted_sink_is_not_replayed(acme, make_webhook, make_alert):
+    gone, sink = make_webhook(), make_webhook()
+    make_alert()
+    Delivery.objects.update(state="failed")
+    configure.delete(gone)
+    before = len(trail(acme))
+    assert replay(Delivery.objects.all(), JO) == 1
+    assert dict(Delivery.objects.values_list("destination", "state")) == {gone.id: "failed", sink.id: "pending"}
+    (recorded,) = trail(acme)[before:]
+    assert recorded["target_id"] == f"event_sink:{sink.uuid}"
+
+
 def test_a_replay_of_a_stream_is_recorded_and_so_is_its_end(acme):
     made = configure.create(acme, "generic_http", HTTP, name="HTTP")
     Position.objects.update(event_id=Event.objects.latest("id").id, xid=Event.objects.latest("id").xid)
