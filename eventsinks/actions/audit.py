@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.activity_codes import activity_of
 from eventsinks.event_types.documents import written
 from eventsinks.models import ApiKey, Destination, Tenant
+
+log = logging.getLogger(__name__)
 
 # What a change of a destination, or of a key, is called: NetBird's codes.
 CREATED, UPDATED, DELETED = "integration.create", "integration.update", "integration.delete"
@@ -51,7 +54,9 @@ def record(
         "target_id": target_id,
         "meta": dict(meta),
     }
-    accept(tenant, event_type("audit"), [orjson.dumps(document)])
+    acceptance = accept(tenant, event_type("audit"), [orjson.dumps(document)])
+    for rejection in acceptance.rejections:  # the change itself is made all the same
+        log.error("%s of %s is not recorded: %s %s", activity_code, target_id, rejection.field, rejection.message)
 
 
 def record_destination(

@@ -117,6 +117,17 @@ def everything():
     return [list(model.objects.order_by("pk").values()) for model in (Destination, ApiKey, Event)]
 
 
+def test_a_change_whose_event_is_not_taken_is_made_and_the_log_says_why(acme, make_webhook, settings, caplog):
+    sink = make_webhook()
+    settings.EVENTSINKS_MAX_EVENT_BYTES = 10
+    before = trail(acme)
+    configure.pause(sink)
+    assert Destination.objects.get().state == "paused"
+    assert trail(acme) == before
+    assert "is larger than 10 bytes" in caplog.text
+    assert [line.levelname for line in caplog.records if "is not recorded" in line.message] == ["ERROR"]
+
+
 def test_a_rollback_leaves_no_record(acme):
     with transaction.atomic():
         audit.record(acme, audit.CREATED, "x", {})
