@@ -11,7 +11,6 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions.judge import clean
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.quieten import quieten
 from eventsinks.actions.route import Route, Verdict
@@ -20,6 +19,7 @@ from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.event import digest_of
+from eventsinks.models.sql import clean
 
 RACES = 5  # how often a lost race for the same ids is run again
 

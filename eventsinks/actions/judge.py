@@ -23,7 +23,7 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.delivery import Claimed, Settlement
-from eventsinks.models.sql import clean as clean
+from eventsinks.models.sql import clean
 
 log = logging.getLogger(__name__)
 

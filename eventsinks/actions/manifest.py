@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from eventsinks.actions.hold import park
+from eventsinks.actions.transmit import MARGIN
 from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
 from eventsinks.models import Batch, Position
 from eventsinks.models.stream import hour_of, unlisted
@@ -19,7 +20,6 @@ from eventsinks.models.stream import hour_of, unlisted
 log = logging.getLogger(__name__)
 
 PAUSE = 30.0  # seconds; where a manifest can't be written now, a batch could hardly be either
-MARGIN = 10.0  # seconds of a lease that are kept for what follows
 
 
 def write_manifests(position: Position, kind: AnyDestinationType) -> float | None:

@@ -21,7 +21,7 @@ from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.manifest import write_manifests
 from eventsinks.actions.next_batch import next_batch
 from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.transmit import Sent, transmit
+from eventsinks.actions.transmit import MARGIN, Sent, transmit
 from eventsinks.destinations.base import (
     AnyDestinationType,
     ClientType,
@@ -42,8 +42,6 @@ from eventsinks.models.stream import read_members, set_aside_due
 from eventsinks.models.stream.read import Logged
 
 log = logging.getLogger(__name__)
-
-MARGIN = 10.0  # seconds of a lease that are kept for settling
 
 
 def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> int:

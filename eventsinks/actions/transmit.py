@@ -26,6 +26,8 @@ from eventsinks.lib.wire import ExchangeFailed, Response
 
 log = logging.getLogger(__name__)
 
+MARGIN = 10.0  # seconds of a lease that are kept for settling
+
 Failures = dict[UUID, SendFailure]
 
 
