@@ -20,13 +20,12 @@ from eventsinks.actions.fairness import Shares
 from eventsinks.actions.hold import held_or_parked
 from eventsinks.actions.judge import following, max_tries, settlement, verdict_of
 from eventsinks.actions.pace import count_against_limits, in_turn, within_limits
-from eventsinks.actions.prepare import Ready, messages_of
+from eventsinks.actions.prepare import Ready, messages_of, request_of
 from eventsinks.actions.unharmed import unharmed
 from eventsinks.destinations.base import (
     MAX_REQUESTS,
     AnyDestinationType,
     DestinationGone,
-    EventRefused,
     Message,
     SendFailure,
 )
@@ -149,12 +148,9 @@ class Pump:
             self._not_sent(claimed, ready, at, message)
             return
         try:
-            request = ready.kind.build([message], at)
+            request = request_of(ready.kind, message, at)
         except SendFailure as failure:
             self._not_sent(claimed, ready, at, failure)
-        except Exception as error:  # a fault in a type must not stop the others
-            log.exception("%s could not build a request for %s", ready.kind.key, claimed.id)
-            self._not_sent(claimed, ready, at, EventRefused(f"the request could not be built: {error!r}"))
         else:
             self._shares.sent(claimed.destination_id)
             self._exchange.start(request, Sent(claimed, ready, message, at, request))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,8 +13,11 @@ from eventsinks.actions.unharmed import note, unharmed
 from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message, SendFailure, Temporary
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.lib.wire import Request
 from eventsinks.models import Delivery, Incident
 from eventsinks.models.delivery import Claimed
+
+log = logging.getLogger(__name__)
 
 
 class Ready(NamedTuple):
@@ -60,6 +65,17 @@ def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | Se
     template = ready.template if ready else None
     data = bytes(claimed.data)
     return Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, data, False, template, mark)
+
+
+def request_of(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
+    """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
+    try:
+        return kind.build([message], at)
+    except SendFailure:
+        raise
+    except Exception as error:  # a fault in a type must not stop the others
+        log.exception("%s could not build a request for %s", kind.key, message.id)
+        raise EventRefused(f"the request could not be built: {error!r}") from error
 
 
 def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:

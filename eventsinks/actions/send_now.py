@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 
 from eventsinks.actions.config import guard
 from eventsinks.actions.judge import following
-from eventsinks.destinations.base import MAX_REQUESTS, AnyDestinationType, EventRefused, Message, SendFailure
+from eventsinks.actions.prepare import request_of
+from eventsinks.destinations.base import MAX_REQUESTS, AnyDestinationType, Message
 from eventsinks.lib.http import Outcome, exchange_once, outlet
 from eventsinks.lib.wire import ExchangeFailed, Request
 from eventsinks.models.destination import mail_server
-
-log = logging.getLogger(__name__)
 
 TIMEOUT = 10.0  # seconds that whoever asks is kept waiting for each request
 
 
 def send_now(kind: AnyDestinationType, message: Message, at: datetime) -> tuple[Request, Outcome]:
     """Return the last request that was sent and what came of it. Raises SendFailure for what can't be built."""
-    request = built(kind, message, at)
+    request = request_of(kind, message, at)
     with outlet(guard(), TIMEOUT, mail_server()) as way_out:
         for number in range(1, MAX_REQUESTS + 1):
             outcome: Outcome
@@ -32,14 +30,3 @@ def send_now(kind: AnyDestinationType, message: Message, at: datetime) -> tuple[
                 break
             request = after
     return request, outcome
-
-
-def built(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
-    """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
-    try:
-        return kind.build([message], at)
-    except SendFailure:
-        raise
-    except Exception as error:  # a fault in a type
-        log.exception("%s could not build a request", kind.key)
-        raise EventRefused(f"the request could not be built: {error!r}") from error
