@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from eventsinks import telemetry
 from eventsinks.actions import account as account_action
-from eventsinks.actions import drill, fall_back, nudge, rotate_secret, round_up, slack_tokens, tidy
+from eventsinks.actions import drill, fall_back, nudge, replay_sink, rotate_secret, round_up, slack_tokens, tidy
 from eventsinks.actions import stream as stream_action
 from eventsinks.actions.deliver import Pump
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
@@ -82,6 +82,7 @@ def sweep() -> int:
         round_up.round_up,
         drill.drill,
         fall_back.fall_back,
+        replay_sink.work_off,
         look_at_streams,
     ):
         try:

@@ -151,6 +151,9 @@ ACTIVITIES = {
 OURS = {  # of what NetBird has no code for
     "silence.create": "Silence created",
     "silence.end": "Silence ended",
+    "replay.create": "Replay of an event sink started",
+    "replay.finish": "Replay of an event sink finished",
+    "replay.cancel": "Replay of an event sink cancelled",
 }
 UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird says of a code that it does not know
 

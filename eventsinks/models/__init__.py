@@ -7,6 +7,7 @@ from eventsinks.models.event import Event
 from eventsinks.models.incident import Incident
 from eventsinks.models.network_traffic import NetworkTraffic, write_flows
 from eventsinks.models.quiet_window import QuietWindow
+from eventsinks.models.replay import Replay
 from eventsinks.models.silence import Silence
 from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
 from eventsinks.models.stream import Batch, Position
@@ -31,6 +32,7 @@ __all__ = [
     "NetworkTraffic",
     "Position",
     "QuietWindow",
+    "Replay",
     "Silence",
     "SlackInstall",
     "SlackWorkspace",

@@ -1,0 +1,148 @@
+"""Replay of a sink: give a stretch of its deliveries a fresh set of tries, as a job that the sweep works off.
+
+A step is one short transaction: the cursor, the progress and the deliveries move together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.actions.nudge import nudge
+from eventsinks.event_types.documents import written
+from eventsinks.models import Delivery, Destination, Replay
+from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.replay import REPLAYABLE, ReplayState, replayable
+
+STARTED, FINISHED, CANCELLED = "replay.create", "replay.finish", "replay.cancel"
+# How many open deliveries a sink has at most after a step: what is new waits behind no more than these.
+MOST_OPEN = 500
+MOST_OPEN_AT_A_PLACE = 10  # where one message a second is taken
+
+
+class UnderWay(Exception):
+    """Another replay of this event sink is not at its end yet."""
+
+
+def start(
+    sink: Destination,
+    since: datetime,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.FAILED,),
+    initiator: Initiator = SYSTEM,
+) -> Replay:
+    """Make the job, and count what it will replay. Raises NotConfigurable and UnderWay."""
+    until, states = checked(since, until, states)
+    with transaction.atomic():
+        made = Replay(tenant=sink.tenant, destination=sink, since=since, until=until, states=states)
+        made.asked_by = initiator.email or initiator.name or initiator.id
+        try:
+            with transaction.atomic():
+                made.save(force_insert=True)
+        except IntegrityError:
+            raise UnderWay from None
+        made.refresh_from_db(fields=["created_at"])
+        made.counted = made.left().count()
+        made.save(update_fields=["counted"])
+        record(STARTED, made, initiator)
+    return made
+
+
+def preview(
+    sink: Destination,
+    since: datetime,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.FAILED,),
+) -> int:
+    """Return how many deliveries such a replay would take now. Raises NotConfigurable."""
+    until, states = checked(since, until, states)
+    return replayable(sink, since, until, states, Now()).count()
+
+
+def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
+    """Return the end of the stretch, now at the latest, and the states, each once. Raises NotConfigurable."""
+    now = timezone.now()
+    if since > now:
+        raise NotConfigurable(FieldError("since", "must not be in the future"))
+    if until is not None and until < since:
+        raise NotConfigurable(FieldError("until", "must not be before since"))
+    if not states or not set(states) <= set(REPLAYABLE):
+        raise NotConfigurable(FieldError("states", f"must be some of {', '.join(REPLAYABLE)}"))
+    return min(until or now, now), sorted({str(state) for state in states})
+
+
+def cancel(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
+    """Call it off; what it has replayed stays. Return False if it had ended already."""
+    return end(replay, ReplayState.CANCELLED, CANCELLED, initiator)
+
+
+def work_off() -> int:
+    """Take one step of every running replay. Return how many deliveries were replayed."""
+    return sum(step(replay) for replay in Replay.objects.running().select_related("destination", "tenant"))
+
+
+def step(replay: Replay) -> int:
+    """Replay the next deliveries, as many as the sink has room for. Return how many.
+
+    Run by two at once, only one finds the cursor where it was read; the other moves nothing.
+    """
+    sink = replay.destination
+    if sink.deleted_at is not None:
+        cancel(replay)
+        return 0
+    room = room_of(sink)
+    if room <= 0:
+        return 0
+    with transaction.atomic():
+        chosen = replay.left().order_by("id").values_list("id", flat=True)
+        ids = list(chosen[: min(room, replay.counted - replay.replayed)])
+        if not ids:
+            end(replay, ReplayState.DONE, FINISHED)
+            return 0
+        here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
+        if not here.update(cursor=ids[-1]):
+            return 0
+        moved = replay.left().filter(id__in=ids).replay()
+        Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
+        nudge()
+    return moved
+
+
+def room_of(sink: Destination) -> int:
+    """Return how many deliveries a step may open at a sink. Counts no further than it must."""
+    most = MOST_OPEN_AT_A_PLACE if sink.place else MOST_OPEN
+    waiting = Delivery.objects.filter(
+        destination_id=sink.id, state__in=[DeliveryState.PENDING, DeliveryState.SENDING]
+    )
+    return most - waiting.order_by()[:most].count()
+
+
+def end(replay: Replay, state: ReplayState, activity_code: str, initiator: Initiator = SYSTEM) -> bool:
+    """running -> done or cancelled, and its tenant is told. Return False if it had ended already."""
+    with transaction.atomic():
+        if not Replay.objects.filter(id=replay.id).end(state):
+            return False
+        record(activity_code, Replay.objects.select_related("destination", "tenant").get(id=replay.id), initiator)
+    return True
+
+
+def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
+    """Record it in the tenant's audit log."""
+    meta = {
+        "event_sink_id": str(replay.destination.uuid),
+        "name": replay.destination.name,
+        "since": written(replay.since),
+        "until": written(replay.until),
+        "states": " ".join(replay.states),
+        "deliveries": str(replay.counted),
+        "replayed": str(replay.replayed),
+    }
+    audit.record(replay.tenant, activity_code, f"replay:{replay.id}", meta, initiator)

@@ -1,0 +1,105 @@
+"""Replays: jobs that give a stretch of an event sink's deliveries a fresh set of tries, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from eventsinks.models.delivery import Delivery, DeliveryState, id_at
+from eventsinks.models.delivery.row import DeliveryQuerySet
+from eventsinks.models.destination import Destination
+from eventsinks.models.tenant import Tenant
+
+REPLAYABLE = (DeliveryState.FAILED, DeliveryState.DELIVERED)
+
+
+class ReplayState(models.TextChoices):
+    """Where a replay stands."""
+
+    RUNNING = "running", "Running"  # the sweep works it off
+    DONE = "done", "Done"  # nothing is left of it
+    CANCELLED = "cancelled", "Cancelled"  # somebody called it off, or its event sink was deleted
+
+
+class ReplayQuerySet(models.QuerySet["Replay"]):
+    """Replays: what they are looked for by, and their moves."""
+
+    def of(self, tenant: Tenant) -> Self:
+        """Keep those of one tenant: where every API query starts."""
+        return self.filter(tenant=tenant)
+
+    def running(self) -> Self:
+        """Keep those that are not at their end."""
+        return self.filter(state=ReplayState.RUNNING)
+
+    def end(self, state: ReplayState) -> int:
+        """running -> done or cancelled. Return how many moved."""
+        return self.running().update(state=state, ended_at=Now())
+
+
+class Replay(models.Model):
+    """One job. What it replays is fixed when it is made: only deliveries that had ended by then.
+
+    One that it has replayed ends later than that, if at all, so that none is replayed twice.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # version 7: in order of time
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="replays", db_index=False)
+    destination = models.ForeignKey(
+        Destination,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="replays",
+        verbose_name="event sink",
+    )
+    since = models.DateTimeField()  # of when its deliveries were made; both included
+    until = models.DateTimeField()
+    states = models.JSONField()  # in which of REPLAYABLE its deliveries are
+    counted = models.PositiveIntegerField(default=0)  # how many they were when it was made: it replays no more
+    replayed = models.PositiveIntegerField(default=0)  # how many it has replayed
+    cursor = models.UUIDField(null=True)  # the last delivery that it has come to
+    state = models.CharField(max_length=16, choices=ReplayState.choices, default=ReplayState.RUNNING)
+    asked_by = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    objects = ReplayQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "replay"
+        verbose_name_plural = "replays"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["destination"], condition=Q(state="running"), name="replay_running_once_per_sink"
+            ),
+            models.CheckConstraint(condition=Q(replayed__lte=F("counted")), name="replay_within_what_was_counted"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["tenant", "id"], name="replay_of_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.get_state_display()})"
+
+    def left(self) -> DeliveryQuerySet:
+        """Return the deliveries that it has not come to yet."""
+        its = replayable(self.destination, self.since, self.until, self.states, self.created_at)
+        return its if self.cursor is None else its.filter(id__gt=self.cursor)
+
+
+def replayable(
+    sink: Destination, since: datetime, until: datetime, states: Sequence[str], ended_by: datetime | Now
+) -> DeliveryQuerySet:
+    """Return the deliveries of `sink` made from `since` to `until` that ended, in one of `states`, by a moment."""
+    return Delivery.objects.filter(
+        destination_id=sink.id,
+        id__gte=id_at(since),
+        id__lt=id_at(until + timedelta(milliseconds=1)),
+        state__in=states,
+        settled_at__lte=ended_by,
+    )
