@@ -7,12 +7,13 @@ from rest_framework.routers import SimpleRouter
 
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
 from eventsinks.api.netbird import events, integrations, traffic
-from eventsinks.api.operate import alerts, deliveries, silences, sinks, slack_integrations, tenants
+from eventsinks.api.operate import alerts, deliveries, replays, silences, sinks, slack_integrations, tenants
 
 v1 = SimpleRouter(trailing_slash=False)
 v1.register("v1/event_sink", sinks.OperatedEventSinkViewSet, basename="event_sink")
 v1.register("v1/slack_integration", slack_integrations.SlackIntegrationViewSet, basename="slack_integration")
 v1.register("v1/delivery", deliveries.DeliveryViewSet, basename="delivery")
+v1.register("v1/replay", replays.ReplayViewSet, basename="replay")
 v1.register("v1/silence", silences.SilenceViewSet, basename="silence")
 v1.register("v1/tenant", tenants.TenantViewSet, basename="tenant")
 v1.register("v1/api_key", tenants.ApiKeyViewSet, basename="api_key")

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
 
-from eventsinks.actions import configure
+from eventsinks.actions import configure, replay_sink
 from eventsinks.actions.silence import silence
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
@@ -102,6 +102,7 @@ def known(in_this_thread, acme, acme_key, operator_key, make_webhook, make_alert
     make_alert(id="a/lert")
     ends_at = timezone.now() + timedelta(hours=1)
     hush = silence(acme, reason="r", author="a", filter="false", ends_at=ends_at)
+    again = replay_sink.start(make_webhook("http://127.0.0.1:9/"), since=timezone.now())
     stream = configure.create(acme, "generic_http", {"url": "http://127.0.0.1:9/"}, name="stream")
     return {
         "keys": {True: operator_key, False: acme_key},
@@ -111,6 +112,7 @@ def known(in_this_thread, acme, acme_key, operator_key, make_webhook, make_alert
             "/v1/detection_alert": "a/lert",
             "/v1/tenant": acme.id,
             "/v1/silence": hush.id,
+            "/v1/replay": again.id,
             "/v1/slack_integration": make_workspace().id,
             "/api/event-streaming": stream.id,
         },

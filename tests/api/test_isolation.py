@@ -13,10 +13,21 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
+from eventsinks.actions import replay_sink
 from eventsinks.actions.hold import park
 from eventsinks.actions.silence import silence
 from eventsinks.actions.tenants import issue_key
-from eventsinks.models import ApiKey, Attempt, Delivery, Destination, Event, Silence, SlackWorkspace, Tenant
+from eventsinks.models import (
+    ApiKey,
+    Attempt,
+    Delivery,
+    Destination,
+    Event,
+    Replay,
+    Silence,
+    SlackWorkspace,
+    Tenant,
+)
 from tests.api.conftest import says
 
 pytestmark = pytest.mark.django_db
@@ -26,17 +37,20 @@ WITH_AN_ID = {
     "v1/event_sink/{id}": "sink",
     "v1/event_sink/{id}/pause": "sink",
     "v1/event_sink/{id}/resume": "sink",
+    "v1/event_sink/{id}/replay": "sink",
     "v1/event_sink/{id}/signing_secret": "sink",
     "v1/event_sink/{id}/test": "sink",
     "v1/event_sink/{id}/rotate_secret": "sink",
     "v1/silence/{id}": "silence",
+    "v1/replay/{id}": "replay",
     "v1/slack_integration/{id}": "workspace",
     "v1/delivery/{id}": "delivery",
     "v1/delivery/{id}/replay": "delivery",
     "v1/detection_alert/{key}": "alert",
     "v1/detection_alert/{key}/explain": "alert",
 }
-LISTS = ["v1/event_sink", "v1/slack_integration", "v1/delivery", "v1/detection_alert", "v1/silence"]
+LISTS = ["v1/event_sink", "v1/slack_integration", "v1/delivery", "v1/detection_alert", "v1/silence", "v1/replay"]
+ASKED = {"v1/event_sink/{id}/replay": b'{"since": "2026-01-01T00:00:00Z", "dry_run": true}'}  # what must be said
 QUESTIONS = ["v1/silence/preview"]  # what is asked with a POST, and changes nothing
 FOR_OPERATORS = {"v1/tenant": None, "v1/tenant/{id}": "tenant", "v1/api_key": None, "v1/api_key/{id}": "key"}
 BEGINS = ["v1/slack_integration/install"]  # each for the tenant of the key, whatever the body says
@@ -89,6 +103,7 @@ def foreign(acme, make_webhook, make_alert, make_workspace):
     key, _ = issue_key(acme, name="Acme's own")
     hour = timedelta(hours=1)
     own_silence = silence(acme, reason="Acme's own", author="acme", ends_at=timezone.now() + hour, filter="false")
+    own_replay = replay_sink.start(sink, since=timezone.now() - hour)
     workspace = make_workspace()
     make_workspace(team_id="T00000002")
     SlackWorkspace.objects.update(team_name="Acme's own")
@@ -99,13 +114,14 @@ def foreign(acme, make_webhook, make_alert, make_workspace):
         "tenant": acme.id,
         "key": key.id,
         "silence": own_silence.id,
+        "replay": own_replay.id,
         "workspace": workspace.id,
     }
 
 
 def rows():
     """Return everything there is."""
-    models = (Destination, Delivery, Attempt, Event, ApiKey, Tenant, Silence, SlackWorkspace)
+    models = (Destination, Delivery, Attempt, Event, ApiKey, Tenant, Silence, Replay, SlackWorkspace)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -132,7 +148,8 @@ def test_its_own_tenant_does_find_it(api, foreign, path):
     """So that a 404 above is not one of a path that never answers."""
     asked = "/" + re.sub(r"\{\w+\}", str(foreign[WITH_AN_ID[path]]), path)
     for method in sorted(url_table()[path], key=lambda method: method == "DELETE"):
-        assert api.send(method, asked, b"{}" if method == "PUT" else b"").status_code == 200, method
+        body = b"{}" if method == "PUT" else ASKED.get(path, b"")
+        assert api.send(method, asked, body).status_code == 200, method
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -161,6 +178,8 @@ def test_a_token_of_another_tenants_list_shows_nothing_of_theirs(
     make_alert()
     body = {"reason": "r", "author": "a", "ends_at": (timezone.now() + timedelta(hours=1)).isoformat()}
     assert api.post("/v1/silence", body).status_code == 200
+    for sink in Destination.objects.filter(replays=None):
+        replay_sink.start(sink, since=timezone.now())
     token = api.get(f"/{path}?page_size=1").json()["pagination"]["next_page_token"]
     assert token
     response = globex_api.get(f"/{path}?page_token={token}")

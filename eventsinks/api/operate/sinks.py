@@ -1,4 +1,4 @@
-"""The verbs on event sinks that are ours: test, pause, resume, and the signing secret."""
+"""The verbs on event sinks that are ours: test, pause, resume, replay, and the signing secret."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from eventsinks.actions.try_out import TryOut, try_out
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.operate.alerts import alerts_of
+from eventsinks.api.operate.replays import ReplaySink, started
 from eventsinks.api.operate.shapes import Free, Moment, timings_out
 from eventsinks.api.scanner import EventSinkViewSet, sinks_of
 from eventsinks.api.scanner_shapes import OneEventSink, sink_out
@@ -68,6 +69,13 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
         backlog = read_input(ResumeSink, request.data or {}).backlog
         resumed = configure.resume(sink, initiator_of(request), since=since_of(backlog))
         return Response({"event_sink": sink_out(resumed)})
+
+    @documented(Free, request=ReplaySink, errors={409: ErrorResponse})
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, id: str) -> Response:
+        """Give a stretch of its deliveries a fresh set of tries, as a job: see /v1/replay."""
+        sink = find(sinks_of(request), id, "uuid")
+        return Response(started(request, sink, read_input(ReplaySink, request.data or {})))
 
     @documented(Free, request=TestSink)
     @action(detail=True, methods=["post"])
