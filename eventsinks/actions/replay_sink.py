@@ -17,6 +17,7 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
 from eventsinks.models.delivery import DeliveryState
@@ -86,7 +87,7 @@ def cancel(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
 
 def work_off() -> int:
     """Take one step of every running replay. Return how many deliveries were replayed."""
-    return sum(step(replay) for replay in Replay.objects.running().select_related("destination", "tenant"))
+    return each(Replay.objects.running().select_related("destination", "tenant"), step)
 
 
 def step(replay: Replay) -> int:

@@ -271,8 +271,8 @@ class TestItsLife:
         assert finished["activity"] == "Replay of an event sink finished"
 
 
-class Killed(Exception):
-    pass
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
 
 
 def killed_before(statement, do):

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('eventsinks', '0010_index_traffic_terms'),
+        ('eventsinks', '0011_rate_limit'),
     ]
 
     operations = [
