@@ -178,7 +178,8 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     @admin.action(description="Replay those that failed", permissions=["replay"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> None:
         """Give the failed ones among the chosen a fresh set of tries; leave the others as they are."""
-        failed = list(deliveries.filter(state=DeliveryState.FAILED, destination__deleted_at=None)[:FOUND])
+        failed = list(deliveries.filter(state=DeliveryState.FAILED, destination__deleted_at=None)[: FOUND + 1])
+        failed, more = failed[:FOUND], len(failed) > FOUND
         with transaction.atomic():
             ids = [delivery.pk for delivery in failed]
             chosen = Delivery.objects.filter(id__in=ids, state=DeliveryState.FAILED)
@@ -186,7 +187,9 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
             if failed:
                 LogEntry.objects.log_actions(request.user.pk or 0, failed, CHANGE, change_message="Replayed.")
         what = "1 delivery" if moved == 1 else f"{moved} deliveries"
-        self.message_user(request, f"Replayed {what}.", messages.SUCCESS if moved else messages.WARNING)
+        said = f"Replayed {what}." if moved else "Nothing was done: none of them failed for a sink that is there."
+        said += " There are more: do it again for the rest." if more else ""
+        self.message_user(request, said, messages.SUCCESS if moved else messages.WARNING)
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give one ended delivery a fresh set of tries."""

@@ -55,6 +55,18 @@ def test_replay_moves_a_failed_delivery_to_pending_and_nothing_else(
     assert [entry.object_id for entry in LogEntry.objects.all()] == [str(delivery.pk)]
 
 
+def test_a_replay_of_many_says_what_it_left(operator, delivery, in_state, make_alert, monkeypatch):
+    monkeypatch.setattr("eventsinks.admin.deliveries.FOUND", 1)
+    make_alert(id="alert-2")
+    for row in Delivery.objects.all():
+        in_state(row, "failed")
+    asked = {"action": "replay", "_selected_action": [row.pk for row in Delivery.objects.all()]}
+    said = [operator.post(reverse(LIST), asked, follow=True).content.decode() for _ in range(3)]
+    assert ["There are more" in page for page in said] == [True, False, False]
+    assert ["Replayed 1 delivery." in page for page in said] == [True, True, False]
+    assert "Nothing was done" in said[2]
+
+
 def test_the_button_replays(operator, delivery, in_state):
     in_state(delivery, "failed", tries=10)
     assert operator.get(page_of(delivery, "replay")).status_code == 405
