@@ -14,7 +14,7 @@ from eventsinks.admin.destination_form import DestinationForm, config_fields
 from eventsinks.admin.sink_options import heard_field
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Integration, Tenant
-from eventsinks.models.options import Options
+from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import Place, beginning, moment_of_log
 
 NOW, HOURS, BEGINNING = "now", "hours", "beginning"
@@ -34,17 +34,22 @@ class IntegrationForm(DestinationForm):
         widgets: ClassVar = {"description": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def clean(self) -> dict[str, Any]:
-        """Require a number of hours where there must be one."""
+        """Require a number of hours where there must be one, and a filter that can be read."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("start") == HOURS and cleaned.get("hours") is None and "hours" not in self.errors:
             self.add_error("hours", "Say how many hours.")
+        try:
+            check_filter(cleaned.get("filter", ""))
+        except ValueError as error:
+            self.add_error("filter", str(error))
         return cleaned
 
     def more(self) -> dict[str, Any]:
         """Return what it hears and in which shape, where that was changed; for a new one, from where on."""
         said, more = self.cleaned_data, {}
-        if "heard" in self.changed_data:
-            more["options"] = Options(event_types=said["heard"])
+        fields = {"event_types": "heard", "filter": "filter"}
+        if options := {name: said[field] for name, field in fields.items() if field in self.changed_data}:
+            more["options"] = Options.model_validate(options)
         if "mapping" in self.changed_data:
             more["mapping"] = said["mapping"]
         return more | ({"start": self._start()} if self.instance._state.adding else {})
@@ -64,6 +69,13 @@ def integration_form(
     """Return the form for an integration of this tenant and of the type with this key; None: a new one."""
     fields = config_fields(key, integration)
     fields["heard"] = heard_field(integration.event_types if integration else ["audit", "network_traffic"])
+    fields["filter"] = forms.CharField(
+        label="Filter in CEL",
+        required=False,
+        initial=integration.filter if integration else "",
+        help_text='Which of them: activity_code.startsWith("user."), or protocol == 6. Empty: all.',
+        widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
+    )
     fields["mapping"] = forms.ChoiceField(
         label="Shape",
         choices=[(found.key, f"{found.label} {found.version}".strip()) for found in MAPPINGS.values()],

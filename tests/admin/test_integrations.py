@@ -93,6 +93,19 @@ def test_an_integration_is_added(operator, acme):
     assert (made.tenant, made.mapping, made.event_types, made.state) == (acme, "ocsf", ["audit"], "active")
 
 
+def test_a_filter_is_kept_changed_and_taken_away_and_one_that_can_not_be_read_is_refused(operator, acme):
+    assert add(operator, acme, filter="protocol == 6").status_code == 302
+    made = Integration.objects.get()
+    assert made.filter == "protocol == 6"
+    for text in ("protocol == 17", ""):
+        assert save(operator, made, filter=text).status_code == 302
+        made.refresh_from_db()
+        assert made.filter == text
+    response = save(operator, made, filter="protocol ==")
+    assert response.context["adminform"].form.errors["filter"]
+    assert Integration.objects.get().filter == ""
+
+
 @pytest.mark.parametrize(
     ("fields", "waiting"),
     [({"start": "now"}, 0), ({"start": "hours", "hours": "3"}, 2), ({"start": "beginning"}, 3)],
