@@ -23,6 +23,7 @@ from eventsinks.event_types import event_type  # noqa: E402
 from eventsinks.models import Delivery  # noqa: E402
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
+LOOK = 1.0  # seconds between two looks whether all has been sent, which cost the database something too
 
 
 def prepare(deliveries: str, *ports: str) -> None:
@@ -55,7 +56,7 @@ def send(design: str) -> None:
     else:
         nudge._send()
     while due.exists():
-        time.sleep(0.2)
+        time.sleep(LOOK)
 
 
 if __name__ == "__main__":

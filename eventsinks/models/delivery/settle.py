@@ -68,14 +68,17 @@ def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
                 reason, excerpt, peer, state, pause, given_back, place) ON verdict.place = tried.verdict),
         kept AS (
             INSERT INTO eventsinks_attempt ({ATTEMPT_COLUMNS})
-            SELECT {ATTEMPT_COLUMNS} FROM tried ON CONFLICT DO NOTHING)
-        UPDATE eventsinks_delivery AS delivery
-        SET state = tried.state, lease = NULL, tries = delivery.tries - tried.given_back,
-            due_at = {sql.now()} + tried.pause * interval '1 second', status = tried.status, reason = tried.reason,
-            settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now()} END
-        FROM tried
-        WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease AND delivery.state = 'sending'
-        RETURNING delivery.id"""
+            SELECT {ATTEMPT_COLUMNS} FROM tried ON CONFLICT DO NOTHING),
+        moved AS (
+            UPDATE eventsinks_delivery AS delivery
+            SET state = tried.state, lease = NULL, tries = delivery.tries - tried.given_back,
+                due_at = {sql.now()} + tried.pause * interval '1 second', status = tried.status,
+                reason = tried.reason,
+                settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now()} END
+            FROM tried
+            WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease AND delivery.state = 'sending'
+            RETURNING 1)
+        SELECT count(*) FROM moved"""
     places: dict[tuple[Any, ...], int] = {}
     verdicts = [places.setdefault(_verdict(s), len(places) + 1) for s in settlements]
     milliseconds = zip(*[_milliseconds(s.timings) for s in settlements], strict=True)
@@ -87,7 +90,8 @@ def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
         *map(sql.Floats, milliseconds),
         *map(list, zip(*places, strict=True)),
     ]
-    return len(sql.bound_rows(statement, parameters))
+    ((moved,),) = sql.bound_rows(statement, parameters)
+    return int(moved)
 
 
 def _verdict(settlement: Settlement) -> tuple[Any, ...]:
