@@ -37,8 +37,10 @@ def within_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
 
 def count_against_limits(quotas: Quotas, claimed: Sequence[Claimed]) -> list[float]:
     """Leave each sink that has a limit alone for as long as what was claimed takes. Return these pauses (s)."""
-    counts = Counter(one.destination_id for one in claimed)
     rates = {lane.destination_id: lane.rate for lane, _ in quotas if lane.rate}
+    if not rates:
+        return []
+    counts = Counter(one.destination_id for one in claimed)
     pauses = {destination_id: counts[destination_id] / rate for destination_id, rate in rates.items()}
     for destination_id, pause in pauses.items():
         end_limited(destination_id, pause)

@@ -35,10 +35,20 @@ DestinationT = TypeVar("DestinationT", bound=Destination)
 
 
 class DestinationPage(ModelAdmin[DestinationT]):
-    """One destination. A subclass says of which face, and what its form is."""
+    """One destination, and what the lists have in common. A subclass says of which face, and what its form is."""
 
     face: ClassVar[str]
     readonly_fields: ClassVar[Any] = ("configuration",)
+    # Of the list.
+    list_select_related = ("tenant",)
+    list_filter_submit = True
+    list_per_page = 25
+    list_fullwidth = True
+    ordering = ("-id",)
+    sortable_by = ("name", "tenant")
+    search_fields = ("name", "=uuid")
+    search_help_text = "Name or UUID"
+    actions = ("pause_chosen", "resume_chosen")
 
     def form_of(
         self, tenant: Tenant, key: str, obj: DestinationT | None, request: HttpRequest

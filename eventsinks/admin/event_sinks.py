@@ -20,20 +20,11 @@ class EventSinkAdmin(SinkPage):
     """Event sinks."""
 
     list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "last_attempt")
-    list_select_related = ("tenant",)
     list_filter: ClassVar = [
         SinkTypeFilter,
         ("state", ChoicesDropdownFilter),
         ("tenant", AutocompleteSelectFilter),
     ]
-    list_filter_submit = True
-    list_per_page = 25
-    list_fullwidth = True
-    ordering = ("-id",)
-    sortable_by = ("name", "tenant")
-    search_fields = ("name", "=uuid")
-    search_help_text = "Name or UUID"
-    actions = ("pause_chosen", "resume_chosen")
 
     @admin.display(description="Goes to")
     def goes_to(self, sink: EventSink) -> SafeString:

@@ -38,20 +38,11 @@ class IntegrationAdmin(DestinationPage[Integration]):
     face = "integration"
     change_form_template = "admin/eventsinks/integration/change_form.html"
     list_display = ("name", "goes_to", "tenant", "status", "waiting", "last_sent", "next_try")
-    list_select_related = ("tenant",)
     list_filter: ClassVar = [
         IntegrationTypeFilter,
         ("state", ChoicesDropdownFilter),
         ("tenant", AutocompleteSelectFilter),
     ]
-    list_filter_submit = True
-    list_per_page = 25
-    list_fullwidth = True
-    ordering = ("-id",)
-    sortable_by = ("name", "tenant")
-    search_fields = ("name", "=uuid")
-    search_help_text = "Name or UUID"
-    actions = ("pause_chosen", "resume_chosen")
 
     # --- The list
 
