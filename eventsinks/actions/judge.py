@@ -73,11 +73,17 @@ def settlement(
         pause,
         given_back,
         response.status if response else None,
-        clean(failure.reason) if failure else "",
+        clean(reason_of(failure, response)),
         excerpt_of(response),
         outcome.peer if outcome else "",
         outcome.timings if outcome else Timings(),
     )
+
+
+def reason_of(failure: SendFailure | None, response: Response | None) -> str:
+    """Return what is on record as the reason of a try: why it failed, and that its answer was cut."""
+    cut = f"the answer was cut: {response.cut}" if response and response.cut else ""
+    return "; ".join(filter(None, [failure.reason if failure else "", cut]))
 
 
 def next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, float, int]:

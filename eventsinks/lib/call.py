@@ -68,7 +68,7 @@ class Call:
         return len(chunk) if self.room >= 0 else -1
 
     def outcome(self, handle: pycurl.Curl, error: tuple[int, str] | None) -> Outcome:
-        """Say what came of it. A body that was cut at the cap is still a response."""
+        """Say what came of it. A response is one whose status and headers were read; its body may be cut."""
         get = handle.getinfo
         reached = (0.0, 0.0, 0.0)  # as a connection that is used again was
         if get(pycurl.NUM_CONNECTS) or error is not None:
@@ -77,6 +77,9 @@ class Call:
         peer = get(pycurl.PRIMARY_IP)
         if error is None or (error[0] == pycurl.E_WRITE_ERROR and self.room < 0):
             return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer)
+        if self.answered(handle):
+            cut = f"{REASONS.get(error[0], 'bad_response')}: {error[1]}"
+            return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer, cut)
         if self.refused and error[0] == pycurl.E_COULDNT_CONNECT:  # and no other address did any better
             message = f"{self.refused} is an internal address, which may not be dialled"
             return ExchangeFailed("address_refused", message, timings=timings, peer=self.refused)
@@ -87,6 +90,10 @@ class Call:
             reason = "bad_response"
         sent = left and reason in ("timeout", "connection_lost", "bad_response")
         return ExchangeFailed(reason, error[1], outcome_unknown=sent, timings=timings, peer=peer)
+
+    def answered(self, handle: pycurl.Curl) -> bool:
+        """Whether a final status was read with all its headers: 100 and 103 only announce one."""
+        return handle.getinfo(pycurl.RESPONSE_CODE) >= 200 and self.headers[-1:] in ([b"\r\n"], [b"\n"])
 
     def left(self, handle: pycurl.Curl) -> bool:
         """Whether the far end may have got something that it can act on."""

@@ -25,13 +25,17 @@ class Timings(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What the far end answered. `headers` are raw lines as received; `body` is cut at the exchange's cap."""
+    """What the far end answered. `headers` are raw lines as received; `body` is cut at the exchange's cap.
+
+    `cut` says why the answer ended early, where it did after its status and headers had been read.
+    """
 
     status: int
     headers: list[bytes]
     body: bytes
     timings: Timings = Timings()
     peer: str = ""
+    cut: str = ""
 
     @property
     def ok(self) -> bool:

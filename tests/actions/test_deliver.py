@@ -246,6 +246,25 @@ def test_without_an_answer_it_is_tried_again_and_the_attempt_says_why(
     assert attempt.reason.startswith(reason)
 
 
+def test_a_2xx_whose_answer_was_cut_is_delivered_once_and_the_attempt_says_so(sink, receiver, make_alert, pump):
+    receiver.answers = lambda got: cut_answer
+    make_alert()
+    pump.run()
+    move_time()
+    pump.run()
+    attempt = Attempt.objects.get()
+    assert (states(), len(receiver.got)) == (["delivered"], 1)
+    assert (attempt.outcome, attempt.status, attempt.excerpt) == ("delivered", 200, "hello world")
+    assert attempt.reason.startswith("the answer was cut: connection_lost")
+
+
+async def cut_answer(reader, writer):
+    """Announce 40 bytes, send 11, and close the connection."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\nhello world")
+    await writer.drain()
+    writer.close()
+
+
 def test_a_redirect_is_not_followed(sink, receiver, make_alert, pump):
     receiver.answers = lambda got: answer(302, [("Location", receiver.url("/elsewhere"))])
     make_alert()

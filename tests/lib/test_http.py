@@ -185,8 +185,8 @@ def test_a_slow_drip_ends_at_the_deadline(receiver):
 
     receiver.answers = lambda got: drip
     with outlet(LOCAL, timeout=2.5) as impatient:
-        failed = post(impatient, receiver.url())
-    assert (failed.reason, failed.outcome_unknown) == ("timeout", True)
+        response = post(impatient, receiver.url())
+    assert (response.status, response.cut.partition(":")[0]) == (200, "timeout")
 
 
 def test_headers_that_drip_end_at_the_deadline(receiver):
@@ -269,10 +269,34 @@ def test_a_connection_lost_after_the_body_was_sent_leaves_the_outcome_unknown(re
     assert (failed.reason, failed.outcome_unknown) == ("connection_lost", True)
 
 
-def test_a_body_shorter_than_announced_is_a_lost_connection(receiver, way_out):
-    receiver.answers = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+CUT = {
+    "a body shorter than announced": (b"Content-Length: 40\r\n\r\nhello world", b"hello world"),
+    "no body at all": (b"Content-Length: 40\r\n\r\n", b""),
+    "chunks without an end": (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"hello"),
+    "a chunk that is none": (b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("status", [200, 202, 410, 503])
+@pytest.mark.parametrize(("rest", "body"), CUT.values(), ids=CUT)
+def test_an_answer_whose_status_was_read_is_a_response_that_says_it_was_cut(
+    receiver, way_out, status, rest, body
+):
+    receiver.answers = raw(b"HTTP/1.1 %d Whatever\r\nRetry-After: 7\r\n" % status + rest)
+    response = post(way_out, receiver.url())
+    assert (response.status, response.body, response.header("Retry-After")) == (status, body, "7")
+    assert response.cut
+
+
+def test_an_answer_that_is_whole_was_not_cut(receiver, way_out):
+    assert post(way_out, receiver.url()).cut == ""
+
+
+def test_an_announcement_is_no_answer(receiver, way_out):
+    receiver.answers = raw(b"HTTP/1.1 100 Continue\r\n\r\n")
     failed = post(way_out, receiver.url())
-    assert (failed.reason, failed.outcome_unknown) == ("connection_lost", True)
+    assert isinstance(failed, ExchangeFailed)
+    assert failed.outcome_unknown
 
 
 @pytest.mark.parametrize(
