@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -18,22 +18,21 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from eventsinks.destinations.base import (
     MASK,
     Absent,
+    Answers,
     Batch,
     ClientType,
     Config,
-    DestinationGone,
+    Meaning,
     Receipt,
     Secret,
     SendFailure,
-    Temporary,
-    retry_after,
 )
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.aws import Account, CallFailed, Client, Keys
 
 SPELLINGS = (("access_key", "access_key_id"), ("secret_key", "secret_access_key"))
-# What only a person can repair, and what to tell them. Any other error may mend itself.
-GONE = {
+# What only a person can repair, and what to tell them.
+BROKEN = {
     "AccessDenied": "the keys may not do this, or the bucket is another account's",
     "AccessDeniedException": "the keys may not do this",
     "AccountProblem": "there is a problem with the AWS account",
@@ -45,6 +44,11 @@ GONE = {
     "InvalidAccessKeyId": "there is no such access key",
     "InvalidBucketName": "there can be no bucket of this name",
     "InvalidClientTokenId": "there is no such access key",
+    "InvalidPayer": "all access to this bucket is disabled",
+    "InvalidRequest": "the store does not take a request as this configuration makes it",
+    "InvalidSecurity": "the keys are not accepted",
+    "MethodNotAllowed": "nothing may be written there",
+    "NotAuthorized": "the keys may not do this",
     "InvalidKMSResourceException": "its KMS key can't be used",
     "InvalidSignatureException": "the secret key is not the one of this access key",
     "InvalidSourceException": "the stream takes records from another source only",
@@ -68,6 +72,28 @@ GONE = {
     "410": "the far end says that it is gone",
 }
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
+# Any other error may mend itself, too; these are known to.
+PASSING = """
+BadDigest ConditionalRequestConflict ExpiredToken ExpiredTokenException IncompleteBody InternalError
+InternalFailure InternalServerError KMS.ThrottlingException LimitExceededException OperationAborted
+ProvisionedThroughputExceededException ReducedRedundancyLostObject RequestExpired RequestLimitExceeded
+RequestThrottled RequestTimeTooSkewed RequestTimeout RestoreAlreadyInProgress ServiceUnavailable
+ServiceUnavailableException SlowDown TemporaryRedirect Throttling ThrottlingException TokenRefreshRequired
+TooManyRequestsException
+"""
+
+
+def answers_of(service: str, refused: str) -> Answers:
+    """Return the table of one of Amazon's services; `refused` are the codes with which it refuses what is sent."""
+    return Answers(
+        service,
+        codes={
+            **dict.fromkeys(PASSING.split(), Meaning.PASSING),
+            **dict.fromkeys(refused.split(), Meaning.REFUSED),
+            **dict.fromkeys(BROKEN, Meaning.BROKEN),
+        },
+        why=BROKEN,
+    )
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
@@ -160,21 +186,22 @@ class AwsType(ClientType[AwsConfigT]):
         """Return the place that the tenant named, if it may name one."""
         return None
 
+    def failure(self, error: CallFailed, count: int = 1) -> SendFailure:
+        """Return what an error means for `count` messages."""
+        code, said = re.sub(r"[^\w.]", "", error.code)[:60], short(error.message)
+        why = self.answers.why.get(error.code)
+        reason = f"{why} ({code}: {said})" if why else f"{code}: {said}"
+        status = error.response.status if error.response else 0
+        meaning = self.answers.codes.get(error.code) or self.answers.meaning_of(status, "")
+        if meaning is Meaning.TAKEN:  # an error under a 2xx
+            meaning = Meaning.PASSING
+        return self.answers.as_failure(meaning, reason, error.response, count)
+
     @cached_property
     def _client(self) -> Client:
         config = self.config
         account = Account(config.region, config.own_keys, config.role_arn, config.external_id, self.endpoints.aws)
         return Client(self.service, account, self.endpoint(), self.guard)
-
-
-def failure(error: CallFailed) -> SendFailure:
-    """Return what an error means where the type says nothing special of it."""
-    said = short(error.message)
-    code = re.sub(r"[^\w.]", "", error.code)[:60]
-    if reason := GONE.get(error.code):
-        return DestinationGone(f"{reason} ({code}: {said})", error.response)
-    pause = retry_after(error.response, datetime.now(UTC)) if error.response else None
-    return Temporary(f"{code}: {said}", error.response, pause)
 
 
 def short(text: str) -> str:

@@ -18,18 +18,15 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from eventsinks.destinations.base import (
     Absent,
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
     Limits,
+    Meaning,
     Message,
     PublicUrl,
-    Receipt,
     Secret,
-    SendFailure,
     TooLarge,
-    judged,
 )
 from eventsinks.destinations.netbird import headline
 from eventsinks.lib.addresses import AddressGuard, parse_url
@@ -56,6 +53,34 @@ MAX_EVENT = 1_000_000  # bytes of one
 OLDEST = timedelta(hours=18) - timedelta(minutes=5)  # it must not become too old on the way
 NEWEST = timedelta(hours=2) - timedelta(minutes=5)
 DEFAULT_NAME = "netbird"  # the service under which NetBird's own streams are found
+
+
+def complaint(response: Response) -> str:
+    """Return what Datadog says is wrong, short enough to be shown."""
+    try:
+        errors = orjson.loads(response.body).get("errors")
+    except (orjson.JSONDecodeError, AttributeError):
+        return ""
+    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    details = [error.get("detail") or error.get("title") for error in found]
+    return " ".join("; ".join(detail for detail in details if isinstance(detail, str)).split())[:300]
+
+
+# https://docs.datadoghq.com/api/latest/logs/#send-logs. It names no event of those that it refuses together.
+ANSWERS = Answers(
+    "Datadog",
+    statuses={
+        202: Meaning.TAKEN,
+        400: Meaning.REFUSED,
+        401: Meaning.BROKEN,
+        403: Meaning.BROKEN,
+        408: Meaning.PASSING,
+        413: Meaning.REFUSED,
+        429: Meaning.PASSING,
+    },
+    why={"401": "its API key is not accepted", "403": "its API key is not accepted"},
+    words=complaint,
+)
 
 
 def check_key(key: SecretStr) -> SecretStr:
@@ -132,6 +157,7 @@ class Datadog(DestinationType[DatadogConfig]):
     label: ClassVar[str] = "Datadog"
     face = "integration"
     Config = DatadogConfig
+    answers = ANSWERS
     # Room for what goes around each event; should it not do, `build` asks for halves.
     limits = Limits(max_events=MAX_EVENTS, max_bytes=MAX_REQUEST - MAX_EVENT, linger=1.0)
 
@@ -146,12 +172,6 @@ class Datadog(DestinationType[DatadogConfig]):
             ("DD-API-KEY", self.config.api_key.get_secret_value()),
         )
         return Request("POST", self.config.url, headers, gzip.compress(body, 1, mtime=0))
-
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        raise failure(response, len(messages))
 
     def target(self) -> str:
         """Return the host."""
@@ -209,26 +229,3 @@ def cut(item: Mapping[str, Any], data: bytes) -> bytes:
         if len(written) <= MAX_EVENT:
             return written
         room //= 2
-
-
-def failure(response: Response, count: int) -> SendFailure:
-    """Return what an answer that is not 2xx means to `count` events."""
-    if response.status in (401, 403):
-        return DestinationGone(f"Datadog answered {response.status}: its API key is not accepted", response)
-    if response.status not in (400, 413):
-        return judged(response)
-    said = complaint(response.body)
-    if count > 1:  # it names none of them: halving finds it
-        return TooLarge(f"Datadog refused the events together: {said or response.status}", response)
-    return EventRefused(f"Datadog refused the event: {said or response.status}", response)
-
-
-def complaint(body: bytes) -> str:
-    """Return what Datadog says is wrong, short enough to be shown."""
-    try:
-        errors = orjson.loads(body).get("errors")
-    except (orjson.JSONDecodeError, AttributeError):
-        return ""
-    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-    details = [error.get("detail") or error.get("title") for error in found]
-    return " ".join("; ".join(detail for detail in details if isinstance(detail, str)).split())[:300]

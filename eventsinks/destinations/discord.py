@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 import orjson
@@ -15,16 +15,13 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from eventsinks.destinations.base import (
     MAX_RETRY_AFTER,
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
-    Receipt,
     SecretUrl,
-    SendFailure,
-    Temporary,
-    judged,
+    retry_after,
 )
 from eventsinks.destinations.telling import (
     answer,
@@ -65,9 +62,65 @@ URL = re.compile(
     r"https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/api(?:/v[0-9]{1,2})?/webhooks"
     r"/[0-9]{15,22}/[A-Za-z0-9_-]{20,120}(?:\?thread_id=[0-9]{15,22})?"
 )
-# https://docs.discord.com/developers/topics/opcodes-and-status-codes#json: an unknown channel or webhook, no
-# access, an invalid webhook token, and a channel in which every message must open a thread of its own.
-GONE = (10003, 10015, 50001, 50013, 50027, 220001)
+# https://docs.discord.com/developers/topics/opcodes-and-status-codes#json
+BROKEN = {
+    10003: "there is no such channel",
+    10004: "there is no such server",
+    10015: "there is no such webhook",
+    10016: "there is no such webhook",
+    40001: "the webhook's token is not accepted",
+    40002: "the account must be verified",
+    40007: "it is banned from the server",
+    50001: "it has no access to the channel",
+    50008: "nothing can be sent in a channel of this type",
+    50013: "it lacks a permission",
+    50014: "the webhook's token is not accepted",
+    50024: "nothing can be sent in a channel of this type",
+    50027: "the webhook's token is not accepted",
+    50083: "the thread is archived",
+    160005: "the thread is locked",
+    160006: "the server has as many open threads as it may have",
+    220001: "in such a channel each message must open a thread of its own",
+    220003: "a webhook opens threads in forums only",
+    220004: "a webhook of this kind can't send to a forum",
+}
+PASSING = (20016, 20028, 20029, 40004, 40006, 40062, 110001, 130000)
+PLAINER = (20009, 40005, 50006, 50035, 50045, 50046, 50109, 200000, 200001, 240000)
+
+
+def code_of(response: Response) -> str:
+    """Return the error code that stands in an answer. A 429 says all by its status."""
+    found = answer(response.body).get("code")
+    told = isinstance(found, int) and not isinstance(found, bool) and not response.ok
+    return str(found) if told and response.status != 429 else ""
+
+
+def words_of(response: Response) -> str:
+    """Return what Discord says is wrong."""
+    return said(answer(response.body).get("message"))
+
+
+def pause_of(response: Response) -> float | None:
+    """Return the seconds that a 429 asks for: in its body to the millisecond, else in its header."""
+    seconds = answer(response.body).get("retry_after")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
+        return min(float(seconds), MAX_RETRY_AFTER)
+    return retry_after(response, datetime.now(UTC))
+
+
+ANSWERS = Answers(
+    "Discord",
+    codes={
+        **{str(code): Meaning.BROKEN for code in BROKEN},
+        **{str(code): Meaning.PASSING for code in PASSING},
+        **{str(code): Meaning.PLAINER for code in PLAINER},
+    },
+    statuses={400: Meaning.PLAINER, 401: Meaning.BROKEN, 404: Meaning.BROKEN, 413: Meaning.PLAINER},
+    why={str(code): why for code, why in BROKEN.items()},
+    code=code_of,
+    words=words_of,
+    pause=pause_of,
+)
 
 
 def check_webhook(url: SecretStr) -> SecretStr:
@@ -90,6 +143,7 @@ class Discord(DestinationType[DiscordConfig]):
     label: ClassVar[str] = "Discord"
     face = "event_sink"
     Config = DiscordConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {
         "url": "https://discord.com/api/webhooks/10000000000000000/0000000000000000000000"
     }
@@ -106,32 +160,13 @@ class Discord(DestinationType[DiscordConfig]):
         }
         return Request("POST", url, (("Content-Type", "application/json"),), orjson.dumps(document))
 
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        raise failure(response)
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what an answer that is not 2xx means: its code says it, else its status."""
-    found = answer(response.body)
-    code = found.get("code")
-    reason = f"Discord answered {response.status}: {said(found.get('message')) or 'no reason given'}"
-    if response.status == 429:
-        return Temporary(reason, response, pause(found.get("retry_after"), response))
-    if response.status in (401, 404) or (code in GONE and response.status < 500):
-        return DestinationGone(reason, response)
-    if response.status in (400, 413):
-        return EventRefused(reason, response)
-    return judged(response)
-
-
-def pause(seconds: Any, response: Response) -> float | None:
-    """Return the seconds that a 429 asks for: in its body to the millisecond, else in its header."""
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
-        return min(float(seconds), MAX_RETRY_AFTER)
-    return getattr(judged(response), "retry_after", None)
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return the message without its embed: heading, text and link as it is written."""
+        given = orjson.loads(request.body)
+        if not given.pop("embeds", None):
+            return None
+        told = [state(message.summary), heading(message.summary, MAX_TITLE), visible(message.summary.text)]
+        return request._replace(body=orjson.dumps({**given, "content": marked("\n".join(told), MAX_TEXT)}))
 
 
 def embed(message: Message) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
     DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
     Receipt,
-    SendFailure,
     Temporary,
 )
 from eventsinks.destinations.telling import (
@@ -56,6 +56,49 @@ ENHANCED = re.compile(rb"[45][0-9]{2}[ -]([45]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 # The operator's own trouble, which no tenant can repair: it may mend itself while the alert waits.
 OURS = (530, 534, 535, 538)
 FULL, TOO_LARGE = "5.2.2", "5.3.4"  # RFC 3463
+OF_THE_MAIL, OF_THE_RECIPIENTS = "mail", "recipients"  # ours: what the server's no is about
+
+
+def code_of(response: Response) -> str:
+    """Return what a server's final no is about, by its code and by how far the mail had come."""
+    found = ENHANCED.match(last_line(response))
+    enhanced = found[1].decode() if found else ""
+    if response.status < 500 or response.status in OURS or enhanced == FULL:
+        return ""
+    if enhanced == TOO_LARGE or spoken(response, b"354"):  # it had asked for the mail, and refuses it
+        return OF_THE_MAIL
+    knows_us = spoken(response, b"250")  # and not the recipients
+    return OF_THE_RECIPIENTS if 550 <= response.status < 560 and knows_us else ""
+
+
+def words_of(response: Response) -> str:
+    """Return what the server says."""
+    return cut(one_line(last_line(response)[4:].decode("utf-8", "replace")), 300)
+
+
+def last_line(response: Response) -> bytes:
+    """Return the last line of a reply."""
+    return (response.body.splitlines() or [b""])[-1]
+
+
+def spoken(response: Response, code: bytes) -> bool:
+    """Whether the server had replied with `code` before."""
+    return any(line.startswith(code) for line in response.headers)
+
+
+def no_pause(response: Response) -> None:
+    """Return nothing: SMTP has no word for how long to wait."""
+
+
+# https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3; a reply of 5yz is no trouble of the server's, but a no.
+ANSWERS = Answers(
+    "the mail server",
+    codes={OF_THE_MAIL: Meaning.REFUSED, OF_THE_RECIPIENTS: Meaning.BROKEN},
+    code=code_of,
+    words=words_of,
+    pause=no_pause,
+    trouble_from=600,
+)
 
 
 def check_address(address: str) -> str:
@@ -86,6 +129,7 @@ class Email(DestinationType[EmailConfig]):
     label: ClassVar[str] = "Email"
     face = "event_sink"
     Config = EmailConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {"to": ["soc@example.com"]}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
@@ -99,38 +143,15 @@ class Email(DestinationType[EmailConfig]):
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
         """Return the receipt of a 250; raise what anything else means."""
-        if not response.ok:
-            raise failure(response)
+        receipt = super().read(response, messages)
         if any(re.match(rb"4[0-9]{2}[ -]", line) for line in response.body.splitlines()):
             raise Temporary("the mail server is to be asked again for one of the recipients", response)
-        return Receipt(response)
+        return receipt
 
     def target(self) -> str:
         """Return the first address, and how many more there are."""
         first, *more = self.config.to
         return f"{first} and {len(more)} more" if more else first
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what a reply that is not 2yz means: by its code, and by how far the mail had come."""
-    last = (response.body.splitlines() or [b""])[-1]
-    code, found = response.status, ENHANCED.match(last)
-    enhanced = found[1].decode() if found else ""
-    reason = f"the mail server replied {code}: {cut(one_line(last[4:].decode('utf-8', 'replace')), 300)}"
-    if code < 500 or code in OURS or enhanced == FULL:
-        return Temporary(reason, response)
-    if enhanced == TOO_LARGE or spoken(
-        response, b"354"
-    ):  # it had asked for the message, and does not take this one
-        return EventRefused(reason, response)
-    if 550 <= code < 560 and spoken(response, b"250"):  # it knows us, and not the recipients
-        return DestinationGone(reason, response)
-    return Temporary(reason, response)
-
-
-def spoken(response: Response, code: bytes) -> bool:
-    """Whether the server had replied with `code` before."""
-    return any(line.startswith(code) for line in response.headers)
 
 
 def mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> EmailMessage:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from eventsinks.destinations.aws import AwsConfig, AwsType, failure, short
+from eventsinks.destinations.aws import AwsConfig, AwsType, answers_of, short
 from eventsinks.destinations.base import (
     Batch,
     EventRefused,
@@ -21,7 +21,6 @@ from eventsinks.destinations.base import (
     Receipt,
     SendFailure,
     Temporary,
-    TooLarge,
 )
 from eventsinks.lib.aws import CallFailed, response_of
 from eventsinks.lib.wire import Response
@@ -45,6 +44,8 @@ class Firehose(AwsType[FirehoseConfig]):
     face = "integration"
     Config = FirehoseConfig
     service = "firehose"
+    # An argument that it does not like may be one of the records.
+    answers = answers_of("Firehose", "413 InvalidArgumentException SerializationException ValidationException")
     limits = Limits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
 
     def put(self, batch: Batch) -> Receipt:
@@ -85,7 +86,7 @@ class Firehose(AwsType[FirehoseConfig]):
                 Records=[{"Data": record} for _, record in chunk],
             )
         except CallFailed as error:
-            raise request_failure(error, len(chunk)) from None
+            raise self.failure(error, len(chunk)) from None
         results = answer.get("RequestResponses") or []
         if len(results) != len(chunk):  # nothing else says which were taken
             raise Temporary("Firehose answered for another number of records", response_of(answer))
@@ -117,11 +118,3 @@ def chunks(records: Sequence[tuple[UUID, bytes]]) -> Iterator[list[tuple[UUID, b
         size += len(record)
     if chunk:
         yield chunk
-
-
-def request_failure(error: CallFailed, count: int) -> SendFailure:
-    """Return what an error of the whole request means. An argument it does not like may be one of the records."""
-    if error.code in ("InvalidArgumentException", "ValidationException", "SerializationException", "413"):
-        reason = f"Firehose refused the request: {short(error.message) or error.code}"
-        return TooLarge(reason, error.response) if count > 1 else EventRefused(reason, error.response)
-    return failure(error)

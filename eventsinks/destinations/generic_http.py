@@ -17,14 +17,14 @@ from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, Serializ
 from eventsinks.destinations.base import (
     MASK,
     Absent,
+    Answers,
     Config,
     DestinationType,
     EventRefused,
     Limits,
+    Meaning,
     Message,
     PublicUrl,
-    Receipt,
-    judged,
 )
 from eventsinks.destinations.netbird import Told, mixed_case, told
 from eventsinks.destinations.webhook import MAX_HEADERS, check_headers
@@ -32,14 +32,15 @@ from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.go_template import RawJson, Template
 from eventsinks.lib.go_time import GoTime
 from eventsinks.lib.signing import signature_headers
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.wire import Request
 
 NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
 SCHEMES = ("Basic ", "Bearer ")
 # The dashboard reads "Basic ****" as two fields of **** and writes those back encoded.
 MASKED_PAIR = "Basic " + base64.b64encode(f"{MASK}:{MASK}".encode()).decode()
 MAX_BODY = 5_000_000  # characters of a filled-in template
-REFUSED = (400, 413, 422)  # what a receiver says of the event it was sent
+# What a receiver says of the event it was sent.
+ANSWERS = Answers(statuses={400: Meaning.REFUSED, 413: Meaning.REFUSED, 422: Meaning.REFUSED})
 
 
 def check_headers_text(text: SecretStr | None) -> SecretStr | None:
@@ -140,6 +141,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     label: ClassVar[str] = "Generic HTTP"
     face = "integration"
     Config = GenericHttpConfig
+    answers = ANSWERS
     limits = Limits(max_events=1, max_requests=50)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
@@ -148,14 +150,6 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
         body = self._body(message)
         signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         return Request("POST", self.config.url, (*self._headers, *signature), body)
-
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        if response.status in REFUSED:
-            raise EventRefused(f"the far end refused the event with {response.status}", response)
-        raise judged(response)
 
     def target(self) -> str:
         """Return the host."""

@@ -22,19 +22,17 @@ import orjson
 from pydantic import AfterValidator, Field, SecretStr
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
     PublicUrl,
     Receipt,
     Secret,
-    SendFailure,
     Temporary,
-    judged,
 )
-from eventsinks.destinations.jira_document import document
+from eventsinks.destinations.jira_document import document, one_paragraph
 from eventsinks.destinations.telling import answer, cut, heading, said
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.smtp import MAILBOX
@@ -45,6 +43,47 @@ SEARCH, ISSUE = "/rest/api/3/search/jql", "/rest/api/3/issue"
 # A site, or the way to it for a token with scopes.
 SITE = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/ex/jira/[0-9a-f-]{36})?", re.IGNORECASE)
 OF_THE_CONFIG = frozenset(["project", "pid", "issuetype"])  # fields that no event fills in
+
+
+def complaints(response: Response) -> tuple[dict[str, Any], list[Any]]:
+    """Return what Jira says is wrong: by field, and in prose."""
+    found = answer(response.body)
+    fields, messages = found.get("errors"), found.get("errorMessages")
+    return fields if isinstance(fields, dict) else {}, messages if isinstance(messages, list) else []
+
+
+def words_of(response: Response) -> str:
+    """Return what Jira says is wrong, short enough to be shown. A 400 names the fields that it does not take."""
+    fields, messages = complaints(response)
+    words = [f"{field}: {text}" for field, text in fields.items()] or [str(text) for text in messages]
+    return cut(said("; ".join(words)), 350) if not response.ok else ""
+
+
+def code_of(response: Response) -> str:
+    """Return whether a 400 is about the project.
+
+    A search in a project that there is not, or that the account can't see, is refused in prose alone.
+    """
+    fields, messages = complaints(response)
+    about_it = OF_THE_CONFIG & set(fields) or (not fields and "'project'" in " ".join(map(str, messages)))
+    return "project" if response.status == 400 and about_it else ""
+
+
+# https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-post-responses
+ANSWERS = Answers(
+    "Jira",
+    codes={"project": Meaning.BROKEN},
+    statuses={
+        400: Meaning.PLAINER,
+        401: Meaning.BROKEN,
+        403: Meaning.BROKEN,
+        404: Meaning.BROKEN,
+        413: Meaning.PLAINER,
+        422: Meaning.PLAINER,
+    },
+    code=code_of,
+    words=words_of,
+)
 
 
 def check_site(url: str) -> str:
@@ -86,6 +125,7 @@ class Jira(DestinationType[JiraConfig]):
     label: ClassVar[str] = "Jira"
     face = "event_sink"
     Config = JiraConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {
         "site": "https://example.com",
         "email": "bot@example.com",
@@ -105,21 +145,32 @@ class Jira(DestinationType[JiraConfig]):
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
         """Return the request that writes what the search has found to be missing, None if that is nothing."""
-        if not request.url.endswith(SEARCH) or response.status != 200:
+        if not request.url.endswith(SEARCH):
+            return super().then(message, request, response)
+        if response.status != 200:
             return None
         found = issues(response)
         return None if found is None else self._missing(message, found)
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
         """Return the receipt of what was written, or of a search after which nothing is missing."""
-        if not response.ok:
-            raise failure(response)
+        receipt = super().read(response, messages)
         (message,) = messages
         if response.status == 200:  # of a search: what is created, is told by 201
             found = issues(response)
             if found is None or self._missing(message, found) is not None:
                 raise Temporary("Jira's answer can't be read", response)
-        return Receipt(response)
+        return receipt
+
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return an issue without its description; a comment of one line."""
+        given = orjson.loads(request.body)
+        if "fields" in given:
+            fields = {name: value for name, value in given["fields"].items() if name != "description"}
+            plain = {"fields": fields}
+        else:
+            plain = {"body": one_paragraph(heading(message.summary, MAX_SUMMARY))}
+        return request._replace(body=orjson.dumps(plain)) if plain != given else None
 
     def target(self) -> str:
         """Return the project and the host."""
@@ -174,21 +225,3 @@ def issues(response: Response) -> dict[str, list[str]] | None:
         given = fields.get("labels") if isinstance(fields, dict) else None
         read[key] = [label for label in given if isinstance(label, str)] if isinstance(given, list) else []
     return read
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what an answer that is not 2xx means. A 400 names the fields that it does not take."""
-    found = answer(response.body)
-    fields, messages = found.get("errors"), found.get("errorMessages")
-    named = fields if isinstance(fields, dict) else {}
-    words = [f"{field}: {text}" for field, text in named.items()] or (
-        messages if isinstance(messages, list) else []
-    )
-    reason = cut(f"Jira answered {response.status}: {said('; '.join(map(str, words))) or 'no reason given'}", 400)
-    # A search in a project that there is not, or that the account can't see, is refused in prose alone.
-    no_project = bool(OF_THE_CONFIG & set(named)) or (not named and "'project'" in reason)
-    if response.status in (401, 403, 404) or (response.status == 400 and no_project):
-        return DestinationGone(reason, response)
-    if response.status in (400, 413):
-        return EventRefused(reason, response)
-    return judged(response)

@@ -50,6 +50,11 @@ def document(summary: Summary, head: bool = False) -> Node:
     return {"type": "doc", "version": 1, "content": content}
 
 
+def one_paragraph(line: str) -> Node:
+    """Return a line as a document."""
+    return {"type": "doc", "version": 1, "content": [paragraph(text(line))]}
+
+
 def grid(summary: Summary) -> list[Node]:
     """Return the first rows as a table, with how many are left out."""
     head, *rows = table(summary, ROWS, COLUMNS, CELL) or [[]]

@@ -17,15 +17,12 @@ import orjson
 from pydantic import AfterValidator, Field, SecretStr
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
-    Receipt,
     Secret,
-    SendFailure,
-    judged,
 )
 from eventsinks.destinations.telling import answer, cut, heading, length, letter, one_line, pairs, said
 from eventsinks.event_types.base import Summary
@@ -45,6 +42,40 @@ MAX_TEXT = 8_000  # of the description, so that there is room for the rest; ours
 ROWS = 20
 # "<" before these begins a tag: texts of an alert are shown as HTML.
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+PLAIN = ("message", "alias", "priority", "source", "note")  # what no form of text can spoil
+
+
+def words_of(response: Response) -> str:
+    """Return what Opsgenie says is wrong."""
+    return said(answer(response.body).get("message")) if not response.ok else ""
+
+
+def code_of(response: Response) -> str:
+    """Return whether a 422 is about the key."""
+    return "key" if response.status == 422 and "key format" in words_of(response).lower() else ""
+
+
+# https://docs.opsgenie.com/docs/response#response-codes
+ANSWERS = Answers(
+    "Opsgenie",
+    codes={"key": Meaning.BROKEN},
+    statuses={
+        400: Meaning.PLAINER,
+        401: Meaning.BROKEN,
+        402: Meaning.BROKEN,
+        403: Meaning.BROKEN,
+        404: Meaning.PASSING,
+        405: Meaning.PASSING,
+        413: Meaning.PLAINER,
+        422: Meaning.PLAINER,
+        429: Meaning.PASSING,
+    },
+    why={"key": "its key is not accepted", "402": "its plan does not allow it"},
+    code=code_of,
+    words=words_of,
+)
 
 
 def check_key(key: SecretStr) -> SecretStr:
@@ -68,6 +99,7 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
     label: ClassVar[str] = "Opsgenie"
     face = "event_sink"
     Config = OpsgenieConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {"api_key": "00000000-0000-0000-0000-000000000000"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
@@ -81,11 +113,11 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         note = harmless(heading(message.summary, MAX_DESCRIPTION))
         return self._post(url, {"source": source(message.summary), "note": note})
 
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx, which is 202; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        raise failure(response)
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return the alert with its first line alone."""
+        given = orjson.loads(request.body)
+        plain = {name: value for name, value in given.items() if name in PLAIN}
+        return request._replace(body=orjson.dumps(plain)) if plain != given else None
 
     def target(self) -> str:
         """Return the region."""
@@ -97,17 +129,6 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
             ("Content-Type", "application/json"),
         )
         return Request("POST", url, headers, orjson.dumps(document))
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what an answer that is not 2xx means."""
-    words = said(answer(response.body).get("message"))
-    reason = f"Opsgenie answered {response.status}: {words or 'no reason given'}"
-    if response.status in (401, 403) or (response.status == 422 and "key format" in words.lower()):
-        return DestinationGone(reason, response)
-    if response.status in (400, 413, 422):
-        return EventRefused(reason, response)
-    return judged(response)
 
 
 def alert(message: Message) -> dict[str, Any]:

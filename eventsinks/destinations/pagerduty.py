@@ -12,15 +12,12 @@ import orjson
 from pydantic import AfterValidator, Field, SecretStr
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
-    Receipt,
     Secret,
-    SendFailure,
-    judged,
 )
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.addresses import parse_url
@@ -44,6 +41,48 @@ TOO_LARGE = {"note": "The alert is too large for PagerDuty, so its details were 
 ABOUT_THE_KEY = re.compile(r"(routing|integration|service)[ _-]?key", re.IGNORECASE)
 
 
+ABOUT_THE_KEY_CODE = "key"  # ours: what it complains of is the key
+
+
+def code_of(response: Response) -> str:
+    """Return whether a 400 is about the key."""
+    about_the_key = response.status == 400 and ABOUT_THE_KEY.search(complaint(response))
+    return ABOUT_THE_KEY_CODE if about_the_key else ""
+
+
+def complaint(response: Response) -> str:
+    """Return what PagerDuty says is wrong, short enough to be shown."""
+    try:
+        answer = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return one_line(response.body.decode("utf-8", "replace"), 300)
+    said = answer.get("errors") or answer.get("message") if isinstance(answer, dict) else answer
+    parts = said if isinstance(said, list) else [said or ""]
+    return one_line("; ".join(part for part in parts if isinstance(part, str)), 300)
+
+
+# https://developer.pagerduty.com/docs/send-alert-event#response-codes--retry-logic
+ANSWERS = Answers(
+    "PagerDuty",
+    codes={ABOUT_THE_KEY_CODE: Meaning.BROKEN},
+    statuses={
+        202: Meaning.TAKEN,
+        400: Meaning.PLAINER,
+        401: Meaning.BROKEN,
+        403: Meaning.BROKEN,
+        413: Meaning.PLAINER,
+        429: Meaning.PASSING,
+    },
+    why={
+        ABOUT_THE_KEY_CODE: "it does not accept the integration key",
+        "401": "its key is not accepted",
+        "403": "its key is not accepted",
+    },
+    code=code_of,
+    words=complaint,
+)
+
+
 def check_key(key: SecretStr) -> SecretStr:
     """Raise ValueError unless `key` looks like an integration key."""
     if not re.fullmatch(r"[A-Za-z0-9]{32}", key.get_secret_value()):
@@ -65,6 +104,7 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     face = "event_sink"
     Config = PagerDutyConfig
     example: ClassVar[Mapping[str, Any]] = {"integration_key": "0" * 32}
+    answers = ANSWERS
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, without its details if they would make it too large."""
@@ -73,11 +113,15 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
         body = next(body for body in sizes if len(body) < MAX_EVENT)
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        raise failure(response)
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return the event with its first line alone: without details, links and time."""
+        plain = {"summary", "source", "severity"}
+        given = orjson.loads(request.body)
+        if set(given["payload"]) == plain:
+            return None
+        kept = {name: value for name, value in given["payload"].items() if name in plain}
+        event = {name: value for name, value in given.items() if name != "links"}
+        return request._replace(body=orjson.dumps({**event, "payload": kept}))
 
     def _event(self, message: Message, details: Any) -> bytes:
         event = {
@@ -151,26 +195,3 @@ def is_link(text: str) -> bool:
     except ValueError:
         return False
     return len(text) <= MAX_LINK
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what an answer that is not 2xx means."""
-    if response.status in (401, 403):
-        return DestinationGone(f"PagerDuty answered {response.status}: its key is not accepted", response)
-    if response.status not in (400, 413):
-        return judged(response)
-    said = complaint(response.body)
-    if ABOUT_THE_KEY.search(said):
-        return DestinationGone(f"PagerDuty does not accept the integration key: {said}", response)
-    return EventRefused(f"PagerDuty refused the event: {said or response.status}", response)
-
-
-def complaint(body: bytes) -> str:
-    """Return what PagerDuty says is wrong, short enough to be shown."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return one_line(body.decode("utf-8", "replace"), 300)
-    said = answer.get("errors") or answer.get("message") if isinstance(answer, dict) else answer
-    parts = said if isinstance(said, list) else [said or ""]
-    return one_line("; ".join(part for part in parts if isinstance(part, str)), 300)

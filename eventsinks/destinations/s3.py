@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
-from eventsinks.destinations.aws import AwsConfig, AwsType, failure
+from eventsinks.destinations.aws import AwsConfig, AwsType, answers_of
 from eventsinks.destinations.base import (
     Absent,
     Batch,
@@ -98,6 +98,7 @@ class S3(AwsType[S3Config]):
     face = "integration"
     Config = S3Config
     service = "s3"
+    answers = answers_of("S3", "EntityTooLarge KeyTooLongError MetadataTooLarge")
     keeps_manifests = True
     limits = Limits(max_events=10_000, max_bytes=16 * 1024 * 1024, linger=30.0)
 
@@ -137,7 +138,7 @@ class S3(AwsType[S3Config]):
         except CallFailed as error:
             if error.code in ("PreconditionFailed", "412"):
                 return self._check_ours(object, error)
-            raise failure(error) from None
+            raise self.failure(error) from None
 
     def _write_surely(self, object: Object) -> Response:
         """Write one object that will never have another name. Raises SendFailure."""
@@ -180,7 +181,7 @@ class S3(AwsType[S3Config]):
                 return found.response or Response(412, [], b"")
             if error.code in ("404", "NoSuchKey"):
                 raise Temporary("the object was there and is gone again", error.response) from None
-            raise failure(error) from None
+            raise self.failure(error) from None
         if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
             return response_of(answer)
         raise EventRefused(f"an object of somebody else's lies at {object.key}", response_of(answer))

@@ -21,7 +21,7 @@ from eventsinks.destinations.base import (
     Receipt,
     Secret,
 )
-from eventsinks.destinations.slack_answers import REFUSED, answer, failure, in_words, says_ok
+from eventsinks.destinations.slack_answers import ANSWERS, answer, in_words, says_ok
 from eventsinks.destinations.slack_blocks import message as told
 from eventsinks.destinations.slack_incident import LOST, Incident, answer_of
 from eventsinks.lib import slack
@@ -91,6 +91,7 @@ class Slack(DestinationType[SlackConfig]):
     face = "event_sink"
     connects = True
     remembers = True
+    answers = ANSWERS
     pace = 1.0  # https://docs.slack.dev/apis/web-api/rate-limits: one message a second and channel
     Config = SlackConfig
     example: ClassVar[Mapping[str, Any]] = {
@@ -113,8 +114,7 @@ class Slack(DestinationType[SlackConfig]):
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
         """Return the receipt of an `ok`, with where the incident is; raise what anything else means."""
         (message,) = messages
-        if not (response.ok and says_ok(response.body)):
-            raise failure(response)
+        super().read(response, messages)
         said, incident = answer(response.body), Incident.of(message.memory)
         ts, posted = said.get("ts"), said.get("message")
         thread = posted.get("thread_ts") if isinstance(posted, dict) else None
@@ -131,13 +131,18 @@ class Slack(DestinationType[SlackConfig]):
         said, incident = answer(response.body), Incident.of(message.memory)
         if incident is not None and LOST.fullmatch(str(said.get("error"))):
             return self._post(message)
-        if REFUSED.fullmatch(str(said.get("error"))) and b'"blocks":' in request.body:
-            return request._replace(body=in_words(request.body, message))
+        if (plainer := super().then(message, request, response)) is not None:
+            return plainer
         if not request.url.endswith("/chat.update"):
             return self._joined(message, request, response)
         if incident is None or incident.is_told(message) or not says_ok(response.body):
             return None
         return self._answer(message, incident)
+
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return a post or an edit without its blocks."""
+        has_blocks = b'"blocks":' in request.body
+        return request._replace(body=in_words(request.body, message)) if has_blocks else None
 
     def _joined(self, message: Message, request: Request, response: Response) -> Request | None:
         """Join a channel that the app is not in yet, where its scopes allow it, and post again."""

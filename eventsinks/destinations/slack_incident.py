@@ -31,7 +31,7 @@ from eventsinks.event_types.base import Summary
 # https://docs.slack.dev/reference/methods/chat.update#errors: the first message can't be edited or answered.
 LOST = re.compile(
     r"message_not_found|cant_update_message|edit_window_closed|update_failed|cannot_reply_to_message"
-    r"|thread_not_found|is_inactive"
+    r"|thread_not_found|is_inactive|restricted_action_thread_locked|restricted_action_non_threadable_channel"
 )
 
 

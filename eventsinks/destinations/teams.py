@@ -16,15 +16,13 @@ import orjson
 from pydantic import Field
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
     EventRefused,
+    Meaning,
     Message,
-    Receipt,
     SecretUrl,
-    SendFailure,
-    judged,
 )
 from eventsinks.destinations.telling import (
     answer,
@@ -54,10 +52,47 @@ TOO_OLD = (
 )
 STYLES = {"Fatal": "attention", "Critical": "attention", "High": "attention", "Medium": "warning"}
 SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
-# https://learn.microsoft.com/en-us/azure/logic-apps/logic-apps-workflow-actions-triggers: the flow is off or gone.
-GONE = ("WorkflowTriggerIsNotEnabled", "WorkflowNotFound", "WorkflowTriggerNotFound", "WorkflowDisabled")
+# https://learn.microsoft.com/en-us/azure/logic-apps/logic-apps-workflow-actions-triggers: the flow is off or gone,
+# or the signature in its URL is not the one.
+BROKEN = """
+AuthorizationFailed DirectApiAuthorizationRequired DirectApiInvalidAuthorizationScheme
+DirectApiRequestHasMoreThanOneAuthorization InvalidSasToken TriggerRequestMethodNotValid Unauthorized
+WorkflowDisabled WorkflowNotFound WorkflowTriggerIsNotEnabled WorkflowTriggerNotFound
+"""
 
 Element = dict[str, Any]
+
+
+def error_of(response: Response) -> dict[str, Any]:
+    """Return the error in an answer, empty where there is none."""
+    found = answer(response.body).get("error")
+    return found if isinstance(found, dict) and not response.ok else {}
+
+
+def code_of(response: Response) -> str:
+    """Return the error code in an answer."""
+    return said(error_of(response).get("code"))
+
+
+def words_of(response: Response) -> str:
+    """Return the error code in an answer, or what it says instead."""
+    return code_of(response) or said(error_of(response).get("message"))
+
+
+ANSWERS = Answers(
+    "Teams",
+    codes=dict.fromkeys(BROKEN.split(), Meaning.BROKEN),
+    statuses={
+        400: Meaning.PLAINER,
+        401: Meaning.BROKEN,
+        403: Meaning.BROKEN,
+        404: Meaning.BROKEN,
+        413: Meaning.PLAINER,
+    },
+    code=code_of,
+    words=words_of,
+    trouble_from=600,  # a flow that is not there is told by a 503, too
+)
 
 
 class TeamsConfig(Config):
@@ -77,6 +112,7 @@ class Teams(DestinationType[TeamsConfig]):
     label: ClassVar[str] = "Microsoft Teams"
     face = "event_sink"
     Config = TeamsConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {"url": "https://example.com/"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
@@ -88,24 +124,10 @@ class Teams(DestinationType[TeamsConfig]):
             raise EventRefused("the alert can't be told in the 28 KB of a card")
         return Request("POST", self.config.url.get_secret_value(), (("Content-Type", "application/json"),), body)
 
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx, which is 202; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        raise failure(response)
-
-
-def failure(response: Response) -> SendFailure:
-    """Return what an answer that is not 2xx means."""
-    found = answer(response.body).get("error")
-    error = found if isinstance(found, dict) else {}
-    code, words = said(error.get("code")), said(error.get("message"))
-    reason = f"Teams answered {response.status}: {code or words or 'no reason given'}"
-    if response.status in (401, 403, 404) or code in GONE:
-        return DestinationGone(reason, response)
-    if response.status in (400, 413):
-        return EventRefused(reason, response)
-    return judged(response)
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return a card of two lines: heading and state."""
+        plain = orjson.dumps(envelope(two_lines(message.summary)))
+        return request._replace(body=plain) if request.body != plain else None
 
 
 def envelope(card: Element) -> Element:
@@ -137,6 +159,12 @@ def card(summary: Summary, limit: int, facts: int, rows: int) -> Element:
             for label, url in links(summary)[:MAX_BUTTONS]
         ],
     }
+
+
+def two_lines(summary: Summary) -> Element:
+    """Return the card that says the least: heading and state."""
+    lines = [text(heading(summary, MAX_TITLE), weight="Bolder"), text(state(summary))]
+    return {"$schema": SCHEMA, "type": "AdaptiveCard", "version": "1.2", "fallbackText": TOO_OLD, "body": lines}
 
 
 def text(words: str, **look: Any) -> Element:

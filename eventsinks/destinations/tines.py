@@ -13,19 +13,32 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, SecretStr
 
 from eventsinks.destinations.base import (
+    Answers,
     Config,
-    DestinationGone,
     DestinationType,
-    EventRefused,
+    Meaning,
     Message,
-    Receipt,
     Secret,
-    judged,
 )
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.wire import Request
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PATH = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-]{1,128}){0,3}")
+
+
+# No such webhook, or another secret: https://www.tines.com/docs/actions/types/webhook
+NO_WEBHOOK, NOT_THIS = "there is no such webhook", "it does not take this event"
+ANSWERS = Answers(
+    "Tines",
+    statuses={
+        400: Meaning.REFUSED,
+        403: Meaning.BROKEN,
+        404: Meaning.BROKEN,
+        413: Meaning.REFUSED,
+        422: Meaning.REFUSED,
+    },
+    why={"400": NOT_THIS, "403": NO_WEBHOOK, "404": NO_WEBHOOK, "413": NOT_THIS, "422": NOT_THIS},
+)
 
 
 def check_path(path: SecretStr) -> SecretStr:
@@ -56,6 +69,7 @@ class Tines(DestinationType[TinesConfig]):
     label: ClassVar[str] = "Tines"
     face = "event_sink"
     Config = TinesConfig
+    answers = ANSWERS
     example: ClassVar[Mapping[str, Any]] = {"tines_tenant": "example", "path": "example/0"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
@@ -63,16 +77,6 @@ class Tines(DestinationType[TinesConfig]):
         (message,) = messages
         url = f"https://{self.target()}/webhook/{self.config.path.get_secret_value()}"
         return Request("POST", url, (("Content-Type", "application/json"),), message.data)
-
-    def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 2xx; raise what anything else means."""
-        if response.ok:
-            return Receipt(response)
-        if response.status in (403, 404):  # no such webhook, or another secret
-            raise DestinationGone(f"Tines answered {response.status}: there is no such webhook", response)
-        if response.status in (400, 413, 422):
-            raise EventRefused(f"Tines answered {response.status}: it does not take this event", response)
-        raise judged(response)
 
     def target(self) -> str:
         """Return the host."""

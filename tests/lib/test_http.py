@@ -279,9 +279,7 @@ CUT = {
 
 @pytest.mark.parametrize("status", [200, 202, 410, 503])
 @pytest.mark.parametrize(("rest", "body"), CUT.values(), ids=CUT)
-def test_an_answer_whose_status_was_read_is_a_response_that_says_it_was_cut(
-    receiver, way_out, status, rest, body
-):
+def test_an_answer_whose_status_was_read_is_a_response_that_says_it_was_cut(receiver, way_out, status, rest, body):
     receiver.answers = raw(b"HTTP/1.1 %d Whatever\r\nRetry-After: 7\r\n" % status + rest)
     response = post(way_out, receiver.url())
     assert (response.status, response.body, response.header("Retry-After")) == (status, body, "7")

@@ -1,5 +1,6 @@
 """The contract of a destination type: its configuration, its messages, how it can fail, and the type itself."""
 
+from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import (
     MASK,
     Absent,
@@ -29,7 +30,6 @@ from eventsinks.destinations.base.failure import (
     SendFailure,
     Temporary,
     TooLarge,
-    judged,
     retry_after,
 )
 from eventsinks.destinations.base.message import Message
@@ -39,6 +39,7 @@ __all__ = [
     "MAX_REQUESTS",
     "MAX_RETRY_AFTER",
     "Absent",
+    "Answers",
     "AnyDestinationType",
     "Batch",
     "ClientType",
@@ -50,6 +51,7 @@ __all__ = [
     "EventRefused",
     "Limits",
     "Manifest",
+    "Meaning",
     "Message",
     "NotConnected",
     "PublicUrl",
@@ -59,7 +61,6 @@ __all__ = [
     "SendFailure",
     "Temporary",
     "TooLarge",
-    "judged",
     "retry_after",
     "unmasked",
 ]

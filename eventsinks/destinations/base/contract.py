@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
 from uuid import UUID
 
+from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import Config, ConfigT
-from eventsinks.destinations.base.failure import SendFailure, judged
+from eventsinks.destinations.base.failure import SendFailure
 from eventsinks.destinations.base.message import Message
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.wire import Request, Response
@@ -103,6 +104,7 @@ class DestinationType(ABC, Generic[ConfigT]):
     face: ClassVar[Literal["event_sink", "integration"]]
     Config: ClassVar[type[Config]]
     example: ClassVar[Mapping[str, Any]] = {}  # a config that stands in where no secret is to be opened
+    answers: ClassVar[Answers] = Answers()  # what the service's answers mean
     limits: Limits = Limits()  # ask the instance: they may depend on its configuration
     connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
     # Whether a message is to bring what was remembered of its incident. It must have a pace: its messages go one
@@ -128,14 +130,22 @@ class DestinationType(ABC, Generic[ConfigT]):
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
         """Say what `response` means for each of `messages`. Raises SendFailure where it means all of them."""
-        if not response.ok:
-            raise judged(response)
+        if self.answers.meaning(response) is not Meaning.TAKEN:
+            raise self.answers.failure(response, len(messages))
         return Receipt(response)
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
         """Return the request that must follow `request` in the same try, None if `response` ends it.
 
         At most MAX_REQUESTS are made in one try; the last response is the one that is read.
+        """
+        asks_for_words = self.answers.meaning(response) in (Meaning.PLAINER, Meaning.UNLISTED)
+        return self.in_words(message, request) if asks_for_words else None
+
+    def in_words(self, message: Message, request: Request) -> Request | None:
+        """Return `request` with the message in plain words; None where it is that already, or there are none.
+
+        An alert must arrive, also where the service does not like how it is laid out.
         """
         return None
 

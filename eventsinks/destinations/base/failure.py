@@ -58,21 +58,6 @@ class DestinationGone(SendFailure):
     """Nothing will be taken until somebody repairs the destination: it is parked."""
 
 
-def judged(response: Response) -> SendFailure:
-    """Return what a status that is not 2xx means where the service says nothing special of it.
-
-    410 is the receiver's word that it is gone, 401 that our credentials are not good; everything else may
-    mend itself (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
-    """
-    if response.status == 410:
-        return DestinationGone("the far end answered 410 Gone", response)
-    if response.status == 401:
-        return DestinationGone("the far end answered 401: its credentials are not accepted", response)
-    if 300 <= response.status < 400:
-        return Temporary(f"the far end answered {response.status}: redirects are not followed", response)
-    return Temporary(f"the far end answered {response.status}", response, retry_after(response, datetime.now(UTC)))
-
-
 def retry_after(response: Response, now: datetime) -> float | None:
     """Return the seconds that `Retry-After` asks for, from 0 to MAX_RETRY_AFTER, None if it says nothing usable.
 
