@@ -1,13 +1,13 @@
 """Amazon S3, and what speaks like it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
 
 A batch is one object of gzipped lines. Its name, its bytes and its metadata are the same over every try, and it is
-only ever written where there is nothing yet; so it is there once, whatever is killed in between.
+only ever written where there is nothing yet; so it is there once, whatever is killed in between. A store without
+conditions is asked first whether it has it, and gets the same bytes under the same name.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,14 @@ from eventsinks.destinations.base import (
     SendFailure,
     Temporary,
 )
-from eventsinks.destinations.s3_objects import Object, object_of_batch, object_of_event, object_of_manifest
+from eventsinks.destinations.s3_objects import (
+    Object,
+    is_ours,
+    md5,
+    object_of_batch,
+    object_of_event,
+    object_of_manifest,
+)
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.aws import AT_ONCE, CallFailed, response_of
 from eventsinks.lib.wire import Response
@@ -106,6 +113,7 @@ class S3(AwsType[S3Config]):
         self, config: S3Config, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
     ) -> None:
         super().__init__(config, signing_keys, endpoints)
+        self._knows_conditions = True  # until the store says that it does not
         if config.layout == "object_per_event":
             self.limits = EACH
 
@@ -133,11 +141,30 @@ class S3(AwsType[S3Config]):
 
     def _write(self, object: Object) -> Response:
         """Write one object where there is none. Raises SendFailure."""
+        body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body
+        if not self._knows_conditions:
+            return self._write_unconditionally(object, body)
         try:
-            return response_of(self.call("put_object", **self._arguments(object)))
+            return response_of(self.call("put_object", **self._arguments(object, body), IfNoneMatch="*"))
         except CallFailed as error:
             if error.code in ("PreconditionFailed", "412"):
-                return self._check_ours(object, error)
+                return self._check_ours(object, body, error)
+            if not is_about_conditions(error):
+                raise self.failure(error) from None
+            self._knows_conditions = False
+            return self._write_unconditionally(object, body)
+
+    def _write_unconditionally(self, object: Object, body: bytes) -> Response:
+        """Write one object, unless it can be seen to be there. Raises SendFailure."""
+        try:
+            answer = self.call("head_object", Key=object.key, **self._bucket())
+        except CallFailed:  # there is none, or we may not look
+            answer = {}
+        if is_ours(answer, object, body):
+            return response_of(answer)
+        try:
+            return response_of(self.call("put_object", **self._arguments(object, body)))
+        except CallFailed as error:
             raise self.failure(error) from None
 
     def _write_surely(self, object: Object) -> Response:
@@ -147,16 +174,14 @@ class S3(AwsType[S3Config]):
         except EventRefused as error:
             raise DestinationGone(error.reason, error.response) from None
 
-    def _arguments(self, object: Object) -> Mapping[str, Any]:
-        body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body
+    def _arguments(self, object: Object, body: bytes) -> Mapping[str, Any]:
         given = {
             "Key": object.key,
             "Body": body,
             # Buckets with object lock take nothing without a checksum, and this is the one every store knows.
-            "ContentMD5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+            "ContentMD5": b64encode(md5(body).digest()).decode(),
             "ContentType": object.content_type,
             "ContentEncoding": "gzip" if object.gzipped else None,
-            "IfNoneMatch": "*",
             "Metadata": object.metadata,
             "ServerSideEncryption": self.config.sse,
             "SSEKMSKeyId": self.config.kms_key_id,
@@ -168,7 +193,7 @@ class S3(AwsType[S3Config]):
         owner = {"ExpectedBucketOwner": self.config.expected_bucket_owner}
         return {"Bucket": self.config.bucket_name, **(owner if self.config.expected_bucket_owner else {})}
 
-    def _check_ours(self, object: Object, found: CallFailed) -> Response:
+    def _check_ours(self, object: Object, body: bytes, found: CallFailed) -> Response:
         """Return the answer if what lies in the object's place is the object, from a try that we lost sight of.
 
         Keys that may only write are not allowed to look: then the name is the proof, for it ends in an id that
@@ -182,7 +207,7 @@ class S3(AwsType[S3Config]):
             if error.code in ("404", "NoSuchKey"):
                 raise Temporary("the object was there and is gone again", error.response) from None
             raise self.failure(error) from None
-        if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
+        if is_ours(answer, object, body):
             return response_of(answer)
         raise EventRefused(f"an object of somebody else's lies at {object.key}", response_of(answer))
 
@@ -211,6 +236,13 @@ class S3(AwsType[S3Config]):
             return self._write(object)
         except SendFailure as error:
             return error
+
+
+def is_about_conditions(error: CallFailed) -> bool:
+    """Whether a store says that it does not know `If-None-Match`."""
+    status = error.response.status if error.response else 0
+    named = "if-none-match" in error.message.lower()
+    return status == 501 or error.code == "NotImplemented" or (status == 400 and named)
 
 
 def is_trouble(outcome: Response | SendFailure) -> TypeGuard[SendFailure]:

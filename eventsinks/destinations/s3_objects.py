@@ -1,4 +1,4 @@
-"""What is written to S3: the name, bytes and metadata of an object, the same over every try."""
+"""What is written to S3: name, bytes and metadata of an object, the same over every try; how it is known again."""
 
 from __future__ import annotations
 
@@ -98,6 +98,29 @@ def object_of_event(message: Message, prefix: str) -> Object:
         content_type="application/json",
         metadata={"event-id": str(message.id), "sha256": digest(body)},
     )
+
+
+def is_ours(answer: Mapping[str, Any], object: Object, body: bytes) -> bool:
+    """Whether what a store says of an object in our place is this object, which is to be stored as `body`.
+
+    Its metadata says it. Not every store keeps any; but the name holds an id that nobody else knew, so the same
+    length and the same ETag say it too. An ETag that is no MD5 (as under KMS) says nothing.
+    """
+    if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
+        return True
+    etag = str(answer.get("ETag", "")).strip('"').lower()
+    differs = re.fullmatch("[0-9a-f]{32}", etag) and etag != md5(body).hexdigest() and not is_encrypted(answer)
+    return answer.get("ContentLength") == len(body) and not differs
+
+
+def is_encrypted(answer: Mapping[str, Any]) -> bool:
+    """Whether an object is encrypted with a key of KMS's or the customer's: its ETag is then no MD5 of it."""
+    return answer.get("ServerSideEncryption") not in (None, "AES256") or "SSECustomerAlgorithm" in answer
+
+
+def md5(body: bytes) -> Any:
+    """Return the MD5 of a body: a checksum, not a proof."""
+    return hashlib.md5(body, usedforsecurity=False)
 
 
 def digest(body: bytes) -> str:
