@@ -2,7 +2,13 @@
 
 import gzip
 import itertools
+import os
+import socket
+import subprocess
+import time
+from types import SimpleNamespace
 
+import boto3
 import pytest
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
@@ -100,3 +106,49 @@ def test_an_object_that_is_too_large_is_refused_and_slow_down_is_not():
     for habit, failure in (("503 SlowDown", Temporary), ("400 EntityTooLarge", SendFailure)):
         with Store(first=[habit] * 3) as store, pytest.raises(failure):
             at(store).send(make_batch(), AT)
+
+
+S3RVER = os.environ.get("TEST_S3RVER")  # the program of npm's s3rver, where Node is there
+
+
+@pytest.fixture
+def s3rver(tmp_path):
+    """Return where an s3rver listens, with a bucket in it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [S3RVER, "-d", str(tmp_path), "-p", str(port), "-s", "--configure-bucket", "acme-events"]
+    with subprocess.Popen(command) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(port)
+            yield url
+        finally:
+            process.terminate()
+
+
+def wait_for(port, seconds=20):
+    """Wait until something listens at a port."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nothing listens")
+
+
+if S3RVER:  # not skipped where it is not: the suite needs nothing but Python
+
+    @pytest.mark.parametrize("layout", ["batch", "object_per_event"])
+    def test_s3rver_has_each_object_once(s3rver, layout):
+        store = SimpleNamespace(url=s3rver)
+        keys = {"access_key": "S3RVER", "secret_key": "S3RVER"}
+        batch = make_batch(*make_audits(3))
+        for _ in range(3):
+            assert not at(store, layout=layout, **keys).send(batch, AT).failures
+        session = boto3.Session("S3RVER", "S3RVER", region_name="eu-central-1")
+        found = list(session.resource("s3", endpoint_url=s3rver).Bucket("acme-events").objects.all())
+        assert len(found) == (1 if layout == "batch" else 3)
+        body = found[0].get()["Body"].read()
+        assert layout != "batch" or gzip.decompress(body).count(b"\n") == 3
