@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
@@ -53,6 +53,19 @@ class Audit(EventType):
     key: ClassVar[str] = "audit"
     label: ClassVar[str] = "Audit"
     Data: ClassVar[type[BaseModel]] = AuditData
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"activity_code": "user.login"},
+        {
+            "id": "17",
+            "timestamp": "2026-05-04T09:30:00Z",
+            "activity": "Policy added",
+            "activity_code": "policy.add",
+            "initiator_id": "jo",
+            "initiator_email": "jo@example.com",
+            "target_id": "policy-1",
+            "meta": {"name": "all", "ports": 443},
+        },
+    )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one audit event, and put an id at its front if it has none; every other byte stays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -60,6 +60,8 @@ class EventType(ABC):
     key: ClassVar[str]
     label: ClassVar[str]
     Data: ClassVar[type[BaseModel]]
+    # Documents of every sort that there is of it: what a destination type is tested with.
+    examples: ClassVar[Sequence[Mapping[str, Any]]]
     ours: ClassVar[bool] = False  # whether the service tells it of itself: no silence or window holds it back
 
     @abstractmethod

@@ -71,6 +71,25 @@ class DetectionAlert(EventType):
     key: ClassVar[str] = "detection_alert"
     label: ClassVar[str] = "Detection alert"
     Data: ClassVar[type[BaseModel]] = DetectionAlertData
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"name": "Root login", "severity": "High"},
+        {"name": "Root login", "severity_id": 5, "status": "acknowledged", "dedup_key": "root-login"},
+        {"name": "Root login", "severity": "Low", "status": "resolved", "dedup_key": "root-login"},
+        {
+            "name": "Root login",
+            "description": "Somebody logged in as root.",
+            "severity": "Fatal",
+            "tags": ["tactics.ta0001.initial_access"],
+            "detection_rule_id": "2f9b8d34-0a67-4a1e-8d0b-64c9f1f7f0aa",
+            "View in Scanner": "https://example.com/alert",
+            "alert_template": {
+                "info": [{"label": "User", "value": "{{@alert.user}}", "use_for_dedup": True}],
+                "actions": [{"label": "Runbook", "value": "https://example.com/runbook"}],
+            },
+            "user": "root",
+            "results_table": {"columns": ["user"], "rows": [{"user": "root"}], "total_row_count": 1},
+        },
+    )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one alert, and put an id at its front if it has none; every other byte stays."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -134,6 +134,20 @@ class NetworkTraffic(EventType):
     key: ClassVar[str] = "network_traffic"
     label: ClassVar[str] = "Network traffic"
     Data: ClassVar[type[BaseModel]] = NetworkTrafficData
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"flow_id": "flow-1", "source": {}, "destination": {}, "protocol": 6},
+        {
+            "id": "1",
+            "flow_id": "flow-1",
+            "source": {"id": "peer-1", "type": "PEER", "name": "laptop", "address": "100.64.0.1:51820"},
+            "destination": {"id": "peer-2", "type": "PEER", "name": "db", "address": "100.64.0.2:5432"},
+            "protocol": 6,
+            "direction": "EGRESS",
+            "connection_type": "P2P",
+            "rx_bytes": 2**64 - 1,
+            "events": [{"type": "TYPE_START", "timestamp": "2026-05-04T09:30:00Z"}],
+        },
+    )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one flow, and put an id at its front if it has none; every other byte stays."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +14,10 @@ from eventsinks.event_types.documents import Id, moment, read
 
 
 class NoticeData(BaseModel):
-    """A notice, in the fields of a detection alert, so that whoever reads those can read it."""
+    """A notice, in the fields of a detection alert, so that whoever reads those can read it.
+
+    What is not said has its default also where a notice is told.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -38,6 +41,18 @@ class NoticeData(BaseModel):
     last_alert_id: str = ""
 
 
+EXAMPLE: Mapping[str, Any] = {
+    "id": "notice-1",
+    "tenant_id": "00000000-0000-0000-0000-000000000000",
+    "event_sink_ids": [],
+    "description": "Nothing has happened.",
+    "severity": "Informational",
+    "severity_id": 1,
+    "dedup_key": "notice-1",
+    "timestamp": "2026-05-04T09:30:00Z",
+}
+
+
 class Notice(EventType):
     """What the service tells of itself."""
 
@@ -45,6 +60,19 @@ class Notice(EventType):
     label: ClassVar[str] = "Notice"
     ours: ClassVar[bool] = True
     Data: ClassVar[type[BaseModel]] = NoticeData
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            **EXAMPLE,
+            "name": "+37 like this, 12:00–12:10 UTC, last: Root login",
+            "description": "37 held back by the throttle; 1 sent.",
+            "notice": "round_up",
+            "tags": ["round_up"],
+            "held": 37,
+            "held_by": "throttle",
+        },
+        {**EXAMPLE, "name": "[DRILL] soc: this is a fire drill", "notice": "drill", "tags": ["drill"]},
+        {**EXAMPLE, "name": "[DRILL] soc: it is over", "notice": "drill", "tags": ["drill"], "status": "resolved"},
+    )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one notice."""
@@ -54,13 +82,14 @@ class Notice(EventType):
 
     def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
         """Tell a notice; a template is for alerts."""
+        notice = NoticeData.model_validate(data)
         return Summary(
-            title=str(data["name"]),
-            text=str(data["description"]),
-            severity=str(data["severity"]),
-            status=str(data["status"]),
+            title=notice.name,
+            text=notice.description,
+            severity=notice.severity,
+            status=notice.status,
             source="eventsinks",
-            dedup_key=str(data["dedup_key"]),
-            tags=tuple(data["tags"]),
+            dedup_key=notice.dedup_key,
+            tags=tuple(notice.tags),
             details=data,
         )

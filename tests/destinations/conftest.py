@@ -28,6 +28,13 @@ class Amazon:
         headers = {"Content-Type": "text/plain"}
         urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers)).close()
 
+    def make_stream(self, name="acme-events", bucket="acme-events"):
+        """Make a stream of Firehose that ends in a bucket."""
+        place = {"RoleARN": "arn:aws:iam::123456789012:role/firehose", "BucketARN": f"arn:aws:s3:::{bucket}"}
+        self.client("firehose").create_delivery_stream(
+            DeliveryStreamName=name, ExtendedS3DestinationConfiguration=place
+        )
+
     def check_keys(self):
         """From now on, take only keys that IAM knows."""
         self.post("/moto-api/reset-auth", b"0")

@@ -71,13 +71,7 @@ def sized(size, number=1):
 
 def test_a_batch_reaches_the_stream_line_by_line(amazon):
     bucket = amazon.make_bucket()
-    amazon.client("firehose").create_delivery_stream(
-        DeliveryStreamName="acme-events",
-        ExtendedS3DestinationConfiguration={
-            "RoleARN": "arn:aws:iam::123456789012:role/firehose",
-            "BucketARN": f"arn:aws:s3:::{bucket.name}",
-        },
-    )
+    amazon.make_stream()
     raw = b'{"id":"1",\r\n"big":123456789012345678901234567890}'
     batch = make_batch(make_traffic(), make_audit(raw=raw, message_id=UUID(int=4)))
     receipt = make_type("firehose", endpoints=amazon.endpoints).send(batch, AT)
