@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -12,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
+from eventsinks.lib.ports import parse_ports
 from eventsinks.lib.smtp import MAILBOX, Server
 
 MARGIN = 10.0  # seconds of a lease beyond the timeout, in which a worker settles
@@ -24,6 +26,8 @@ def register_all() -> None:
     register(lease_outlives_timeout)
     register(keys_are_keys)
     register(allowed_networks_are_networks)
+    register(denied_ports_are_ports)
+    register(services_are_https)
     register(schedule_is_usable)
     register(mail_can_be_sent)
     register(log_is_of_this_cluster, Tags.database)
@@ -58,6 +62,25 @@ def allowed_networks_are_networks(**_: Any) -> list[CheckMessage]:
     except ValueError as error:
         return [Error(f"EVENTSINKS_ALLOWED_NETWORKS: {error}", id="eventsinks.E003")]
     return []
+
+
+def denied_ports_are_ports(**_: Any) -> list[CheckMessage]:
+    """Refuse an entry of the list of ports that means nothing: it would deny none."""
+    try:
+        parse_ports(settings.EVENTSINKS_DENIED_PORTS)
+    except ValueError as error:
+        return [Error(f"EVENTSINKS_DENIED_PORTS: {error}", id="eventsinks.E029")]
+    return []
+
+
+def services_are_https(**_: Any) -> list[CheckMessage]:
+    """Refuse a service in clear where nothing may be sent in clear: it would never be reached."""
+    if not settings.EVENTSINKS_HTTPS_ONLY:
+        return []
+    named = [
+        name for name in ("SLACK_BASE_URL", "PAGERDUTY_URL") if urlsplit(getattr(settings, name)).scheme != "https"
+    ]
+    return [Error(f"{name} must be https:// with EVENTSINKS_HTTPS_ONLY", id="eventsinks.E030") for name in named]
 
 
 def schedule_is_usable(**_: Any) -> list[CheckMessage]:

@@ -19,9 +19,9 @@ from eventsinks import telemetry
 from eventsinks.actions import account as account_action
 from eventsinks.actions import drill, fall_back, nudge, replay_sink, rotate_secret, round_up, slack_tokens, tidy
 from eventsinks.actions import stream as stream_action
+from eventsinks.actions.config import guard
 from eventsinks.actions.deliver import Pump
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
-from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
 from eventsinks.models.destination import mail_server
 from eventsinks.models.stream import due_positions, log_is_ahead
@@ -119,8 +119,7 @@ def pump() -> Pump:
 
 def opened_outlet() -> Outlet:
     """Return a new way out, as the operator set it."""
-    guard = AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS)
-    return Outlet(guard, settings.EVENTSINKS_TIMEOUT, mail_server())
+    return Outlet(guard(), settings.EVENTSINKS_TIMEOUT, mail_server())
 
 
 @worker_init.connect

@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from environs import Env
 
 from eventsinks.lib import crypto
+from eventsinks.lib.ports import DENIED_PORTS
 
 BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
 env = Env()
@@ -106,6 +107,10 @@ EVENTSINKS_TIMEOUT = env.float("EVENTSINKS_TIMEOUT", 20.0)
 EVENTSINKS_LEASE = env.float("EVENTSINKS_LEASE", 60.0)
 # What may be dialled although it is internal: CIDRs, addresses or host:port pairs. Each entry is a hole; be exact.
 EVENTSINKS_ALLOWED_NETWORKS: list[str] = env.list("EVENTSINKS_ALLOWED_NETWORKS", [])
+# Ports that may not be dialled unless an allowed host:port names them; ranges as 6665-6669. Empty: none.
+EVENTSINKS_DENIED_PORTS: list[str] = env.list("EVENTSINKS_DENIED_PORTS", list(DENIED_PORTS))
+# Whether an http:// URL is refused, when it is saved and when it is dialled.
+EVENTSINKS_HTTPS_ONLY = env.bool("EVENTSINKS_HTTPS_ONLY", False)
 # Where the vendors' services are; other values are for tests and for sovereign clouds.
 SLACK_BASE_URL = env.str("SLACK_BASE_URL", "https://slack.com/api/")
 # The Slack app that tenants install; without them, none can be installed.

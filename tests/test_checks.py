@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventsinks.checks import mail_can_be_sent
+from eventsinks.checks import denied_ports_are_ports, mail_can_be_sent, services_are_https
 
 
 @pytest.mark.parametrize("url", ["", "smtp://mail.example", "smtp+starttls://me:secret@10.0.0.5:2525"])
@@ -25,3 +25,17 @@ def test_a_mail_server_that_can_not_be_understood_stops_the_start_and_is_not_rep
 def test_a_sender_that_is_no_bare_address_stops_the_start(settings, sender):
     settings.SMTP_FROM = sender
     assert [error.id for error in mail_can_be_sent()] == ["eventsinks.E006"]
+
+
+def test_a_port_that_is_none_stops_the_start(settings):
+    assert denied_ports_are_ports() == []
+    settings.EVENTSINKS_DENIED_PORTS = ["22", "ssh"]
+    (error,) = denied_ports_are_ports()
+    assert (error.id, "'ssh'" in error.msg) == ("eventsinks.E029", True)
+
+
+def test_a_vendors_service_in_clear_stops_the_start_where_only_https_is_allowed(settings):
+    settings.SLACK_BASE_URL = "http://slack.internal/api/"
+    assert services_are_https() == []
+    settings.EVENTSINKS_HTTPS_ONLY = True
+    assert [error.msg.split()[0] for error in services_are_https()] == ["SLACK_BASE_URL"]

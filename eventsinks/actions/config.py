@@ -71,7 +71,9 @@ def workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | Non
 
 def guard() -> AddressGuard:
     """Return the guard of the settings."""
-    return AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS)
+    return AddressGuard(
+        settings.EVENTSINKS_ALLOWED_NETWORKS, settings.EVENTSINKS_DENIED_PORTS, settings.EVENTSINKS_HTTPS_ONLY
+    )
 
 
 def not_configurable(error: ValidationError) -> NotConfigurable:

@@ -1,8 +1,6 @@
 """Which addresses may be dialled: the public internet, and what the operator named.
 
-`ipaddress.is_private` is no filter (it lets CGNAT, NAT64, 6to4 and multicast through), so the ranges stand
-here, from the IANA special-purpose registries (https://www.iana.org/assignments/iana-ipv4-special-registry,
-https://www.iana.org/assignments/iana-ipv6-special-registry).
+One guard judges twice: a URL when it is saved, for the sake of a good message, and the address when it is dialled.
 """
 
 from __future__ import annotations
@@ -17,114 +15,138 @@ from contextlib import suppress
 
 from pydantic_core import Url
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from eventsinks.lib.address_ranges import Address, Network, carried, is_metadata, is_special, unmapped
+from eventsinks.lib.ports import DENIED_PORTS, parse_ports
 
-DENIED: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(cidr)
-    for cidr in (
-        "0.0.0.0/8",  # this network
-        "10.0.0.0/8",  # private
-        "100.64.0.0/10",  # carrier-grade NAT
-        "127.0.0.0/8",  # loopback
-        "169.254.0.0/16",  # link-local, cloud metadata
-        "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # IETF protocol assignments
-        "192.0.2.0/24",  # documentation
-        "192.88.99.0/24",  # 6to4 relay
-        "192.168.0.0/16",  # private
-        "198.18.0.0/15",  # benchmarking
-        "198.51.100.0/24",  # documentation
-        "203.0.113.0/24",  # documentation
-        "224.0.0.0/4",  # multicast
-        "240.0.0.0/4",  # reserved, broadcast
-        "::/96",  # unspecified, loopback, IPv4-compatible
-        "64:ff9b::/96",  # NAT64
-        "64:ff9b:1::/48",  # local NAT64
-        "100::/64",  # discard
-        "2001::/23",  # Teredo, ORCHID and other protocol assignments
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4
-        "3fff::/20",  # documentation
-        "5f00::/16",  # segment routing
-        "fc00::/7",  # unique local
-        "fe80::/10",  # link-local
-        "fec0::/10",  # site-local
-        "ff00::/8",  # multicast
-    )
+LOCALHOST = re.compile(r"(^|\.)localhost$")
+METADATA_NAME = re.compile(
+    r"metadata(\.goog|\.google\.internal|\.tencentyun\.com)?|instance-data(\.ec2\.internal)?"
 )
-# Only an entry that names exactly this address lets it through, never a range that happens to hold it.
-METADATA = frozenset(
-    map(ipaddress.ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200"))
-)
-LOCALHOST = re.compile(r"(^|\.)localhost\.?$", re.IGNORECASE)
-METADATA_NAME = re.compile(r"^metadata\.google\.internal\.?$", re.IGNORECASE)
 
 
 class AddressGuard:
-    """Decide which addresses may be dialled, at the moment they are dialled.
+    """Decide what may be dialled, at the moment it is dialled.
 
     `allowed` names what is reachable although it is internal: CIDRs (`10.2.0.0/16`), single addresses, or
-    `host:port` pairs. Raises ValueError for an entry that is neither.
+    `host:port` pairs. `denied_ports` are not dialled unless such a pair names them; with `https_only`, nothing is
+    sent in clear. Raises ValueError for an entry that is none.
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(
+        self, allowed: Iterable[str] = (), denied_ports: Iterable[str] = DENIED_PORTS, https_only: bool = False
+    ) -> None:
         self.networks: list[Network] = []
-        self.pairs: set[tuple[str, int]] = set()
+        self.single: set[Address] = set()
+        self.pairs: set[tuple[str | Address, int]] = set()
+        self.denied_ports = parse_ports(denied_ports)
+        self.https_only = https_only
         for entry in filter(None, (entry.strip() for entry in allowed)):
             self._allow(entry)
 
     def _allow(self, entry: str) -> None:
         try:
-            self.networks.append(ipaddress.ip_network(entry, strict=False))
+            network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            host, _, port = entry.rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"{entry!r} is neither a network (10.0.0.0/8) nor host:port") from None
-            self.pairs.add((host.strip("[]").lower(), int(port)))
+            self.pairs.add(pair_of(entry))
+            return
+        if network.num_addresses == 1:
+            self.single.add(unmapped(network.network_address))
+        self.networks.append(unmapped_network(network))
+
+    def refusal(self, scheme: str, host: str, port: int, address: str = "") -> str:
+        """Return why a URL's `host` is not to be dialled at `address`, "" if it may be.
+
+        Without an `address`, only what the URL itself says is judged. The reason is fit for a tenant: it tells no
+        address that the tenant did not write.
+        """
+        literal = literal_of(host)
+        ip = parsed_ip(address or literal)
+        if self.https_only and scheme != "https":
+            return "only https:// is allowed here"
+        if port in self.denied_ports and not self._names(host, port, ip):
+            return f"port {port} may not be dialled"
+        if (address or literal) and not self.permits(address or literal, host, port):
+            return f"{host} {'is' if literal else 'has'} an internal address, which may not be dialled"
+        return ""
 
     def permits(self, address: str, host: str = "", port: int = 0) -> bool:
         """Whether `address` (a literal, as about to be dialled) may be reached for a URL's `host` and `port`."""
-        if (host.strip("[]").lower(), port) in self.pairs or (address, port) in self.pairs:
-            return True
-        try:
-            ip = unmapped(ipaddress.ip_address(address.partition("%")[0]))
-        except ValueError:
+        ip = parsed_ip(address)
+        if ip is None:
             return False
-        if any(ip in network for network in self.networks if ip not in METADATA or network.num_addresses == 1):
+        if ip in self.single or (ip, port) in self.pairs:
             return True
-        return is_public(ip)
+        if is_metadata(ip):
+            return False
+        return self._names(host, port, ip) or self._holds(ip)
 
     def check_url(self, url: str) -> None:
-        """Raise ValueError where `url` plainly names an internal place. Names are judged again when dialled."""
+        """Raise ValueError where `url` plainly may not be dialled. Names are judged again when they are."""
         parsed = parse_url(url)
-        host, port = parsed.host or "", parsed.port or 0
-        literal = host.strip("[]")
-        if LOCALHOST.search(host):
-            literal = "127.0.0.1"  # what it stands for
-        named = (host.lower(), port) in self.pairs
-        internal = METADATA_NAME.search(host) or (is_literal(literal) and not self.permits(literal, host, port))
-        if internal and not named:
-            raise ValueError(f"{host} is an internal address, which may not be dialled")
+        if refused := self.refusal(parsed.scheme, parsed.host or "", parsed.port or 0):
+            raise ValueError(refused)
+
+    def _names(self, host: str, port: int, ip: Address | None) -> bool:
+        """Whether an entry names this very host, or this address, with this port."""
+        return (bare(host), port) in self.pairs or (ip is not None and (ip, port) in self.pairs)
+
+    def _holds(self, ip: Address) -> bool:
+        """Whether `ip`, and what it hides, is the internet's or in an allowed range."""
+        by_itself = any(ip in network for network in self.networks) or is_public(ip)
+        return by_itself and all(self.permits(str(inner)) for inner in carried(ip))
 
 
 def is_public(ip: Address) -> bool:
     """Whether `ip` is an address of the public internet and not one of this machine's own."""
-    return not any(ip in network for network in DENIED) and ip not in own_addresses()
+    return not is_special(ip) and ip not in own_addresses()
 
 
-def unmapped(ip: Address) -> Address:
-    """Return the IPv4 address inside `::ffff:0:0/96`, or `ip` itself."""
-    return getattr(ip, "ipv4_mapped", None) or ip
+def shown_peer(address: str) -> str:
+    """Return an address that was dialled as its tenant may see it: "" where an internal name led to it."""
+    ip = parsed_ip(address)
+    return "" if ip is None or is_special(ip) else address
 
 
-def is_literal(host: str) -> bool:
-    """Whether `host` is an IP address rather than a name."""
+def pair_of(entry: str) -> tuple[str | Address, int]:
+    """Read `host:port`, the host as a URL's is read: a name, or an address. Raises ValueError."""
+    host, _, port = entry.rpartition(":")
     try:
-        ipaddress.ip_address(host)
+        if not port.isdecimal() or re.search("[/?#]", host):
+            raise ValueError
+        name = bare(parse_url(f"http://{host}:{port}").host or "")
     except ValueError:
-        return False
-    return True
+        raise ValueError(f"{entry!r} is neither a network (10.0.0.0/8) nor host:port") from None
+    return parsed_ip(name) or name, int(port)
+
+
+def unmapped_network(network: Network) -> Network:
+    """Return a network of addresses inside `::ffff:0:0/96` as the IPv4 network that is meant."""
+    if network.version == 6 and network.prefixlen >= 96 and (inner := network.network_address.ipv4_mapped):
+        return ipaddress.IPv4Network((inner, network.prefixlen - 96))
+    return network
+
+
+def bare(host: str) -> str:
+    """Return a URL's host without brackets and without the dot of an absolute name."""
+    return host.strip("[]").removesuffix(".").lower()
+
+
+def literal_of(host: str) -> str:
+    """Return the address that a URL's host is, or plainly stands for; "" for other names."""
+    name = bare(host)
+    if LOCALHOST.search(name):
+        return "127.0.0.1"
+    if METADATA_NAME.fullmatch(name):
+        return "169.254.169.254"
+    return name if parsed_ip(name) else ""
+
+
+def parsed_ip(text: str) -> Address | None:
+    """Return the address that `text` is, whatever its zone; None for what is none."""
+    try:
+        return unmapped(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def parse_url(url: str) -> Url:

@@ -7,7 +7,9 @@ second look-up that could answer differently.
 
 from __future__ import annotations
 
+import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,13 +29,15 @@ from urllib3.exceptions import NameResolutionError
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import ca_bundle
 
+log = logging.getLogger(__name__)
+
 CAP = 1024 * 1024  # bytes of an answer's body that are read
 MAX_ADDRESSES = 2  # of one name that are tried, each for as long as connecting may take
 IN_USE = threading.local()  # `.connections` are what this thread's exchange goes over
 
 
 class AddressRefused(Exception):
-    """Every address of a name is internal."""
+    """No address of a name may be dialled."""
 
 
 class Overdue(Exception):
@@ -60,9 +64,11 @@ class Dialler:
         )
         self._left = left
         self._session._manager.pool_classes_by_scheme = {
-            "http": _watched(AWSHTTPConnectionPool, AWSHTTPConnection, guard),
-            "https": _watched(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard),
+            "http": _watched(AWSHTTPConnectionPool, AWSHTTPConnection, guard, "http"),
+            "https": _watched(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard, "https"),
         }
+        tls: ssl.SSLContext = self._session._manager.connection_pool_kw["ssl_context"]
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL thinks of older ones
 
     def dial(self, request: Any, **_: Any) -> Any:
         """Exchange one request: a handler of boto3's event `before-send`. Raises AddressRefused, Overdue."""
@@ -127,8 +133,8 @@ class _Read:
         yield self._body
 
 
-def _watched(pool: type[Any], connection: type[Any], guard: AddressGuard | None) -> type[Any]:
-    watched = type(connection.__name__, (Watched, connection), {"guard": guard})
+def _watched(pool: type[Any], connection: type[Any], guard: AddressGuard | None, scheme: str) -> type[Any]:
+    watched = type(connection.__name__, (Watched, connection), {"guard": guard, "scheme": scheme})
     return type(pool.__name__, (pool,), {"ConnectionCls": watched})
 
 
@@ -136,6 +142,7 @@ class Watched:
     """What a connection of urllib3's is mixed with, so that the guard and the deadline know it."""
 
     guard: ClassVar[AddressGuard | None]
+    scheme: ClassVar[str]
     host: str
     port: int
 
@@ -153,8 +160,9 @@ class Watched:
         refused = f"{name} has no address"
         failed: Exception | None = None
         for address in self._addresses():
-            if not self.guard.permits(address, name, self.port):
-                refused = f"{address} is an internal address, which may not be dialled"
+            if reason := self.guard.refusal(self.scheme, name, self.port, address):
+                log.warning("refused to dial %s for %s: %s", address, name, reason)  # which no tenant is told
+                refused = reason
                 continue
             try:
                 self.host = address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ import pycurl
 
 from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.wire import ExchangeFailed, Response, Timings
+
+log = logging.getLogger(__name__)
 
 CAP = 64 * 1024  # bytes of a response's body that are read
 
@@ -54,10 +57,10 @@ class Call:
 
     def open_socket(self, purpose: int, address: Any) -> Any:
         """Open the socket curl asks for, if the guard permits the address that is about to be dialled."""
-        ip = str(address.addr[0])
-        url = parse_url(self.url)
-        if not self.guard.permits(ip, url.host or "", url.port or 0):
-            self.refused = ip
+        ip, url = str(address.addr[0]), parse_url(self.url)
+        if refused := self.guard.refusal(url.scheme, url.host or "", url.port or 0, ip):
+            log.warning("refused to dial %s for %s: %s", ip, url.host, refused)  # which no tenant is told
+            self.refused = refused
             return pycurl.SOCKET_BAD
         return Opened(address.family, address.socktype, address.protocol)
 
@@ -81,8 +84,7 @@ class Call:
             cut = f"{REASONS.get(error[0], 'bad_response')}: {error[1]}"
             return Response(get(pycurl.RESPONSE_CODE), self.headers, b"".join(self.parts), timings, peer, cut)
         if self.refused and error[0] == pycurl.E_COULDNT_CONNECT:  # and no other address did any better
-            message = f"{self.refused} is an internal address, which may not be dialled"
-            return ExchangeFailed("address_refused", message, timings=timings, peer=self.refused)
+            return ExchangeFailed("address_refused", self.refused, timings=timings)
         reason, left = REASONS.get(error[0], "bad_response"), self.left(handle)
         if reason == "connection_refused" and timings.total >= 10.0:
             reason = "timeout"

@@ -810,7 +810,7 @@ def test_what_an_earlier_batch_left_in_the_way_out_is_no_answer_to_the_next(inte
 
     world = Late()
     world.started.append(0)  # as the first request of any batch was once called
-    integration = integrate("generic_http", {"url": "http://127.0.0.1:1/"})
+    integration = integrate("generic_http", {"url": "http://127.0.0.1:2/"})
     log(1)
     assert stream(integration.id, world) == 0
     assert Batch.objects.get().state == "open"

@@ -592,7 +592,7 @@ def test_explain_shows_every_attempt_and_leads_to_the_delivery(api, make_webhook
             status=500,
             reason="the far end answered 500",
             excerpt="<b>oops</b>",
-            peer="192.0.2.1",
+            peer="93.184.216.34",
             total_ms=12.5,
         )
     (verdict,) = api.get(f"{PATH}/a/explain").json()["event_sinks"]
@@ -607,7 +607,7 @@ def test_explain_shows_every_attempt_and_leads_to_the_delivery(api, make_webhook
         "status": 500,
         "reason": "the far end answered 500",
         "excerpt": "<b>oops</b>",
-        "peer": "192.0.2.1",
+        "peer": "93.184.216.34",
         "timings_ms": {"dns": 0.0, "connect": 0.0, "tls": 0.0, "first_byte": 0.0, "total": 12.5},
     }
 

@@ -679,6 +679,22 @@ def test_an_internal_address_is_refused_however_it_is_spelled(create, update, ma
     assert opened(sink)["url"] == "https://example.com/hook"
 
 
+@pytest.mark.parametrize(
+    ("url", "says_why"),
+    [
+        ("http://example.com/", "only https:// is allowed here"),
+        ("https://example.com:6379/", "port 6379 may not be dialled"),
+    ],
+)
+def test_the_operators_rules_are_told_with_their_field(create, update, make_webhook, settings, url, says_why):
+    settings.EVENTSINKS_HTTPS_ONLY = True
+    sink = make_webhook()
+    for response in (create({"Webhook": {"url": url}}), update(sink, event_sink_args={"Webhook": {"url": url}})):
+        says(response, 400)
+        assert fields_of(response) == ["event_sink_args.Webhook.url"]
+        assert says_why in response.content.decode()
+
+
 @pytest.mark.parametrize("url", NO_URLS)
 def test_what_is_no_plain_web_address_is_refused(create, url):
     response = create({"Webhook": {"url": url}})

@@ -1,12 +1,13 @@
 """How boto3 dials: a tenant's endpoint passes the guard on the address that is dialled, and TLS names the host."""
 
 import asyncio
+import socket
 import time
 from contextlib import suppress
 
 import pytest
 
-from eventsinks.lib import aws
+from eventsinks.lib import aws, aws_dial
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.aws import Account, CallFailed, Client, Keys
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
@@ -25,6 +26,30 @@ def code_of(endpoint, guard=LOCAL):
     with pytest.raises(CallFailed) as caught:
         put(endpoint, guard)
     return caught.value.code
+
+
+def failure_of(endpoint, guard):
+    with pytest.raises(CallFailed) as caught:
+        put(endpoint, guard)
+    return caught.value.code, caught.value.message
+
+
+def test_where_an_internal_name_leads_is_told_to_the_operator_alone(caplog, monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
+    monkeypatch.setattr(aws_dial.socket, "getaddrinfo", lambda *given, **options: found)
+    told = "store.corp.example has an internal address, which may not be dialled"
+    assert failure_of("https://store.corp.example", AddressGuard()) == ("address_refused", told)
+    assert f"refused to dial 10.1.2.3 for store.corp.example: {told}" in caplog.messages
+
+
+def test_the_rules_for_ports_and_schemes_hold_for_a_store():
+    with Receiver() as receiver:
+        denied = AddressGuard(["127.0.0.0/8"], [str(receiver.port)])
+        strict = AddressGuard(["127.0.0.0/8"], https_only=True)
+        port = f"port {receiver.port} may not be dialled"
+        assert failure_of(receiver.url(""), denied) == ("address_refused", port)
+        assert failure_of(receiver.url(""), strict) == ("address_refused", "only https:// is allowed here")
+        assert receiver.connections == 0
 
 
 @pytest.fixture
@@ -64,7 +89,7 @@ def test_a_pair_of_host_and_port_lets_exactly_that_through():
     ("endpoint", "code"),
     [
         ("http://no-such-host.invalid", "connection_failed"),
-        ("http://127.0.0.1:1", "connection_failed"),
+        ("http://127.0.0.1:2", "connection_failed"),
         (f"http://{'x' * 80}.example", "bad_request"),
     ],
 )

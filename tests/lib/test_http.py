@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 import time
 
+import pycurl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -95,7 +96,8 @@ def test_a_body_does_not_stick_to_the_next_request(receiver, way_out):
 def test_an_internal_address_is_not_dialled(receiver):
     with outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url())
-    assert (failed.reason, failed.peer, failed.outcome_unknown) == ("address_refused", "127.0.0.1", False)
+    assert (failed.reason, failed.peer, failed.outcome_unknown) == ("address_refused", "", False)
+    assert failed.message == "127.0.0.1 is an internal address, which may not be dialled"
     assert receiver.connections == 0
 
 
@@ -113,6 +115,44 @@ def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
     with outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url(host="localhost"))
     assert failed.reason == "address_refused"
+    assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("name", ["db.corp.example", "localhost.corp.example"])
+def test_what_an_internal_name_leads_to_is_told_to_the_operator_alone(receiver, caplog, name):
+    """Curl is told what the name leads to, as a resolver inside would."""
+    with outlet(AddressGuard(), timeout=3) as strict:
+        handle = strict._new_handle(Request("POST", "", (), b""))
+        handle.setopt(pycurl.RESOLVE, [f"{name}:{receiver.port}:127.0.0.1"])
+        strict._idle[type(handle.call)].append(handle)
+        failed = post(strict, receiver.url(host=name))
+    assert failed.message == f"{name} has an internal address, which may not be dialled"
+    assert (failed.reason, failed.peer) == ("address_refused", "")
+    assert "127.0.0.1" not in f"{failed} {failed.__dict__}"
+    assert caplog.messages == [f"refused to dial 127.0.0.1 for {name}: {failed.message}"]
+    assert receiver.connections == 0
+
+
+def test_a_connection_that_fails_does_not_tell_where_a_name_leads(way_out):
+    with Receiver() as gone:
+        url = gone.url(host="localhost")
+    assert "127.0.0.1" not in post(way_out, url).message
+
+
+def test_a_denied_port_is_not_dialled_even_if_it_was_saved(receiver):
+    with outlet(AddressGuard(["127.0.0.0/8"], [str(receiver.port)]), timeout=3) as strict:
+        failed = post(strict, receiver.url())
+    assert (failed.reason, failed.message) == ("address_refused", f"port {receiver.port} may not be dialled")
+    assert receiver.connections == 0
+
+
+def test_nothing_is_sent_in_clear_where_only_https_is_allowed(receiver, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with outlet(AddressGuard(["127.0.0.0/8"], https_only=True), timeout=3) as strict:
+        failed = post(strict, receiver.url())
+        assert (failed.reason, failed.message) == ("address_refused", "only https:// is allowed here")
+        with Receiver(tls=tls_of(certificate)) as secure:
+            assert post(strict, secure.url()).status == 200
     assert receiver.connections == 0
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
+from eventsinks.lib.addresses import shown_peer
 from eventsinks.lib.wire import Timings
 from eventsinks.models import Attempt, Delivery
 
@@ -68,7 +69,7 @@ def attempt_out(attempt: Attempt) -> dict[str, Any]:
         "status": attempt.status,
         "reason": attempt.reason,
         "excerpt": attempt.excerpt,
-        "peer": attempt.peer,
+        "peer": shown_peer(attempt.peer),
         "timings_ms": {
             "dns": attempt.dns_ms,
             "connect": attempt.connect_ms,

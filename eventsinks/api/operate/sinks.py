@@ -21,6 +21,7 @@ from eventsinks.api.operate.shapes import Free, Moment, timings_out
 from eventsinks.api.scanner import EventSinkViewSet, sinks_of
 from eventsinks.api.scanner_shapes import OneEventSink, sink_out
 from eventsinks.api.v1 import Query, documented, find, read_input
+from eventsinks.lib.addresses import shown_peer
 
 
 class Since(BaseModel):
@@ -124,6 +125,6 @@ def try_out_out(tried: TryOut) -> dict[str, Any]:
         "request": {"method": tried.method, "host": tried.host, "body": tried.body},
         "status": tried.status,
         "excerpt": tried.excerpt,
-        "peer": tried.peer,
+        "peer": shown_peer(tried.peer),
         "timings_ms": timings_out(tried.timings),
     }
