@@ -1,22 +1,29 @@
 """Slack's Web API for what is no message: installing, tokens, channels. Short calls, with Slack's own client.
 
+It dials Slack and nothing else: no proxy of the environment is taken, and no redirect is followed.
+
 https://docs.slack.dev/authentication/installing-with-oauth
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.oauth import AuthorizeUrlGenerator
 
+from eventsinks.lib.http import ca_bundle
+
 TIMEOUT = 5  # seconds of one call
 PAGES = 20  # of channels that are looked through
 PAGE = 1000  # channels
+CAP = 8 * 1024 * 1024  # bytes of an answer that are read: of a page of channels, some hundred thousand
 SCOPES = ("chat:write", "chat:write.public", "channels:read", "groups:read", "channels:join")
 
 
@@ -134,9 +141,34 @@ def granted(app: App, **fields: str) -> Grant:
     )
 
 
+class Unredirected(HTTPRedirectHandler):
+    """Follows no redirect: it is an answer like any other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return nothing, so that the answer is an error."""
+
+
+class Direct(WebClient):
+    """Slack's client with an opener of our own: theirs takes a proxy from the environment, in two places."""
+
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        if not url.startswith(self.base_url):
+            raise Unreachable("that is not where Slack is")
+        with opener().open(req, timeout=self.timeout) as answer:
+            charset = answer.headers.get_content_charset() or "utf-8"
+            return {"status": answer.code, "headers": answer.headers, "body": answer.read(CAP).decode(charset)}
+
+
+def opener() -> OpenerDirector:
+    """Return what dials: directly, over TLS 1.2 or newer."""
+    tls = ssl.create_default_context(cafile=ca_bundle())
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    return build_opener(ProxyHandler({}), Unredirected, HTTPSHandler(context=tls))
+
+
 def client_of(base_url: str, token: str | None = None) -> WebClient:
     """Return Slack's client; it tries once."""
-    return WebClient(token, base_url=base_url, timeout=TIMEOUT, retry_handlers=[])
+    return Direct(token, base_url=base_url, timeout=TIMEOUT, retry_handlers=[])
 
 
 def called(call: Callable[[], Any]) -> Any:

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from eventsinks.lib.signing import key_of, signature_headers
-from eventsinks.management import showing, throwaway
+from eventsinks.management import direct, showing, throwaway
 from eventsinks.management.broker import NoServer
 from eventsinks.management.first_start import Credentials, credentials
 from eventsinks.management.processes import Fallen, Interrupted
@@ -93,7 +92,7 @@ def deliver(system: System, receiver: Receiver, known: Credentials) -> None:
 def post(url: str, noun: str, key: str, body: dict[str, Any]) -> Any:
     """POST to the API; return its answer. Raises Fallen unless it is a good one."""
     headers = {"Authorization": f"Bearer {key}"}
-    answer = requests.post(f"{url}/v1/{noun}", json=body, headers=headers, timeout=PATIENCE)
+    answer = direct.post(f"{url}/v1/{noun}", json=body, headers=headers, timeout=PATIENCE)
     if not answer.ok:
         raise Fallen(f"POST /v1/{noun} answered {answer.status_code}: {answer.text[:500]}")
     return answer.json()

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventsinks.event_types.base import SEVERITIES
+from eventsinks.management import direct
 from eventsinks.management.first_start import Credentials, kept
 
 PATIENCE = 60.0  # seconds that the API may take
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         body = body_of(options)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type(body)}
         try:
-            answer = requests.post(f"{url}/v1/detection_alert", body, headers=headers, timeout=PATIENCE)
+            answer = direct.post(f"{url}/v1/detection_alert", data=body, headers=headers, timeout=PATIENCE)
         except requests.RequestException as error:
             raise CommandError(f"{url} can't be reached: {error}") from None
         if not answer.ok:
