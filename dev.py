@@ -25,6 +25,17 @@ On Debian and Ubuntu: apt install python3-venv"""
 WORKERS = min(os.cpu_count() or 1, 8)  # that share the tests
 TEST = ["-m", "pytest", "-n", str(WORKERS)]
 COMPILE = ["-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--quiet"]
+# The same lock gives the same bytes, and the index is the public one, whatever this machine installs from.
+SBOM = [
+    "-W",
+    "ignore",
+    "-m",
+    "cyclonedx_py",
+    "requirements",
+    "--output-reproducible",
+    "-i",
+    "https://pypi.org/simple",
+]
 
 # name: (what it does, which lock it needs, what Python is called with; ARGUMENTS go to the last)
 COMMANDS = {
@@ -45,6 +56,11 @@ COMMANDS = {
     ),
     "types": ("check types", DEV_LOCK, [["-m", "mypy"]]),
     "schema": ("write openapi.yml", LOCK, [["manage.py", "spectacular", "--file", "openapi.yml"]]),
+    "sbom": (
+        "write sbom.cdx.json: which packages are installed, with their hashes",
+        DEV_LOCK,
+        [[*SBOM, "--pyproject", "pyproject.toml", "-o", "sbom.cdx.json", LOCK.name]],
+    ),
     "shell": ("open a Python shell with everything imported", LOCK, [["manage.py", "shell"]]),
     "lock": (
         "choose versions again and write both lock files",
