@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
+import orjson
 from pydantic import Field
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
-from eventsinks.api.json import NDJSONParser, TooLarge
+from eventsinks.api.broken_arrays import elements
+from eventsinks.api.json import JSONParser, TooLarge, read
+from eventsinks.api.media_types import BOM, Shape, in_utf_8, shape_of
 
 MAX_DOCUMENTS = 10_000  # events in one request
 
@@ -18,31 +21,77 @@ T = TypeVar("T")
 # How a schema tells an array of events: one that is no T is rejected, and its neighbours are taken.
 Many = Annotated[list[T | Any], Field(min_length=1)]
 SPACE = b" \t\r\n"
-NDJSON = NDJSONParser.media_type
+
+
+class EventsParser(JSONParser):
+    """The body as it came, in any of the media types that events have."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
+        """Return the bytes. Raises TooLarge, and UnsupportedMediaType, which says what is taken."""
+        shape_of(media_type or "")
+        return in_utf_8(read(stream), media_type or "")
+
+
+class Envelope(msgspec.Struct):
+    """An event as CloudEvents wrap it: what is read of it."""
+
+    specversion: str
+    id: str
+    data: msgspec.Raw
+    time: str | None = None
 
 
 def documents_of(request: Request) -> tuple[Sequence[bytes], bool]:
     """Return the documents of a request's body, and whether it was a list of them. Raises as `split` does."""
     body = request.data if isinstance(request.data, bytes) else b""  # an empty body is never parsed
-    return split(body, is_ndjson=request.content_type.lower().startswith(NDJSON))
+    return split(body, shape_of(request.content_type) if body else "json")
 
 
-def split(body: bytes, *, is_ndjson: bool) -> tuple[Sequence[bytes], bool]:
+def split(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
     """Return the documents of a body, each to the byte, and whether it was a list of them.
 
     Raises ParseError for an array that is broken as a whole, TooLarge for too many.
     """
-    if is_ndjson:
-        documents: Sequence[bytes] = [line for line in body.split(b"\n") if line.strip(SPACE)]
+    if shape == "lines":
+        lines = (line.lstrip(SPACE).removeprefix(BOM) for line in body.split(b"\n"))  # files begin with the mark
+        documents: Sequence[bytes] = [line for line in lines if line.strip(SPACE)]
     elif body.lstrip(SPACE).startswith(b"["):
-        try:
-            documents = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise ParseError(f"couldn't parse JSON request: {error}") from None
+        documents = elements_of(body)
     else:
-        return [body], False
+        return [unwrapped(body) if shape == "cloudevents" else body], False
     if len(documents) > MAX_DOCUMENTS:
         raise TooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
     if not documents:
         raise ParseError("there is no event in the body")
-    return documents, True
+    return list(map(unwrapped, documents)) if shape == "cloudevents" else documents, True
+
+
+def elements_of(body: bytes) -> Sequence[bytes]:
+    """Return the elements of an array, the bad ones too. Raises ParseError where they can't be told apart."""
+    try:
+        return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            return elements(body, MAX_DOCUMENTS + 1)
+        except ValueError as error:
+            raise ParseError(f"couldn't parse JSON request: an array, but {error}") from None
+
+
+def unwrapped(raw: bytes) -> bytes:
+    """Return the event in an envelope of CloudEvents, with the envelope's id and time if it has none of its own.
+
+    What is no envelope is an event itself, and judged as one.
+    """
+    try:
+        envelope = msgspec.json.decode(raw, type=Envelope)
+        data = bytes(envelope.data)
+        names = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return raw
+    lent = {"id": envelope.id, **({"timestamp": envelope.time} if envelope.time else {})}
+    missing = orjson.dumps({name: value for name, value in lent.items() if name not in names})
+    if missing == b"{}":
+        return data
+    return missing[:-1] + (b"," if names else b"") + data[1:].lstrip(SPACE)

@@ -11,9 +11,10 @@ from rest_framework.response import Response
 
 from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import Many, documents_of
+from eventsinks.api.documents import EventsParser, Many, documents_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
-from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
+from eventsinks.api.json import TooLarge
+from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.v1 import V1View, documented
 from eventsinks.event_types import event_type
 from eventsinks.event_types.detection_alert import DetectionAlertData
@@ -71,13 +72,13 @@ class DetectionAlertView(V1View):
     """Take in detection alerts."""
 
     scope = "detection_alert"
-    parser_classes = (RawJSONParser, NDJSONParser)
+    parser_classes = (EventsParser,)
 
     @documented(
         AlertAnswer,
         request={
-            "application/json": AlertsIn,
-            "application/x-ndjson": {"type": "string", "description": "one alert a line"},
+            JSON: AlertsIn,
+            NDJSON: {"type": "string", "description": "one alert a line"},
         },
         operation_id="v1_detection_alert_create",
         errors={409: ErrorResponse},

@@ -13,6 +13,8 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from eventsinks.api.media_types import in_utf_8
+
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # no database column takes it
 
 
@@ -29,8 +31,8 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
-        """Return the document. Raises ParseError and TooLarge."""
-        body = read(stream)
+        """Return the document. Raises ParseError, TooLarge and UnsupportedMediaType."""
+        body = in_utf_8(read(stream), media_type or "")
         if nul := NUL.search(body):
             where = f"(byte {nul.start()})"
             raise ParseError(f"couldn't parse JSON request: text must not contain NUL characters {where}")
@@ -38,22 +40,6 @@ class JSONParser(BaseParser):
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"couldn't parse JSON request: {error}") from None
-
-
-class RawJSONParser(BaseParser):
-    """The body as it came, for what must stay as it is to the byte."""
-
-    media_type = "application/json"
-
-    def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
-        """Return the bytes. Raises TooLarge."""
-        return read(stream)
-
-
-class NDJSONParser(RawJSONParser):
-    """The same, where each line is a document."""
-
-    media_type = "application/x-ndjson"
 
 
 def read(stream: IO[bytes]) -> bytes:

@@ -16,9 +16,10 @@ from rest_framework.response import Response
 
 from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import Many, documents_of
+from eventsinks.api.documents import EventsParser, Many, documents_of
 from eventsinks.api.errors import Conflict
-from eventsinks.api.json import NDJSONParser, RawJSONParser, TooLarge
+from eventsinks.api.json import TooLarge
+from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, documented
 from eventsinks.event_types import event_type
@@ -95,7 +96,7 @@ class EventsView(NetBirdView):
     def get_parsers(self) -> list[BaseParser]:
         """Return what reads the body: as bytes where events come in."""
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
-        return [NetBirdParser()] if asks else [RawJSONParser(), NDJSONParser()]
+        return [NetBirdParser()] if asks else [EventsParser()]
 
     def take(self, request: Request) -> Response:
         """Take in one event, an array or NDJSON. When this answers 200, what it says is committed."""
@@ -124,7 +125,7 @@ class AuditView(EventsView):
 
     @documented(
         Taken,
-        request={"application/json": AuditIn, NDJSONParser.media_type: LINES},
+        request={JSON: AuditIn, NDJSON: LINES},
         operation_id="api_events_audit_create",
         errors=TAKING,
     )

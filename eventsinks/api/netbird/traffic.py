@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.json import NDJSONParser
+from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
@@ -151,7 +151,7 @@ class NetworkTrafficView(EventsView):
 
     @documented(
         Taken,
-        request={"application/json": NetworkTrafficIn, NDJSONParser.media_type: LINES},
+        request={JSON: NetworkTrafficIn, NDJSON: LINES},
         operation_id="api_events_network_traffic_create",
         errors=TAKING,
     )
