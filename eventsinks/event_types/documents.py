@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from eventsinks.event_types.base import NotAcceptable, from_epoch
+from eventsinks.lib.moments import read_time
 from eventsinks.lib.validation import first_error
 
 MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
@@ -70,9 +71,8 @@ def moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
         if isinstance(timestamp, int):
             return from_epoch(timestamp)
         if isinstance(timestamp, str):
-            at = datetime.fromisoformat(timestamp)
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC it is before year 1 or after 9999
+            return read_time(timestamp)
+    except ValueError:
         raise NotAcceptable("must be epoch nanoseconds or an RFC 3339 time", field) from None
     return datetime.now(UTC)
 

@@ -12,6 +12,7 @@ import orjson
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.documents import said
+from eventsinks.lib.moments import read_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ATTACK = re.compile(r"(tactics|techniques)\.(ta?\d{4}(?:\.\d{3})?)(?:\.(\w+))?", re.IGNORECASE | re.ASCII)
@@ -103,10 +104,9 @@ def milliseconds(at: datetime) -> int:
 def moment_of(text: Any) -> datetime | None:
     """Return the moment that a text says, None where it says none."""
     try:
-        at = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return read_time(text)
+    except (TypeError, ValueError, AttributeError):
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def span(document: Document) -> tuple[str, str]:

@@ -36,7 +36,7 @@ def test_a_test_shows_the_whole_attempt_and_counts_nowhere(operator, make_webhoo
 
 
 def test_a_test_that_fails_says_whose_side_it_is_on(operator, make_webhook):
-    page = operator.post(page_of(make_webhook("http://127.0.0.1:9/"), "test")).content.decode()
+    page = operator.post(page_of(make_webhook("http://127.0.0.1:2/"), "test")).content.decode()
     assert "It did not arrive this time" in page
     assert "nothing listens at its address" in page
 

@@ -98,12 +98,12 @@ def in_this_thread(db):
 @pytest.fixture
 def known(in_this_thread, acme, acme_key, operator_key, make_webhook, make_alert, make_workspace):
     """Something of everything, and the keys: what stands for an id in each path. None of it leads anywhere."""
-    sink = make_webhook("http://127.0.0.1:9/", config={"headers": {"X-Key": "secret"}})
+    sink = make_webhook("http://127.0.0.1:2/", config={"headers": {"X-Key": "secret"}})
     make_alert(id="a/lert")
     ends_at = timezone.now() + timedelta(hours=1)
     hush = silence(acme, reason="r", author="a", filter="false", ends_at=ends_at)
-    again = replay_sink.start(make_webhook("http://127.0.0.1:9/"), since=timezone.now())
-    stream = configure.create(acme, "generic_http", {"url": "http://127.0.0.1:9/"}, name="stream")
+    again = replay_sink.start(make_webhook("http://127.0.0.1:2/"), since=timezone.now())
+    stream = configure.create(acme, "generic_http", {"url": "http://127.0.0.1:2/"}, name="stream")
     return {
         "keys": {True: operator_key, False: acme_key},
         "ids": {

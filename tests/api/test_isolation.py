@@ -94,7 +94,7 @@ def test_no_path_is_forgotten():
 @pytest.fixture
 def foreign(acme, make_webhook, make_alert, make_workspace):
     """Something of everything, Acme's; return the ids."""
-    sink = make_webhook("http://127.0.0.1:9/", name="Acme's own", config={"headers": {"X-Key": "acmes-secret"}})
+    sink = make_webhook("http://127.0.0.1:2/", name="Acme's own", config={"headers": {"X-Key": "acmes-secret"}})
     make_alert(id="acmes-alert", name="Acme's own")
     delivery = Delivery.objects.get()
     Attempt.objects.create(id=uuid.uuid4(), delivery=delivery, number=1, started_at=delivery.created_at)
@@ -230,7 +230,7 @@ def test_a_silence_of_anothers_event_sink_is_not_found(globex_api, foreign):
 
 
 def test_a_test_with_anothers_alert_names_the_field(globex_api, globex, foreign, make_webhook):
-    sink = make_webhook("http://127.0.0.1:9/", tenant=globex)
+    sink = make_webhook("http://127.0.0.1:2/", tenant=globex)
     response = globex_api.post(f"/v1/event_sink/{sink.uuid}/test", {"detection_alert_id": "acmes-alert"})
     assert "detection_alert_id" in says(response, 400)["fields"][0]["field"]
 

@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventsinks.api.broken_arrays import elements
+from eventsinks.destinations import DESTINATION_TYPES
+from eventsinks.destinations.base import ClientType, Message
 from eventsinks.models import Event
 from tests.api.netbird_examples import AUDIT, FLOW
+from tests.destinations.examples import make_type
 
 pytestmark = pytest.mark.django_db
 NDJSON = "application/x-ndjson"
@@ -284,6 +287,59 @@ def test_what_is_no_envelope_is_an_event_itself(api):
     flat = {**ALERT, "id": str(uuid.uuid4())}
     assert api.post("/v1/detection_alert", flat, content_type=ONE).status_code == 200
     assert Event.objects.get().key == flat["id"]
+
+
+# --- Times -----------------------------------------------------------------------------------------
+
+TIMES = {"/v1/detection_alert": "timestamp", "/api/events/audit": "timestamp"}
+
+
+def at_time(door, id, text):
+    """Return an event of the door that happened at `text`."""
+    if door in TIMES:
+        return {**DOORS[door], "id": id, TIMES[door]: text}
+    return {**FLOW, "id": id, "events": [{**FLOW["events"][0], "timestamp": text}]}
+
+
+@every_door
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
+        ("2016-12-31t12:00:00z", "2016-12-31T12:00:00+00:00"),
+        ("2016-12-31", "2016-12-31T00:00:00+00:00"),
+        ("2016-12-31 12:00:00.123456789+02:00", "2016-12-31T10:00:00.123456+00:00"),
+    ],
+)
+def test_a_time_is_understood_and_kept_as_it_was_written(api, door, text, moment):
+    event = at_time(door, "n1", text)
+    assert api.post(door, event).status_code == 200
+    kept = Event.objects.get()
+    assert kept.occurred_at.isoformat() == moment
+    assert json.loads(bytes(kept.data)) == event
+    for type in DESTINATION_TYPES.values():  # and can be told everywhere
+        if type.face == "integration" and not issubclass(type, ClientType):
+            message = Message(uuid.uuid4(), kept.event_type, kept.tenant_id, kept.occurred_at, bytes(kept.data))
+            make_type(type.key).build([message], kept.occurred_at)
+
+
+def test_a_day_that_flows_are_looked_for_until_is_that_whole_day(api):
+    door = "/api/events/network-traffic"
+    for id, text in {
+        "a": "2016-12-30T23:59:59Z",
+        "b": "2016-12-31T00:00:00Z",
+        "c": "2016-12-31T23:59:59Z",
+    }.items():
+        api.post(door, at_time(door, id, text))
+    api.post(door, at_time(door, "d", "2017-01-01T00:00:00Z"))
+
+    def found(query):
+        return sorted(flow["id"] for flow in api.get(f"{door}?{query}").json()["data"])
+
+    assert found("start_date=2016-12-31&end_date=2016-12-31") == ["b", "c"]
+    assert found("end_date=2016-12-30") == ["a"]
+    assert found("start_date=2016-12-31t23:59:59z") == ["c", "d"]
+    assert found("start_date=2016-12-31T23:59:59 00:00&end_date=2016-12-31T23:59:60Z") == ["c", "d"]
 
 
 # --- What is no event ------------------------------------------------------------------------------

@@ -161,12 +161,12 @@ class TestTesting:
         assert seen[0].headers["Eventsinks-Mark"] == "[TEST]"
 
     def test_a_far_end_that_is_not_there_is_said_and_no_error(self, api, make_webhook):
-        sink = make_webhook("http://127.0.0.1:9/")
+        sink = make_webhook("http://127.0.0.1:2/")
         attempt = api.post(f"/v1/event_sink/{sink.uuid}/test").json()["attempt"]
         assert (attempt["outcome"], attempt["reason"].split(":")[0]) == ("temporary", "connection_refused")
 
     def test_an_internal_address_is_refused_as_it_is_when_alerts_are_sent(self, api, make_webhook, settings):
-        sink = make_webhook("http://127.0.0.1:9/")
+        sink = make_webhook("http://127.0.0.1:2/")
         settings.EVENTSINKS_ALLOWED_NETWORKS = []
         attempt = api.post(f"/v1/event_sink/{sink.uuid}/test").json()["attempt"]
         assert attempt["reason"].split(":")[0] == "address_refused"

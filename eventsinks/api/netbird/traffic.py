@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.db.models import QuerySet
@@ -19,6 +19,7 @@ from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
+from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
 from eventsinks.models.network_traffic import shapes_of, with_text
 
@@ -52,14 +53,18 @@ def one_of(*names: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def moment(given: str) -> datetime:
+def moment(given: str, read: Callable[[str], datetime] = read_time) -> datetime:
     """Return the time of an ISO 8601 text, which is in UTC unless it says otherwise. Raises ValueError."""
-    text = re.sub(r" (?=\d\d:\d\d$)", "+", given)  # a plus that was not escaped
+    text = re.sub(r"(\d:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)", r"\1+", given)  # a plus that was not escaped
     try:
-        at = datetime.fromisoformat(text)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return read(text)
+    except ValueError:
         raise ValueError("must be an ISO 8601 time, as 2024-01-01T00:00:00Z") from None
+
+
+def end(given: str) -> datetime:
+    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    return moment(given, read_end)
 
 
 def no_nul(text: str) -> str:
@@ -71,6 +76,7 @@ def no_nul(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
+End = Annotated[datetime, BeforeValidator(end)]
 Protocol = Annotated[int, BeforeValidator(protocol)]
 Type = Annotated[str, one_of(*TYPES)]
 ConnectionType = Annotated[str, one_of(*CONNECTION_TYPES)]
@@ -92,7 +98,7 @@ class TrafficQuery(BaseModel):
     direction: Direction | None = None
     search: Text | None = None
     start_date: Moment | None = None
-    end_date: Moment | None = None
+    end_date: End | None = None
 
 
 class TrafficPage(BaseModel):
@@ -124,7 +130,7 @@ FILTERS = [
     parameter("direction", "", type="string", enum=list(DIRECTIONS)),
     parameter("search", "a part of the user's email, a name or an address", type="string", maxLength=1000),
     parameter("start_date", "from then on", type="string", format="date-time"),
-    parameter("end_date", "until then", type="string", format="date-time"),
+    parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
 ]
 
 

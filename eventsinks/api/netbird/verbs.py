@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from drf_spectacular.utils import OpenApiResponse
@@ -20,26 +21,32 @@ from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
 from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integration_out
 from eventsinks.api.netbird.view import documented, read_body
+from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
 
 
-def as_moment(given: Any) -> datetime:
+def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
     """Return the time that a text says. Raises ValueError."""
     try:
-        at = datetime.fromisoformat(given)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, TypeError, OverflowError):
+        return read(given)
+    except (ValueError, TypeError, AttributeError):
         raise ValueError("must be an RFC 3339 time, as 2026-01-31T12:00:00Z") from None
 
 
+def as_end(given: Any) -> datetime:
+    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    return as_moment(given, read_end)
+
+
 Moment = Annotated[datetime, BeforeValidator(as_moment)]
+End = Annotated[datetime, BeforeValidator(as_end)]
 
 
 class ReplayIntegration(BaseModel):
     """What is to be sent again: what was received from `since` to `until`, or to where the stream stands."""
 
     since: Moment
-    until: Moment | None = None
+    until: End | None = None
 
     @model_validator(mode="after")
     def ends_after_it_begins(self) -> Self:

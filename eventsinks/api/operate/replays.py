@@ -14,7 +14,7 @@ from eventsinks.actions import replay_sink
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
-from eventsinks.api.operate.shapes import Free, Moment
+from eventsinks.api.operate.shapes import End, Free, Moment
 from eventsinks.api.v1 import (
     PAGING,
     TENANT,
@@ -36,7 +36,7 @@ class ReplaySink(BaseModel):
     model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would replay too much
 
     since: Moment
-    until: Moment | None = None
+    until: End | None = None
     states: Annotated[list[Literal["failed", "delivered"]], Field(min_length=1, max_length=2)] = ["failed"]
     dry_run: StrictBool = False
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from eventsinks.lib.addresses import shown_peer
+from eventsinks.lib.moments import read_end, read_time
 from eventsinks.lib.wire import Timings
 from eventsinks.models import Attempt, Delivery
 
@@ -19,22 +21,24 @@ class Free(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-def written_out(at: Any) -> Any:
-    """Return what is a text and no number. Raises ValueError: pydantic would read numbers as seconds or days."""
-    if at is not None and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", str(at)):
-        raise ValueError("must be an RFC 3339 time with its offset, as 2030-01-31T00:00:00Z")
-    return at
-
-
-def in_utc(at: datetime) -> datetime:
-    """Return a time in UTC. Raises ValueError where that is before the first year or after the last."""
+def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
+    """Return the time that a text says, with its offset, or a day of UTC. Raises ValueError."""
     try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range") from None
+        if TIME.fullmatch(text := str(given)):
+            return read(text)
+    except ValueError:
+        pass  # it looks like a time, and is none
+    raise ValueError("must be an RFC 3339 time with its offset, as 2030-01-31T00:00:00Z, or a day, as 2030-01-31")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(in_utc)]
+def as_end(given: Any) -> datetime:
+    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    return as_moment(given, read_end)
+
+
+TIME = re.compile(r"\d{4}-\d\d-\d\d([T ].*(Z|[+-]\d\d(:?\d\d)?))?", re.ASCII | re.IGNORECASE)
+Moment = Annotated[datetime, BeforeValidator(as_moment)]
+End = Annotated[datetime, BeforeValidator(as_end)]
 
 
 def timings_out(timings: Timings) -> dict[str, float]:

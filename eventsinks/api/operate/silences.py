@@ -17,7 +17,7 @@ from eventsinks.actions import silence as silences
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid
-from eventsinks.api.operate.shapes import Free, Moment
+from eventsinks.api.operate.shapes import End, Free, Moment
 from eventsinks.api.v1 import (
     PAGING,
     Paging,
@@ -44,7 +44,7 @@ class CreateSilence(BaseModel):
     reason: Reason
     author: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)]
     starts_at: Moment | None = None
-    ends_at: Moment
+    ends_at: End
 
 
 class PreviewSilence(BaseModel):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventsinks.actions.tenants import issue_key
+from eventsinks.lib.moments import read_time
 from eventsinks.models import SCOPES, Tenant
 
 
@@ -40,8 +41,7 @@ class Command(BaseCommand):
 
 def moment(text: str) -> datetime:
     """Read a moment. Raises ValueError, which argparse tells."""
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return read_time(text)
 
 
 def tenant_of(text: str) -> Tenant:
