@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,18 @@ def kept(name: str, make: str) -> str:
     return path.read_text().strip()
 
 
+def timeouts() -> str:
+    """Return the options of a PostgreSQL session that bound its waits; a person's command has none."""
+    if pathlib.Path(sys.argv[0]).name == "manage.py":  # a migration, a rebase, a command: as long as it takes
+        return ""
+    seconds = {
+        "lock_timeout": EVENTSINKS_DB_LOCK_TIMEOUT,
+        "statement_timeout": EVENTSINKS_DB_STATEMENT_TIMEOUT,
+        "idle_in_transaction_session_timeout": EVENTSINKS_DB_IDLE_TIMEOUT,
+    }
+    return " ".join(f"-c {name}={int(limit * 1000)}" for name, limit in seconds.items())
+
+
 DEBUG = env.bool("DEBUG", False)  # pages with tracebacks: never in production
 # Where the embedded default keeps its database, broker and keys.
 VAR_DIR = pathlib.Path(env.str("EVENTSINKS_VAR", str(BASE_DIR / "var")))
@@ -55,6 +68,13 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # sqlite:///path or postgres://user:password@host/name
 DATABASE_URL = secret("DATABASE_URL", f"sqlite:///{VAR_DIR / 'eventsinks.sqlite3'}")
 EMBEDDED = DATABASE_URL.startswith("sqlite:")
+# PostgreSQL alone, and not for what is run as `manage.py`. 0: as long as it takes.
+# Seconds that web and worker wait for somebody else's lock (the sender and the sweep: a tenth of one, always);
+EVENTSINKS_DB_LOCK_TIMEOUT = env.float("EVENTSINKS_DB_LOCK_TIMEOUT", 2.0)
+# that one statement of theirs may take;
+EVENTSINKS_DB_STATEMENT_TIMEOUT = env.float("EVENTSINKS_DB_STATEMENT_TIMEOUT", 30.0)
+# that a transaction of theirs may stand idle, which keeps dead rows from being cleared away.
+EVENTSINKS_DB_IDLE_TIMEOUT = env.float("EVENTSINKS_DB_IDLE_TIMEOUT", 60.0)
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", DATABASE_URL)}
 if "DATABASE_URL_FILE" in os.environ:
     from dj_database_url import parse
@@ -75,7 +95,7 @@ else:
     options["pool"] = pool
     # Every statement of the engine is short and goes by an index: compiling one, or reading a table whole, would
     # only be a planner's mistake. `?options=` in the URL says otherwise (a pooler in between may want it empty).
-    options.setdefault("options", "-c jit=off -c random_page_cost=1.1")
+    options.setdefault("options", f"-c jit=off -c random_page_cost=1.1 {timeouts()}")
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
