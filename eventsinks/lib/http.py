@@ -47,12 +47,15 @@ class Exchange(Protocol):
     def poll(self, wait: float) -> list[tuple[Any, Outcome]]:
         """Let exchanges proceed for at most `wait` seconds; return those that ended, as soon as any did."""
 
+    def wake(self) -> None:
+        """End the wait of `poll`, or of the next one. To be called from any thread."""
+
     def close(self) -> None:
         """Drop everything that is open."""
 
 
 class Outlet:
-    """An Exchange with the real world, to be used by one thread.
+    """An Exchange with the real world, to be used by one thread, but for `wake`.
 
     `timeout` is the deadline over the whole exchange, in seconds; `mail_server` the operator's, if there is one.
     """
@@ -66,6 +69,9 @@ class Outlet:
         self._ended: list[tuple[Any, Outcome]] = []
         self._wake_at: float | None = None
         self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rung = False
+        self._epoll.register(self._bell, select.EPOLLIN)
         self._watched: set[int] = set()  # descriptors that are in the epoll
         self._resting: set[int] = set()  # those of them that nobody waits for: connections kept alive
         self._multi = pycurl.CurlMulti()
@@ -95,15 +101,20 @@ class Outlet:
         """Let exchanges proceed for at most `wait` seconds; return those that ended, as soon as any did."""
         deadline = time.monotonic() + wait
         self._turn(0.0)
-        while not self._ended and self.in_flight and (left := deadline - time.monotonic()) > 0:
+        while not self._ended and not self._rung and (left := deadline - time.monotonic()) > 0:
             self._turn(left)
-        ended, self._ended = self._ended, []
+        ended, self._ended, self._rung = self._ended, [], False
         return ended
+
+    def wake(self) -> None:
+        """End the wait of `poll`, or of the next one. To be called from any thread; many calls are one."""
+        os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
         """Drop everything that is open."""
         self._multi.close()
         self._epoll.close()
+        os.close(self._bell)
 
     def _new_handle(self, request: Request) -> Any:
         handle: Any = pycurl.Curl()
@@ -132,6 +143,10 @@ class Outlet:
         if self._wake_at is not None:
             wait = max(0.0, min(wait, self._wake_at - time.monotonic()))
         for descriptor, events in self._epoll.poll(wait, 1024):
+            if descriptor == self._bell:
+                os.eventfd_read(descriptor)
+                self._rung = True
+                continue
             if descriptor in self._resting:
                 self._forget(descriptor)
                 continue

@@ -5,6 +5,7 @@ import datetime
 import gzip
 import ipaddress
 import ssl
+import threading
 import time
 
 import pycurl
@@ -464,8 +465,32 @@ def test_one_that_hangs_holds_up_no_other(receiver, way_out):
         assert (token, response.status) == ("hangs", 200)
 
 
-def test_polling_with_nothing_under_way_returns_at_once():
+def test_polling_with_nothing_under_way_waits_no_longer_than_asked():
     idle = Outlet(LOCAL)
+    before = time.monotonic()
+    assert (idle.poll(0), idle.poll(0.2)) == ([], [])
+    assert 0.2 <= time.monotonic() - before < 30
+    idle.close()
+
+
+def test_polling_ends_when_another_thread_wakes_it_and_many_calls_are_one():
+    idle = Outlet(LOCAL)
+    before = time.monotonic()
+    waking = threading.Timer(0.2, lambda: [idle.wake() for _ in range(100_000)])
+    waking.start()
+    assert idle.poll(60) == []
+    assert time.monotonic() - before < 30
+    waking.join()
+    idle.poll(0)
+    before = time.monotonic()
+    idle.poll(0.2)
+    assert time.monotonic() - before >= 0.2
+    idle.close()
+
+
+def test_a_wake_before_the_polling_ends_it_too():
+    idle = Outlet(LOCAL)
+    idle.wake()
     before = time.monotonic()
     assert idle.poll(60) == []
     assert time.monotonic() - before < 30
