@@ -7,12 +7,15 @@ import gc
 import logging
 import resource
 import threading
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from eventsinks import telemetry
@@ -23,6 +26,7 @@ from eventsinks.actions.config import guard
 from eventsinks.actions.deliver import Pump
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.lib.http import Outlet
+from eventsinks.models import sql
 from eventsinks.models.destination import mail_server
 from eventsinks.models.stream import due_positions, log_is_ahead
 
@@ -30,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _stopping = threading.Event()
 _pumping = threading.Lock()
+_wanted = threading.Event()  # that somebody looks at what is due
+_busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the name of a chore
 _local = threading.local()
 
 
@@ -63,33 +69,54 @@ def way_out() -> Outlet:
 
 
 def drain() -> int:
-    """Deliver until nothing is due. One at a time in a process: a running one looks again by itself."""
+    """Deliver until nothing is due. One at a time in a process: a running one is woken, and looks at once."""
     nudge.answered()
-    if not _pumping.acquire(blocking=False):
-        return 0
-    try:
-        return pump().run()
-    finally:
-        _pumping.release()
+    _wanted.set()
+    settled = 0
+    while _wanted.is_set() and _pumping.acquire(blocking=False):
+        try:
+            _wanted.clear()
+            settled += pump().run()
+        finally:
+            _pumping.release()  # who came in between found it running: what they want is done in another round
+    if _wanted.is_set() and pump.cache_info().currsize:
+        pump().wake()
+    return settled
 
 
 @shared_task(name="eventsinks.tasks.sweep")
 def sweep() -> int:
-    """Look for everything due, whatever became of its nudge."""
-    for chore in (
-        tidy.tidy,
-        rotate_secret.end_overlaps,
-        round_up.round_up,
-        drill.drill,
-        fall_back.fall_back,
-        replay_sink.work_off,
-        look_at_streams,
-    ):
-        try:
-            chore()
-        except Exception:  # what is wrong with one chore must not stop the deliveries
-            log.exception("%s failed; the next sweep tries again", chore.__name__)
+    """Look for everything due, whatever became of its nudge. It waits for no lock: the next one comes soon."""
+    with sql.impatient():
+        for chore in (
+            tidy.tidy,
+            rotate_secret.end_overlaps,
+            round_up.round_up,
+            drill.drill,
+            fall_back.fall_back,
+            replay_sink.work_off,
+            look_at_streams,
+        ):
+            do_chore(chore)
     return drain()
+
+
+def do_chore(chore: Callable[[], int]) -> None:
+    """Do it, unless another sweep of this process is still at it. What is wrong with it must not stop the rest."""
+    busy = _busy[chore.__name__]
+    if not busy.acquire(blocking=False):
+        return
+    try:
+        chore()
+    except OperationalError as error:
+        if not sql.is_locked(error):
+            log.exception("%s failed; the next sweep tries again", chore.__name__)
+        else:
+            log.warning("%s met a lock; the next sweep tries again", chore.__name__)
+    except Exception:
+        log.exception("%s failed; the next sweep tries again", chore.__name__)
+    finally:
+        busy.release()
 
 
 @shared_task(name="eventsinks.tasks.refresh_slack_tokens")

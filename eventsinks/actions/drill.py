@@ -31,7 +31,8 @@ def drill_one(sink: Destination) -> bool:
     """Accept one drill, unless somebody else has just done so."""
     with transaction.atomic():
         same = Destination.objects.present().filter(id=sink.id, drilled_at=sink.drilled_at)
-        if not same.update(drilled_at=Now()):
+        free = same.select_for_update(skip_locked=True, no_key=True).values_list("id")
+        if not free or not same.update(drilled_at=Now()):
             return False
         at = timezone.now()
         notify(

@@ -33,22 +33,24 @@ def fall_back_from(sink: Destination) -> int:
     """Give the fallback of one sink what is due there. Return how many it got."""
     made = 0
     while True:
-        found, got = some_fall_back(sink)
+        taken, got = some_fall_back(sink)
         made += got
-        if found < AT_ONCE:
+        if taken < AT_ONCE:
             return made
 
 
 def some_fall_back(sink: Destination) -> tuple[int, int]:
-    """Do it for at most AT_ONCE. Return how many were found, and how many deliveries were made of them.
+    """Do it for at most AT_ONCE. Return how many were taken, and how many deliveries were made of them.
 
     Run by two at once, each takes what the other has not; an event that the fallback sink has already is not
-    sent there again. Rows are written and locked in the order of events, so that no two wait for each other.
+    sent there again. What somebody else has locked, delivery or event, is left for the next time.
     """
     with transaction.atomic():
         due = Delivery.objects.filter(due_to_fall_back(sink), destination_id=sink.id)
         found = list(due.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
-        found.sort(key=lambda one: one.event_id)
+        events = Event.objects.filter(id__in=[one.event_id for one in found]).order_by("id")
+        free = set(events.select_for_update(no_key=True, skip_locked=True).values_list("id", flat=True))
+        found = sorted((one for one in found if one.event_id in free), key=lambda one: one.event_id)
         Delivery.objects.filter(id__in=[one.id for one in found]).update(fell_back=True)
         rows = [
             Delivery(id=uuid7(), event_id=one.event_id, destination_id=sink.fallback_id or 0, fallback_of=one.id)
@@ -56,9 +58,7 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
         ]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", flat=True)
-        events = Event.objects.filter(id__in=list(made))
-        list(events.order_by("id").select_for_update(no_key=True).values_list("id"))
-        events.update(owed=F("owed") + 1)
+        Event.objects.filter(id__in=list(made)).update(owed=F("owed") + 1)
         if made:
             nudge()
     return len(found), len(made)

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import time
+
 from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions import audit
+from eventsinks.actions.put_aside import Aside
 from eventsinks.actions.unharmed import note
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.models import Destination, sql
 from eventsinks.models.destination import DestinationState
 
 
-def held_or_parked(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
+def held_or_parked(
+    destination_id: int, version: int, failure: SendFailure | None, aside: Aside
+) -> SendFailure | None:
     """Hold or park a sink whose failure asks for it. Return the failure that its delivery is settled with.
 
-    Where that goes wrong it is a temporary one: a sink that is not parked would be sent to again at once.
+    Where somebody's lock is in the way it rests in `aside` until that is written. Where anything else goes wrong
+    the failure is a temporary one: a sink that is not parked would be sent to again at once.
     """
     try:
-        hold_or_park(destination_id, version, failure)
+        if isinstance(failure, DestinationGone):
+            reason = failure.reason
+            aside.write(
+                ("park", destination_id),
+                lambda: park(destination_id, version, reason) is not None,
+                rests=lambda: [destination_id],
+            )
+        elif isinstance(failure, Temporary) and (seconds := failure.retry_after):
+            until = time.monotonic() + seconds
+            aside.write(
+                ("hold", destination_id),
+                lambda: hold(destination_id, until - time.monotonic()),
+                seconds,
+                rests=lambda: held_together(destination_id),
+            )
     except Exception as error:
         note(error, f"destination {destination_id} could not be held or parked")
         said, response = (failure.reason, failure.response) if failure else ("", None)
@@ -27,39 +47,55 @@ def held_or_parked(destination_id: int, version: int, failure: SendFailure | Non
     return failure
 
 
-def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> None:
-    """Hold or park a sink whose failure asks for it."""
+def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> bool:
+    """Hold or park a destination whose failure asks for it. Return whether nobody else's lock was in the way."""
     if isinstance(failure, DestinationGone):
-        park(destination_id, version, failure.reason)
-    elif isinstance(failure, Temporary) and failure.retry_after:
-        hold(destination_id, failure.retry_after)
+        return park(destination_id, version, failure.reason) is not None
+    if isinstance(failure, Temporary) and failure.retry_after:
+        return hold(destination_id, failure.retry_after)
+    return True
 
 
-def hold(destination_id: int, seconds: float) -> None:
+def hold(destination_id: int, seconds: float) -> bool:
     """Send nothing to it for `seconds`, as the far end asked (`Retry-After`); a longer hold stays.
 
-    Slack counts by workspace: every sink of the same one is held. They are locked in the order of their ids, so
-    that no two wait for each other.
+    Slack counts by workspace: every sink of the same one is held. Those that somebody else has locked are passed
+    by. Return whether there were none.
     """
-    sql.rows(
-        f"""UPDATE eventsinks_destination SET held_until = {sql.in_seconds()}
+    together = held_together(destination_id)
+    marks = ", ".join(["%s"] * len(together)) or "NULL"
+    held = sql.rows(
+        f"""UPDATE eventsinks_destination SET held_until = {sql.later_of(sql.in_seconds(), "held_until")}
             WHERE id IN (
-                SELECT id FROM eventsinks_destination
-                WHERE id = %s OR slack_workspace_id =
-                      (SELECT slack_workspace_id FROM eventsinks_destination WHERE id = %s)
-                ORDER BY id {sql.locked()})
-              AND (held_until IS NULL OR held_until < {sql.in_seconds()}) RETURNING id""",
-        [seconds, destination_id, destination_id, seconds],
+                SELECT id FROM eventsinks_destination WHERE id IN ({marks}) ORDER BY id {sql.skip_locked()})
+            RETURNING id""",
+        [seconds, *together],
     )
+    return len(held) == len(together)
 
 
-def park(destination_id: int, version: int, reason: str) -> bool:
-    """active -> parked, unless it was changed since `version`. Return whether it moved; its tenant is told."""
+def held_together(destination_id: int) -> list[int]:
+    """Return the destinations that a pause of this one is for."""
+    found = sql.rows(
+        """SELECT id FROM eventsinks_destination
+           WHERE id = %s OR slack_workspace_id =
+                 (SELECT slack_workspace_id FROM eventsinks_destination WHERE id = %s)""",
+        [destination_id, destination_id],
+    )
+    return [id for (id,) in found]
+
+
+def park(destination_id: int, version: int, reason: str) -> bool | None:
+    """active -> parked, unless it was changed since `version`. Return whether it moved; its tenant is told.
+
+    None, and nothing is changed, where somebody else has locked it.
+    """
     reason = sql.clean(reason)
     active = Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE)
     with transaction.atomic():
-        if not active.update(state=DestinationState.PARKED, state_reason=reason, state_since=Now()):
-            return False
+        if not active.select_for_update(no_key=True, skip_locked=True).values_list("id"):
+            return None if active.exists() else False
+        active.update(state=DestinationState.PARKED, state_reason=reason, state_since=Now())
         parked = Destination.objects.select_related("tenant").get(id=destination_id)
         told = {"state": parked.state, "reason": reason[:1000]}
         audit.record_destination(audit.UPDATED, parked, audit.SYSTEM, told)

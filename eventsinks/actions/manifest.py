@@ -37,8 +37,8 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
             kind.write_manifest(manifest_of(position, batches))
         except DestinationGone as failure:
             reason = f"the manifest of an hour can't be written: {failure.reason}"
-            park(position.destination_id, position.destination.version, reason)
-            return 0.0
+            parked = park(position.destination_id, position.destination.version, reason)
+            return PAUSE if parked is None else 0.0  # it can't be parked while somebody else has locked it
         except SendFailure:
             return PAUSE
         except Exception:  # a fault in a type, or an answer it did not expect: the stream waits

@@ -103,6 +103,8 @@ def step(replay: Replay) -> int:
     if room <= 0:
         return 0
     with transaction.atomic():
+        if not Replay.objects.running().filter(id=replay.id).select_for_update(skip_locked=True):
+            return 0
         chosen = replay.left().order_by("id").values_list("id", flat=True)
         ids = list(chosen[: min(room, replay.counted - replay.replayed)])
         if not ids:

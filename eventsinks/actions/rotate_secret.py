@@ -38,6 +38,12 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
 
 
 def end_overlaps() -> int:
-    """Forget old secrets whose overlap is over; workers open the sinks anew. Return how many."""
+    """Forget old secrets whose overlap is over; workers open the sinks anew. Return how many.
+
+    A sink that somebody else has locked is left for the next time: an old secret that is over signs nothing.
+    """
     over = Destination.objects.filter(old_signing_secret_until__lte=Now())
-    return over.update(sealed_old_signing_secret="", old_signing_secret_until=None, version=F("version") + 1)
+    with transaction.atomic():
+        free = over.select_for_update(skip_locked=True, no_key=True).order_by("id")
+        mine = over.filter(id__in=list(free.values_list("id", flat=True)))
+        return mine.update(sealed_old_signing_secret="", old_signing_secret_until=None, version=F("version") + 1)

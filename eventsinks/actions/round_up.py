@@ -31,7 +31,8 @@ def round_up() -> int:
 def tell(window: QuietWindow) -> bool:
     """Accept the round-up of one window, once: that it was told is committed with it."""
     with transaction.atomic():
-        if not QuietWindow.objects.to_tell().filter(id=window.id).update(told_at=Now()):
+        mine = QuietWindow.objects.to_tell().filter(id=window.id)
+        if not mine.unlocked() or not mine.update(told_at=Now()):
             return False
         sink = Destination.objects.present().select_related("tenant").filter(id=window.destination_id).first()
         if sink is None:

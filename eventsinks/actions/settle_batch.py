@@ -49,11 +49,10 @@ def settle_batch(
             return True
         keep(batch, left, failures[left[0]], status)
     gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
-    if gone:
-        park(position.destination_id, position.destination.version, gone.reason)
     asked = max((getattr(failures[id], "retry_after", None) or 0.0) for id in left)
-    # Who is parked waits for its repair, and then no longer.
-    Position.objects.release(position, 0.0 if gone else max(pause_after(batch.tries), asked))
+    # Who is parked waits for its repair, and then no longer. One that is locked by somebody else can't be parked.
+    parked = gone and park(position.destination_id, position.destination.version, gone.reason) is not None
+    Position.objects.release(position, 0.0 if parked else max(pause_after(batch.tries), asked))
     return False
 
 

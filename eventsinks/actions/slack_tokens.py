@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
 from eventsinks.actions.slack_install import NotInstallable, app, columns, reopen
+from eventsinks.actions.unharmed import each, unharmed
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
-from eventsinks.models import SlackInstall, SlackWorkspace
+from eventsinks.models import SlackInstall, SlackWorkspace, sql
 from eventsinks.models.sealing import open_sealed
 
 log = logging.getLogger(__name__)
 
 EARLY = timedelta(hours=2)  # before a token expires; Slack's live twelve hours
 LEASE = timedelta(minutes=2)  # of one refresh
+KEEP_TRYING = 60.0  # seconds for which a lock may be in the way of a new token; shorter than the lease
 AT_ONCE = 10  # refreshes of one sweep
 
 
@@ -28,10 +31,11 @@ def refresh_due() -> int:
     the old token works until it expires, then the sinks are parked, and the app must be installed again.
     """
     now = datetime.now(UTC)
-    SlackInstall.objects.filter(expires_at__lt=now).delete()
+    with unharmed("what was begun and is over is still there"):
+        SlackInstall.objects.filter(expires_at__lt=now).delete()
     soon = SlackWorkspace.objects.filter(expires_at__lt=now + EARLY).exclude(sealed_refresh_token="")
     free = soon.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=now))
-    return sum(refresh(workspace) for workspace in free.order_by("expires_at")[:AT_ONCE])
+    return each(free.order_by("expires_at")[:AT_ONCE], refresh)
 
 
 def refresh(workspace: SlackWorkspace) -> bool:
@@ -39,14 +43,24 @@ def refresh(workspace: SlackWorkspace) -> bool:
     now = datetime.now(UTC)
     same = SlackWorkspace.objects.filter(pk=workspace.pk, sealed_refresh_token=workspace.sealed_refresh_token)
     free = same.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=now))
-    if not free.update(refresh_leased_until=now + LEASE):
-        return False
+    with transaction.atomic():
+        unlocked = free.select_for_update(skip_locked=True).values_list("id")
+        if not unlocked or not free.update(refresh_leased_until=now + LEASE):
+            return False
     try:
         grant = slack.refresh(app(), open_sealed(workspace.sealed_refresh_token))
     except (slack.SlackSaid, slack.Unreachable, NotInstallable, CannotOpen) as error:
         log.warning("the token of the Slack workspace %s could not be refreshed: %s", workspace.pk, error)
         return False  # looked at again when the lease is over
-    with transaction.atomic():
-        if same.update(**columns(grant)):
-            reopen(workspace)
-    return True
+    until = time.monotonic() + KEEP_TRYING
+    while True:
+        try:
+            with transaction.atomic():
+                if same.update(**columns(grant)):
+                    reopen(workspace)
+        except OperationalError as error:  # the old refresh token is used up: this one must not be lost to a lock
+            if not sql.is_locked(error) or time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+        else:
+            return True

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.db import OperationalError
 
 from eventsinks.actions.config import guard
 from eventsinks.actions.hold import hold_or_park, park
@@ -36,12 +38,14 @@ from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Exchange
 from eventsinks.lib.wire import Response
 from eventsinks.mappings import mapping
-from eventsinks.models import Batch, Destination, Position
+from eventsinks.models import Batch, Destination, Position, sql
 from eventsinks.models.delivery import Claimed, Lane, claim, settle
 from eventsinks.models.stream import read_members, set_aside_due
 from eventsinks.models.stream.read import Logged
 
 log = logging.getLogger(__name__)
+
+LOCKED_PAUSE = 5.0  # seconds; where a destination is locked by somebody else it can't be held or parked
 
 
 def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> int:
@@ -57,7 +61,7 @@ def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool]
             if kind is None:
                 return sent
             ready = position.destination.version, kind
-        if not send_next(position, ready[1], exchange):
+        if not send_past_locks(position, ready[1], exchange):
             return sent
         sent += 1
         Position.objects.release(position)
@@ -70,12 +74,25 @@ def opened(position: Position) -> AnyDestinationType | None:
     try:
         kind = destination.opened()
     except (CannotOpen, ValueError, KeyError) as error:
-        park(destination.id, destination.version, f"its configuration can't be read: {error}")
-        Position.objects.release(position)
+        parked = park(destination.id, destination.version, f"its configuration can't be read: {error}")
+        Position.objects.release(position, LOCKED_PAUSE if parked is None else 0.0)
         return None
     if isinstance(kind, ClientType):
         kind.guard = guard()
     return kind
+
+
+def send_past_locks(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
+    """Send what is next. Where somebody else's lock is in the way the integration is given back for a while."""
+    try:
+        return send_next(position, kind, exchange)
+    except OperationalError as error:
+        if not sql.is_locked(error):
+            raise
+        log.warning("the stream to %s met a lock: %s", position.destination_id, error)
+        with suppress(OperationalError):  # its position may be what is locked; then its lease runs out
+            Position.objects.release(position, LOCKED_PAUSE)
+        return False
 
 
 def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
@@ -87,7 +104,8 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
     if (pause := write_manifests(position, kind)) is not None:
         Position.objects.release(position, pause)
         return False
-    batch = position.open_batch() or next_batch(position, kind)
+    with sql.impatient():  # nothing has been sent yet that would have to be settled
+        batch = position.open_batch() or next_batch(position, kind)
     return batch is not None and send(position, kind, batch, exchange)
 
 
@@ -131,7 +149,8 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
         if not claimed:
             return True
         failure = send_again(claimed[0], position, kind, exchange, deadline - time.monotonic())
-        hold_or_park(destination.id, destination.version, failure)
+        if not hold_or_park(destination.id, destination.version, failure):
+            Position.objects.release(position, LOCKED_PAUSE)
         if has_to_wait(failure) or time.monotonic() > deadline - settings.EVENTSINKS_TIMEOUT:
             return False
 

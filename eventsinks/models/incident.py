@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from eventsinks.models.destination import Destination
 from eventsinks.models.sql import clean, clean_json
 
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
+AT_ONCE = 1000  # that are forgotten in one sweep
 
 Place = tuple[int, str]  # the destination and the dedup key of an incident
 
@@ -40,7 +41,9 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
     def forget_old(self) -> None:
         """Take away what nothing was told of for so long."""
-        self.filter(updated_at__lt=timezone.now() - KEPT).delete()
+        with transaction.atomic():
+            old = self.filter(updated_at__lt=timezone.now() - KEPT).select_for_update(skip_locked=True)
+            self.filter(id__in=list(old.values_list("id", flat=True)[:AT_ONCE])).delete()
 
 
 class Incident(models.Model):

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -38,6 +38,7 @@ class Claim(NamedTuple):
 
 
 Place = tuple[int, str, str]  # the destination, kind and key of a window
+AT_ONCE = 5000  # windows that one sweep closes, and forgets
 CHUNK = 100  # windows of one statement
 # The columns of a window that an alert enters: those that `note` writes among them, or it would write them empty.
 ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", "last_title")
@@ -67,12 +68,20 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         self.bulk_update(windows, ["sent", "held", "last_event", "last_title"], batch_size=CHUNK)
 
     def close_ended(self) -> int:
-        """Close those whose time is over. Return how many."""
-        return self.filter(closed_at=None, ends_at__lte=Now()).update(closed_at=F("ends_at"))
+        """Close those whose time is over, but for those that somebody else has locked. Return how many."""
+        with transaction.atomic():
+            ended = self.filter(closed_at=None, ends_at__lte=Now())
+            return ended.filter(id__in=ended.unlocked()).update(closed_at=F("ends_at"))
 
     def forget_empty(self) -> None:
         """Take away the closed ones that held nothing back: there is nothing to tell of them."""
-        self.filter(closed_at__isnull=False, told_at=None, held=0).delete()
+        with transaction.atomic():
+            empty = self.filter(closed_at__isnull=False, told_at=None, held=0)
+            self.filter(id__in=empty.unlocked()).delete()
+
+    def unlocked(self) -> list[uuid.UUID]:
+        """Lock at most AT_ONCE of these that nobody else has locked. Return their ids."""
+        return list(self.select_for_update(skip_locked=True).order_by().values_list("id", flat=True)[:AT_ONCE])
 
     def to_tell(self) -> QuietWindowQuerySet:
         """Keep those whose round-up is still owed."""

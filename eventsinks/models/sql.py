@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import connection
+from django.conf import settings
+from django.db import Error, connection
+
+# How long the sender and the sweep wait for a lock: what they can't write now they write a moment later.
+IMPATIENT_MS = 100
+IMPATIENT_MS_SQLITE = 1000  # it has one writer at a time, whose turns are short but many
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 def is_postgresql() -> bool:
@@ -35,9 +42,57 @@ def in_seconds() -> str:
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
-def locked() -> str:
-    """Return the SQL that locks the rows of a SELECT as an UPDATE does; SQLite has one writer, and needs none."""
-    return "FOR NO KEY UPDATE" if is_postgresql() else ""
+def skip_locked() -> str:
+    """Return the SQL that locks the rows of a SELECT as an UPDATE does, but for those locked by somebody else.
+
+    SQLite has one writer, and needs none.
+    """
+    return "FOR NO KEY UPDATE SKIP LOCKED" if is_postgresql() else ""
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether it says that somebody's lock was in the way, and nothing worse."""
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE or "database is locked" in str(error)
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Wait for no lock longer than a moment inside; what is raised instead `is_locked`."""
+    be_impatient()
+    try:
+        yield
+    finally:
+        with suppress(Error):  # a connection that is lost keeps no setting
+            be_patient()
+
+
+def be_impatient() -> None:
+    """Let this thread's connection wait for a lock no longer than a moment."""
+    if is_postgresql():
+        set_patience(f"SET lock_timeout = {IMPATIENT_MS}")
+    else:
+        set_patience(f"PRAGMA busy_timeout = {IMPATIENT_MS_SQLITE}")
+
+
+def be_patient() -> None:
+    """Let this thread's connection wait for a lock as long as the settings say."""
+    if is_postgresql():
+        set_patience("RESET lock_timeout")
+    else:
+        seconds = settings.DATABASES["default"]["OPTIONS"]["timeout"]
+        set_patience(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def set_patience(statement: str) -> None:
+    """Run a statement that sets how long this thread's connection waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def later_of(one: str, other: str) -> str:
+    """Return the SQL for the later of two moments; the second may be NULL."""
+    return f"greatest({one}, {other})" if is_postgresql() else f"max({one}, coalesce({other}, ''))"
 
 
 def clean(text: str) -> str:

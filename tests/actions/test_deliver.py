@@ -13,9 +13,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 from standardwebhooks import Webhook
 
-from eventsinks.actions import configure, deliver
-from eventsinks.actions.deliver import Pump, settle_surely
+from eventsinks.actions import configure, deliver, settle_tries
+from eventsinks.actions.deliver import Pump
 from eventsinks.actions.judge import EXCERPT, max_tries
+from eventsinks.actions.settle_tries import settle_surely
 from eventsinks.actions.tidy import tidy
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import new_key
@@ -713,14 +714,14 @@ def test_settling_goes_on_when_the_database_comes_back(make_webhook, make_alert,
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(connection, "close", lambda: None)  # this test's transaction is on it
     failures = [OperationalError("the database system is shutting down")] * 3
-    unharmed = deliver.settle
+    unharmed = settle_tries.settle
 
     def settle(settlements):
         if failures:
             raise failures.pop()
         return unharmed(settlements)
 
-    monkeypatch.setattr(deliver, "settle", settle)
+    monkeypatch.setattr(settle_tries, "settle", settle)
     Pump(World()).run()
     assert states() == ["delivered"]
 
@@ -734,7 +735,7 @@ def test_settling_gives_up_in_the_end_and_the_delivery_is_due_again(make_webhook
     def settle(settlements):
         raise OperationalError("gone for good")
 
-    monkeypatch.setattr(deliver, "settle", settle)
+    monkeypatch.setattr(settle_tries, "settle", settle)
     pump = Pump(World())
     with pytest.raises(OperationalError):
         pump.run()
@@ -797,18 +798,19 @@ def test_settling_what_is_not_ours_any_more_is_told_in_the_log(make_webhook, mak
     make_webhook()
     make_alert()
     settlements = []
-    unharmed = deliver.settle_surely
+    unharmed = settle_tries.settle_surely
 
     def late(found):
         settlements.extend(found)
         move_time()
         Pump(World()).run()  # somebody else takes and delivers it
+        return []
 
-    deliver.settle_surely = lambda found: (setattr(deliver, "settle_surely", unharmed), late(found))
+    settle_tries.settle_surely = lambda found: (setattr(settle_tries, "settle_surely", unharmed), late(found))[1]
     try:
         Pump(World()).run()
     finally:
-        deliver.settle_surely = unharmed
+        settle_tries.settle_surely = unharmed
     settle_surely(settlements)
     assert "not ours any more" in caplog.text
     assert states() == ["delivered"]

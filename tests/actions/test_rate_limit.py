@@ -40,8 +40,8 @@ def claim(world):
     pump = Pump(world)
     pump._claim()
     pump._end(world.poll(0))
-    pump._settle_at = 0
-    pump._settle_if_due()
+    pump._ended.settle_at = 0
+    pump._ended.settle_if_due(world.in_flight)
     return len(world.sent(URL)) - before
 
 

@@ -180,7 +180,7 @@ class TestLife:
     ):
         make_sink()
         make_alert(dedup_key="i")
-        monkeypatch.setattr("eventsinks.actions.deliver.settle_surely", lambda settlements: None)
+        monkeypatch.setattr("eventsinks.actions.settle_tries.settle_surely", lambda settlements: [])
         deliver(slack)
         monkeypatch.undo()
         Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))

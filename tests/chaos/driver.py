@@ -20,7 +20,7 @@ from django.conf import settings  # noqa: E402
 from django.db import transaction  # noqa: E402
 
 from eventsinks.actions import accept as accepting  # noqa: E402
-from eventsinks.actions import deliver, nudge  # noqa: E402
+from eventsinks.actions import deliver, nudge, settle_tries  # noqa: E402
 from eventsinks.actions.tidy import tidy  # noqa: E402
 from eventsinks.event_types import event_type  # noqa: E402
 from eventsinks.lib.addresses import AddressGuard  # noqa: E402
@@ -87,9 +87,9 @@ def run(point):
     if point == "after claim":
         deliver.claim = and_die(deliver.claim)
     if point == "during settle":
-        deliver.settle = uncommitted(deliver.settle)
+        settle_tries.settle = uncommitted(settle_tries.settle)
     if point == "after settle":
-        deliver.settle = and_die(deliver.settle)
+        settle_tries.settle = and_die(settle_tries.settle)
     tidy()
     way_out = outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     if point == "while sending":

@@ -18,6 +18,7 @@ from eventsinks.models.destination import types_with
 from eventsinks.models.event import Event
 
 OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
+GIVEN_UP = 1000  # deliveries of one lane that are given up at once
 
 
 class Lane(NamedTuple):
@@ -49,24 +50,26 @@ class Claimed(NamedTuple):
     fallback_of: uuid.UUID | None = None
 
 
-def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
-    """Return the lanes with something due, of destinations with this face that may be sent to now.
+# Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next number
+# of tries: with `>` this one, SQLite would walk through the rest of the lane.)
+OPEN_LANES = f"""
+    RECURSIVE lane(code) AS (
+        SELECT * FROM (
+            SELECT destination_id * 256 + tries FROM eventsinks_delivery
+            WHERE {OPEN} ORDER BY destination_id, tries LIMIT 1) AS first
+        UNION ALL
+        SELECT (
+            SELECT destination_id * 256 + tries FROM eventsinks_delivery
+            WHERE {OPEN} AND (destination_id, tries) >= (lane.code / 256, lane.code %% 256 + 1)
+            ORDER BY destination_id, tries LIMIT 1)
+        FROM lane WHERE lane.code IS NOT NULL)"""
 
-    Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next
-    number of tries: with `>` this one, SQLite would walk through the rest of the lane.)
-    """
+
+def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
+    """Return the lanes with something due, of destinations with this face that may be sent to now."""
     types = types_with(face)
     statement = f"""
-        WITH RECURSIVE lane(code) AS (
-            SELECT * FROM (
-                SELECT destination_id * 256 + tries FROM eventsinks_delivery
-                WHERE {OPEN} ORDER BY destination_id, tries LIMIT 1) AS first
-            UNION ALL
-            SELECT (
-                SELECT destination_id * 256 + tries FROM eventsinks_delivery
-                WHERE {OPEN} AND (destination_id, tries) >= (lane.code / 256, lane.code %% 256 + 1)
-                ORDER BY destination_id, tries LIMIT 1)
-            FROM lane WHERE lane.code IS NOT NULL)
+        WITH {OPEN_LANES}
         SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0)
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
@@ -156,11 +159,17 @@ def give_up_lost(max_tries: int) -> int:
     """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
 
     Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
+    What somebody else has locked, and what is more than GIVEN_UP of a lane, is left for the next time.
     """
+    no_tries_left = f"WITH {OPEN_LANES} SELECT code / 256, code %% 256 FROM lane WHERE code %% 256 >= %s"
+    lanes = sql.rows(no_tries_left, [max_tries])
     statement = f"""
         UPDATE eventsinks_delivery
         SET state = 'failed', lease = NULL, settled_at = {sql.now()},
             reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
-        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()}
+        WHERE id IN (
+            SELECT id FROM eventsinks_delivery
+            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
+            ORDER BY due_at LIMIT {GIVEN_UP} {sql.skip_locked()})
         RETURNING id"""
-    return len(sql.rows(statement, [max_tries]))
+    return sum(len(sql.rows(statement, lane)) for lane in lanes)

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from eventsinks.lib.wire import Timings
 from eventsinks.models import sql
 from eventsinks.models.delivery.claim import Claimed
+from eventsinks.models.delivery.row import Delivery, DeliveryState
 
 
 class Settlement(NamedTuple):
@@ -49,13 +50,32 @@ def settle(settlements: Sequence[Settlement]) -> int:
     return (_settle_on_postgresql if sql.is_postgresql() else _settle_on_sqlite)(settlements)
 
 
+def settle_free(settlements: Sequence[Settlement]) -> int:
+    """Do the same, but for deliveries that somebody else has locked: on SQLite that is all of them.
+
+    It costs more than `settle`.
+    """
+    return _settle_on_postgresql(settlements, FREE) if sql.is_postgresql() else 0
+
+
+def still_held(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return those whose deliveries are still ours, and not settled."""
+    ids = [s.claimed.id for s in settlements]
+    held = dict(Delivery.objects.filter(id__in=ids, state=DeliveryState.SENDING).values_list("id", "lease"))
+    return [s for s in settlements if held.get(s.claimed.id) == s.claimed.lease]
+
+
+FREE = """AND delivery.id IN (
+    SELECT free.id FROM tried JOIN eventsinks_delivery AS free ON free.id = tried.delivery_id
+    FOR NO KEY UPDATE OF free SKIP LOCKED)"""
+
 ATTEMPT_COLUMNS = (
     "id, delivery_id, number, started_at, outcome, status, reason, excerpt, peer, "
     "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
 )
 
 
-def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
+def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") -> int:
     """Most of many settlements say the same, so what they say is sent once, as verdicts that the rows refer to."""
     statement = f"""
         WITH tried AS MATERIALIZED (
@@ -77,6 +97,7 @@ def _settle_on_postgresql(settlements: Sequence[Settlement]) -> int:
                 settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now()} END
             FROM tried
             WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease AND delivery.state = 'sending'
+              {which}
             RETURNING 1)
         SELECT count(*) FROM moved"""
     places: dict[tuple[Any, ...], int] = {}

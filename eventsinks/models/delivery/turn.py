@@ -8,39 +8,65 @@ second, and the sink is left alone for as long as that takes.
 
 What a worker that dies has taken is free again when its lease would be.
 
-Rows are locked in the order of their ids, so that no two wait for each other.
+Nobody waits here for a row that somebody else has locked: what it is needed for is left alone until it is free.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from django.db import transaction
+
 from eventsinks.models import sql
 
 
 def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
-    """Take the turn at each of `places` that is free. Return those that were."""
+    """Take the turn at each of `places` that is free. Return those that were.
+
+    A locked row of a place is passed by as long as another one can keep the turn; with none there is no turn.
+    """
     if not places:
         return set()
-    marks = ", ".join(["%s"] * len(places))
-    taken = sql.rows(
-        f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
-            WHERE id IN (SELECT id FROM eventsinks_destination
-                         WHERE place IN ({marks}) AND deleted_at IS NULL ORDER BY id {sql.locked()})
-              AND (paced_until IS NULL OR paced_until <= {sql.now()}) RETURNING place""",
-        [lease_seconds, *sorted(places)],
-    )
+    with transaction.atomic():
+        ours = asked_by_nobody(places)
+        marks = ", ".join(["%s"] * len(ours)) or "NULL"
+        taken = sql.rows(
+            f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
+                WHERE id IN (
+                    SELECT id FROM eventsinks_destination AS here
+                    WHERE place IN ({marks}) AND deleted_at IS NULL AND NOT EXISTS (
+                        SELECT 1 FROM eventsinks_destination AS there
+                        WHERE there.place = here.place AND there.paced_until > {sql.now()}
+                          AND there.deleted_at IS NULL)
+                    ORDER BY id {sql.skip_locked()})
+                RETURNING place""",
+            [lease_seconds, *ours],
+        )
     return {place for (place,) in taken}
 
 
-def end_turn(place: str, pause: float) -> None:
-    """Let the next one have the turn after `pause` seconds."""
-    sql.rows(
+def asked_by_nobody(places: Collection[str]) -> list[str]:
+    """Return those of `places` whose turn nobody else is about to take, until the transaction ends."""
+    if not sql.is_postgresql():
+        return sorted(places)
+    # Of rows that may be locked by anybody none can stand for the place.
+    return [
+        place
+        for place in sorted(places)
+        if sql.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [place]) == [(True,)]
+    ]
+
+
+def end_turn(place: str, pause: float) -> bool:
+    """Let the next one have the turn after `pause` seconds. Return whether that is written everywhere."""
+    ended = sql.rows(
         f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
-            WHERE id IN (SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.locked()})
+            WHERE id IN (SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.skip_locked()})
             RETURNING id""",
         [pause, place],
     )
+    ((all_of_them,),) = sql.rows("SELECT count(*) FROM eventsinks_destination WHERE place = %s", [place])
+    return len(ended) >= int(all_of_them)
 
 
 def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
@@ -50,16 +76,23 @@ def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
     marks = ", ".join(["%s"] * len(ids))
     taken = sql.rows(
         f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
-            WHERE id IN (SELECT id FROM eventsinks_destination WHERE id IN ({marks}) ORDER BY id {sql.locked()})
-              AND (limited_until IS NULL OR limited_until <= {sql.now()}) RETURNING id""",
+            WHERE id IN (
+                SELECT id FROM eventsinks_destination
+                WHERE id IN ({marks}) AND (limited_until IS NULL OR limited_until <= {sql.now()})
+                ORDER BY id {sql.skip_locked()})
+            RETURNING id""",
         [lease_seconds, *sorted(ids)],
     )
     return {id for (id,) in taken}
 
 
-def end_limited(destination_id: int, pause: float) -> None:
-    """Let the next claim for a sink that has a limit be after `pause` seconds."""
-    sql.rows(
-        f"UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()} WHERE id = %s RETURNING id",
-        [pause, destination_id],
+def end_limited(destination_id: int, pause: float) -> bool:
+    """Let the next claim for a sink that has a limit be after `pause` seconds. Return whether that is written."""
+    return bool(
+        sql.rows(
+            f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
+                WHERE id IN (SELECT id FROM eventsinks_destination WHERE id = %s {sql.skip_locked()})
+                RETURNING id""",
+            [pause, destination_id],
+        )
     )

@@ -82,14 +82,20 @@ class PositionQuerySet(models.QuerySet["Position"]):
     """Positions, and the moves of a stream. Each is one guarded UPDATE that counts its rows."""
 
     def lease(self, destination_id: int, seconds: float) -> Position | None:
-        """Take a due integration for `seconds`. Return its position, None if it is not to be had."""
+        """Take a due integration for `seconds`. Return its position, None if it is not to be had.
+
+        One that somebody else has locked is not: who waited for it would keep a thread from all others.
+        """
         lease = uuid.uuid4()
         active = f"""EXISTS (SELECT 1 FROM eventsinks_destination
             WHERE id = destination_id AND state = 'active' AND deleted_at IS NULL
               AND (held_until IS NULL OR held_until <= {sql.now()}))"""
         moved = sql.rows(
             f"""UPDATE eventsinks_position SET lease = %s, due_at = {sql.in_seconds()}
-                WHERE destination_id = %s AND due_at <= {sql.now()} AND {active} RETURNING destination_id""",
+                WHERE destination_id = (
+                    SELECT destination_id FROM eventsinks_position
+                    WHERE destination_id = %s AND due_at <= {sql.now()} {sql.skip_locked()}) AND {active}
+                RETURNING destination_id""",
             [lease if sql.is_postgresql() else lease.hex, seconds, destination_id],
         )
         if not moved:
