@@ -20,6 +20,13 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from eventsinks.models.delivery import Settlement
+from eventsinks.models.masking import masked_line
+
+# What others' libraries tell below INFO: tokens, requests with their headers, parameters of SQL.
+TALKATIVE = (
+    *("amqp", "boto3", "botocore", "celery", "django", "hpack", "httpcore", "httpx", "kombu", "oauthlib"),
+    *("psycopg", "redis", "requests", "requests_oauthlib", "s3transfer", "slack_sdk", "urllib3", "vine"),
+)
 
 ATTEMPTS = Counter("eventsinks_attempts_total", "Tries, by destination type and outcome.", ["type", "outcome"])
 UNACCOUNTED = Gauge(
@@ -132,7 +139,7 @@ def set_up_logging() -> None:
         renderer = structlog.processors.JSONRenderer(
             serializer=lambda event, **_: orjson.dumps(event, default=str).decode()
         )
-    formatter = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": shared, "processor": renderer}
+    formatter = {"()": MaskingFormatter, "foreign_pre_chain": shared, "processor": renderer}
     logging.config.dictConfig(
         {
             "version": 1,
@@ -140,5 +147,19 @@ def set_up_logging() -> None:
             "formatters": {"line": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
+            "loggers": {name: {"level": at_least_info()} for name in TALKATIVE},
         }
     )
+
+
+def at_least_info() -> int:
+    """Return the level of what must not tell all that it could."""
+    return max(logging.INFO, logging.getLevelNamesMapping()[settings.LOG_LEVEL])
+
+
+class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Writes a record as one line, without what looks like a secret: a second line of defence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with its traceback if it has one."""
+        return masked_line(super().format(record))

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import ValidationError
 
-from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.actions.errors import FieldError, NotConfigurable, SecretsNeeded
 from eventsinks.destinations import destination_type
-from eventsinks.destinations.base import Config, NotConnected
+from eventsinks.destinations.base import NEEDED, Config, NotConnected
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.validation import errors
@@ -76,6 +76,19 @@ def guard() -> AddressGuard:
     )
 
 
+def unreadable(error: Exception) -> str:
+    """Return why a configuration that is kept can't be used: which fields, never with what is in them."""
+    if isinstance(error, ValidationError):
+        said = "; ".join(f"{field}: {message}" for field, message in errors(error))
+    else:
+        said = str(error) if isinstance(error, CannotOpen) else type(error).__name__
+    return f"its configuration can't be read: {said}"
+
+
 def not_configurable(error: ValidationError) -> NotConfigurable:
     """Return pydantic's errors as ours."""
-    return NotConfigurable(*(FieldError(field, message) for field, message in errors(error)))
+    kinds = {
+        found["type"] for found in error.errors(include_url=False, include_context=False, include_input=False)
+    }
+    wrong = SecretsNeeded if NEEDED in kinds else NotConfigurable
+    return wrong(*(FieldError(field, message) for field, message in errors(error)))

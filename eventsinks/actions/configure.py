@@ -19,6 +19,7 @@ from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.config import changed_config, check, connect, workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
+from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.options import columns_of
 from eventsinks.destinations import destination_type

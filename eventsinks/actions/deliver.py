@@ -199,8 +199,9 @@ class Pump:
             if memory is not None:  # before it is settled: a try that is made again knows what it did
                 self._memories.remember(sent.claimed, sent.message, memory)
             self._turn_over(sent.ready)
+            kind = sent.ready.kind
             failure = held_or_parked(destination_id, sent.ready.version, failure, self._aside)
-            self._ended.add(sent.ready.kind.key, settlement(sent.claimed, sent.started_at, outcome, failure))
+            self._ended.add(kind.key, settlement(sent.claimed, sent.started_at, outcome, failure, kind))
 
     def _patience(self) -> float:
         """Return how many seconds to wait for the world before looking at the rest."""

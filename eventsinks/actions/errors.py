@@ -20,3 +20,7 @@ class NotConfigurable(ValueError):
     def __init__(self, *errors: FieldError) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
         self.errors = errors
+
+
+class SecretsNeeded(NotConfigurable):
+    """What is kept must be given again: it would go to another scheme, host or port than it was given for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -23,11 +24,13 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.delivery import Claimed, Settlement
+from eventsinks.models.masking import masked, masked_bytes, masked_failure
 from eventsinks.models.sql import clean
 
 log = logging.getLogger(__name__)
 
 EXCERPT = 2048  # bytes of the response's body that are kept
+LOOKED_AT = 4 * EXCERPT  # bytes in which secrets are looked for, so that none is cut before it is seen
 JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
 
 
@@ -47,21 +50,34 @@ def verdict_of(
     What a response means is the type's knowledge.
     """
     if isinstance(outcome, ExchangeFailed):
-        return Temporary(f"{outcome.reason}: {outcome.message}"), None
+        return masked_failure(Temporary(f"{outcome.reason}: {outcome.message}"), kind), None
     try:
         receipt = kind.read(outcome, [message])
     except SendFailure as failure:
-        return failure, None
+        return masked_failure(failure, kind), None
     except Exception as error:  # a fault in a type, or an answer it did not expect, must not stop the others
-        log.exception("%s could not read the answer to %s", kind.key, message.id)
-        return Temporary(f"the answer could not be read: {error!r}", outcome), None
-    return (receipt.failures or {}).get(message.id), receipt.memory
+        log_fault(log, kind, f"{kind.key} could not read the answer to {message.id}")
+        return masked_failure(Temporary(f"the answer could not be read: {error!r}", outcome), kind), None
+    found = (receipt.failures or {}).get(message.id)
+    return found and masked_failure(found, kind), receipt.memory
+
+
+def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:
+    """Log the exception that is being handled, without the secrets of `kind`."""
+    to.error("%s\n%s", about, masked(traceback.format_exc().rstrip(), kind))
 
 
 def settlement(
-    claimed: Claimed, started_at: datetime, outcome: Outcome | None, failure: SendFailure | None
+    claimed: Claimed,
+    started_at: datetime,
+    outcome: Outcome | None,
+    failure: SendFailure | None,
+    kind: AnyDestinationType | None = None,
 ) -> Settlement:
-    """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent."""
+    """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent.
+
+    What is kept of an answer is without the secrets of `kind`.
+    """
     response = outcome if isinstance(outcome, Response) else None
     state, pause, given_back = next_state(claimed, failure)
     return Settlement(
@@ -74,7 +90,7 @@ def settlement(
         given_back,
         response.status if response else None,
         clean(reason_of(failure, response)),
-        excerpt_of(response),
+        excerpt_of(response, kind),
         outcome.peer if outcome else "",
         outcome.timings if outcome else Timings(),
     )
@@ -106,7 +122,7 @@ def following(kind: AnyDestinationType, message: Message, request: Request, outc
     try:
         return kind.then(message, request, outcome)
     except Exception:  # what the answer means is read next, and says what is wrong with it
-        log.exception("%s could not say what follows for %s", kind.key, message.id)
+        log_fault(log, kind, f"{kind.key} could not say what follows for {message.id}")
         return None
 
 
@@ -116,9 +132,12 @@ def word_of(outcome: Outcome | None, failure: SendFailure | None) -> str:
     return "unknown" if unknown else outcome_word(failure)
 
 
-def excerpt_of(response: Response | None) -> str:
-    """Return the first part of what the far end answered, as it is kept and shown."""
-    return clean(response.body[:EXCERPT].decode("utf-8", "replace")) if response and response.body else ""
+def excerpt_of(response: Response | None, kind: AnyDestinationType | None) -> str:
+    """Return the first part of what the far end answered, as it is kept and shown: without secrets of `kind`."""
+    if not response or not response.body:
+        return ""
+    seen = masked_bytes(response.body[:LOOKED_AT], kind)
+    return clean(seen[:EXCERPT].decode("utf-8", "replace"))
 
 
 def outcome_word(failure: SendFailure | None) -> str:

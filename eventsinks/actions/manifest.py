@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from eventsinks.actions.hold import park
+from eventsinks.actions.judge import log_fault
 from eventsinks.actions.transmit import MARGIN
 from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
 from eventsinks.models import Batch, Position
+from eventsinks.models.masking import masked
 from eventsinks.models.stream import hour_of, unlisted
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,13 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
         try:
             kind.write_manifest(manifest_of(position, batches))
         except DestinationGone as failure:
-            reason = f"the manifest of an hour can't be written: {failure.reason}"
+            reason = f"the manifest of an hour can't be written: {masked(failure.reason, kind)}"
             parked = park(position.destination_id, position.destination.version, reason)
             return PAUSE if parked is None else 0.0  # it can't be parked while somebody else has locked it
         except SendFailure:
             return PAUSE
         except Exception:  # a fault in a type, or an answer it did not expect: the stream waits
-            log.exception("the manifest of an hour could not be written")
+            log_fault(log, kind, "the manifest of an hour could not be written")
             return PAUSE
         position.manifest_number = batches[-1].number
         if not Position.objects.held(position).update(manifest_number=position.manifest_number):

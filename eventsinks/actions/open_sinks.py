@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from eventsinks.actions.config import unreadable
 from eventsinks.actions.hold import held_or_parked
 from eventsinks.actions.prepare import Ready
 from eventsinks.actions.put_aside import Aside
@@ -36,7 +37,7 @@ class Sinks:
                 kind, template = destination.opened(), destination.template
                 self.ready[destination.id] = Ready(destination.version, kind, template, destination.place)
             except Exception as error:  # whatever it is, it must not stop the others
-                gone = DestinationGone(f"{UNREADABLE}: {error}")
+                gone = DestinationGone(unreadable(error))
                 why = held_or_parked(destination.id, destination.version, gone, self._aside)
                 self._unopened[destination.id] = why
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from eventsinks.actions.judge import log_fault
 from eventsinks.actions.unharmed import note, unharmed
 from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message, SendFailure, Temporary
 from eventsinks.event_types import event_type
@@ -16,6 +17,7 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.lib.wire import Request
 from eventsinks.models import Delivery, Incident
 from eventsinks.models.delivery import Claimed
+from eventsinks.models.masking import masked_failure
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +73,12 @@ def request_of(kind: AnyDestinationType, message: Message, at: datetime) -> Requ
     """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
     try:
         return kind.build([message], at)
-    except SendFailure:
-        raise
+    except SendFailure as failure:
+        raise masked_failure(failure, kind) from None
     except Exception as error:  # a fault in a type must not stop the others
-        log.exception("%s could not build a request for %s", kind.key, message.id)
-        raise EventRefused(f"the request could not be built: {error!r}") from error
+        log_fault(log, kind, f"{kind.key} could not build a request for {message.id}")
+        refused = EventRefused(f"the request could not be built: {error!r}")
+        raise masked_failure(refused, kind) from None
 
 
 def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:

@@ -42,9 +42,9 @@ def probe(kind: AnyDestinationType) -> Receipt:
     if isinstance(kind, ClientType):
         kind.guard = guard()
         client, batch = kind, Batch(uuid7(), 0, [message])
-        sent = judged(lambda: client.send(batch, now), [message])
+        sent = judged(kind, lambda: client.send(batch, now), [message])
     else:
-        sent = judged(lambda: exchanged(kind, message, now), [message])
+        sent = judged(kind, lambda: exchanged(kind, message, now), [message])
     for failure in sent.failures.values():
         raise failure
     return Receipt(sent.response, stored=sent.stored)
@@ -98,6 +98,6 @@ def tried(destination: Destination) -> dict[str, Any]:
         "taken": not reason,
         "reason": reason,
         "status": response.status if response else None,
-        "answer": excerpt_of(response),
+        "answer": excerpt_of(response, kind),
         "duration_ms": round((time.monotonic() - started) * 1000, 1),
     }

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError
 
-from eventsinks.actions.config import guard
+from eventsinks.actions.config import guard, unreadable
 from eventsinks.actions.hold import hold_or_park, park
 from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.manifest import write_manifests
@@ -74,7 +74,7 @@ def opened(position: Position) -> AnyDestinationType | None:
     try:
         kind = destination.opened()
     except (CannotOpen, ValueError, KeyError) as error:
-        parked = park(destination.id, destination.version, f"its configuration can't be read: {error}")
+        parked = park(destination.id, destination.version, unreadable(error))
         Position.objects.release(position, LOCKED_PAUSE if parked is None else 0.0)
         return None
     if isinstance(kind, ClientType):
@@ -174,7 +174,7 @@ def send_again(
         failure, response = sent.failures.get(id), sent.response
     except EventRefused as refused:
         failure = refused
-    settle([settlement(claimed, at, response, failure)])
+    settle([settlement(claimed, at, response, failure, kind)])
     return failure
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from eventsinks.actions.judge import log_fault
 from eventsinks.destinations.base import (
     AnyDestinationType,
     Batch,
@@ -23,6 +24,7 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.lib.http import Exchange, Outcome
 from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.models.masking import masked, masked_failure
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def transmit(kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exc
     """Send a batch within `seconds` and say what came of it."""
     if isinstance(kind, ClientType):
         kind.seconds = seconds
-        return judged(lambda: kind.send(batch, at), batch.messages)
+        return judged(kind, lambda: kind.send(batch, at), batch.messages)
     failures: Failures = {}
     last: Response | None = None
     started: dict[object, Sequence[Message]] = {}
@@ -56,10 +58,10 @@ def transmit(kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exc
         try:
             request = kind.build(messages, at)
         except SendFailure as failure:
-            failures |= dict.fromkeys([message.id for message in messages], failure)
+            failures |= dict.fromkeys([message.id for message in messages], masked_failure(failure, kind))
         except Exception as error:  # a fault in a type, which halving narrows down to the event it stumbles over
-            log.exception("%s could not build a request", kind.key)
-            reason = f"the request could not be built: {error!r}"
+            log_fault(log, kind, f"{kind.key} could not build a request")
+            reason = masked(f"the request could not be built: {error!r}", kind)
             fault = TooLarge(reason) if len(messages) > 1 else EventRefused(reason)
             failures |= dict.fromkeys([message.id for message in messages], fault)
         else:
@@ -104,19 +106,21 @@ def answers(exchange: Exchange, started: Collection[object], seconds: float) -> 
 def judge(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> Sent:
     """Return what came of one request."""
     if isinstance(outcome, ExchangeFailed):
-        failure = Temporary(f"{outcome.reason}: {outcome.message}")
+        failure = masked_failure(Temporary(f"{outcome.reason}: {outcome.message}"), kind)
         return Sent(dict.fromkeys([message.id for message in messages], failure))
-    return judged(lambda: kind.read(outcome, messages), messages)
+    return judged(kind, lambda: kind.read(outcome, messages), messages)
 
 
-def judged(asked: Callable[[], Receipt], messages: Sequence[Message]) -> Sent:
+def judged(kind: AnyDestinationType, asked: Callable[[], Receipt], messages: Sequence[Message]) -> Sent:
     """Return a receipt, or the failure that is raised instead, as failures by message."""
     try:
         receipt = asked()
     except SendFailure as failure:
+        masked_failure(failure, kind)
         return Sent(dict.fromkeys([message.id for message in messages], failure), failure.response)
     except Exception as error:  # a fault in a type, or an answer it did not expect: the stream waits, and says why
-        log.exception("a batch could not be sent")
-        failed = Temporary(f"it could not be sent: {error!r}")
+        log_fault(log, kind, "a batch could not be sent")
+        failed = masked_failure(Temporary(f"it could not be sent: {error!r}"), kind)
         return Sent(dict.fromkeys([message.id for message in messages], failed))
-    return Sent(dict(receipt.failures or {}), receipt.response, receipt.stored)
+    failures = {id: masked_failure(failure, kind) for id, failure in (receipt.failures or {}).items()}
+    return Sent(failures, receipt.response, receipt.stored)

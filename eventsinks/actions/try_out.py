@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 import orjson
 from uuid_utils.compat import uuid7
 
+from eventsinks.actions.config import unreadable
 from eventsinks.actions.judge import excerpt_of, outcome_word, verdict_of, word_of
 from eventsinks.actions.send_now import send_now
-from eventsinks.destinations.base import Message, SendFailure
+from eventsinks.destinations.base import AnyDestinationType, Message, SendFailure
 from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.http import Outcome
 from eventsinks.lib.wire import Request, Response, Timings
 from eventsinks.models import Destination, Event
+from eventsinks.models.masking import masked_bytes
 from eventsinks.models.sql import clean
 
 MARK = "[TEST]"
@@ -46,17 +48,19 @@ def try_out(sink: Destination, event: Event | None = None) -> TryOut:
     try:
         kind = sink.opened()
     except (CannotOpen, ValueError, KeyError) as error:
-        return TryOut(now, "gone", f"its configuration can't be read: {error}")
+        return TryOut(now, "gone", unreadable(error))
     message = message_of(sink, event, now)
     try:
         request, outcome = send_now(kind, message, now)
     except SendFailure as failure:
         return TryOut(now, outcome_word(failure), failure.reason)
-    return evidence(now, request, outcome, verdict_of(kind, message, outcome)[0])
+    return evidence(kind, now, request, outcome, verdict_of(kind, message, outcome)[0])
 
 
-def evidence(now: datetime, request: Request, outcome: Outcome, failure: SendFailure | None) -> TryOut:
-    """Return what is to be shown of a try."""
+def evidence(
+    kind: AnyDestinationType, now: datetime, request: Request, outcome: Outcome, failure: SendFailure | None
+) -> TryOut:
+    """Return what is to be shown of a try, without the secrets of `kind`."""
     response = outcome if isinstance(outcome, Response) else None
     return TryOut(
         now,
@@ -64,9 +68,9 @@ def evidence(now: datetime, request: Request, outcome: Outcome, failure: SendFai
         failure.reason if failure else "",
         request.method,
         urlsplit(request.url).hostname or "",
-        clean(request.body.decode("utf-8", "replace")),
+        clean(masked_bytes(request.body, kind).decode("utf-8", "replace")),
         response.status if response else None,
-        excerpt_of(response),
+        excerpt_of(response, kind),
         outcome.peer,
         outcome.timings,
     )

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eventsinks.actions import probe
+from eventsinks.actions.config import unreadable
 from eventsinks.actions.judge import excerpt_of, outcome_word
 from eventsinks.actions.progress import next_try_at
 from eventsinks.actions.try_out import TryOut
 from eventsinks.admin import marks
-from eventsinks.destinations.base import SendFailure
+from eventsinks.destinations.base import AnyDestinationType, SendFailure
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.wire import Response
 from eventsinks.models import Batch, Integration, Position
@@ -101,15 +102,18 @@ def tried(integration: Integration) -> TryOut:
     """Send a test message now, and return what came of it."""
     now = datetime.now(UTC)
     try:
-        receipt = probe.probe(integration.opened())
+        kind = integration.opened()
     except (CannotOpen, ValueError, KeyError) as error:
-        return TryOut(now, "gone", f"its configuration can't be read: {error}")
+        return TryOut(now, "gone", unreadable(error))
+    try:
+        return answered(kind, now, "delivered", "", probe.probe(kind).response)
     except SendFailure as failure:
-        return answered(now, outcome_word(failure), failure.reason, failure.response)
-    return answered(now, "delivered", "", receipt.response)
+        return answered(kind, now, outcome_word(failure), failure.reason, failure.response)
 
 
-def answered(now: datetime, outcome: str, reason: str, response: Response | None) -> TryOut:
+def answered(
+    kind: AnyDestinationType, now: datetime, outcome: str, reason: str, response: Response | None
+) -> TryOut:
     """Return a try with what the far end answered, if it did over HTTP."""
     if response is None:
         return TryOut(now, outcome, reason)
@@ -118,7 +122,7 @@ def answered(now: datetime, outcome: str, reason: str, response: Response | None
         outcome,
         reason,
         status=response.status,
-        excerpt=excerpt_of(response),
+        excerpt=excerpt_of(response, kind),
         peer=response.peer,
         timings=response.timings,
     )

@@ -27,7 +27,6 @@ from eventsinks.destinations.base import (
     Secret,
     SendFailure,
 )
-from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.aws import Account, CallFailed, Client, Keys
 
 SPELLINGS = (("access_key", "access_key_id"), ("secret_key", "secret_access_key"))
@@ -136,18 +135,15 @@ class AwsConfig(Config):
             raise ValueError("external_id is for assuming a role: role_arn is required")
         return self
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`. Raises pydantic.ValidationError.
-
-        A key that comes in its other spelling takes the place of the first.
-        """
+    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A key that comes in its other spelling takes the place of the first."""
         given = dict(changes)
         for one, other in (*SPELLINGS, *(pair[::-1] for pair in SPELLINGS)):
             stored = self.revealed().get(other)
             if given.get(one) and other not in given and stored:
                 given[other] = None
                 given[one] = stored if given[one] == MASK else given[one]
-        return super().changed(given, guard)
+        return given
 
     @property
     def own_keys(self) -> Keys:

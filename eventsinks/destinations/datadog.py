@@ -29,7 +29,8 @@ from eventsinks.destinations.base import (
     TooLarge,
 )
 from eventsinks.destinations.netbird import headline
-from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.wire import Request, Response
 
 # https://docs.datadoghq.com/getting_started/site/
@@ -134,15 +135,15 @@ class DatadogConfig(Config):
             raise ValueError(f"region must be one of {', '.join(REGIONS)}")
         return self
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`. Raises pydantic.ValidationError.
-
-        Where one way of saying where is new, the others go: they name the old place.
-        """
+    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Where one way of saying where is new, the others go: they name the old place."""
         ways = ("api_url", "site", "region")
-        new = any(changes.get(way) and changes[way] != getattr(self, way) for way in ways)
-        forgotten = {way: None for way in ways if new and way not in changes}
-        return super().changed({**changes, **forgotten}, guard)
+        new = any(changes.get(way) and changes[way] != self.masked().get(way) for way in ways)
+        return {**changes, **{way: None for way in ways if new and way not in changes}}
+
+    def origins(self) -> set[Any]:
+        """Return where logs are taken, in whichever way that is said."""
+        return {origin_of(self.url)}
 
     @property
     def url(self) -> str:

@@ -28,9 +28,10 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.destinations.netbird import Told, mixed_case, told
 from eventsinks.destinations.webhook import MAX_HEADERS, check_headers
-from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.go_template import RawJson, Template
 from eventsinks.lib.go_time import GoTime
+from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.signing import signature_headers
 from eventsinks.lib.wire import Request
 
@@ -106,18 +107,28 @@ class GenericHttpConfig(Config):
         None, title="Body template"
     )
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`. Raises pydantic.ValidationError.
+    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A masked value inside the headers means "as it was".
 
-        A masked value inside the headers means "as it was". NetBird's dashboard takes a template away by sending
-        all the rest without it.
+        NetBird's dashboard takes a template away by sending all the rest without it.
         """
         given = dict(changes)
         if given.get("url"):
             given.setdefault("body_template", None)
         if isinstance(given.get("headers"), str) and self.headers is not None:
             given["headers"] = unmasked_headers(self.headers, given["headers"])
-        return super().changed(given, guard)
+        return given
+
+    def origins(self) -> set[Any]:
+        """Return where events are posted: a template may begin like a URL, and is none."""
+        return {origin_of(self.url)}
+
+    def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
+        """Return the fields with a secret that are kept: the dashboard also writes masks of its own."""
+        given = dict(changes)
+        if isinstance(given.get("headers"), str):
+            given["headers"] = given["headers"].replace(MASKED_PAIR, MASK)
+        return super().secrets_kept(after, given)
 
 
 def unmasked_headers(before: SecretStr, after: str) -> str:

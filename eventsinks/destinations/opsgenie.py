@@ -91,6 +91,10 @@ class OpsgenieConfig(Config):
     api_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="API key")
     region: Literal["us", "eu"] = Field("us", title="Region")
 
+    def origins(self) -> set[Any]:
+        """Return the region: each has a host of its own."""
+        return {self.region}
+
 
 class Opsgenie(DestinationType[OpsgenieConfig]):
     """Create, acknowledge and close the alerts of a team."""

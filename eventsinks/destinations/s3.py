@@ -40,6 +40,7 @@ from eventsinks.destinations.s3_objects import (
 )
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.aws import AT_ONCE, CallFailed, response_of
+from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.wire import Response
 
 EACH = Limits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
@@ -90,6 +91,10 @@ class S3Config(AwsConfig):
         if self.manifest == "hourly" and self.layout == "object_per_event":
             raise ValueError("a manifest tells of batches: layout must be batch")
         return self
+
+    def origins(self) -> set[Any]:
+        """Return the store: Amazon's, or the one that is named. A region of Amazon's is no other origin."""
+        return {origin_of(self.endpoint_url) if self.endpoint_url else "Amazon"}
 
     @property
     def has_manifest(self) -> bool:

@@ -69,17 +69,18 @@ class SlackConfig(Config):
             raise ValueError("channel_id or channel is required")
         return self
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`. Raises pydantic.ValidationError.
-
-        Where only the id or only the name is new, the other one goes: it names the old channel.
-        """
+    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Where only the id or only the name of a channel is new, the other one goes: it names the old channel."""
         forgotten: dict[str, None] = {}
         for given, other in (("channel_id", "channel_name"), ("channel_name", "channel_id")):
             new = str(changes.get(given) or "").removeprefix("#")
             if new and new != getattr(self, given) and other not in changes:
                 forgotten[other] = None
-        moved = super().changed({**changes, **forgotten}, guard)
+        return {**changes, **forgotten}
+
+    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
+        """Return it with `changes`, and the token of its workspace. Raises pydantic.ValidationError."""
+        moved = super().changed(changes, guard)
         return moved.model_copy(update={"token": self.token, "scopes": self.scopes})
 
 

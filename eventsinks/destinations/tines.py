@@ -61,6 +61,10 @@ class TinesConfig(Config):
         title="Path", description="What follows /webhook/ in the URL of the webhook."
     )
 
+    def origins(self) -> set[Any]:
+        """Return the tenant: each has a host of its own."""
+        return {self.tines_tenant}
+
 
 class Tines(DestinationType[TinesConfig]):
     """Post the event to a story."""

@@ -111,7 +111,7 @@ def test_a_masked_value_sent_back_means_as_it_was(make_webhook):
 
 def test_what_is_not_given_stays(make_webhook):
     sink = make_webhook(config=HEADERS, name="before", description="words")
-    changed = configure.change(sink, {"url": "https://example.org/"})
+    changed = configure.change(sink, {"url": "https://example.com/else"})
     assert changed.opened_config().headers["X-Api-Key"].get_secret_value() == SECRET
     assert (changed.name, changed.description) == ("before", "words")
     renamed = configure.change(sink, name="after")
@@ -153,8 +153,8 @@ def test_a_change_that_falls_into_another_is_not_lost(make_webhook, monkeypatch)
         return changes
 
     monkeypatch.setattr(configure, "changes_of", interrupted)
-    both = configure.change(sink, {"url": "https://new.example/"})
-    assert (both.config["url"], both.config["headers"]) == ("https://new.example/", {"X-Api-Key": "****"})
+    both = configure.change(sink, {"url": "https://example.com/new"})
+    assert (both.config["url"], both.config["headers"]) == ("https://example.com/new", {"X-Api-Key": "****"})
     assert both.version == 3
 
 

@@ -308,11 +308,11 @@ def test_each_field_changes_by_itself(update, make_webhook):
     sink = make_webhook(name="old", description="old", config={"headers": {"X-Key": SECRET}})
     assert update(sink, name="new").json()["event_sink"]["name"] == "new"
     assert update(sink, description="").json()["event_sink"]["description"] == ""
-    answer = update(sink, event_sink_args={"Webhook": {"url": "https://new.example.com/"}}).json()["event_sink"]
+    answer = update(sink, event_sink_args={"Webhook": {"url": "https://example.com/new"}}).json()["event_sink"]
     assert answer["name"] == "new"
     assert answer["configuration"]["Webhook"]["headers"] == {"X-Key": "****"}
     assert opened(sink) == {
-        "url": "https://new.example.com/",
+        "url": "https://example.com/new",
         "headers": {"X-Key": SECRET},
         "webhook_type": "Other",
     }

@@ -211,7 +211,14 @@ def test_an_internal_address_is_not_even_tried(api, url):
 def test_a_change_that_the_far_end_does_not_take_changes_nothing(api, made):
     before = Destination.objects.values().get()
     with Receiver(lambda got: answer(500)) as broken:
-        refused(api.put(f"{PATH}/{made['id']}", {"config": {"url": broken.url()}}), 412, "500")
+        refused(
+            api.put(
+                f"{PATH}/{made['id']}",
+                {"config": {"url": broken.url(), "headers": headers(Authorization="Bearer b")}},
+            ),
+            412,
+            "500",
+        )
     assert Destination.objects.values().get() == before
 
 
@@ -279,10 +286,10 @@ def test_a_template_goes_where_the_rest_comes_without_it(api, receiver):
 def test_datadogs_key_is_kept_and_replaced(api):
     made = create(api, {"api_key": "old-secret", "site": "datadoghq.eu"}, "datadog", enabled=False)
     one = f"{PATH}/{made['id']}"
-    api.put(one, {"config": {"api_key": "****", "site": "datadoghq.com"}})
-    assert secrets_of(made) == {"api_key": "old-secret", "site": "datadoghq.com"}
-    api.put(one, {"config": {"api_key": "new-secret"}})
-    assert secrets_of(made) == {"api_key": "new-secret", "site": "datadoghq.com"}
+    api.put(one, {"config": {"api_key": "****", "service": "siem"}})
+    assert secrets_of(made) == {"api_key": "old-secret", "site": "datadoghq.eu", "service": "siem"}
+    api.put(one, {"config": {"api_key": "new-secret", "site": "datadoghq.com"}})
+    assert secrets_of(made) == {"api_key": "new-secret", "site": "datadoghq.com", "service": "siem"}
 
 
 def test_a_mask_where_nothing_was_is_no_secret(api, receiver):

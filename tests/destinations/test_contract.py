@@ -1,8 +1,12 @@
 """What every destination type keeps, new ones too: they are here by being in DESTINATION_TYPES."""
 
+import base64
 import itertools
 import json
 import re
+from html import escape
+from typing import get_args
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -11,8 +15,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import MASK, MAX_RETRY_AFTER, ClientType, EventRefused, SendFailure
+from eventsinks.destinations.base import MASK, MAX_RETRY_AFTER, NEEDED, ClientType, EventRefused, SendFailure
 from eventsinks.event_types.base import NotAcceptable
+from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.smtp import MAIL
 from eventsinks.lib.wire import Request
 from tests.destinations.examples import ALERT, AT, example, make_message, make_response, make_type
@@ -146,6 +151,69 @@ def test_what_was_shown_can_be_sent_back_and_keeps_the_secrets(key):
     assert MASK in "".join(leaves(shown)) or not config.secrets()
     assert config.changed(shown) == config
     assert config.changed({}).revealed() == config.revealed()
+
+
+def goes_to(destination):
+    """Return the scheme, host and port that a type sends its secrets to."""
+    if isinstance(destination, ClientType):
+        return destination.endpoint() or "its vendor"
+    return origin_of(build_or_refuse(destination, make_message()).url)
+
+
+def other_values(field):
+    """Return what else a field may say, whether or not it makes sense there."""
+    choices = [choice for kind in (field.annotation, *get_args(field.annotation)) for choice in get_args(kind)]
+    urls = [
+        "https://other.example/x/api",
+        "https://other.example",
+        "http://example.com/",
+        "https://example.com:444/",
+    ]
+    return [*urls, "other", "us5.datadoghq.com", *(choice for choice in choices if isinstance(choice, str))]
+
+
+# Nothing of theirs says where, but what is a secret itself.
+FIXED = {"discord", "email", "firehose", "pagerduty", "slack", "teams"}
+
+
+@every_type
+@pytest.mark.parametrize("masks", [False, True])
+def test_another_origin_needs_the_secrets_again(key, masks):
+    config = make_type(key).config
+    kept = set(config.masked()) & set(config.secrets())
+    moved = []
+    for name, field in type(config).model_fields.items():
+        for value in other_values(field):
+            given = {name: value, **({other: config.masked()[other] for other in kept - {name}} if masks else {})}
+            try:
+                after = config.changed(given)
+            except ValidationError as error:
+                moved += [name for detail in error.errors() if detail["type"] == NEEDED]
+                continue
+            if set(after.secrets()) & (kept - {name}):
+                assert goes_to(make_type(key, after.revealed())) == goes_to(make_type(key)), given
+    assert bool(moved) is (key not in FIXED)
+
+
+@every_type
+def test_the_secrets_given_again_are_taken_at_another_origin(key):
+    config = make_type(key).config
+    assert config.changed(config.revealed()) == config
+
+
+@every_type
+def test_a_type_masks_every_secret_of_its_own(key):
+    destination = make_type(key, signing_keys=[KEY])
+    secrets = [secret for secret in secret_texts(destination.config) if len(secret) >= 4]
+    for secret in [*secrets, base64.b64encode(KEY).decode()]:
+        text = secret.partition("://")[2].partition("/")[2] or secret
+        for form in (text, quote(text, safe=""), json.dumps(text), escape(text), text.encode().hex()):
+            assert text not in destination.redactor.mask(f"they said <{form}>, and more")
+            assert form not in destination.redactor.mask(f"they said <{form}>, and more")
+        for before in ("", "x", "xy"):
+            shown = destination.redactor.mask(base64.b64encode(f"{before}{text} more".encode()).decode())
+            assert MASK in shown
+            assert base64.b64encode(text.encode())[4:-4].decode() not in shown
 
 
 @every_type

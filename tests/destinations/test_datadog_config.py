@@ -64,8 +64,8 @@ def test_a_key_that_a_header_can_not_hold_is_refused(key):
 
 def test_a_new_place_takes_the_place_of_the_old():
     by_url = config(api_url=EXAMPLE["api_url"])
-    by_site = by_url.changed({"site": "us3.datadoghq.com", "api_key": "****"})
+    by_site = by_url.changed({"site": "us3.datadoghq.com", **KEY})
     assert by_site.revealed() == {**KEY, "site": "us3.datadoghq.com"}
-    assert by_site.changed({"api_url": EXAMPLE["api_url"]}) == by_url
+    assert by_site.changed({"api_url": EXAMPLE["api_url"], **KEY}) == by_url
     assert by_site.changed({"service": "x"}).site == "us3.datadoghq.com"
-    assert by_site.changed({"region": "eu"}).url == EXAMPLE["api_url"]
+    assert by_site.changed({"region": "eu", **KEY}).url == EXAMPLE["api_url"]

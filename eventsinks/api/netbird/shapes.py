@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from eventsinks.actions import configure
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.netbird.errors import BadRequest, InvalidArgument
+from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
@@ -136,9 +136,12 @@ def missing(id: str) -> Http404:
     return Http404(f"event streaming integration {id} not found")
 
 
-def in_config(error: configure.NotConfigurable) -> InvalidArgument:
+def in_config(error: configure.NotConfigurable) -> InvalidArgument | PreconditionFailed:
     """Return an error of the config as one of the request, with the path in the request."""
-    return InvalidArgument([(f"config.{problem.field}".rstrip("."), problem.message) for problem in error.errors])
+    problems = [(f"config.{problem.field}".rstrip("."), problem.message) for problem in error.errors]
+    if isinstance(error, configure.SecretsNeeded):
+        return PreconditionFailed("; ".join(f"{field} {message}" for field, message in problems))
+    return InvalidArgument(problems)
 
 
 def integration_out(integration: Destination) -> dict[str, Any]:

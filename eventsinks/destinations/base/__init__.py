@@ -3,6 +3,7 @@
 from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import (
     MASK,
+    NEEDED,
     Absent,
     Config,
     ConfigT,
@@ -38,6 +39,7 @@ __all__ = [
     "MASK",
     "MAX_REQUESTS",
     "MAX_RETRY_AFTER",
+    "NEEDED",
     "Absent",
     "Answers",
     "AnyDestinationType",

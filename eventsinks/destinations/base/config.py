@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -13,22 +13,35 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     SerializationInfo,
+    ValidationError,
     ValidationInfo,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from eventsinks.lib.addresses import AddressGuard, parse_url
+from eventsinks.lib.redact import MASK
+from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
 
-MASK = "****"
+NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for
+KEPT = f"{MASK} stands for a secret that is kept, and there is none here yet"
+
+
+def is_revealed(info: SerializationInfo) -> bool:
+    """Whether a dump is to show secrets."""
+    return bool(info.context and info.context.get("reveal"))
 
 
 def _dump_secret(value: SecretStr, info: SerializationInfo) -> str:
-    revealed = bool(info.context and info.context.get("reveal"))
-    return value.get_secret_value() if revealed or not value.get_secret_value() else MASK
+    return value.get_secret_value() if is_revealed(info) or not value.get_secret_value() else MASK
+
+
+def _dump_url(url: str, info: SerializationInfo) -> str:
+    return url if is_revealed(info) else masked_url(url)
 
 
 def _not_a_mask(value: SecretStr) -> SecretStr:
     if value.get_secret_value() == MASK:
-        raise ValueError(f"{MASK} stands for a secret that is kept, and there is none here yet")
+        raise ValueError(KEPT)
     return value
 
 
@@ -39,6 +52,8 @@ def _none_if_empty(value: Any) -> Any:
 def _check_url(url: str, info: ValidationInfo) -> str:
     guard: AddressGuard | None = (info.context or {}).get("guard")
     parse_url(url)
+    if MASK in url:
+        raise ValueError(KEPT)
     if guard is not None:
         guard.check_url(url)
     return url
@@ -56,7 +71,8 @@ Secret = Annotated[SecretStr, AfterValidator(_not_a_mask), PlainSerializer(_dump
 # Goes before a field that may be absent: where every value is a string, "" is how a client takes one away.
 Absent = BeforeValidator(_none_if_empty)
 # An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context.
-PublicUrl = Annotated[str, AfterValidator(_check_url)]
+# What of it is a token or a webhook's secret is dumped as "****".
+PublicUrl = Annotated[str, AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)]
 # A PublicUrl that whoever knows it may post to: https only, and shown as "****".
 SecretUrl = Annotated[Secret, AfterValidator(_check_secret_url)]
 
@@ -79,20 +95,71 @@ class Config(BaseModel):
         masked = self.masked()
         return {name: value for name, value in self.revealed().items() if masked.get(name) != value}
 
+    def secret_texts(self) -> Iterator[str]:
+        """Yield every text that gives a secret of it away, in clear: for masking, never to be shown or logged."""
+        for value in leaves_of(dict(self)):
+            if isinstance(value, SecretStr):
+                yield from texts_of(value.get_secret_value())
+            elif isinstance(value, str):
+                yield from secrets_of_url(value)
+
+    def origins(self) -> set[Any]:
+        """Return where its secrets are sent: by default the scheme, host and port of every URL in it."""
+        texts = (value for value in leaves_of(dict(self)) if isinstance(value, str) and parts_of(value))
+        return {origin_of(text) for text in texts}
+
     def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
         """Return it with `changes`; a `****` in them means "as it was", a None "not any more".
 
-        Raises pydantic.ValidationError.
+        A secret goes to the origin that it was given for: with another one, it must be given again. Raises
+        pydantic.ValidationError, of the type NEEDED where that is what is wrong.
         """
-        merged = unmasked(self.revealed(), {**self.revealed(), **changes})
+        merged = unmasked(self.revealed(), {**self.revealed(), **self.rewritten(changes)})
         kept = {name: value for name, value in merged.items() if value is not None}
-        return type(self).model_validate(kept, context={"guard": guard})
+        after = type(self).model_validate(kept, context={"guard": guard})
+        if not after.origins() <= self.origins() and (names := self.secrets_kept(after, changes)):
+            raise needed(type(self).__name__, names)
+        return after
+
+    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return `changes` with what they mean beside what they say: a type's own rules."""
+        return changes
+
+    def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
+        """Return the fields with a secret that `after` has from here: `changes` have not given them anew."""
+        secret = {*self.secrets(), *after.secrets()}
+        return [
+            name for name in after.revealed() if (holds_mask(changes[name]) if name in changes else name in secret)
+        ]
+
+
+def needed(title: str, names: list[str]) -> ValidationError:
+    """Return the error for secrets that must be given again."""
+    what = PydanticCustomError(NEEDED, "must be given again: it would be sent to another scheme, host or port")
+    details = [InitErrorDetails(type=what, loc=(name,), input=None) for name in names]
+    return ValidationError.from_exception_data(title, details, hide_input=True)
+
+
+def leaves_of(value: Any) -> Iterator[Any]:
+    """Yield what stands in a value and in what it holds."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for child in value:
+            yield from leaves_of(child)
+    else:
+        yield value
+
+
+def holds_mask(value: Any) -> bool:
+    """Whether a `****` stands anywhere in a value."""
+    return any(MASK in leaf for leaf in leaves_of(value) if isinstance(leaf, str))
 
 
 def unmasked(before: Any, after: Any) -> Any:
-    """Return `after` with every `****` in it replaced by what stood in its place `before`."""
-    if after == MASK and isinstance(before, str):
-        return before
+    """Return `after` with every `****` in it, alone or within a URL, replaced by what stood there `before`."""
+    if isinstance(after, str) and isinstance(before, str):
+        return before if after == MASK else unmasked_url(before, after)
     if isinstance(after, dict) and isinstance(before, dict):
         return {key: unmasked(before.get(key), value) for key, value in after.items()}
     return after

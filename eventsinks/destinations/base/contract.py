@@ -7,9 +7,11 @@ package and its test (docs/adding-a-destination.md).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from eventsinks.destinations.base.config import Config, ConfigT
 from eventsinks.destinations.base.failure import SendFailure
 from eventsinks.destinations.base.message import Message
 from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.redact import Redactor
 from eventsinks.lib.wire import Request, Response
 
 MAX_REQUESTS = 4  # of one try
@@ -159,6 +162,12 @@ class DestinationType(ABC, Generic[ConfigT]):
     def place(self) -> str:
         """Return what the pace is the limit of; destinations with the same place share it."""
         return ""
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What masks its secrets in the texts of others. Made when there is the first of them."""
+        signing = [b64encode(key).decode() for key in self.signing_keys]
+        return Redactor([*self.config.secret_texts(), *self.signing_keys, *signing])
 
     def target(self) -> str:
         """Return where it goes in a few words, for a list: `#security-alerts`, `example.com`."""
