@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
-from django.db import DEFAULT_DB_ALIAS
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
@@ -30,6 +31,7 @@ def register_all() -> None:
     register(services_are_https)
     register(schedule_is_usable)
     register(mail_can_be_sent)
+    register(keys_are_of_this_database)
     register(log_is_of_this_cluster, Tags.database)
 
 
@@ -53,6 +55,26 @@ def keys_are_keys(**_: Any) -> list[CheckMessage]:
     except ValueError as error:
         return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {error}", id="eventsinks.E002")]
     return []
+
+
+def keys_are_of_this_database(**_: Any) -> list[CheckMessage]:
+    """Refuse keys that are not the ones its secrets were sealed with; nothing, where it can't be asked."""
+    from eventsinks.actions.reencrypt import strangers
+    from eventsinks.actions.start import told
+    from eventsinks.models.sealing import WrongKeys, look
+
+    try:
+        if keys_are_keys():
+            return []  # which says what is wrong with them
+        look()
+        count = strangers()
+    except WrongKeys as error:
+        return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {error}", id="eventsinks.E008")]
+    except (DatabaseError, ImproperlyConfigured):  # away, or not migrated yet
+        return []
+    if not count:
+        return []
+    return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {told(count)}", id="eventsinks.E009")]
 
 
 def allowed_networks_are_networks(**_: Any) -> list[CheckMessage]:

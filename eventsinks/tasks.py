@@ -13,14 +13,25 @@ from datetime import timedelta
 from typing import Any, cast
 
 from celery import shared_task
-from celery.signals import worker_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
 
 from eventsinks import telemetry
 from eventsinks.actions import account as account_action
-from eventsinks.actions import drill, fall_back, nudge, replay_sink, rotate_secret, round_up, slack_tokens, tidy
+from eventsinks.actions import (
+    drill,
+    fall_back,
+    nudge,
+    reencrypt,
+    replay_sink,
+    rotate_secret,
+    round_up,
+    slack_tokens,
+    start,
+    tidy,
+)
 from eventsinks.actions import stream as stream_action
 from eventsinks.actions.config import guard
 from eventsinks.actions.deliver import Pump
@@ -48,6 +59,7 @@ def deliver() -> int:
 @shared_task(name="eventsinks.tasks.stream")
 def stream(destination_id: int) -> int:
     """Stream to one integration what it is owed. Returns at once where another worker is at it."""
+    start.prove_keys()
     return stream_action.stream(destination_id, way_out(), _stopping.is_set)
 
 
@@ -71,6 +83,7 @@ def way_out() -> Outlet:
 def drain() -> int:
     """Deliver until nothing is due. One at a time in a process: a running one is woken, and looks at once."""
     nudge.answered()
+    start.prove_keys()  # or every sink would be parked: the database may have been away when this process began
     _wanted.set()
     settled = 0
     while _wanted.is_set() and _pumping.acquire(blocking=False):
@@ -125,6 +138,12 @@ def refresh_slack_tokens() -> int:
     return slack_tokens.refresh_due()
 
 
+@shared_task(name="eventsinks.tasks.bind_secrets")
+def bind_secrets() -> bool:
+    """Bind to their rows what was sealed before an upgrade, a day after it."""
+    return reencrypt.finish_binding()
+
+
 @shared_task(name="eventsinks.tasks.account")
 def account() -> int:
     """Tell the metrics whether the books of the last hour balance, and how much waits; say if streams stand."""
@@ -147,6 +166,13 @@ def pump() -> Pump:
 def opened_outlet() -> Outlet:
     """Return a new way out, as the operator set it."""
     return Outlet(guard(), settings.EVENTSINKS_TIMEOUT, mail_server())
+
+
+@worker_init.connect
+@beat_init.connect
+def prove_keys(**_: Any) -> None:
+    """End here where the encryption keys are not the database's."""
+    start.refuse_wrong_keys()
 
 
 @worker_init.connect

@@ -171,6 +171,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # Binds to their rows the secrets that an upgrade has left unbound, a day after it.
+    "bind_secrets": {"task": "eventsinks.tasks.bind_secrets", "schedule": 3600.0, "options": {"expires": 600}},
     # Looks whether everything that was accepted is accounted for, and how much is waiting.
     "account": {"task": "eventsinks.tasks.account", "schedule": 60.0, "options": {"expires": 60}},
 }

@@ -33,8 +33,9 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
     Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
     """
     try:
-        for sealed in filter(None, (current.sealed_signing_secret, current.sealed_old_signing_secret)):
-            open_sealed(sealed)
+        for column in ("sealed_signing_secret", "sealed_old_signing_secret"):
+            if getattr(current, column):
+                open_sealed(current, column)
         return cast(Config, current.opened_config().changed(config, guard()))
     except CannotOpen:
         current.sealed_signing_secret = current.sealed_old_signing_secret = ""

@@ -27,6 +27,7 @@ from eventsinks.models import Delivery, Destination, Tenant
 from eventsinks.models.delivery import id_at
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
+from eventsinks.models.sealing import seal
 from eventsinks.models.stream import Place, Position, end_of_log
 
 HEARS = {
@@ -47,11 +48,12 @@ def create(
     start: Place | None = None,
     mapping: str = "as_accepted",
     options: Options | None = None,
+    signing_secret: str = "",
     initiator: Initiator = SYSTEM,
 ) -> Destination:
     """Make a destination of the type with key `type`. Raises NotConfigurable.
 
-    An integration hears what comes from `start` in the tenant's event log on, in the shape `mapping`; from now on
+    It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what comes from `start` in the tenant's event log on, in the shape `mapping`; from now on
     without it. Of `options`, only the event types are for integrations, too.
     """
     kind = destination_type(type)
@@ -65,6 +67,8 @@ def create(
         state=DestinationState.ACTIVE if enabled else DestinationState.PAUSED,
         slack_workspace=workspace(tenant, config),
     )
+    if signing_secret:
+        destination.sealed_signing_secret = seal(signing_secret, destination, "sealed_signing_secret")
     destination.set_config(check(type, config))
     for column, value in columns_of(tenant, options or Options()).items():
         setattr(destination, column, value)

@@ -50,9 +50,9 @@ def probe(kind: AnyDestinationType) -> Receipt:
     return Receipt(sent.response, stored=sent.stored)
 
 
-def ready_with(type: str, config: Mapping[str, Any]) -> AnyDestinationType:
+def ready_with(type: str, config: Mapping[str, Any], signing_secret: str) -> AnyDestinationType:
     """Return the destination type of this key as a new destination would have it. Raises NotConfigurable."""
-    return destination_type(type)(check(type, config), (), endpoints())
+    return destination_type(type)(check(type, config), [key_of(signing_secret)], endpoints())
 
 
 def ready_after(destination: Destination, changes: Mapping[str, Any]) -> AnyDestinationType:

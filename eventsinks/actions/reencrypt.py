@@ -1,14 +1,19 @@
-"""Reencrypt: seal every secret that is kept with the newest key, so that an old key may go."""
+"""Reencrypt: seal every secret that is kept with the newest key and for its row, so that an old key may go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Q
+from django.db.models.functions import Now
 
-from eventsinks.lib.crypto import CannotOpen
-from eventsinks.models import Destination, SlackWorkspace
-from eventsinks.models.sealing import box, open_sealed, seal
+from eventsinks.lib.crypto import BOUND, CannotOpen
+from eventsinks.lib.signing import new_secret
+from eventsinks.models import Canary, Destination, SlackWorkspace
+from eventsinks.models.sealing import Binding, WrongKeys, box, look, make_canary, place_of
 
 SEALED: tuple[tuple[type[Model], str], ...] = (
     (Destination, "sealed_secrets"),
@@ -17,33 +22,98 @@ SEALED: tuple[tuple[type[Model], str], ...] = (
     (SlackWorkspace, "sealed_token"),
     (SlackWorkspace, "sealed_refresh_token"),
 )
+PAGE = 200  # rows that are read at once
+GRACE = timedelta(days=1)  # after an upgrade, in which processes of the version before may still run
 
 
 @dataclass(slots=True)
 class Reencrypted:
-    """How many secrets are sealed anew, how many had the newest key already, and which could not be opened."""
+    """How many secrets are sealed anew, how many were so already, and which could not be opened."""
 
-    anew: int
-    current: int
-    lost: list[str]
+    anew: int = 0
+    current: int = 0
+    lost: list[str] = field(default_factory=list)
 
 
-def reencrypt() -> Reencrypted:
-    """Seal all of them anew. One that is changed meanwhile is left as it was changed: it has the newest key.
+def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
+    """Seal all of them anew, and from then on open nothing that is not bound to its row. Raises WrongKeys.
 
-    Killed in between, it leaves some done and some not, and may be run again.
+    One that is changed meanwhile is left as it was changed. Killed in between, it leaves some done and some not,
+    and may be run again. `forget_lost` takes away what no key opens: it must be given again.
     """
-    done = Reencrypted(0, 0, [])
+    prove_keys(forget_lost=forget_lost)
+    Canary.objects.filter(binding=Binding.UNBOUND).update(binding=Binding.BINDING)
+    done = Reencrypted()
     for model, column in SEALED:
-        rows = model._default_manager.exclude(**{column: ""}).values_list("pk", column)
-        for pk, sealed in rows.iterator():
-            if box().is_current(sealed):
-                done.current += 1
-                continue
-            try:
-                fresh = seal(open_sealed(sealed))
-            except CannotOpen as error:
-                done.lost.append(f"{model._meta.verbose_name} {pk}: {error}")
-                continue
-            done.anew += model._default_manager.filter(pk=pk, **{column: sealed}).update(**{column: fresh})
+        for row in pages(model, column):
+            seal_anew(row, column, done, forget_lost=forget_lost)
+    if not any(unbound(model, column).exists() for model, column in SEALED):
+        Canary.objects.update(binding=Binding.BOUND)
     return done
+
+
+def prove_keys(*, forget_lost: bool) -> None:
+    """Seal the canary with the newest key. Raises WrongKeys where no key opens it and nothing may be lost."""
+    try:
+        look()
+    except WrongKeys:
+        if not forget_lost:
+            raise
+    make_canary()
+
+
+def pages(model: type[Model], column: str) -> Iterator[Any]:
+    """Yield the rows with a secret in this column, a page at a time."""
+    rows = model._default_manager.exclude(**{column: ""}).order_by("pk")
+    page = list(rows[:PAGE])
+    while page:
+        yield from page
+        page = list(rows.filter(pk__gt=page[-1].pk)[:PAGE])
+
+
+def seal_anew(row: Any, column: str, done: Reencrypted, *, forget_lost: bool) -> None:
+    """Seal one secret with the newest key for its row, unless it was changed since it was read."""
+    sealed, place = getattr(row, column), place_of(row, column)
+    try:
+        text = box().open(sealed, place, unbound=True)
+    except CannotOpen as error:
+        done.lost.append(f"{row._meta.verbose_name} {row.pk}: {error}")
+        if not forget_lost:
+            return
+        text = new_secret() if column == "sealed_signing_secret" else ""
+    else:
+        if box().is_current(sealed):
+            done.current += 1
+            return
+    same = type(row)._default_manager.filter(pk=row.pk, **{column: sealed})
+    done.anew += same.update(**{column: box().seal(text, place) if text else ""})
+
+
+def unbound(model: type[Model], column: str) -> Any:
+    """Return the rows whose secret was sealed by a key that there is, for no row."""
+    ours = Q()
+    for id in box().key_ids:
+        ours |= Q(**{f"{column}__startswith": f"{id}:"}) & ~Q(**{f"{column}__startswith": f"{id}:{BOUND}"})
+    return model._default_manager.filter(ours)
+
+
+def strangers() -> int:
+    """Return how many secrets name a key that is not among EVENTSINKS_ENCRYPTION_KEYS."""
+    count = 0
+    for model, column in SEALED:
+        rows = model._default_manager.exclude(**{column: ""})
+        for id in box().key_ids:
+            rows = rows.exclude(**{f"{column}__startswith": f"{id}:"})
+        count += rows.count()
+    return count
+
+
+def finish_binding(*, at_once: bool = False) -> bool:
+    """Bind what an upgrade has left unbound, once its grace is over or `at_once`. Return whether there was any."""
+    left = Canary.objects.exclude(binding=Binding.BOUND)
+    if not at_once:
+        left = left.filter(created_at__lt=Now() - GRACE)
+    if not left.exists():
+        return False
+    reencrypt()
+    return True

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.signing import new_secret
 from eventsinks.models import Destination
 from eventsinks.models.sealing import seal
@@ -22,12 +23,13 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
     A secret that an earlier rotation kept for its overlap signs no more.
     """
     secret = new_secret()
+    old = kept(sink) if overlap_s else ""
     same = Destination.objects.present().filter(id=sink.id, version=sink.version)
     with transaction.atomic():
         moved = same.update(
-            sealed_old_signing_secret=F("sealed_signing_secret") if overlap_s else "",
-            old_signing_secret_until=timezone.now() + timedelta(seconds=overlap_s) if overlap_s else None,
-            sealed_signing_secret=seal(secret),
+            sealed_old_signing_secret=old,
+            old_signing_secret_until=timezone.now() + timedelta(seconds=overlap_s) if old else None,
+            sealed_signing_secret=seal(secret, sink, "sealed_signing_secret"),
             version=F("version") + 1,
             updated_at=Now(),
         )
@@ -35,6 +37,14 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
             return None
         audit.record_destination(audit.UPDATED, sink, initiator, {"signing_secret": "rotated"})
     return secret
+
+
+def kept(sink: Destination) -> str:
+    """Return the signing secret as it is kept for its overlap; empty where no key opens it: it could not sign."""
+    try:
+        return seal(sink.signing_secret, sink, "sealed_old_signing_secret")
+    except CannotOpen:
+        return ""
 
 
 def end_overlaps() -> int:

@@ -83,23 +83,22 @@ def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWo
     except slack.Unreachable as error:
         raise NotInstallable(f"Slack can't be asked: {error}") from None
     with transaction.atomic():
-        workspace, created = SlackWorkspace.objects.update_or_create(
-            tenant=tenant,
-            team_id=grant.team_id,
-            defaults={"team_name": grant.team_name, **columns(grant)},
-        )
+        workspace, created = SlackWorkspace.objects.get_or_create(tenant=tenant, team_id=grant.team_id)
+        for column, value in {"team_name": grant.team_name, **columns(grant, workspace)}.items():
+            setattr(workspace, column, value)
+        workspace.save()
         reopen(workspace, repaired=True)
         record(audit.CREATED if created else audit.UPDATED, workspace, initiator)
     nudge()
     return workspace
 
 
-def columns(grant: slack.Grant) -> dict[str, object]:
-    """Return a grant as the columns of a workspace."""
-    stays = grant.expires_in is None
+def columns(grant: slack.Grant, workspace: SlackWorkspace) -> dict[str, object]:
+    """Return a grant as the columns of a workspace, which its tokens are sealed for."""
+    stays, refresh = grant.expires_in is None, grant.refresh_token
     return {
-        "sealed_token": seal(grant.token),
-        "sealed_refresh_token": seal(grant.refresh_token) if grant.refresh_token else "",
+        "sealed_token": seal(grant.token, workspace, "sealed_token"),
+        "sealed_refresh_token": seal(refresh, workspace, "sealed_refresh_token") if refresh else "",
         "expires_at": None if stays else datetime.now(UTC) + timedelta(seconds=cast(int, grant.expires_in)),
         "scopes": grant.scopes,
         "refresh_leased_until": None,

@@ -14,7 +14,6 @@ from eventsinks.actions.unharmed import each, unharmed
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import SlackInstall, SlackWorkspace, sql
-from eventsinks.models.sealing import open_sealed
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def refresh(workspace: SlackWorkspace) -> bool:
         if not unlocked or not free.update(refresh_leased_until=now + LEASE):
             return False
     try:
-        grant = slack.refresh(app(), open_sealed(workspace.sealed_refresh_token))
+        grant = slack.refresh(app(), workspace.refresh_token)
     except (slack.SlackSaid, slack.Unreachable, NotInstallable, CannotOpen) as error:
         log.warning("the token of the Slack workspace %s could not be refreshed: %s", workspace.pk, error)
         return False  # looked at again when the lease is over
@@ -56,7 +55,7 @@ def refresh(workspace: SlackWorkspace) -> bool:
     while True:
         try:
             with transaction.atomic():
-                if same.update(**columns(grant)):
+                if same.update(**columns(grant, workspace)):
                     reopen(workspace)
         except OperationalError as error:  # the old refresh token is used up: this one must not be lost to a lock
             if not sql.is_locked(error) or time.monotonic() > until:

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from eventsinks.actions.reencrypt import finish_binding
 from eventsinks.management import broker
 from eventsinks.management.processes import Family, StopRequests
 
@@ -54,6 +55,7 @@ class System:
         self._start(WEB, *self._granian(), "project.wsgi:application")
         call_command("check", stdout=io.StringIO())
         migrate()
+        finish_binding(at_once=True)  # nobody else is here
         worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
         self._start("worker", *celery(), *worker)
         self.family.wait_until(self.answers, STARTUP, "an answer of the web server")

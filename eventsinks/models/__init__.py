@@ -8,6 +8,7 @@ from eventsinks.models.incident import Incident
 from eventsinks.models.network_traffic import NetworkTraffic, write_flows
 from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.replay import Replay
+from eventsinks.models.sealing import Canary
 from eventsinks.models.silence import Silence
 from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
 from eventsinks.models.stream import Batch, Position
@@ -23,6 +24,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "Batch",
+    "Canary",
     "Delivery",
     "Destination",
     "Event",

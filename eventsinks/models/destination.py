@@ -137,7 +137,7 @@ class Destination(models.Model):
     @property
     def signing_secret(self) -> str:
         """The secret its requests are signed with, `whsec_…`, in clear."""
-        return open_sealed(self.sealed_signing_secret)
+        return open_sealed(self, "sealed_signing_secret")
 
     def set_config(self, config: Config) -> None:
         """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
@@ -145,13 +145,14 @@ class Destination(models.Model):
         place = self.kind(config).place()
         self.place = f"{self.type}:{place}"[:200] if place else ""
         secrets = config.secrets()
-        self.sealed_secrets = seal(orjson.dumps(secrets).decode()) if secrets else ""
+        text = orjson.dumps(secrets).decode()
+        self.sealed_secrets = seal(text, self, "sealed_secrets") if secrets else ""
         if not self.sealed_signing_secret:
-            self.sealed_signing_secret = seal(new_secret())
+            self.sealed_signing_secret = seal(new_secret(), self, "sealed_signing_secret")
 
     def opened_config(self) -> Any:
         """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
-        secrets = orjson.loads(open_sealed(self.sealed_secrets)) if self.sealed_secrets else {}
+        secrets = orjson.loads(open_sealed(self, "sealed_secrets")) if self.sealed_secrets else {}
         workspace = self.slack_workspace
         token = {"token": workspace.token, "scopes": workspace.scopes} if workspace else {}
         return self.kind.Config.model_validate({**self.config, **secrets, **token})
@@ -160,7 +161,7 @@ class Destination(models.Model):
         """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
         keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
         if self.old_signing_secret_until and self.old_signing_secret_until > timezone.now():
-            keys.append(key_of(open_sealed(self.sealed_old_signing_secret)))
+            keys.append(key_of(open_sealed(self, "sealed_old_signing_secret")))
         return self.kind(self.opened_config(), keys, endpoints())
 
     def target(self) -> str:

@@ -40,11 +40,16 @@ class SlackWorkspace(models.Model):
     @property
     def token(self) -> str:
         """The bot token, in clear."""
-        return open_sealed(self.sealed_token)
+        return open_sealed(self, "sealed_token")
 
     @token.setter
     def token(self, text: str) -> None:
-        self.sealed_token = seal(text)
+        self.sealed_token = seal(text, self, "sealed_token")
+
+    @property
+    def refresh_token(self) -> str:
+        """What is traded for the next token, in clear."""
+        return open_sealed(self, "sealed_refresh_token")
 
 
 class SlackInstall(models.Model):

@@ -12,6 +12,7 @@ from eventsinks.actions.hold import hold, park
 from eventsinks.actions.rotate_secret import rotate_secret
 from eventsinks.lib.crypto import new_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
+from eventsinks.models.sealing import make_canary
 from tests.actions.crowd import at_once
 
 SECRET = "zebra-crossing-42"
@@ -247,6 +248,7 @@ def test_a_longer_hold_stays(make_webhook):
 def test_a_sink_whose_secrets_can_not_be_opened_is_repaired_by_giving_them_anew(make_webhook, settings):
     sink = make_webhook(config=HEADERS)
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    make_canary()  # somebody has decided to go on without the old one
     park(sink.id, 1, "its configuration can't be read")
     with pytest.raises(NotConfigurable) as refused:
         configure.change(sink, {"headers": {"X-Api-Key": "****"}})
@@ -261,6 +263,7 @@ def test_a_repaired_sink_does_without_an_old_signing_secret_that_can_not_be_open
     sink = make_webhook()
     rotate_secret(sink, 3600)
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    make_canary()  # somebody has decided to go on without the old one
     repaired = configure.change(sink, {})
     assert repaired.opened()
     assert (repaired.sealed_old_signing_secret, repaired.old_signing_secret_until) == ("", None)

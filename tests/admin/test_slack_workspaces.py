@@ -124,7 +124,7 @@ def test_only_who_may_add_workspaces_may_install(sign_in, acme, slack):
 def test_scopes_and_expiry_are_shown_and_no_token(operator, workspace):
     assert "entered by hand" in operator.get(page_of(workspace)).content.decode()
     workspace.scopes, workspace.expires_at = "chat:write,channels:read", datetime(2031, 5, 4, 9, tzinfo=UTC)
-    workspace.sealed_refresh_token = seal("xoxe-not-to-be-seen")
+    workspace.sealed_refresh_token = seal("xoxe-not-to-be-seen", workspace, "sealed_refresh_token")
     workspace.save()
     page = operator.get(page_of(workspace)).content.decode()
     assert "chat:write, channels:read" in page

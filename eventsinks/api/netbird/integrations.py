@@ -33,6 +33,7 @@ from eventsinks.api.netbird.verbs import IntegrationVerbs
 from eventsinks.api.netbird.view import NetBirdView, documented, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
+from eventsinks.lib.signing import new_secret
 from eventsinks.models import Destination
 from eventsinks.models.destination import types_with
 
@@ -57,9 +58,9 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         asked = read_body(CreateIntegration, request)
         if asked.platform not in types_with("integration"):
             raise InvalidArgument([("platform", f"must be one of {', '.join(types_with('integration'))}")])
-        tenant = tenant_of(request)
+        tenant, secret = tenant_of(request), new_secret()
         try:
-            kind = ready_with(asked.platform, asked.config)
+            kind = ready_with(asked.platform, asked.config, secret)
             if asked.enabled:
                 connect(kind)
             made = configure.create(
@@ -71,6 +72,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
                 start=place_of(tenant, asked.start),
                 mapping=asked.mapping,
                 options=options_of(asked),
+                signing_secret=secret,
                 initiator=initiator_of(request),
             )
         except configure.NotConfigurable as error:
