@@ -53,8 +53,9 @@ def create(
 ) -> Destination:
     """Make a destination of the type with key `type`. Raises NotConfigurable.
 
-    It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what comes from `start` in the tenant's event log on, in the shape `mapping`; from now on
-    without it. Of `options`, only the event types are for integrations, too.
+    It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what
+    comes from `start` in the tenant's event log on, in the shape `mapping`; from now on without it. Of `options`,
+    only the event types are for integrations, too.
     """
     kind = destination_type(type)
     destination = Destination(

@@ -22,6 +22,7 @@ from eventsinks.admin import marks
 from eventsinks.admin.base import ModelAdmin, initiator_of
 from eventsinks.admin.destination_form import DestinationForm
 from eventsinks.admin.forms import PREFIX, fields_of
+from eventsinks.admin.signing import Signed
 from eventsinks.admin.trial import told
 from eventsinks.admin.type_picker import picked, picker
 from eventsinks.destinations import destination_type
@@ -34,7 +35,7 @@ Fieldsets = list[tuple[str | None, dict[str, Any]]]
 DestinationT = TypeVar("DestinationT", bound=Destination)
 
 
-class DestinationPage(ModelAdmin[DestinationT]):
+class DestinationPage(Signed, ModelAdmin[DestinationT]):
     """One destination, and what the lists have in common. A subclass says of which face, and what its form is."""
 
     face: ClassVar[str]
@@ -67,6 +68,7 @@ class DestinationPage(ModelAdmin[DestinationT]):
             "may_change": self.has_change_permission(request, destination),
             "is_active": destination.state == DestinationState.ACTIVE,
             "subtitle": None,
+            **self.signature(request, destination),
             **FEWER_BUTTONS,
         }
 
@@ -144,7 +146,12 @@ class DestinationPage(ModelAdmin[DestinationT]):
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
         """Return the views of the buttons, by the last part of their address."""
-        return {"pause": self.pause_view, "resume": self.resume_view}
+        return {
+            "pause": self.pause_view,
+            "resume": self.resume_view,
+            "signing-secret": self.secret_view,
+            "rotate-secret": self.rotate_view,
+        }
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the buttons beside the usual ones."""
@@ -171,7 +178,7 @@ class DestinationPage(ModelAdmin[DestinationT]):
         """Return the destination whose button was pressed, or the answer to who may not press it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        found = get_object_or_404(self.get_queryset(request), pk=object_id)
+        found: DestinationT = get_object_or_404(self.get_queryset(request), pk=object_id)
         if not self.has_change_permission(request, found):
             raise PermissionDenied
         return found

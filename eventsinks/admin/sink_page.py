@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
@@ -28,11 +26,8 @@ from eventsinks.admin.sink_form import SinkForm, sink_form
 from eventsinks.admin.sink_health import health_of, last_drill, next_drill
 from eventsinks.admin.sink_options import FALLBACK, FILTER, QUIET
 from eventsinks.admin.windows import windows_of
-from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
-
-REVEAL = "eventsinks.reveal_signing_secret"  # the permission to read a signing secret
 
 
 @method_decorator(sensitive_post_parameters(), name="changeform_view")
@@ -83,7 +78,6 @@ class SinkPage(DestinationPage[EventSink]):
             "last_drill": marks.moment_mark(last_drill(sink)),
             "next_drill": marks.moment_mark(next_drill(sink)),
             "windows": windows_of(sink),
-            "may_reveal": request.user.has_perm(REVEAL) and bool(sink.sealed_signing_secret),
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -92,7 +86,7 @@ class SinkPage(DestinationPage[EventSink]):
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
         """Return the views of the buttons."""
-        return {**super().buttons(), "test": self.test_view, "signing-secret": self.secret_view}
+        return {**super().buttons(), "test": self.test_view}
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send a sample, or the alert that is named, and show all that came of it."""
@@ -122,28 +116,6 @@ class SinkPage(DestinationPage[EventSink]):
         word = "Resumed" if since is None else f"Resumed, with what was kept since {marks.clock(since)}:"
         self.move(request, [sink], lambda found: configure.resume(found, initiator, since), word)
         return self.back_to(sink)
-
-    def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show the signing secret once, to those who may; note in the history that it was shown."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(REVEAL):
-            raise PermissionDenied
-        sink = get_object_or_404(self.get_queryset(request), pk=object_id)
-        try:
-            secret = sink.signing_secret
-        except CannotOpen as error:
-            self.message_user(request, f"The signing secret can't be opened: {error}", messages.ERROR)
-            return self.back_to(sink)
-        self.log_change(request, sink, "Signing secret shown.")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Signing secret",
-            "opts": self.opts,
-            "sink": sink,
-            "secret": secret,
-        }
-        return TemplateResponse(request, "admin/eventsinks/eventsink/signing_secret.html", context)
 
 
 OPTIONS = (  # the tabs of a form

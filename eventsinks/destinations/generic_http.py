@@ -153,6 +153,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     face = "integration"
     Config = GenericHttpConfig
     answers = ANSWERS
+    signs = True
     limits = Limits(max_events=1, max_requests=50)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:

@@ -87,6 +87,7 @@ class Webhook(DestinationType[WebhookConfig]):
     label: ClassVar[str] = "Webhook"
     face = "event_sink"
     Config = WebhookConfig
+    signs = True
     example: ClassVar[Mapping[str, Any]] = {"url": "https://example.com/"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:

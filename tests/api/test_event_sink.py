@@ -318,6 +318,32 @@ def test_each_field_changes_by_itself(update, make_webhook):
     }
 
 
+@pytest.mark.parametrize(
+    "headers", [{}, {"headers": {"X-Key": "****"}}, {"headers": {"X-Key": "****", "X-New": "x"}}]
+)
+def test_another_origin_needs_the_headers_again(update, make_webhook, headers):
+    sink = make_webhook(config={"headers": {"X-Key": SECRET}})
+    before = Destination.objects.values().get()
+    for url in ("https://new.example.com/hook", "http://example.com/hook", "https://example.com:8443/hook"):
+        answer = update(sink, event_sink_args={"Webhook": {"url": url, **headers}})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["fields"][0]["field"] == "event_sink_args.Webhook.headers"
+    assert Destination.objects.values().get() == before
+    given = {"url": "https://new.example.com/hook", "headers": {"X-Key": "again"}}
+    assert update(sink, event_sink_args={"Webhook": given}).status_code == 200
+
+
+def test_a_token_in_a_url_is_masked_sealed_and_kept(update, make_webhook):
+    sink = make_webhook(url=f"https://example.com/hook?a=1&token={SECRET}")
+    shown = update(sink, name="n").json()["event_sink"]["configuration"]["Webhook"]["url"]
+    assert shown == "https://example.com/hook?a=1&token=****"
+    assert SECRET not in str(Destination.objects.values().get())
+    update(sink, event_sink_args={"Webhook": {"url": shown.replace("a=1", "a=2")}})
+    assert opened(sink)["url"] == f"https://example.com/hook?a=2&token={SECRET}"
+    elsewhere = shown.replace("example.com", "evil.example")
+    assert update(sink, event_sink_args={"Webhook": {"url": elsewhere}}).status_code == 400
+
+
 def test_null_takes_an_optional_argument_away(update, make_webhook):
     sink = make_webhook(config={"headers": {"X-Key": SECRET}, "webhook_type": "Torq"})
     answer = update(sink, event_sink_args={"Webhook": {"headers": None, "webhook_type": None}}).json()[

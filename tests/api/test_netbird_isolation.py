@@ -16,7 +16,7 @@ from tests.api.test_isolation import METHODS, OF_NETBIRD, url_table
 from tests.api.test_netbird import refused
 
 pytestmark = pytest.mark.django_db
-VERBS = ("", "/test", "/pause", "/resume", "/replay", "/position")
+VERBS = ("", "/test", "/pause", "/resume", "/replay", "/position", "/signing_secret", "/rotate_secret")
 WITH_AN_ID = [
     f"api/{path}/{{id}}{verb}" for path in ("event-streaming", "integrations/event-streaming") for verb in VERBS
 ]

@@ -14,6 +14,7 @@ from eventsinks.actions.hold import park
 from eventsinks.actions.stream import stream
 from eventsinks.actions.tenants import issue_key
 from eventsinks.event_types import event_type
+from eventsinks.lib.signing import key_of, signature_headers
 from eventsinks.models import Destination, Event, Position
 from tests.actions.test_stream import outlet  # noqa: F401 - fixtures
 from tests.api.conftest import Caller
@@ -250,3 +251,67 @@ def test_secrets_that_can_not_be_opened_any_more_are_named_and_can_be_given_anew
     refused(api.post(f"{PATH}/{one['id']}/test"), 422, "config.headers")
     assert api.put(f"{PATH}/{one['id']}", {"config": config}).status_code == 200
     assert api.post(f"{PATH}/{one['id']}/test").json()["taken"] is True
+
+
+# --- Signatures
+
+
+def signed_with(secret, got):
+    """Whether a request carries a signature made with a secret."""
+    timestamp = int(got.header("webhook-timestamp"))
+    headers = dict(signature_headers([key_of(secret)], got.header("webhook-id"), timestamp, got.body))
+    return headers["webhook-signature"] in got.header("webhook-signature").replace(" v1,", "
+v1,").splitlines()
+
+
+@both_paths
+def test_the_trial_is_signed_with_the_secret_that_is_then_shown(api, receiver, path):  # noqa: F811
+    made = create(api, receiver)  # noqa: F811
+    secret = api.get(f"{path}/{made['id']}/signing_secret").json()["signing_secret"]
+    assert signed_with(secret, receiver.got[0])
+
+
+@both_paths
+def test_a_rotated_secret_signs_beside_the_old_one(api, receiver, path, outlet, acme):  # noqa: F811
+    made = create(api, receiver)  # noqa: F811
+    one = f"{path}/{made['id']}"
+    old = api.get(f"{one}/signing_secret").json()["signing_secret"]
+    new = api.post(f"{one}/rotate_secret", {"overlap_s": 3600}).json()["signing_secret"]
+    assert new != old
+    assert api.get(f"{one}/signing_secret").json()["signing_secret"] == new
+    take(acme, "1")
+    stream_now(made["id"], outlet)
+    assert signed_with(new, receiver.got[-1])
+    assert signed_with(old, receiver.got[-1])
+
+
+def test_what_is_not_signed_has_no_signing_secret_to_show(api):
+    body = {"platform": "datadog", "config": {"api_key": "k", "site": "datadoghq.eu"}, "enabled": False}
+    id = api.post(PATH, body).json()["id"]
+    refused(api.get(f"{PATH}/{id}/signing_secret"), 409, "not signed")
+    refused(api.post(f"{PATH}/{id}/rotate_secret", {}), 409, "not signed")
+
+
+def test_a_key_that_may_only_read_is_not_shown_the_signing_secret(acme, api, receiver):  # noqa: F811
+    id = create(api, receiver)["id"]
+    reader = Caller(issue_key(acme, scopes=["event_streaming:read"])[1])
+    refused(reader.get(f"{PATH}/{id}/signing_secret"), 403, "event_streaming:write")
+
+
+# --- Another origin
+
+
+def test_another_origin_needs_the_headers_again(api, receiver):  # noqa: F811
+    config = {"url": receiver.url(), "headers": json.dumps({"Authorization": "Bearer hunter2secret"})}
+    made = create(api, receiver, config=config)  # noqa: F811
+    one, before = f"{PATH}/{made['id']}", Destination.objects.values().get()
+    came_by_now = len(receiver.got)
+    for headers in (
+        {},
+        {"headers": made["config"]["headers"]},
+        {"headers": json.dumps({"Authorization": "****"})},
+    ):
+        url = receiver.url().replace("127.0.0.1", "localhost")
+        refused(api.put(one, {"config": {"url": url, **headers}}), 412, "config.headers")
+    assert Destination.objects.values().get() == before
+    assert len(receiver.got) == came_by_now

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from drf_spectacular.utils import OpenApiResponse
-from pydantic import BaseModel, BeforeValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictInt, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,11 +16,12 @@ from eventsinks.actions import configure
 from eventsinks.actions.probe import tried
 from eventsinks.actions.progress import progress
 from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
+from eventsinks.actions.rotate_secret import rotate_secret
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
 from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integration_out
-from eventsinks.api.netbird.view import documented, read_body
+from eventsinks.api.netbird.view import documented, read_body, read_input
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
 
@@ -56,6 +57,18 @@ class ReplayIntegration(BaseModel):
         return self
 
 
+class RotateSecret(BaseModel):
+    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
+
+    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = 86_400
+
+
+class SigningSecret(BaseModel):
+    """What its requests are signed with."""
+
+    signing_secret: str
+
+
 class Tried(BaseModel):
     """What came of the test event. `status` and `answer` are the far end's, if there was an answer."""
 
@@ -89,13 +102,14 @@ class PositionOut(BaseModel):
     replay: ReplayOut | None
 
 
+UNSIGNED = {409: OpenApiResponse(ErrorBody, "its requests are not signed, or it was changed at the same time")}
 UNDER_WAY = {409: OpenApiResponse(ErrorBody, "another replay is under way")}
 
 
 class IntegrationVerbs:
     """The verbs of one integration, each a path under its own."""
 
-    needs_write = ()
+    needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
 
     @documented(Tried, request=None)
     @action(detail=True, methods=["post"])
@@ -105,6 +119,22 @@ class IntegrationVerbs:
             return Response(Tried(**tried(find(request, id))).model_dump())
         except configure.NotConfigurable as error:
             raise in_config(error) from None
+
+    @documented(SigningSecret, errors=UNSIGNED)
+    @action(detail=True, methods=["get"])
+    def signing_secret(self, request: Request, id: str) -> Response:
+        """Show the secret that requests are signed with. Needs the scope event_streaming:write."""
+        return Response({"signing_secret": signing(request, id).signing_secret})
+
+    @documented(SigningSecret, request=RotateSecret, errors=UNSIGNED)
+    @action(detail=True, methods=["post"])
+    def rotate_secret(self, request: Request, id: str) -> Response:
+        """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
+        integration, asked = signing(request, id), read_input(RotateSecret, request.data or {})
+        secret = rotate_secret(integration, asked.overlap_s, initiator_of(request))
+        if secret is None:
+            raise Conflict("was changed by somebody else at the same time; try again")
+        return Response({"signing_secret": secret})
 
     @documented(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
@@ -142,6 +172,14 @@ class IntegrationVerbs:
     def position(self, request: Request, id: str) -> Response:
         """Say how far it has come, what waits, and what it waits for."""
         return Response(position_out(find(request, id)))
+
+
+def signing(request: Request, id: str) -> Destination:
+    """Return the integration of this id. Raises Conflict where its requests are not signed."""
+    integration = find(request, id)
+    if not integration.kind.signs:
+        raise Conflict(f"requests to {integration.type} are not signed")
+    return integration
 
 
 def position_out(integration: Destination) -> dict[str, Any]:

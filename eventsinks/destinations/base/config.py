@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from eventsinks.lib.addresses import AddressGuard, parse_url
-from eventsinks.lib.redact import MASK
+from eventsinks.lib.redact import MASK as MASK
 from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
 
 NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for
