@@ -149,6 +149,29 @@ EVENTSINKS_MAX_EVENT_BYTES = env.int("EVENTSINKS_MAX_EVENT_BYTES", 1024 * 1024) 
 EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 1024)  # one request
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same bound
 
+# Processes of the web server, one a core; one that dies is started again. What follows is meant for each of them.
+EVENTSINKS_WEB_PROCESSES = env.int("EVENTSINKS_WEB_PROCESSES", 2)
+# Threads that answer requests. One caller gets at most three quarters of them.
+EVENTSINKS_WEB_THREADS = env.int("EVENTSINKS_WEB_THREADS", 16)
+# Further threads for requests that ask somebody else meanwhile: tests of a sink, trials of a connection, Slack.
+EVENTSINKS_TRIAL_THREADS = env.int("EVENTSINKS_TRIAL_THREADS", 4)
+# Requests that wait for a thread, half of them of one caller; others are answered 503.
+EVENTSINKS_WEB_WAITING = env.int("EVENTSINKS_WEB_WAITING", 1000)
+# Seconds that a client may take to send a request's head, and a new connection to send anything.
+EVENTSINKS_HEAD_TIMEOUT = env.float("EVENTSINKS_HEAD_TIMEOUT", 10.0)
+# Seconds that a client may take to send a request's body.
+EVENTSINKS_BODY_TIMEOUT = env.float("EVENTSINKS_BODY_TIMEOUT", 10.0)
+# Seconds that a client may take to read its answer.
+EVENTSINKS_ANSWER_TIMEOUT = env.float("EVENTSINKS_ANSWER_TIMEOUT", 30.0)
+# Bodies that are read at once: over that, the slowest makes place for the newest.
+EVENTSINKS_BODIES = env.int("EVENTSINKS_BODIES", 1024)
+# Of them, those of one caller: the same.
+EVENTSINKS_BODIES_EACH = env.int("EVENTSINKS_BODIES_EACH", 64)
+# Bytes of requests that are read or answered, half of them of one caller; and as many of answers not read yet.
+EVENTSINKS_HELD_BYTES = env.int("EVENTSINKS_HELD_BYTES", 256 * 1024 * 1024)
+# The proxies in front, CIDRs or addresses: their X-Forwarded-For says who asks. Nobody else's is believed.
+EVENTSINKS_TRUSTED_PROXIES: list[str] = env.list("EVENTSINKS_TRUSTED_PROXIES", [])
+
 # --- Celery: carries nudges, nothing else ---------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
@@ -236,7 +259,7 @@ WHITENOISE_USE_FINDERS = True
 SECURE = urlsplit(PUBLIC_URL).scheme == "https"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
 SECURE_SSL_REDIRECT = SECURE
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked by machines beside this one
+SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]  # asked by machines beside this one
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
 SECURE_HSTS_PRELOAD = SECURE

@@ -35,7 +35,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
     path("slack/oauth/callback", slack_integrations.callback, name="slack_callback"),
-    path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("schema", SpectacularAPIView.as_view(), name="schema"),

@@ -1,4 +1,4 @@
-"""The door for web servers."""
+"""Django by itself, without the front."""
 
 import os
 

@@ -56,14 +56,6 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-class LengthRequired(APIException):
-    """411: the body has no length, so that it can't be read (WSGI has no chunked bodies)."""
-
-    status_code = status.HTTP_411_LENGTH_REQUIRED
-    default_code = "length_required"
-    default_detail = "send Content-Length; a chunked body is not read"
-
-
 def v1_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an error in the shape of /v1. What is not known goes on, and becomes a 500."""
     if isinstance(error, Http404):

@@ -1,4 +1,4 @@
-"""Whether this server lives, and whether it can work."""
+"""Whether this server can work, and its metrics. Whether it lives, `/healthz`, is for the front to say."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ from django.views.decorators.http import require_safe
 from eventsinks import telemetry
 from eventsinks.actions import nudge
 from eventsinks.api.json import dumps
-
-
-@csrf_exempt
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer that the process lives. Asks nobody."""
-    return HttpResponse(b'{"status":"ok"}', content_type="application/json")
 
 
 @csrf_exempt

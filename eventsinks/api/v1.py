@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.errors import ErrorResponse, Invalid, LengthRequired, v1_exception_handler
+from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
 from eventsinks.lib.validation import errors
 from eventsinks.models import Tenant
 
@@ -41,12 +41,6 @@ class V1View(APIView):
     def get_exception_handler(self) -> Callable[..., Any]:
         """Return how this format says that something is wrong."""
         return v1_exception_handler
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Raise LengthRequired for a body that would be taken for an empty one."""
-        super().initial(request, *args, **kwargs)
-        if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
-            raise LengthRequired
 
 
 def read_input(model: type[Input], data: Any) -> Input:
@@ -173,7 +167,6 @@ ERRORS = {
     401: OpenApiResponse(ErrorResponse, "no API key, or one that opens nothing"),
     403: OpenApiResponse(ErrorResponse, "the API key lacks the scope"),
     404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
-    411: OpenApiResponse(ErrorResponse, "the body has no Content-Length"),
     413: OpenApiResponse(ErrorResponse, "the body is too large"),
     415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
     503: OpenApiResponse(ErrorResponse, "the database can't be reached"),

@@ -10,7 +10,6 @@ import socket
 import sys
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
@@ -25,7 +24,6 @@ WEB = "web server"
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
 PORTS = 100  # how many are tried, from the first one on
-THREADS = 16  # requests that the web server answers at once
 STARTUP = 60.0  # seconds that the web server may take to answer
 # Celery's warning for root is about pickled messages, which we do not take.
 QUIET = "ignore:You're running the worker with superuser privileges"
@@ -52,7 +50,7 @@ class System:
         Raises processes.Fallen, and CommandError for settings that can't work.
         """
         self._start_broker()
-        self._start(WEB, *self._granian(), "project.wsgi:application")
+        self._start(WEB, "project.serve", "--host", HOST, "--port", str(self.port), "--shared")
         call_command("check", stdout=io.StringIO())
         migrate()
         finish_binding(at_once=True)  # nobody else is here
@@ -65,7 +63,7 @@ class System:
     def stop(self) -> None:
         """Stop everything, in order."""
         if not self._ready:
-            self.family.kill(WEB)  # hears no SIGTERM while it starts, and has nothing to finish
+            self.family.kill(WEB)  # has nothing to finish while it starts
         self.family.stop()
         self._held.close()
 
@@ -73,7 +71,7 @@ class System:
         """Whether the web server answers."""
         client = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
-            client.request("GET", "/healthz", headers={"Host": urlsplit(self._environment["PUBLIC_URL"]).netloc})
+            client.request("GET", "/healthz")
             return client.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -92,18 +90,6 @@ class System:
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         self.family.start(name, [sys.executable, "-m", module, *arguments], self._environment)
-
-    def _granian(self) -> list[str]:
-        options = {
-            "--interface": "wsgi",
-            "--host": HOST,
-            "--port": str(self.port),
-            "--workers": "1",
-            "--blocking-threads": str(THREADS),
-            "--workers-kill-timeout": f"{GRACE:g}",
-            "--log-level": "error",
-        }
-        return ["granian", "--no-ws", *(part for option in options.items() for part in option)]
 
 
 def celery() -> list[str]:

@@ -214,13 +214,6 @@ def test_parameters_and_case_of_the_content_type_do_not_matter(api, content_type
     assert api.post(PATH, lines(ALERT), content_type=content_type).status_code == 200
 
 
-def test_a_body_without_a_length_is_refused_and_not_taken_for_an_empty_one(api):
-    response = api.client.generic(
-        "POST", PATH, headers=api.headers | {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
-    )
-    says(response, 411, "Content-Length")
-
-
 def test_an_alert_of_two_megabytes_is_too_large(api):
     says(api.post(PATH, alert(description="x" * 2 * 1024 * 1024)), 413, "1048576")
     assert is_nothing_kept()

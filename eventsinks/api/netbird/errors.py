@@ -84,7 +84,6 @@ ERRORS = {
     401: OpenApiResponse(ErrorBody, "no API key, or one that opens nothing"),
     403: OpenApiResponse(ErrorBody, "the API key lacks the scope"),
     404: OpenApiResponse(ErrorBody, "there is no such thing in this account"),
-    411: OpenApiResponse(ErrorBody, "the body has no Content-Length"),
     413: OpenApiResponse(ErrorBody, "the body is too large"),
     415: OpenApiResponse(ErrorBody, "the body is not JSON"),
     422: OpenApiResponse(ErrorBody, "something is not right; the message names the field"),

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.errors import LengthRequired
 from eventsinks.api.json import JSONParser, JSONRenderer
 from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
 from eventsinks.lib.validation import errors
@@ -51,10 +50,8 @@ class NetBirdView(APIView):
         return exception_handler
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse a body that would be taken for an empty one, and an account that is not the key's."""
+        """Refuse an account that is not the key's."""
         super().initial(request, *args, **kwargs)
-        if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
-            raise LengthRequired
         account = request.query_params.get("account")
         if account and account.lower() != str(tenant_of(request).id):
             raise PermissionDenied("permission denied")

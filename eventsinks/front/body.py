@@ -1,0 +1,104 @@
+"""Reading a request's body whole: with a deadline, within the bounds, and inflated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from eventsinks.front.answers import Gone, Refusal, bad_request, too_large, too_slow
+from eventsinks.front.inflate import PIECE, Bomb, Corrupt, inflate
+from eventsinks.front.limits import Limits
+from eventsinks.front.readers import Hold, Readers
+from eventsinks.front.threads import Threads
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+INFLATERS = 2  # threads that inflate what is not inflated at once
+TAKEN = {b"gzip", b"x-gzip"}
+
+
+class Bodies:
+    """Reads bodies."""
+
+    def __init__(self, limits: Limits, readers: Readers) -> None:
+        self._limits, self._readers = limits, readers
+        self._inflaters = Threads("inflate", INFLATERS, limits.waiting)
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive, hold: Hold) -> bytes:
+        """Return the body as it was meant. Raises Refusal, and Gone for a client that hung up."""
+        packed = is_packed(headers)
+        if not has_body(headers):
+            return b""
+        if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
+            raise too_large(self._limits.body_bytes)
+        try:
+            async with asyncio.timeout(self._limits.body_seconds) as clock:
+                self._readers.start_reading(hold, clock)
+                body = await self._all_of(receive, hold)
+        except TimeoutError:
+            raise too_slow("body") from None
+        finally:
+            self._readers.stop_reading(hold)
+        return await self._inflated(body, hold) if packed and body else body
+
+    async def _all_of(self, receive: Receive, hold: Hold) -> bytes:
+        pieces: list[bytes] = []
+        more, size = True, 0
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > self._limits.body_bytes:
+                raise too_large(self._limits.body_bytes)
+            self._readers.grow(hold, len(pieces[-1]))
+            more = message.get("more_body", False)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _inflated(self, packed: bytes, hold: Hold) -> bytes:
+        limit = self._limits.body_bytes
+        try:
+            if len(packed) <= PIECE // 16:  # at most some milliseconds, even for a bomb
+                body = await self._inflate_small(packed, hold, limit)
+            else:
+                body = await self._inflaters.run(hold.caller, lambda: inflate(packed, limit))
+        except Corrupt as error:
+            raise bad_request(f"the body can't be inflated: {error}", "corrupt") from None
+        except Bomb:
+            raise too_large(limit) from None
+        self._readers.grow(hold, len(body))
+        self._readers.give_back(hold, len(packed))
+        return body
+
+    async def _inflate_small(self, packed: bytes, hold: Hold, limit: int) -> bytes:
+        small = min(limit, 16 * PIECE)
+        try:
+            return inflate(packed, small)
+        except Bomb:
+            if small == limit:
+                raise
+            return await self._inflaters.run(hold.caller, lambda: inflate(packed, limit))
+
+
+def has_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a head announces a body."""
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
+def is_packed(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body is to be inflated. Raises Refusal for what is packed otherwise."""
+    encodings = [word.strip().lower() for word in headers.get(b"content-encoding", b"").split(b",")]
+    encodings = [word for word in encodings if word]
+    if not encodings or encodings == [b"identity"]:
+        return False
+    if len(encodings) == 1 and encodings[0] in TAKEN:
+        return True
+    raise Refusal(
+        415,
+        "unsupported_media_type",
+        "the body's Content-Encoding is not taken: send gzip, or none",
+        "encoding",
+        [(b"accept-encoding", b"gzip")],
+    )

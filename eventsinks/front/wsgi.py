@@ -1,0 +1,98 @@
+"""A whole request for a WSGI application, and its whole answer. The client waits outside.
+
+a2wsgi is not used: it hands the answer on piece by piece, and its thread waits for the client to read each.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+from wsgiref.types import StartResponse, WSGIApplication
+
+from eventsinks.front.answers import Answer, Request
+
+# What a head may say once is joined here as WSGI wants it; a name with an underscore could pass for another one.
+JOINED = {"HTTP_COOKIE": "; "}
+OWN_NAMES = {"HTTP_CONTENT_LENGTH": "CONTENT_LENGTH", "HTTP_CONTENT_TYPE": "CONTENT_TYPE"}
+
+
+def answer_of(application: WSGIApplication, request: Request) -> Answer:
+    """Return what a WSGI application answers, whole. Raises what it raises."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    written: list[bytes] = []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        started[:] = [(status, headers)]
+        return written.append
+
+    pieces = application(environ_of(request), start_of(start))
+    body = b"".join(written) + whole(pieces)
+    status, headers = started[0]
+    return Answer(int(status[:3]), encoded(headers), body)
+
+
+def start_of(start: Any) -> StartResponse:
+    """Return it as what WSGI calls it."""
+    return start  # type: ignore[no-any-return]
+
+
+def whole(pieces: Iterable[bytes]) -> bytes:
+    """Return a body whole, and close it: this ends the request for Django."""
+    try:
+        return b"".join(pieces)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return headers as bytes, their names in lower case."""
+    return [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in headers]
+
+
+def environ_of(request: Request) -> dict[str, Any]:
+    """Return the request as WSGI knows it. The body has its length; it was chunked or packed no longer."""
+    scope = request.scope
+    host, port = scope.get("server") or ("localhost", 80)
+    return {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path_of(scope),
+        "QUERY_STRING": scope["query_string"].decode("latin1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": str(host),
+        "SERVER_PORT": str(port or 0),
+        "REMOTE_ADDR": request.peer,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        **named(scope["headers"]),
+    }
+
+
+def path_of(scope: Any) -> str:
+    """Return the path, decoded once, each byte as a character."""
+    raw = scope.get("raw_path")
+    return (scope["path"].encode() if raw is None else unquote_to_bytes(raw)).decode("latin1")
+
+
+def named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers as WSGI names them."""
+    found: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.decode("latin1")
+        if "_" in name:
+            continue
+        key = f"HTTP_{name.upper().replace('-', '_')}"
+        key = OWN_NAMES.get(key, key)
+        text = value.decode("latin1")
+        found[key] = f"{found[key]}{JOINED.get(key, ',')}{text}" if key in found else text
+    return found

@@ -1,0 +1,43 @@
+"""The door for web servers: the front, and Django in threads behind it."""
+
+import os
+import resource
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+from django.conf import settings
+
+from eventsinks.front.application import Front
+from eventsinks.front.behind import Behind
+from eventsinks.front.callers import Proxies
+from eventsinks.front.limits import Limits
+from project import wsgi
+
+FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files
+MOST = 10_000  # connections, however many descriptors there are
+
+
+def connections() -> int:
+    """Return how many clients this process has descriptors for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(max(soft - FILES, soft // 2), MOST) if soft > 0 else MOST
+
+
+limits = Limits(
+    head_seconds=settings.EVENTSINKS_HEAD_TIMEOUT,
+    body_seconds=settings.EVENTSINKS_BODY_TIMEOUT,
+    answer_seconds=settings.EVENTSINKS_ANSWER_TIMEOUT,
+    body_bytes=settings.EVENTSINKS_MAX_BODY_BYTES,
+    bodies=settings.EVENTSINKS_BODIES,
+    bodies_each=settings.EVENTSINKS_BODIES_EACH,
+    held_bytes=settings.EVENTSINKS_HELD_BYTES,
+    waiting=settings.EVENTSINKS_WEB_WAITING,
+    connections=connections(),
+)
+django = Behind(
+    wsgi.application,
+    threads=settings.EVENTSINKS_WEB_THREADS,
+    worldly=settings.EVENTSINKS_TRIAL_THREADS,
+    waiting=limits.waiting,
+)
+application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), django)

@@ -1,0 +1,114 @@
+"""The web server: `python -m project.serve [--host ADDRESS] [--port NUMBER] [--shared]`.
+
+Runs EVENTSINKS_WEB_PROCESSES of them at one socket, and starts one again that dies. SIGTERM ends them once they
+have answered what is in hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import multiprocessing
+import os
+import resource
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from eventsinks.front.limits import KEEP_ALIVE
+from eventsinks.management.processes import dies_with
+
+BACKLOG = 4096  # connections that wait to be accepted
+FILES = 65_536  # descriptors are raised to this, where the hard limit allows it
+GRACE = 10  # seconds beyond the timeout of an exchange, in which what is in hand is answered
+HANGS = 30  # seconds after which a process that does not stir is started again
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    asked = options().parse_args(arguments)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    raise_files()
+    server = Multiprocess(configuration(), [listening(asked.host, asked.port, shared=asked.shared)])
+    server.run()
+    if any(process.exitcode not in (0, -15) for process in server.processes):
+        sys.exit(1)
+
+
+def options() -> argparse.ArgumentParser:
+    """Return what may be asked for."""
+    parser = argparse.ArgumentParser(prog="python -m project.serve", description="Run the web server.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="the port to listen at (8000)")
+    parser.add_argument("--shared", action="store_true", help="let another process hold the same port")
+    return parser
+
+
+class Served(Config):
+    """How uvicorn serves."""
+
+    def load_app(self) -> Any:
+        """Return the application, in a process that ends with its parent. One that can't be loaded ends all."""
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid is not None:
+            dies_with(parent.pid)()
+        try:
+            return super().load_app()
+        except Exception:
+            logging.getLogger(__name__).exception("the web server can't start")
+            sys.exit(STARTUP_FAILURE)
+
+
+def configuration() -> Config:
+    """Return the options of uvicorn. The application's own logging is in force, so it brings none."""
+    return Served(
+        "project.asgi:application",
+        loop="uvloop",
+        http="eventsinks.front.connection:Connection",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        workers=settings.EVENTSINKS_WEB_PROCESSES,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(settings.EVENTSINKS_TIMEOUT + GRACE),
+        timeout_worker_healthcheck=HANGS,
+    )
+
+
+def listening(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Return a socket bound to the address. Raises OSError where that is taken."""
+    six = ipaddress.ip_address(host).version == 6
+    bound = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((host, port))
+    bound.listen(BACKLOG)
+    bound.set_inheritable(True)
+    return bound
+
+
+def raise_files() -> None:
+    """Let this process and its children open as many files as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if 0 <= soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+if __name__ == "__main__":
+    main()
