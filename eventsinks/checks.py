@@ -12,11 +12,20 @@ from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
+from eventsinks.front.callers import Proxies
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
 from eventsinks.lib.ports import parse_ports
 from eventsinks.lib.smtp import MAILBOX, Server
 
+COUNTS = [
+    "EVENTSINKS_WEB_PROCESSES",
+    "EVENTSINKS_WEB_THREADS",
+    "EVENTSINKS_TRIAL_THREADS",
+    "EVENTSINKS_WEB_WAITING",
+    "EVENTSINKS_BODIES",
+    "EVENTSINKS_BODIES_EACH",
+]
 MARGIN = 10.0  # seconds of a lease beyond the timeout, in which a worker settles
 STREAMS_STAND = "The log was restored from another PostgreSQL cluster: streams stand still, and skip what is new."
 MAKE_THEM_GO = "Run `manage.py rebase_streams`."
@@ -32,6 +41,7 @@ def register_all() -> None:
     register(schedule_is_usable)
     register(mail_can_be_sent)
     register(keys_are_of_this_database)
+    register(front_can_work)
     register(log_is_of_this_cluster, Tags.database)
 
 
@@ -123,6 +133,19 @@ def mail_can_be_sent(**_: Any) -> list[CheckMessage]:
     if MAILBOX.fullmatch(settings.SMTP_FROM):
         return []
     return [Error("SMTP_FROM must be a bare address, as alerts@example.com", id="eventsinks.E006")]
+
+
+def front_can_work(**_: Any) -> list[CheckMessage]:
+    """Refuse proxies that are no addresses, and bounds of the web server in which no request has room."""
+    try:
+        Proxies(settings.EVENTSINKS_TRUSTED_PROXIES)
+    except ValueError as error:
+        return [Error(f"EVENTSINKS_TRUSTED_PROXIES: {error}", id="eventsinks.E020")]
+    needed = 4 * settings.EVENTSINKS_MAX_BODY_BYTES  # of which one caller has half, for a body packed and inflated
+    if needed > settings.EVENTSINKS_HELD_BYTES:
+        return [Error(f"EVENTSINKS_HELD_BYTES must be at least {needed}", id="eventsinks.E021")]
+    least = min(getattr(settings, name) for name in COUNTS)
+    return [] if least >= 1 else [Error(f"{', '.join(COUNTS)} must be at least 1", id="eventsinks.E022")]
 
 
 def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

@@ -24,15 +24,20 @@ ALERT = json.dumps({"name": "Root login", "severity": "High"}).encode()
 class Server:
     """One `python -m project.serve` at a free port."""
 
-    def __init__(self, **settings):
+    def __init__(self, few_files=None, **settings):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.address = ("127.0.0.1", self.port)
         environment = {**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": broker_url(), **settings}
-        environment["EVENTSINKS_ALLOWED_NETWORKS"] = "127.0.0.0/8"
+        environment |= {"DJANGO_SETTINGS_MODULE": "project.settings", "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.0/8"}
         command = [sys.executable, "-W", "ignore", "-m", "project.serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=few_files,
         )
         until = time.monotonic() + STARTUP
         while not self.answers():
