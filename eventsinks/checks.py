@@ -12,10 +12,10 @@ from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
-from eventsinks.front.callers import Proxies
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
 from eventsinks.lib.ports import parse_ports
+from eventsinks.lib.proxies import Proxies
 from eventsinks.lib.smtp import MAILBOX, Server
 
 COUNTS = [

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from eventsinks.front.application import Front
 from eventsinks.front.behind import Behind
-from eventsinks.front.callers import Proxies
 from eventsinks.front.limits import Limits
+from eventsinks.lib.proxies import Proxies
 from project import wsgi
 
 FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files

@@ -8,12 +8,13 @@ from typing import Any
 
 from eventsinks.front.answers import CLOSE, JSON, Answer, Door, Gone, Headers, Refusal, Request, problem
 from eventsinks.front.body import Bodies, Receive, has_body
-from eventsinks.front.callers import Callers, Proxies, client_of
+from eventsinks.front.callers import Callers, client_of
 from eventsinks.front.connections import Connections
 from eventsinks.front.counts import HELD, READING, refusals
 from eventsinks.front.limits import Limits
 from eventsinks.front.readers import Readers
 from eventsinks.front.threads import nobody_left
+from eventsinks.lib.proxies import Proxies
 from eventsinks.lib.request_id import request_id_of
 
 Scope = MutableMapping[str, Any]

@@ -1,4 +1,4 @@
-"""Who asks: the true client's address, and the caller that shares the bounds of the front.
+"""Who asks: the caller that shares the bounds of the front.
 
 A caller is an API key or a session of the admin that was let in before, else an address. A made-up key is nobody
 of its own: a stranger with a thousand of them is still one caller.
@@ -10,38 +10,13 @@ import hashlib
 import ipaddress
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from eventsinks.lib.proxies import address_of
 
 KNOWN = 10_000  # keys and sessions that are remembered
 SESSION = re.compile(rb"(?:^|;)\s*sessionid=([^;]+)")
-PORT = re.compile(r"^(?:\[(?P<six>[^\]]+)\]|(?P<four>[0-9.]+))(?::\d+)?$")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class Proxies:
-    """The proxies whose X-Forwarded-For is believed. `trusted` are addresses and CIDRs; raises ValueError."""
-
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self._networks = [ipaddress.ip_network(entry.strip()) for entry in trusted]
-
-    def client_of(self, peer: str, forwarded: bytes) -> str:
-        """Return the address that the last trusted proxy was asked from; `peer` where that is no proxy of ours."""
-        client = peer
-        hops = forwarded.decode("latin1").split(",")
-        while hops and self._trusts(client):
-            hop = address_of(hops.pop().strip())
-            if hop is None:
-                break
-            client = str(hop)
-        return client
-
-    def _trusts(self, client: str) -> bool:
-        if not self._networks:
-            return False
-        address = address_of(client)
-        return address is not None and any(address in network for network in self._networks)
 
 
 class Callers:
@@ -91,18 +66,6 @@ def network_of(peer: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return peer
-
-
-def address_of(text: str) -> Address | None:
-    """Return an address, with or without a port; None for what is none."""
-    if match := PORT.match(text):
-        text = match["six"] or match["four"]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 def client_of(scope: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ import sys
 import pytest
 from django.core.checks import run_checks
 
-from eventsinks.front.callers import Callers, Proxies
+from eventsinks.front.callers import Callers
+from eventsinks.lib.proxies import Proxies
 from tests.front.conftest import head, read_answer
 
 OURS = ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]
