@@ -89,6 +89,10 @@ class Started:
         """Return the process whose command line has `text`: the oldest one."""
         return min(pid for pid, line in self.others().items() if text in line)
 
+    def pids_of(self, text):
+        """Return the processes whose command line has `text`, the oldest first."""
+        return sorted(pid for pid, line in self.others().items() if text in line)
+
     def leaves_nothing(self, seconds=30):
         """Whether all its processes are gone, or go within `seconds`."""
         until = time.monotonic() + seconds
@@ -192,6 +196,21 @@ def test_a_child_that_dies_stops_everything_and_is_named(start, child, named):
     assert run.ended() == 1
     assert f"the {named} ended by itself (killed by SIGKILL)" in run.output
     assert not run.others()
+
+
+def test_a_process_of_the_web_server_that_dies_is_started_again(start):
+    run = start("run")
+    run.read_until("API key")
+    url = run.said(r"API +(http://\S+)")
+    (*_, killed) = processes = run.pids_of("spawn_main")
+    os.kill(killed, signal.SIGKILL)
+    assert requests.get(f"{url}/readyz", timeout=30).status_code == 200
+    until = time.monotonic() + STARTUP
+    while (now := run.pids_of("spawn_main")) and (killed in now or len(now) < len(processes)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert requests.get(f"{url}/readyz", timeout=30).status_code == 200
+    assert run.process.poll() is None
 
 
 def test_a_stop_while_it_starts_is_a_stop(start):
