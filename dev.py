@@ -42,7 +42,11 @@ COMMANDS = {
     "run": ("run everything until Ctrl-C, on the first free port from PORT", LOCK, [["manage.py", "run"]]),
     "demo": ("deliver one alert from end to end, show it, and exit", LOCK, [["manage.py", "demo"]]),
     "test": ("run the tests", DEV_LOCK, [[*TEST, "--ignore=tests/chaos"]]),
-    "bench": ("measure what a delivery costs", DEV_LOCK, [["-m", "bench.streams"], ["-m", "bench.deliveries"]]),
+    "bench": (
+        "measure what a delivery costs, and what others' backlogs cost it",
+        DEV_LOCK,
+        [["-m", "bench.streams"], ["-m", "bench.look"], ["-m", "bench.fairness"], ["-m", "bench.deliveries"]],
+    ),
     "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
     "lint": (
         "check style, format, templates and the import rule",

@@ -1,0 +1,226 @@
+"""What a hanging sink's backlog costs another tenant: milliseconds from POST to received, without it and with it.
+
+    python -m bench.fairness [--backlog N] [--alerts N] [--database sqlite|postgresql|both]
+
+Runs the whole system as `make run` does. One tenant's alerts are posted one after the other, and the moment is
+taken at which its receiver has each. Then another tenant is given N deliveries, by SQL, to a sink that takes
+connections and never answers, and the same is measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from bench.deliveries import ROOT, database_server
+from bench.receiver import ANSWER, END
+
+CHUNK = 50_000  # rows of one statement, so that others have their turn on SQLite
+PAUSE = 0.03  # seconds between two alerts
+SETTLED = 5.0  # seconds for the sender to meet the backlog before the clock starts
+PATIENCE = 60.0  # seconds for one alert
+
+
+def main() -> None:
+    """Measure on each database and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backlog", type=int, default=1_000_000)
+    parser.add_argument("--alerts", type=int, default=500)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    options = parser.parse_args()
+    for name in ["postgresql", "sqlite"] if options.database == "both" else [options.database]:
+        folders = tempfile.TemporaryDirectory(prefix="eventsinks-bench-")
+        with folders as folder, database_server(name, Path(folder)) as (_, url):
+            compare(name, Path(folder), url, options.backlog, options.alerts)
+
+
+def compare(name: str, var: Path, url: str, backlog: int, alerts: int) -> None:
+    """Measure on one database, without the backlog and then with it, and print the figures and their ratio."""
+    print(f"== {name}: milliseconds from POST to received, one tenant of two, {alerts} alerts", flush=True)
+    environment = {
+        **os.environ,
+        "EVENTSINKS_VAR": str(var),
+        "DATABASE_URL": url,
+        "REDIS_URL": "",
+        "SECRET_KEY": "only for benchmarks",
+        "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
+        "LOG_LEVEL": "WARNING",
+        "PORT": "18400",
+    }
+    hanging = socket.create_server(("127.0.0.1", 0), backlog=4096)  # takes connections, and that is all
+    receiver = Receiver()
+    with (
+        hanging,
+        subprocess.Popen(
+            [sys.executable, "manage.py", "run"], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as system,
+    ):
+        try:
+            door = Door(system)
+            inside(environment, "prepare", door.tenant, receiver.port, hanging.getsockname()[1])
+            measure("warm", door, receiver, 30)
+            before = measure("without", door, receiver, alerts)
+            began = time.monotonic()
+            inside(environment, "owe", backlog)
+            print(
+                f"   {backlog:,} deliveries to a sink that hangs, in {time.monotonic() - began:.0f} s", flush=True
+            )
+            time.sleep(SETTLED)
+            after = measure("with", door, receiver, alerts)
+            print(f"   ratio: p50 {after[0] / before[0]:.2f}, p99 {after[1] / before[1]:.2f}\n", flush=True)
+        finally:
+            system.terminate()
+            system.wait(90)
+
+
+class Door:
+    """Where a running system takes alerts, and the tenant and key that it has announced."""
+
+    def __init__(self, system: subprocess.Popen[str]) -> None:
+        assert system.stdout
+        told = ""
+        while "API key" not in told:
+            line = system.stdout.readline()
+            assert line, f"it did not start: {told}"
+            told += line
+        host, self.tenant, self._key = (
+            re.findall(rf"{word} +(?:http://)?(\S+)", told)[0] for word in ("API", "Tenant", "API key")
+        )
+        self._connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+
+    def post(self, id: str) -> None:
+        """Post one alert. Raises AssertionError where it is not taken."""
+        body = json.dumps({"id": id, "name": "Bench", "severity": "High"})
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        self._connection.request("POST", "/v1/detection_alert", body, headers)
+        answer = self._connection.getresponse()
+        said = answer.read()
+        assert answer.status < 300, said
+
+
+class Receiver:
+    """A far end in threads that knows when it got the alert it was told to wait for."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        self.got_at = 0.0
+        self.got = threading.Event()
+        self.awaited = b""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def await_(self, id: str) -> None:
+        """Forget what came, and wait for this one from now on."""
+        self.got.clear()
+        self.awaited = f'"{id}"'.encode()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            threading.Thread(target=self._answer, args=[connection], daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        data = b""
+        while more := connection.recv(65_536):
+            data += more
+            while (head := data.find(END)) >= 0:
+                length = int(data[:head].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+                end = head + len(END) + length
+                if len(data) < end:
+                    break
+                if self.awaited in data[:end]:
+                    self.got_at = time.monotonic()
+                    self.got.set()
+                data = data[end:]
+                connection.sendall(ANSWER)
+
+
+def measure(name: str, door: Door, receiver: Receiver, alerts: int) -> tuple[float, float]:
+    """Post so many alerts. Return p50 and p99 of the milliseconds until each was received."""
+    taken = []
+    for _ in range(alerts):
+        id = str(uuid.uuid4())
+        receiver.await_(id)
+        began = time.monotonic()
+        door.post(id)
+        assert receiver.got.wait(PATIENCE), "an alert did not arrive"
+        taken.append((receiver.got_at - began) * 1000)
+        time.sleep(PAUSE)
+    parts = statistics.quantiles(taken, n=100)
+    if name != "warm":
+        print(f"   {name:8} p50 {parts[49]:7.1f}   p99 {parts[98]:7.1f}   most {max(taken):7.1f}", flush=True)
+    return parts[49], parts[98]
+
+
+def inside(environment: dict[str, str], *arguments: object) -> None:
+    """Do a step in Django, in a process of its own."""
+    command = [sys.executable, "-m", "bench.fairness", "inside", *map(str, arguments)]
+    subprocess.run(command, env=environment | {"DJANGO_SETTINGS_MODULE": "project.settings"}, cwd=ROOT, check=True)
+
+
+def prepare(tenant_id: str, port: str, hanging: str) -> None:
+    """Give the tenant a sink that is well, and another tenant one that hangs."""
+    from eventsinks.actions import configure
+    from eventsinks.actions.tenants import create_tenant
+    from eventsinks.models import Tenant
+
+    for sink in Tenant.objects.get(id=tenant_id).destinations.all():
+        configure.delete(sink)
+    well = {"url": f"http://127.0.0.1:{port}/"}
+    configure.create(Tenant.objects.get(id=tenant_id), "webhook", well, name="well")
+    configure.create(create_tenant("Hangs"), "webhook", {"url": f"http://127.0.0.1:{hanging}/"}, name="hangs")
+
+
+def owe(backlog: str) -> None:
+    """Owe the sink that hangs so many deliveries, due now."""
+    from django.db import connection
+
+    from eventsinks.models import Destination
+
+    sink = Destination.objects.get(name="hangs")
+    postgresql = connection.vendor == "postgresql"
+    id = "gen_random_uuid()" if postgresql else "lower(hex(randomblob(16)))"
+    tenant: Any = sink.tenant_id if postgresql else sink.tenant_id.hex
+    with connection.cursor() as cursor:
+        for start in range(0, int(backlog), CHUNK):
+            cursor.execute("SELECT coalesce(max(id), 0) FROM eventsinks_event")
+            (newest,) = cursor.fetchone()
+            cursor.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)"
+                " INSERT INTO eventsinks_event (tenant_id, type, key, data, digest, occurred_at)"
+                " SELECT %s, 'detection_alert', %s || CAST(i AS text), %s, %s, CURRENT_TIMESTAMP FROM n",
+                [
+                    min(CHUNK, int(backlog) - start),
+                    *(tenant, f"{start} ", b'{"id":"1","name":"n","severity":"Low"}', b"0"),
+                ],
+            )
+            cursor.execute(
+                "INSERT INTO eventsinks_delivery (id, event_id, destination_id, state, tries, reason)"
+                f" SELECT {id}, id, %s, 'pending', 0, '' FROM eventsinks_event"
+                " WHERE id > %s AND tenant_id = %s",
+                [sink.id, newest, tenant],
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["inside"]:
+        import django
+
+        django.setup()
+        {"prepare": prepare, "owe": owe}[sys.argv[2]](*sys.argv[3:])
+    else:
+        main()
