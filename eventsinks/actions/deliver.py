@@ -29,7 +29,7 @@ from eventsinks.destinations.base import MAX_REQUESTS, Message, SendFailure
 from eventsinks.lib.http import Exchange, Outcome
 from eventsinks.lib.wire import Request
 from eventsinks.models import sql
-from eventsinks.models.delivery import Claimed, claim, due_lanes, end_turn
+from eventsinks.models.delivery import Claimed, Lookout, claim, end_turn
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Pump:
         self._exchange = exchange
         self._stopping = stopping
         self._shares = Shares()
+        self._lookout = Lookout()
         self._aside = Aside()
         self._sinks = Sinks(self._aside)
         self._memories = Memories(self._aside)
@@ -129,13 +130,14 @@ class Pump:
     def _claimed(self, room: int) -> list[Claimed]:
         """Claim at most `room`, and have its sinks ready."""
         resting = self._aside.resting()
-        lanes = [lane for lane in due_lanes(max_tries()) if lane.destination_id not in resting]
+        lanes = [lane for lane in self._lookout.due_lanes(max_tries()) if lane.destination_id not in resting]
         quotas = self._shares.quotas(lanes, room)
         paced = [(lane, quota) for lane, quota in quotas if lane.place or lane.rate]
         free = [(lane, quota) for lane, quota in quotas if not (lane.place or lane.rate)]
         claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
         if paced and time.monotonic() >= self._paced_at:
             claimed += self._claimed_of_paced(paced)
+        self._lookout.note(claimed)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
         self._sinks.open({c.destination_id: versions[c.destination_id] for c in claimed})
         return claimed

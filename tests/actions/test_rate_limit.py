@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, deliver
+from eventsinks.actions import configure
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.explain import explain
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import take_limited, take_turns
+from eventsinks.models.delivery import Lookout, due_lanes, take_limited, take_turns
 from eventsinks.models.options import Options
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -118,8 +118,8 @@ def test_without_a_limit_again_it_waits_no_longer(limited):
 def test_a_sink_whose_place_is_taken_is_not_counted(limited, monkeypatch):
     sink = limited(1, alerts=2)
     Destination.objects.update(place="webhook:shared", paced_until=None)
-    stale = deliver.due_lanes(10)
-    monkeypatch.setattr(deliver, "due_lanes", lambda tries: stale)
+    stale = due_lanes(10)
+    monkeypatch.setattr(Lookout, "due_lanes", lambda self, tries: stale)
     assert take_turns(["webhook:shared"], 60.0)  # another worker's
     assert claim(World()) == 0
     assert Destination.objects.get(pk=sink.pk).limited_until <= timezone.now() + MILLISECOND

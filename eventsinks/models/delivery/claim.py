@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, cast
 
 from django.db import transaction
@@ -19,13 +19,14 @@ from eventsinks.models.event import Event
 
 OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
 GIVEN_UP = 1000  # deliveries of one lane that are given up at once
+EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Lane(NamedTuple):
     """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration.
 
     `place` is where it sends to, if that takes so many messages a second; `rate` is how many a second the tenant
-    wants at most, 0 if that was not said.
+    wants at most, 0 if that was not said. `due_at` is that of the first one; a claim takes nothing older.
     """
 
     destination_id: int
@@ -33,6 +34,7 @@ class Lane(NamedTuple):
     version: int
     place: str = ""
     rate: float = 0.0
+    due_at: datetime | None = None
 
 
 class Claimed(NamedTuple):
@@ -116,11 +118,12 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
     statement = f"""
         WITH due AS (
             SELECT delivery.id
-            FROM unnest(%b::bigint[], %b::smallint[], %b::int[]) AS lane(destination_id, tries, quota)
+            FROM unnest(%b::bigint[], %b::smallint[], %b::int[], %b::timestamptz[])
+                AS lane(destination_id, tries, quota, since)
             CROSS JOIN LATERAL (
                 SELECT id FROM eventsinks_delivery
                 WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries
-                  AND due_at <= {sql.now()}
+                  AND due_at <= {sql.now()} AND due_at >= lane.since
                 ORDER BY due_at LIMIT lane.quota FOR UPDATE SKIP LOCKED) AS delivery)
         UPDATE eventsinks_delivery AS delivery
         SET state = 'sending', lease = %b, tries = tries + 1,
@@ -131,6 +134,7 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
         [lane.destination_id for lane, _ in quotas],
         [lane.tries for lane, _ in quotas],
         [quota for _, quota in quotas],
+        [lane.due_at or EVER for lane, _ in quotas],
     ]
     return sql.bound_rows(statement, [*columns, lease, lease_seconds])
 

@@ -1,0 +1,126 @@
+"""Look: find what is due without walking through what has been dealt with.
+
+PostgreSQL keeps the index entries of rows that have moved on for as long as anybody may still see them: while a
+dump is under way, that is every delivery that was sent meanwhile. So who looks often remembers of the busiest
+lanes from which `due_at` on anything may be alive, and looks at them from there. What is due and older than that
+is found by a full look, about once a second: a transaction that took long to commit, a clock that was set back.
+
+SQLite clears its index at once, and needs nothing of this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from eventsinks.models import sql
+from eventsinks.models.delivery.claim import EVER, OPEN, Claimed, Lane, due_lanes
+from eventsinks.models.destination import types_with
+
+FULL = 1.0  # seconds from one full look to the next at least,
+FULL_PART = 20  # and so many times as long as it took: they take a twentieth of the time at most
+BUSY = 200  # deliveries of a lane that are claimed before it is remembered: fewer are walked through in no time
+MOST = 1000  # lanes that are remembered; those that were claimed from last stay
+IDLE = 3600.0  # seconds without a claim after which a lane is forgotten
+SLACK = "interval '1 second'"  # for which what is being committed may be older than what is seen
+
+
+class Lookout:
+    """What one sender remembers of its lanes. A lane's code is 256 times its destination's id, and its tries."""
+
+    def __init__(self) -> None:
+        self._claimed: dict[int, int] = {}  # how many, by the codes of lanes; what was claimed last is last
+        self._claimed_at: dict[int, float] = {}
+        self._since: dict[int, datetime] = {}  # from when on anything may be alive, by the codes of busy lanes
+        self._full_at = 0.0
+
+    def due_lanes(self, max_tries: int) -> list[Lane]:
+        """Return the lanes of event sinks with something due, as the function of this name does."""
+        if not sql.is_postgresql():
+            return due_lanes(max_tries)
+        began = time.monotonic()
+        is_full = began >= self._full_at
+        since = dict.fromkeys(self._since, EVER) if is_full else self._since
+        rows = look(list(since), list(since.values()), max_tries)
+        if is_full:
+            ended = time.monotonic()
+            self._full_at = ended + max(FULL, FULL_PART * (ended - began))
+        lanes = []
+        for code, due_at, alive_since, version, place, rate in rows:
+            if code in self._since:
+                self._since[code] = alive_since
+            if due_at is not None and version is not None:
+                lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at))
+        return lanes
+
+    def note(self, claimed: Sequence[Claimed]) -> None:
+        """Remember the lanes that much is claimed from, and those that it went to."""
+        if not sql.is_postgresql():
+            return
+        now = time.monotonic()
+        counts = Counter([one.destination_id * 256 + one.tries for one in claimed])
+        for went_to, count in counts.items():
+            for code in (went_to - 1, went_to):
+                self._claimed[code] = self._claimed.pop(code, 0) + count
+                self._claimed_at[code] = now
+                if self._claimed[code] >= BUSY:
+                    self._since.setdefault(code, EVER)
+        self._forget(now - IDLE)
+
+    def _forget(self, idle_since: float) -> None:
+        for code in list(self._claimed):
+            if len(self._claimed) <= MOST and self._claimed_at[code] >= idle_since:
+                break
+            del self._claimed[code], self._claimed_at[code]
+            self._since.pop(code, None)
+
+
+def look(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
+    """Return (code, due_at, since, version, place, rate) of the lanes `codes`, and of others with something due.
+
+    `due_at` is that of the first delivery that is due, None without one; `since` the moment from which on anything
+    may be alive; the rest is of the sink, None where it may not be sent to now. Between the lanes that are known
+    it jumps from lane to lane in the index.
+    """
+    statement = f"""
+        WITH RECURSIVE known AS MATERIALIZED (
+            SELECT code, since FROM unnest(%b::bigint[], %b::timestamptz[]) AS known(code, since)),
+        gap(start, stop) AS MATERIALIZED (
+            SELECT code + 1, lead(code, 1, {2**62}) OVER (ORDER BY code)
+            FROM (SELECT code FROM known UNION ALL SELECT -1) AS known),
+        unknown(code, stop) AS (
+            SELECT ({first_lane("gap.start", "gap.stop")}), gap.stop FROM gap WHERE gap.start < gap.stop
+            UNION ALL
+            SELECT ({first_lane("unknown.code + 1", "unknown.stop")}), unknown.stop
+            FROM unknown WHERE unknown.code IS NOT NULL),
+        lane AS (
+            SELECT code, since, true AS is_known FROM known
+            UNION ALL SELECT code, %b, false FROM unknown WHERE code IS NOT NULL)
+        SELECT lane.code, first.due_at, least(first.due_at, {sql.now()} - {SLACK}),
+            sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0)
+        FROM lane
+        LEFT JOIN LATERAL (
+            SELECT due_at FROM eventsinks_delivery
+            WHERE {OPEN} AND destination_id = lane.code / 256 AND tries = lane.code %% 256
+              AND due_at >= lane.since AND due_at <= {sql.now()}
+            ORDER BY due_at LIMIT 1) AS first ON true
+        LEFT JOIN eventsinks_destination AS sink ON sink.id = lane.code / 256
+            AND lane.code %% 256 < %b AND sink.state = 'active' AND sink.deleted_at IS NULL
+            AND sink.type = ANY(%b::text[])
+            AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
+            AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now()})
+            AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now()})
+        WHERE lane.is_known OR (first.due_at IS NOT NULL AND sink.id IS NOT NULL)"""
+    return sql.bound_rows(statement, [codes, since, EVER, max_tries, types_with("event_sink")])
+
+
+def first_lane(start: str, stop: str) -> str:
+    """Return the SQL for the first lane with anything open from the code `start` on, and before `stop`."""
+    return f"""
+        SELECT destination_id * 256 + tries FROM eventsinks_delivery
+        WHERE {OPEN} AND (destination_id, tries) >= (({start}) / 256, ({start}) %% 256)
+          AND (destination_id, tries) < (({stop}) / 256, ({stop}) %% 256)
+        ORDER BY destination_id, tries LIMIT 1"""
