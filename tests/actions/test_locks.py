@@ -325,6 +325,17 @@ def test_a_turn_is_taken_past_a_locked_sink_and_by_one_worker_alone(slack, acme)
 
 
 @postgresql
+def test_of_many_workers_that_ask_for_a_turn_at_once_one_has_it(slack, acme):
+    config = {"slack_integration_id": str(slack.slack_workspace_id), "channel_id": "C1", "channel_name": "alerts"}
+    for number in range(3):
+        configure.create(acme, "slack", config, name=f"the same channel {number}")
+    for _ in range(15):
+        Destination.objects.update(paced_until=None)
+        taken = at_once(8, lambda index: take_turns([slack.place], 60))
+        assert sum(map(len, taken)) == 1
+
+
+@postgresql
 def test_a_turn_that_nothing_could_be_claimed_for_is_given_back(slack, make_alert, world):
     make_alert()
     pump = Pump(world)

@@ -5,19 +5,20 @@ import json
 import socket
 import threading
 import time
+from collections import namedtuple
 
 import kombu.pools
 import pytest
 import redis
 from celery import current_app
-from django.db import transaction
+from django.db import connection, transaction
 
 from eventsinks import tasks
-from eventsinks.actions import nudge
+from eventsinks.actions import deliver, nudge
 from eventsinks.models import Delivery, Event
 from tests.actions.crowd import at_once
 from tests.broker import Broker, named
-from tests.receiver import Receiver, answer
+from tests.receiver import Receiver, answer, hang
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = "celery"
@@ -226,3 +227,66 @@ def test_a_broker_that_says_nothing_is_asked_once_and_then_left_alone(use_broker
     assert len(asked) == 1
     for opened in asked:
         opened.close()
+
+
+def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
+    broker, make_alert, make_webhook, monkeypatch
+):
+    monkeypatch.setattr(deliver, "LOOK_AGAIN", 60.0)  # it would not look by itself
+    monkeypatch.setattr(deliver, "LONGEST_WAIT", 60.0)
+    with Receiver() as receiver:
+        receiver.answers = lambda got: hang(receiver) if got.path == "/hangs" else answer()
+        hanging, well = make_webhook(receiver.url("/hangs")), make_webhook(receiver.url("/well"))
+        make_alert(id="hangs", event_sink_ids=[str(hanging.uuid)])
+        running = threading.Thread(target=run_and_close, args=[tasks.deliver])
+        running.start()
+        assert until(lambda: receiver.hanging)
+        for number in range(5):
+            make_alert(id=f"{number}", event_sink_ids=[str(well.uuid)])
+            assert tasks.deliver() == 0
+            assert until(lambda number=number: len(receiver.ids("/well")) == number + 1)
+        receiver.release()
+        running.join(20)
+    tasks.pump.cache_clear()
+
+
+def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_alert, make_webhook, monkeypatch):
+    with Receiver() as receiver:
+        make_webhook(receiver.url())
+        pump, told = tasks.pump(), []
+
+        class Ending:
+            def run(self):
+                settled = pump.run()
+                if not told:  # it has just found nothing, and its lock is still held
+                    told.append(True)
+                    make_alert()
+                    other = threading.Thread(target=run_and_close, args=[tasks.deliver])
+                    other.start()
+                    other.join(20)
+                return settled
+
+            def wake(self):
+                pump.wake()
+
+        ending = Ending()
+        monkeypatch.setattr(tasks, "pump", lambda: ending)
+        tasks.pump.cache_info = lambda: namedtuple("Info", "currsize")(1)
+        assert tasks.deliver() == 1
+        assert len(receiver.got) == 1
+    monkeypatch.undo()
+    tasks.pump.cache_clear()
+
+
+def run_and_close(task):
+    try:
+        task()
+    finally:
+        connection.close()
+
+
+def until(is_true, seconds=10):
+    end = time.monotonic() + seconds
+    while not (found := is_true()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
