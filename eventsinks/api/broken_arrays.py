@@ -24,7 +24,8 @@ def each(body: bytes) -> Iterator[bytes]:
     start = depth = 0
     for count, mark in enumerate(MARK.finditer(body)):
         if mark["end"] == b"" or count == MAX_MARKS:
-            raise ValueError("a string does not end" if mark["end"] == b"" else "too much stands in it")
+            wrong = "a string does not end" if mark["end"] == b"" else "too much stands in it"
+            raise ValueError(f"{wrong} (byte {mark.start()})")
         if mark["opened"]:
             start = start or mark.start() + 1
             depth += len(mark["opened"])
@@ -36,12 +37,13 @@ def each(body: bytes) -> Iterator[bytes]:
         if mark[0] == b"," and depth == 1:
             yield body[start : mark.start()]
             start = mark.end()
-    raise ValueError("it does not end")
+    raise ValueError(f"it does not end (byte {len(body)})")
 
 
 def last(body: bytes, start: int, end: re.Match[bytes]) -> list[bytes]:
     """Return the last element, if there is one. Raises ValueError for what is no end of an array."""
     if end[0] != b"]" or body[end.end() :].strip():
-        raise ValueError("its brackets do not match" if end[0] != b"]" else "something stands behind it")
+        wrong = "its brackets do not match" if end[0] != b"]" else "something stands behind it"
+        raise ValueError(f"{wrong} (byte {end.start()})")
     element = body[start : end.start()]
     return [element] if element.strip() or body[start - 1 : start] == b"," else []

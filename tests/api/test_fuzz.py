@@ -217,7 +217,7 @@ def written(document):
 
 def is_answered(response, ok=(200,)):
     """Assert that an answer is a good one, or an error that says where. Return whether it is good."""
-    assert response.status_code in (*ok, 400, 404, 409, 413), response.content
+    assert response.status_code in (*ok, 400, 404, 409, 413, 415), response.content
     assert response["Content-Type"] == "application/json"
     if response.status_code in ok:
         return True

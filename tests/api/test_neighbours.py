@@ -145,6 +145,7 @@ def test_an_array_whose_elements_can_not_be_told_apart_is_refused_and_nothing_is
     response = api.post(door, b"[" + good(door, "n1") + tail)
     assert response.status_code == 400, response.content
     assert not Event.objects.exists()
+    assert "byte" in response.json().get("message", "") + str(response.json().get("error"))
 
 
 # --- Marks, charsets and media types ---------------------------------------------------------------
