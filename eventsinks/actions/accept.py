@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
@@ -18,10 +18,14 @@ from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.models.event import digest_of
+from eventsinks.models.event import digest_of, digests_of, insert_new
 from eventsinks.models.sql import clean
 
 RACES = 5  # how often a lost race for the same ids is run again
+
+
+class TakenAndGone(Exception):
+    """An id was taken when the event was to be written, and free again when it was looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
         try:
             _commit(tenant, event_type, candidates, route, acceptance)
             return acceptance
-        except IntegrityError:  # somebody else has just taken one of these ids: look again
+        except TakenAndGone:
             if attempt == RACES - 1:
                 raise
         except OperationalError as error:  # two wrote the same ids, each waiting for the other
@@ -91,14 +95,17 @@ def candidate(index: int, raw: bytes, tenant: Tenant, event_type: EventType, rou
 def _commit(
     tenant: Tenant, event_type: EventType, candidates: Sequence[Candidate], route: Route, acceptance: Acceptance
 ) -> None:
-    """Write what is new. Raises IntegrityError when another request has just written the same ids."""
+    """Write what is new. Raises TakenAndGone."""
     with transaction.atomic():
-        keys = [candidate.accepted.key for candidate in candidates]
-        known = dict(
-            Event.objects.filter(tenant=tenant, type=event_type.key, key__in=keys).values_list("key", "digest")
-        )
+        firsts: dict[str, Candidate] = {}
+        for one in candidates:
+            firsts.setdefault(one.accepted.key, one)
+        events = insert_new([row(tenant, event_type, one) for one in firsts.values()])
+        taken = firsts.keys() - {event.key for event in events}
+        known = digests_of(tenant.id, event_type.key, list(taken)) if taken else {}
+        if known.keys() != taken:
+            raise TakenAndGone
         new, rejections, duplicates = sorted_out(candidates, known)
-        events = Event.objects.bulk_create([row(tenant, event_type, candidate) for candidate in new])
         write_index(event_type, events)
         verdicts = quieten(events, [candidate.verdicts for candidate in new], route)
         rows = [delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own]
@@ -116,13 +123,13 @@ def _commit(
 
 
 def sorted_out(
-    candidates: Sequence[Candidate], known: Mapping[str, bytes | memoryview]
+    candidates: Sequence[Candidate], known: Mapping[str, bytes]
 ) -> tuple[list[Candidate], list[Rejection], list[str]]:
     """Return what is new, what clashes, and the ids of what is there already. `known` maps ids to digests."""
     new: list[Candidate] = []
     rejections: list[Rejection] = []
     duplicates: list[str] = []
-    seen = {key: bytes(digest) for key, digest in known.items()}
+    seen = dict(known)
     for candidate in candidates:
         key = candidate.accepted.key
         if key not in seen:

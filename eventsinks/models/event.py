@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
-from django.db import models
+from django.db import connection, models
 from django.db.models import Func
 from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
+from eventsinks.models import sql
 from eventsinks.models.tenant import Tenant
 
 
@@ -76,3 +79,65 @@ class Event(models.Model):
 def digest_of(data: bytes) -> bytes:
     """Return the 16 bytes that tell one content from another."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+AT_ONCE = 500  # keys of one look on SQLite, which takes so many parameters
+# What an event is written with; the database adds the rest.
+WRITTEN = ("tenant_id", "type", "key", "data", "digest", "occurred_at", "owed")
+
+
+def insert_new(events: Sequence[Event]) -> list[Event]:
+    """Write those whose keys are free, and return them in their order, with what the database gave them.
+
+    The unique constraint decides: where another transaction is just writing a key, this waits for its end. No two
+    of `events` have the same key.
+    """
+    fields = [Event._meta.get_field(column.removesuffix("_id")) for column in WRITTEN]
+    at_once = connection.ops.bulk_batch_size(fields, list(events)) if events else 1
+    given: dict[str, Event] = {}
+    for start in range(0, len(events), at_once):
+        some = events[start : start + at_once]
+        row = f"({', '.join(['%s'] * len(WRITTEN))})"
+        statement = f"""INSERT INTO eventsinks_event ({", ".join(WRITTEN)}) VALUES {", ".join([row] * len(some))}
+            ON CONFLICT (tenant_id, type, key) DO NOTHING RETURNING id, key, received_at"""
+        values = [
+            field.get_db_prep_save(getattr(event, column), connection)
+            for event in some
+            for column, field in zip(WRITTEN, fields, strict=True)
+        ]
+        given |= {written.key: written for written in Event.objects.raw(statement, values)}
+    new = [event for event in events if event.key in given]
+    for event in new:
+        event.id, event.received_at = given[event.key].id, given[event.key].received_at
+    return new
+
+
+def digests_of(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[str, bytes]:
+    """Return the digests of the events with these keys, of those that are there.
+
+    Each key is looked for by itself: asked for a list of them in a table that was never analysed, both databases
+    would read all events of the tenant.
+    """
+    look = _digests_on_postgresql if sql.is_postgresql() else _digests_on_sqlite
+    return {key: bytes(digest) for key, digest in look(tenant_id, type, keys)}
+
+
+def _digests_on_postgresql(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    statement = """
+        SELECT wanted.key, found.digest FROM unnest(%s::text[]) AS wanted(key) CROSS JOIN LATERAL (
+            SELECT digest FROM eventsinks_event WHERE tenant_id = %s AND type = %s AND key = wanted.key LIMIT 1
+        ) AS found"""
+    return sql.rows(statement, [list(keys), tenant_id, type])
+
+
+def _digests_on_sqlite(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """SQLite keeps to the order of a CROSS JOIN: the keys first."""
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        statement = f"""
+            SELECT found.key, found.digest
+            FROM (VALUES {", ".join(["(%s)"] * len(some))}) AS wanted CROSS JOIN eventsinks_event AS found
+            WHERE found.tenant_id = %s AND found.type = %s AND found.key = wanted.column1"""
+        found += sql.rows(statement, [*some, tenant_id.hex, type])
+    return found

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
 from eventsinks.actions.accept import accept
@@ -145,6 +146,52 @@ def test_a_replayed_request_of_many_is_all_duplicates(acme, make_webhook):
     assert len(take(acme, *documents).keys) == 500
     assert len(take(acme, *documents).duplicates) == 500
     assert Delivery.objects.count() == 500
+
+
+def test_in_a_mixed_array_every_new_alert_goes_where_it_says_and_nothing_else_does(acme, make_webhook):
+    one, other = make_webhook(), make_webhook()
+
+    def to(sink, id, **fields):
+        return alert(id=id, event_sink_ids=[str(sink.uuid)], **fields)
+
+    take(acme, to(one, "known"))
+    taken = take(
+        acme,
+        to(one, "a"),
+        to(other, "known"),  # a conflict: it went to another sink
+        to(other, "b"),
+        to(one, "a"),
+        to(one, "known"),
+        to(other, "c"),
+        to(other, "a", name="Other"),
+    )
+    assert (taken.keys, taken.duplicates, taken.deliveries) == (["a", "b", "c"], ["a", "known"], 3)
+    assert [(r.index, r.conflict) for r in taken.rejections] == [(1, True), (6, True)]
+    went = {delivery.event.key: delivery.destination_id for delivery in Delivery.objects.select_related("event")}
+    assert went == {"known": one.id, "a": one.id, "b": other.id, "c": other.id}
+
+
+def test_what_is_new_is_not_looked_for(acme, make_webhook):
+    make_webhook()
+    with CaptureQueriesContext(connection) as asked:
+        take(acme, alert(id="a"), alert(id="b"))
+    reads = [q["sql"] for q in asked if q["sql"].startswith("SELECT") and "eventsinks_event" in q["sql"]]
+    assert reads == []
+
+
+def test_looking_for_known_ids_reads_those_alone_in_a_table_that_was_never_analysed(acme):
+    take(acme, *[alert(id=f"a-{number}") for number in range(2000)])
+    with CaptureQueriesContext(connection) as asked:
+        take(acme, alert(id="new"), *[alert(id=f"a-{number}") for number in range(3)])
+    looks = [q["sql"] for q in asked if "SELECT" in q["sql"] and "eventsinks_event" in q["sql"]]
+    assert looks
+    explain = "EXPLAIN (ANALYZE)" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        for look in looks:
+            cursor.execute(f"{explain} {look}")
+            plan = str(cursor.fetchall())
+            assert "Rows Removed by Filter" not in plan
+            assert "key=" in plan or "(key)::text = " in plan
 
 
 @pytest.mark.django_db(transaction=True)
