@@ -16,7 +16,6 @@ from celery import shared_task
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import OperationalError
-from django.utils import timezone
 
 from eventsinks import telemetry
 from eventsinks.actions import account as account_action
@@ -38,6 +37,7 @@ from eventsinks.actions.deliver import Pump
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.lib.http import Outlet
 from eventsinks.models import sql
+from eventsinks.models.clock import database_now
 from eventsinks.models.destination import mail_server
 from eventsinks.models.stream import due_positions, log_is_ahead
 
@@ -149,7 +149,7 @@ def account() -> int:
     """Tell the metrics whether the books of the last hour balance, and how much waits; say if streams stand."""
     if log_is_ahead():
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
-    found = account_action.account(since=timezone.now() - timedelta(hours=1))
+    found = account_action.account(since=database_now() - timedelta(hours=1))
     waiting = account_action.waiting()
     telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late)
     if not found.balances:

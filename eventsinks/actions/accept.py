@@ -9,7 +9,6 @@ from datetime import datetime
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
-from uuid_utils.compat import uuid7
 
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.quieten import quieten
@@ -17,7 +16,7 @@ from eventsinks.actions.route import Route, Verdict
 from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
-from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.delivery import DeliveryState, new_id
 from eventsinks.models.event import digest_of, digests_of, insert_new
 from eventsinks.models.sql import clean
 
@@ -159,9 +158,9 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
 def delivery(event: Event, verdict: Verdict) -> Delivery:
     """Return the delivery's row: pending, or suppressed for the verdict's reason."""
     if not verdict.reason:
-        return Delivery(id=uuid7(), event_id=event.id, destination_id=verdict.sink)
+        return Delivery(id=new_id(event.received_at), event_id=event.id, destination_id=verdict.sink)
     return Delivery(
-        id=uuid7(),
+        id=new_id(event.received_at),
         event_id=event.id,
         destination_id=verdict.sink,
         state=DeliveryState.SUPPRESSED,

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Min, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from eventsinks.models import Delivery, Event, Tenant
+from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.destination import types_with
 
@@ -46,7 +46,7 @@ def waiting() -> Waiting:
     found = Delivery.objects.filter(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]).aggregate(
         n=Count("pk"), first=Min("due_at")
     )
-    late = (timezone.now() - found["first"]).total_seconds() if found["first"] else 0.0
+    late = (database_now() - found["first"]).total_seconds() if found["first"] else 0.0
     return Waiting(found["n"], max(late, 0.0))
 
 

@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import orjson
 
@@ -15,6 +14,7 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.activity_codes import activity_of
 from eventsinks.event_types.documents import written
 from eventsinks.models import ApiKey, Destination, Tenant
+from eventsinks.models.clock import database_now
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def record(
     """Accept an audit event of `tenant`; inside a transaction, it is committed with the change it tells of."""
     document = {
         "id": str(uuid.uuid4()),
-        "timestamp": written(datetime.now(UTC)),
+        "timestamp": written(database_now()),
         "activity": activity_of(activity_code),
         "activity_code": activity_code,
         "initiator_id": initiator.id,

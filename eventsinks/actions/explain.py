@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils import timezone
-
 from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.destination import DestinationState
 
@@ -56,7 +55,7 @@ def why(delivery: Delivery) -> str:
 
 def waits_for(delivery: Delivery) -> str:
     """Say what a pending delivery waits for: what stands in the way of all of its sink's first."""
-    sink, now = delivery.destination, timezone.now()
+    sink, now = delivery.destination, database_now()
     if sink.state == DestinationState.PAUSED:
         return ": the event sink is paused"
     if sink.state == DestinationState.PARKED:

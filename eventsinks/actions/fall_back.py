@@ -11,13 +11,12 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
-from uuid_utils.compat import uuid7
 
 from eventsinks.actions.nudge import nudge
 from eventsinks.actions.unharmed import each
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import DeliveryState, id_at
+from eventsinks.models.clock import database_now
+from eventsinks.models.delivery import DeliveryState, id_at, new_id
 from eventsinks.models.destination import DestinationState
 
 AT_ONCE = 500  # deliveries of one transaction
@@ -52,8 +51,9 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
         free = set(events.select_for_update(no_key=True, skip_locked=True).values_list("id", flat=True))
         found = sorted((one for one in found if one.event_id in free), key=lambda one: one.event_id)
         Delivery.objects.filter(id__in=[one.id for one in found]).update(fell_back=True)
+        at, there = database_now(), sink.fallback_id or 0
         rows = [
-            Delivery(id=uuid7(), event_id=one.event_id, destination_id=sink.fallback_id or 0, fallback_of=one.id)
+            Delivery(id=new_id(at), event_id=one.event_id, destination_id=there, fallback_of=one.id)
             for one in found
         ]
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
@@ -70,7 +70,7 @@ def due_to_fall_back(sink: Destination) -> Q:
     failed = Q(state=DeliveryState.FAILED)
     pending = Q(state=DeliveryState.PENDING)
     often = (pending & Q(tries__gte=failures)) | Q(state=DeliveryState.SENDING, tries__gt=failures)
-    long = Q(id__lt=id_at(timezone.now() - timedelta(seconds=sink.fallback_after_s)))
+    long = Q(id__lt=id_at(database_now() - timedelta(seconds=sink.fallback_after_s)))
     still = Q(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]) & long
     found = failed | often | still | pending if parked else failed | often | still
     if sink.state == DestinationState.PAUSED:  # a person wants it to wait

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ from eventsinks.actions.accept import accept
 from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
 from eventsinks.models import Destination
+from eventsinks.models.clock import database_now
 
 
 def notify(sink: Destination, id: str, about: str, name: str, description: str, **fields: Any) -> None:
@@ -27,7 +27,7 @@ def notify(sink: Destination, id: str, about: str, name: str, description: str, 
         "severity": "Informational",
         "severity_id": 1,
         "dedup_key": id,
-        "timestamp": written(datetime.now(UTC)),
+        "timestamp": written(database_now()),
         "tags": [about],
         "notice": about,
         **fields,

@@ -11,7 +11,6 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
@@ -20,6 +19,7 @@ from eventsinks.actions.nudge import nudge
 from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
+from eventsinks.models.clock import PRECISION, database_now
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.replay import REPLAYABLE, ReplayState, replayable
 
@@ -70,8 +70,8 @@ def preview(
 
 def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
     """Return the end of the stretch, now at the latest, and the states, each once. Raises NotConfigurable."""
-    now = timezone.now()
-    if since > now:
+    now = database_now()
+    if since > now + PRECISION:
         raise NotConfigurable(FieldError("since", "must not be in the future"))
     if until is not None and until < since:
         raise NotConfigurable(FieldError("until", "must not be before since"))

@@ -7,7 +7,6 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
@@ -28,7 +27,7 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
     with transaction.atomic():
         moved = same.update(
             sealed_old_signing_secret=old,
-            old_signing_secret_until=timezone.now() + timedelta(seconds=overlap_s) if old else None,
+            old_signing_secret_until=Now() + timedelta(seconds=overlap_s) if old else None,
             sealed_signing_secret=seal(secret, sink, "sealed_signing_secret"),
             version=F("version") + 1,
             updated_at=Now(),

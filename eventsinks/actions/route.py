@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate
@@ -135,15 +136,18 @@ class Route:
 
 
 def silences_of(tenant: Tenant) -> list[Hush]:
-    """Return the silences in force."""
-    now = datetime.now(UTC)
+    """Return the silences in force, each with how long it lasts by the database's clock."""
+    left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
+    found = Silence.objects.of(tenant).in_force().annotate(left=left)
     return [
         Hush(
-            silence.id,
-            silence.destination_id,
-            silence.filter,
-            f"silenced by {silence.author} until {silence.ends_at:%Y-%m-%d %H:%M:%S} UTC: {silence.reason}",
-            max((silence.ends_at - now).total_seconds(), 0.0),
+            id,
+            sink,
+            filter,
+            f"silenced by {author} until {ends_at:%Y-%m-%d %H:%M:%S} UTC: {reason}",
+            max(left.total_seconds(), 0.0),
         )
-        for silence in Silence.objects.of(tenant).in_force()
+        for id, sink, filter, author, ends_at, reason, left in found.values_list(
+            "id", "destination_id", "filter", "author", "ends_at", "reason", "left"
+        )
     ]

@@ -9,14 +9,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
-from uuid_utils.compat import uuid7
 
 from eventsinks.actions.hold import park
 from eventsinks.actions.judge import JITTER
 from eventsinks.destinations.base import DestinationGone, EventRefused, SendFailure, TooLarge
 from eventsinks.models import Batch, Delivery, Position
-from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.clock import database_now
+from eventsinks.models.delivery import DeliveryState, new_id
 from eventsinks.models.sql import clean
 from eventsinks.models.stream.rows import BatchState
 
@@ -98,16 +97,19 @@ def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
 
 def set_aside(position: Position, refused: Mapping[int, SendFailure]) -> None:
     """Make failed deliveries of events that will never be taken: visible, replayable, and out of the way."""
+    if not refused:
+        return
+    at = database_now()
     rows = [
         Delivery(
-            id=uuid7(),
+            id=new_id(at),
             event_id=event_id,
             destination_id=position.destination_id,
             state=DeliveryState.FAILED,
             tries=1,
             status=failure.response.status if failure.response else None,
             reason=clean(failure.reason),
-            settled_at=timezone.now(),
+            settled_at=Now(),
         )
         for event_id, failure in refused.items()
     ]

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models.functions import Least, Now
-from django.utils import timezone
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.lib.event_filter import BadFilter, EventFilter
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
+from eventsinks.models.clock import database_now
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)
@@ -42,7 +42,7 @@ def silence(
     initiator: Initiator = SYSTEM,
 ) -> Silence:
     """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable."""
-    starts_at = starts_at or timezone.now()
+    starts_at = starts_at or database_now()
     check(filter, starts_at, ends_at)
     with transaction.atomic():
         made = Silence.objects.create(
@@ -65,7 +65,7 @@ def check(filter: str, starts_at: datetime, ends_at: datetime) -> None:
             EventFilter(filter)
         except BadFilter as error:
             raise NotConfigurable(FieldError("filter", str(error))) from None
-    if ends_at <= max(starts_at, timezone.now()):
+    if ends_at <= max(starts_at, database_now()):
         raise NotConfigurable(FieldError("ends_at", "must be later than the start, and than now"))
     if ends_at - starts_at > LONGEST:
         raise NotConfigurable(FieldError("ends_at", f"must be within {LONGEST.days} days of the start"))
@@ -97,7 +97,7 @@ def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
         wanted = EventFilter(filter) if filter.strip() else None
     except BadFilter as error:
         raise NotConfigurable(FieldError("filter", str(error))) from None
-    since = timezone.now() - timedelta(hours=hours)
+    since = database_now() - timedelta(hours=hours)
     alerts = Event.objects.filter(tenant=tenant, type="detection_alert").order_by("-id")
     newest = [event for event in alerts[:PREVIEWED] if event.received_at >= since]
     matching = [

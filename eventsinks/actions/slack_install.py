@@ -7,7 +7,7 @@ Nothing is open in the database while Slack is asked.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from eventsinks.actions.nudge import nudge
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Destination, SlackInstall, SlackWorkspace, Tenant
+from eventsinks.models.clock import database_now
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.sealing import seal
 
@@ -50,7 +51,7 @@ def begin(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
         tenant=tenant,
         initiator_id=initiator.id[:64],
         initiator_name=initiator.name[:200],
-        expires_at=datetime.now(UTC) + timedelta(seconds=GOOD_FOR),
+        expires_at=database_now() + timedelta(seconds=GOOD_FOR),
     )
     return ours.authorize_url(signer().sign(str(begun.id)))
 
@@ -59,7 +60,7 @@ def used(state: str) -> SlackInstall:
     """Return the installation that `state` stands for, which is used up with that. Raises NotInstallable."""
     over = "this link was used already, or is older than ten minutes; begin the installation again"
     try:
-        id = UUID(signer().unsign(state, max_age=GOOD_FOR))
+        id = UUID(signer().unsign(state))  # whether it is too old, the row says
     except (BadSignature, ValueError):
         raise NotInstallable(over) from None
     begun = SlackInstall.objects.select_related("tenant").filter(id=id, expires_at__gt=Now()).first()
@@ -99,9 +100,10 @@ def columns(grant: slack.Grant, workspace: SlackWorkspace) -> dict[str, object]:
     return {
         "sealed_token": seal(grant.token, workspace, "sealed_token"),
         "sealed_refresh_token": seal(refresh, workspace, "sealed_refresh_token") if refresh else "",
-        "expires_at": None if stays else datetime.now(UTC) + timedelta(seconds=cast(int, grant.expires_in)),
+        "expires_at": None if stays else database_now() + timedelta(seconds=cast(int, grant.expires_in)),
         "scopes": grant.scopes,
         "refresh_leased_until": None,
+        "updated_at": Now(),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from django.db import OperationalError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from eventsinks.actions.slack_install import NotInstallable, app, columns, reopen
 from eventsinks.actions.unharmed import each, unharmed
@@ -29,22 +30,20 @@ def refresh_due() -> int:
     A refresh token is good once. If the process dies between Slack's answer and our commit, the new one is lost:
     the old token works until it expires, then the sinks are parked, and the app must be installed again.
     """
-    now = datetime.now(UTC)
     with unharmed("what was begun and is over is still there"):
-        SlackInstall.objects.filter(expires_at__lt=now).delete()
-    soon = SlackWorkspace.objects.filter(expires_at__lt=now + EARLY).exclude(sealed_refresh_token="")
-    free = soon.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=now))
+        SlackInstall.objects.filter(expires_at__lt=Now()).delete()
+    soon = SlackWorkspace.objects.filter(expires_at__lt=Now() + EARLY).exclude(sealed_refresh_token="")
+    free = soon.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=Now()))
     return each(free.order_by("expires_at")[:AT_ONCE], refresh)
 
 
 def refresh(workspace: SlackWorkspace) -> bool:
     """Give one workspace a new token, unless somebody else is at it. Return whether it has one."""
-    now = datetime.now(UTC)
     same = SlackWorkspace.objects.filter(pk=workspace.pk, sealed_refresh_token=workspace.sealed_refresh_token)
-    free = same.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=now))
+    free = same.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=Now()))
     with transaction.atomic():
         unlocked = free.select_for_update(skip_locked=True).values_list("id")
-        if not unlocked or not free.update(refresh_leased_until=now + LEASE):
+        if not unlocked or not free.update(refresh_leased_until=Now() + LEASE):
             return False
     try:
         grant = slack.refresh(app(), workspace.refresh_token)

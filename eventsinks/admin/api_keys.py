@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
@@ -21,6 +20,7 @@ from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.admin import marks
 from eventsinks.admin.base import ModelAdmin
 from eventsinks.models import SCOPES, ApiKey
+from eventsinks.models.clock import database_now
 from eventsinks.models.tenant import OPERATOR
 
 
@@ -46,7 +46,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
         if cleaned.get("tenant") and not cleaned.get("scopes") and "scopes" not in self.errors:
             self.add_error("scopes", "A key that may do nothing is of no use: choose at least one scope.")
         expires_at = cleaned.get("expires_at")
-        if expires_at and expires_at <= timezone.now():
+        if expires_at and expires_at <= database_now():
             self.add_error("expires_at", "This moment has passed.")
         return cleaned
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.utils import timezone
+
+from eventsinks.models.clock import database_now
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ class BacklogForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("backlog") == "since" and "moment" not in self.errors and not cleaned.get("moment"):
             self.add_error("moment", "Say since when.")
-        if (moment := cleaned.get("moment")) and not EARLIEST <= moment <= timezone.now():
+        if (moment := cleaned.get("moment")) and not EARLIEST <= moment <= database_now():
             self.add_error("moment", "That moment lies too far back, or is still to come.")
         return cleaned
 
@@ -30,7 +31,7 @@ class BacklogForm(forms.Form):
         """Return the moment."""
         moment: datetime | None = self.cleaned_data["moment"]
         answer = self.cleaned_data["backlog"]
-        return timezone.now() if answer == "skip" else moment if answer == "since" else None
+        return database_now() if answer == "skip" else moment if answer == "since" else None
 
     def problem(self) -> str:
         """Return what is wrong, in a sentence."""

@@ -15,7 +15,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -31,6 +30,7 @@ from eventsinks.admin.silence_form import may_silence, silence_like
 from eventsinks.admin.timeline import row_of
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Attempt, Delivery, Event, Tenant
+from eventsinks.models.clock import about_now
 from eventsinks.models.delivery import DeliveryState
 
 FOUND = 1000  # deliveries that a search for one event finds at most, and that one replay takes at most
@@ -113,7 +113,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         tone, status = marks.sink_status(delivery.destination)
         if delivery.state == DeliveryState.PENDING and tone != "good":
             return f"waits: {status.partition(':')[0].lower() if tone != 'warning' else 'held'}"
-        return "due now" if delivery.due_at <= timezone.now() else marks.moment_mark(delivery.due_at)
+        return "due now" if delivery.due_at <= about_now() else marks.moment_mark(delivery.due_at)
 
     @admin.display(description="Answer")
     def answer(self, delivery: Delivery) -> str:
@@ -143,7 +143,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         """Return what the page of a delivery shows."""
         newest = list(Attempt.objects.filter(delivery_id=delivery.pk).order_by("-id")[:ATTEMPTS])
         may = self.has_replay_permission(request) and delivery.destination.deleted_at is None
-        waits = delivery.state == DeliveryState.PENDING and delivery.due_at > timezone.now()
+        waits = delivery.state == DeliveryState.PENDING and delivery.due_at > about_now()
         return {
             "title": f"Delivery of {marks.short(delivery.event.key, 60)}",
             "subtitle": None,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils import timezone
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Destination, Event, Silence
+from eventsinks.models.clock import database_now
 
 if TYPE_CHECKING:
     DropdownFilter = admin.SimpleListFilter
@@ -94,7 +95,7 @@ class SinceFilter(DropdownFilter):
         """Keep what came to be since then."""
         if self.value() not in PERIODS:
             return queryset
-        start = timezone.now() - PERIODS[str(self.value())][1]
+        start = database_now() - PERIODS[str(self.value())][1]
         first = uuid.UUID(int=int(start.timestamp() * 1000) << 80)
         return queryset.filter(id__gte=first)
 
@@ -127,5 +128,5 @@ class InForceFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Silence]) -> QuerySet[Silence]:
         """Keep one sort."""
         if self.value() == "no":
-            return queryset.filter(ends_at__gt=timezone.now())
-        return queryset.filter(ends_at__lte=timezone.now()) if self.value() == "yes" else queryset
+            return queryset.filter(ends_at__gt=Now())
+        return queryset.filter(ends_at__lte=Now()) if self.value() == "yes" else queryset

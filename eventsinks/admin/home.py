@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils import timezone
 
 from eventsinks.admin import marks
 from eventsinks.models import Batch, Delivery, Destination, EventSink, Integration, Silence
@@ -42,7 +42,7 @@ def troubled(destinations: QuerySet[Any]) -> list[dict[str, Any]]:
 
 def held() -> Q:
     """Return what is true of those of which the far end asked for a pause."""
-    return Q(state=DestinationState.ACTIVE, held_until__gt=timezone.now())
+    return Q(state=DestinationState.ACTIVE, held_until__gt=Now())
 
 
 def failing() -> list[dict[str, Any]]:

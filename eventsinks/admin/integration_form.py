@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
-from django.utils import timezone
 from unfold import widgets
 
 from eventsinks.actions.audit import SYSTEM, Initiator
@@ -14,6 +13,7 @@ from eventsinks.admin.destination_form import DestinationForm, config_fields
 from eventsinks.admin.sink_options import heard_field
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Integration, Tenant
+from eventsinks.models.clock import database_now
 from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import Place, beginning, moment_of_log
 
@@ -59,7 +59,7 @@ class IntegrationForm(DestinationForm):
         if said["start"] == BEGINNING:
             return beginning()
         if said["start"] == HOURS:
-            return moment_of_log(self.tenant.pk, timezone.now() - timedelta(hours=said["hours"]))
+            return moment_of_log(self.tenant.pk, database_now() - timedelta(hours=said["hours"]))
         return None
 
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from eventsinks.models import Destination
 from eventsinks.models.attempt import Outcome
+from eventsinks.models.clock import about_now
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.destination import DestinationState
 
@@ -52,7 +53,7 @@ def sink_status(sink: Destination) -> tuple[Tone, str]:
         return "quiet", "Paused"
     if sink.state == DestinationState.PARKED:
         return "bad", f"Parked: {sink.state_reason}" if sink.state_reason else "Parked"
-    if sink.held_until and sink.held_until > timezone.now():
+    if sink.held_until and sink.held_until > about_now():
         return "warning", f"Held until {clock(sink.held_until)}"
     return "good", "Active"
 
@@ -60,7 +61,7 @@ def sink_status(sink: Destination) -> tuple[Tone, str]:
 def clock(moment: datetime) -> str:
     """Return a moment as a time of day, with its date unless that is today."""
     local = timezone.localtime(moment)
-    today = local.date() == timezone.localdate()
+    today = local.date() == timezone.localtime(about_now()).date()
     return f"{local:%H:%M:%S %Z}" if today else f"{local:%-d %b %Y, %H:%M %Z}"
 
 
@@ -74,7 +75,7 @@ def span(seconds: float) -> str:
 
 def when(moment: datetime) -> str:
     """Return how far off a moment is: `3 min ago`, `in 28 min`, `now`."""
-    seconds = (timezone.now() - moment).total_seconds()
+    seconds = (about_now() - moment).total_seconds()
     if abs(seconds) < 1:
         return "now"
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"

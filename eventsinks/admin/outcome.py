@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.utils import timezone
-
 from eventsinks.actions.judge import max_tries
 from eventsinks.admin import marks
 from eventsinks.models import Attempt, Delivery, Destination
 from eventsinks.models.attempt import Outcome
+from eventsinks.models.clock import about_now
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.destination import DestinationState
 
@@ -117,9 +116,9 @@ def obstacle(sink: Destination) -> str:
         return "It waits until somebody resumes the event sink, which is paused."
     if sink.state == DestinationState.PARKED:
         return f"It waits until somebody repairs the event sink, which is parked: {sink.state_reason}"
-    if sink.held_until and sink.held_until > timezone.now():
+    if sink.held_until and sink.held_until > about_now():
         return f"It waits: the far end asked for a pause until {marks.clock(sink.held_until)}."
-    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > timezone.now():
+    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > about_now():
         return f"It waits: the event sink is sent at most {sink.rate_limit_per_s:g} messages a second."
     return ""
 
@@ -127,6 +126,6 @@ def obstacle(sink: Destination) -> str:
 def next_try(delivery: Delivery) -> str:
     """Say when the next try is."""
     which = f"Try {delivery.tries + 1} of {max_tries()}"
-    if delivery.due_at <= timezone.now():
+    if delivery.due_at <= about_now():
         return f"{which} is due now: a worker takes it within moments."
     return f"{which} {marks.when(delivery.due_at)}, at {marks.clock(delivery.due_at)}."

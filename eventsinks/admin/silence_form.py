@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django import forms
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
-from django.utils import timezone
 from unfold import widgets
 
 from eventsinks.actions.audit import SYSTEM, Initiator
@@ -17,6 +16,7 @@ from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.silence import silence
 from eventsinks.admin.filter_field import FilterFields
 from eventsinks.models import Destination, Event, Silence, Tenant
+from eventsinks.models.clock import database_now
 
 LENGTHS = {
     "1h": ("In 1 hour", timedelta(hours=1)),
@@ -85,7 +85,7 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
     def _ends_at(self) -> datetime:
         chosen: str = self.cleaned_data["ends"]
         until: datetime = self.cleaned_data["until"]
-        return until if chosen == "until" else timezone.now() + LENGTHS[chosen][1]
+        return until if chosen == "until" else database_now() + LENGTHS[chosen][1]
 
 
 def silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]:

@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
@@ -25,6 +24,7 @@ from eventsinks.admin.filters import InForceFilter
 from eventsinks.admin.silence_form import prefilled, silence_form
 from eventsinks.admin.type_picker import picked_tenant, picker
 from eventsinks.models import QuietWindow, Silence
+from eventsinks.models.clock import about_now
 from eventsinks.models.quiet_window import WindowKind
 
 
@@ -190,13 +190,13 @@ class SilenceAdmin(ModelAdmin[Silence]):
             "subtitle": None,
             "silence": silence,
             "chip": status_chip(silence),
-            "tone": "busy" if silence.ends_at > timezone.now() else "quiet",
+            "tone": "busy" if silence.ends_at > about_now() else "quiet",
             "where": where(silence),
             "tenant": marks.link("tenant", silence.tenant_id, silence.tenant.name),
             "held": f"{silences.held_by(silence):,}",
             "starts": marks.clock(silence.starts_at),
             "ends": marks.clock(silence.ends_at),
-            "may_end": self.has_end_permission(request) and silence.ends_at > timezone.now(),
+            "may_end": self.has_end_permission(request) and silence.ends_at > about_now(),
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -230,7 +230,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
 
 def status_chip(silence: Silence) -> SafeString:
     """Return the chip that says whether a silence holds alerts back now."""
-    now = timezone.now()
+    now = about_now()
     if silence.ends_at <= now:
         return marks.chip("quiet", "Ended")
     return marks.chip("busy", "In force") if silence.starts_at <= now else marks.chip("warning", "To come")

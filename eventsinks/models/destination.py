@@ -9,13 +9,14 @@ import orjson
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.lib.signing import key_of, new_secret
 from eventsinks.lib.smtp import Server
+from eventsinks.models.clock import database_now
 from eventsinks.models.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
@@ -92,12 +93,12 @@ class Destination(models.Model):
     version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
-    state_since = models.DateTimeField(auto_now_add=True)
+    state_since = models.DateTimeField(db_default=Now(), editable=False)
     place = models.CharField(max_length=200, blank=True, db_default="")  # what its pace is the limit of
     paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = DestinationQuerySet.as_manager()
@@ -160,7 +161,7 @@ class Destination(models.Model):
     def opened(self) -> AnyDestinationType:
         """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
         keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
-        if self.old_signing_secret_until and self.old_signing_secret_until > timezone.now():
+        if self.old_signing_secret_until and self.old_signing_secret_until > database_now():
             keys.append(key_of(open_sealed(self, "sealed_old_signing_secret")))
         return self.kind(self.opened_config(), keys, endpoints())
 

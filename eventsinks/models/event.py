@@ -92,13 +92,14 @@ def insert_new(events: Sequence[Event]) -> list[Event]:
     The unique constraint decides: where another transaction is just writing a key, this waits for its end. No two
     of `events` have the same key.
     """
-    fields = [Event._meta.get_field(column.removesuffix("_id")) for column in WRITTEN]
+    by_column = {field.column: field for field in Event._meta.concrete_fields}
+    fields = [by_column[column] for column in WRITTEN]
     at_once = connection.ops.bulk_batch_size(fields, list(events)) if events else 1
     given: dict[str, Event] = {}
     for start in range(0, len(events), at_once):
         some = events[start : start + at_once]
         row = f"({', '.join(['%s'] * len(WRITTEN))})"
-        statement = f"""INSERT INTO eventsinks_event ({", ".join(WRITTEN)}) VALUES {", ".join([row] * len(some))}
+        statement = f"""INSERT INTO "eventsinks_event" ({", ".join(WRITTEN)}) VALUES {", ".join([row] * len(some))}
             ON CONFLICT (tenant_id, type, key) DO NOTHING RETURNING id, key, received_at"""
         values = [
             field.get_db_prep_save(getattr(event, column), connection)

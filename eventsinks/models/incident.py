@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db import models, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
+from eventsinks.models.clock import database_now
 from eventsinks.models.destination import Destination
 from eventsinks.models.sql import clean, clean_json
 
@@ -33,7 +34,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         id, key = place
         told = clean_json(memory)
         self.bulk_create(
-            [Incident(destination_id=id, key=clean(key), memory=told, updated_at=timezone.now())],
+            [Incident(destination_id=id, key=clean(key), memory=told, updated_at=database_now())],
             update_conflicts=True,
             unique_fields=["destination", "key"],
             update_fields=["memory", "updated_at"],
@@ -42,7 +43,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
     def forget_old(self) -> None:
         """Take away what nothing was told of for so long."""
         with transaction.atomic():
-            old = self.filter(updated_at__lt=timezone.now() - KEPT).select_for_update(skip_locked=True)
+            old = self.filter(updated_at__lt=Now() - KEPT).select_for_update(skip_locked=True)
             self.filter(id__in=list(old.values_list("id", flat=True)[:AT_ONCE])).delete()
 
 

@@ -48,7 +48,7 @@ class Silence(models.Model):
     reason = models.TextField()
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = SilenceQuerySet.as_manager()
 

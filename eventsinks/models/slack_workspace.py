@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
 
 from eventsinks.models.sealing import open_sealed, seal
 from eventsinks.models.tenant import Tenant
@@ -23,8 +24,8 @@ class SlackWorkspace(models.Model):
     sealed_refresh_token = models.TextField(blank=True, default="", editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, editable=False)  # of the token; null: it stays
     refresh_leased_until = models.DateTimeField(null=True, blank=True, editable=False)  # somebody is at it
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = "Slack workspace"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
+
+from eventsinks.models.clock import database_now
 
 # What an API key may do, each with what it opens.
 SCOPES = {
@@ -34,7 +35,7 @@ class Tenant(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=200)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = "tenant"
@@ -48,9 +49,9 @@ class Tenant(models.Model):
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """API keys, as they are looked for."""
 
-    def usable(self, now: datetime | None = None) -> ApiKeyQuerySet:
+    def usable(self) -> ApiKeyQuerySet:
         """Keep those that are neither revoked nor expired."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
 
     def of_text(self, text: str) -> ApiKeyQuerySet:
         """Keep the one whose text this is."""
@@ -67,7 +68,7 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=12, editable=False)  # its first characters, to recognise it by
     digest = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256 of the whole, hexadecimal
     scopes = models.JSONField(default=list)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
@@ -84,7 +85,7 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         """Whether it opens anything now."""
-        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        expired = self.expires_at is not None and self.expires_at <= database_now()
         return self.revoked_at is None and not expired
 
     def allows(self, scope: str) -> bool:

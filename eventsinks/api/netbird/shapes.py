@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from django.http import Http404
@@ -17,6 +17,7 @@ from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, Precondit
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
+from eventsinks.models.clock import database_now
 from eventsinks.models.destination import types_with
 from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
@@ -165,5 +166,5 @@ def integration_out(integration: Destination) -> dict[str, Any]:
 def place_of(tenant: Tenant, start: str | Hours) -> Place:
     """Return the place in the tenant's event log where a new integration starts."""
     if isinstance(start, Hours):
-        return moment_of_log(tenant.id, datetime.now(UTC) - timedelta(hours=start.hours))
+        return moment_of_log(tenant.id, database_now() - timedelta(hours=start.hours))
     return beginning() if start == "beginning" else end_of_log()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -22,6 +22,7 @@ from eventsinks.api.scanner import EventSinkViewSet, sinks_of
 from eventsinks.api.scanner_shapes import OneEventSink, sink_out
 from eventsinks.api.v1 import Query, documented, find, read_input
 from eventsinks.lib.addresses import shown_peer
+from eventsinks.models.clock import database_now
 
 
 class Since(BaseModel):
@@ -113,7 +114,7 @@ def since_of(backlog: Literal["all", "skip"] | Since) -> datetime | None:
     """Return the moment from which on what was kept is sent, None for all of it."""
     if isinstance(backlog, Since):
         return backlog.since
-    return None if backlog == "all" else datetime.now(UTC)
+    return None if backlog == "all" else database_now()
 
 
 def try_out_out(tried: TryOut) -> dict[str, Any]:

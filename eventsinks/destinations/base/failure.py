@@ -61,14 +61,23 @@ class DestinationGone(SendFailure):
 def retry_after(response: Response, now: datetime) -> float | None:
     """Return the seconds that `Retry-After` asks for, from 0 to MAX_RETRY_AFTER, None if it says nothing usable.
 
-    Both forms of RFC 9110 section 10.2.3: seconds, and an HTTP date.
+    Both forms of RFC 9110 section 10.2.3: seconds, and an HTTP date. A date is compared with what the far end says
+    that it is (`Date`), and with `now` only where it does not say.
     """
     text = (response.header("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), MAX_RETRY_AFTER)
+    at = http_date(text)
+    if at is None:
+        return None
+    seconds = (at - (http_date(response.header("Date") or "") or now)).total_seconds()
+    return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
+
+
+def http_date(text: str) -> datetime | None:
+    """Return the moment of an HTTP date, None for what is none."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
+    return at.replace(tzinfo=at.tzinfo or UTC)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from eventsinks.actions.account import account
 from eventsinks.models import Tenant
+from eventsinks.models.clock import database_now
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
                 tenant = Tenant.objects.get(id=options["tenant"])
             except (Tenant.DoesNotExist, ValueError):
                 raise CommandError(f"there is no tenant {options['tenant']}") from None
-        since = timezone.now() - timedelta(hours=options["hours"]) if options["hours"] else None
+        since = database_now() - timedelta(hours=options["hours"]) if options["hours"] else None
         found = account(tenant, since)
         for name in ("accepted", "delivered", "pending", "failed", "suppressed", "unaccounted"):
             self.stdout.write(f"{name:>12} {getattr(found, name):>12,}")

@@ -13,7 +13,7 @@ lost worker's rows are all "not before". The database's clock decides.
 
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes, give_up_lost
 from eventsinks.models.delivery.look import Lookout
-from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at
+from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at, new_id
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
 from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
@@ -30,6 +30,7 @@ __all__ = [
     "end_turn",
     "give_up_lost",
     "id_at",
+    "new_id",
     "settle",
     "settle_free",
     "still_held",
