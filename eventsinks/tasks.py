@@ -20,6 +20,7 @@ from django.db import OperationalError
 from eventsinks import telemetry
 from eventsinks.actions import account as account_action
 from eventsinks.actions import (
+    clear,
     drill,
     fall_back,
     nudge,
@@ -108,6 +109,7 @@ def sweep() -> int:
             drill.drill,
             fall_back.fall_back,
             replay_sink.work_off,
+            clear.work_off,
             look_at_streams,
         ):
             do_chore(chore)
@@ -151,7 +153,7 @@ def account() -> int:
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
     found = account_action.account(since=database_now() - timedelta(hours=1))
     waiting = account_action.waiting()
-    telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late)
+    telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
     return found.unaccounted

@@ -33,6 +33,9 @@ UNACCOUNTED = Gauge(
     "eventsinks_unaccounted_deliveries", "Deliveries of the last hour that are not what was accepted: a fault."
 )
 OPEN = Gauge("eventsinks_open_deliveries", "Deliveries that are owed and not ended.")
+CLEARING = Gauge(
+    "eventsinks_clearing_deliveries", "Open deliveries of event sinks whose backlog is being suppressed."
+)
 LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
 
 
@@ -106,10 +109,11 @@ def line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
     return f"{now:%Y-%m-%d %H:%M:%S} {facts['event']} {told}\n"
 
 
-def accounted(unaccounted: int, open_deliveries: int, late_seconds: float) -> None:
+def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:
     """Tell how the books of the last hour stand, and how much is waiting for how long."""
     UNACCOUNTED.set(unaccounted)
     OPEN.set(open_deliveries)
+    CLEARING.set(clearing)
     LATE.set(late_seconds)
 
 

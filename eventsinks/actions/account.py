@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from django.db.models import Count, F, Min, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from eventsinks.models import Delivery, Event, Tenant
+from eventsinks.models import Clearing, Delivery, Event, Tenant
 from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.delivery import DeliveryState, open_deliveries
 from eventsinks.models.destination import types_with
 
 MARGIN = timedelta(minutes=10)  # by so much, and really far less, ids may be out of the order of received_at
@@ -39,6 +39,7 @@ class Waiting:
 
     deliveries: int
     late: float
+    clearing: int = 0  # of them at sinks whose backlog is being suppressed
 
 
 def waiting() -> Waiting:
@@ -47,7 +48,9 @@ def waiting() -> Waiting:
         n=Count("pk"), first=Min("due_at")
     )
     late = (database_now() - found["first"]).total_seconds() if found["first"] else 0.0
-    return Waiting(found["n"], max(late, 0.0))
+    busy = Clearing.objects.running().values_list("destination_id", flat=True)
+    clearing = sum(open_deliveries(id).count() for id in set(busy))
+    return Waiting(found["n"], max(late, 0.0), clearing)
 
 
 def account(tenant: Tenant | None = None, since: datetime | None = None) -> Account:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.clear import DELETED, SKIPPED, clear
 from eventsinks.actions.config import changed_config, check, connect, workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
@@ -23,7 +24,7 @@ from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.options import columns_of
 from eventsinks.destinations import destination_type
-from eventsinks.models import Delivery, Destination, Tenant
+from eventsinks.models import Clearing, Destination, Tenant
 from eventsinks.models.delivery import id_at
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
@@ -133,9 +134,9 @@ def changes_of(
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
         changes["place"] = current.place
         if current.state == DestinationState.PARKED:
-            changes |= state(DestinationState.ACTIVE, "")
+            changes |= state(sent_to_again(current.id), "")
     if enabled is not None and enabled != current.enabled:
-        changes |= state(DestinationState.ACTIVE if enabled else DestinationState.PAUSED, "")
+        changes |= state(sent_to_again(current.id) if enabled else DestinationState.PAUSED, "")
     return changes
 
 
@@ -144,13 +145,29 @@ def pause(destination: Destination, reason: str = "", initiator: Initiator = SYS
     return _move(destination, state(DestinationState.PAUSED, reason), initiator)
 
 
-def resume(destination: Destination, initiator: Initiator = SYSTEM, since: datetime | None = None) -> Destination:
-    """paused or parked -> active, at once and with its backlog: what of it is older than `since` is suppressed."""
+def resume(
+    destination: Destination,
+    initiator: Initiator = SYSTEM,
+    since: datetime | None = None,
+    *,
+    skip: bool = False,
+) -> Destination:
+    """paused or parked -> active, with its backlog: what of it is older than `since`, or all of it, is suppressed.
+
+    Where that is much it is resuming until the sweep has suppressed it; what comes in meanwhile is kept.
+    """
     with transaction.atomic():
-        if since is not None:
-            backlog = Delivery.objects.filter(destination_id=destination.id, id__lt=id_at(since))
-            backlog.suppress("skipped when the event sink was resumed")
-        return _move(destination, {**state(DestinationState.ACTIVE, ""), "held_until": None}, initiator)
+        list(Destination.objects.select_for_update(no_key=True).filter(id=destination.id).values_list("id"))
+        if skip or since is not None:
+            clear(destination, SKIPPED, None if skip or since is None else id_at(since))
+        changes = {**state(sent_to_again(destination.id), ""), "held_until": None}
+        return _move(destination, changes, initiator)
+
+
+def sent_to_again(destination_id: int) -> DestinationState:
+    """Return the state of a destination that is to be sent to: not before what it skips is out of the way."""
+    busy = Clearing.objects.runs_at(destination_id)
+    return DestinationState.RESUMING if busy else DestinationState.ACTIVE
 
 
 def _move(destination: Destination, changes: Mapping[str, Any], initiator: Initiator) -> Destination:
@@ -170,7 +187,7 @@ def wake(destination: Destination) -> None:
 
 
 def delete(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
-    """Take a destination away; what it was still owed is suppressed. Return False if it was gone already.
+    """Take a destination away; what it was still owed is suppressed, soon. Return False if it was gone already.
 
     The row stays for its history, without its secrets.
     """
@@ -186,7 +203,7 @@ def delete(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
             version=F("version") + 1,
         ):
             return False
-        Delivery.objects.filter(destination_id=destination.id).suppress("the event sink was deleted")
+        clear(destination, DELETED)
         audit.record_destination(audit.DELETED, destination, initiator)
     return True
 

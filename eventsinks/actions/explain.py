@@ -56,6 +56,10 @@ def why(delivery: Delivery) -> str:
 def waits_for(delivery: Delivery) -> str:
     """Say what a pending delivery waits for: what stands in the way of all of its sink's first."""
     sink, now = delivery.destination, database_now()
+    if sink.deleted_at:
+        return " to be suppressed: the event sink was deleted"
+    if sink.state == DestinationState.RESUMING:
+        return ": the event sink is resuming; what it skips is suppressed first"
     if sink.state == DestinationState.PAUSED:
         return ": the event sink is paused"
     if sink.state == DestinationState.PARKED:

@@ -12,8 +12,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
+from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.nudge import nudge
-from eventsinks.actions.unharmed import each
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import DeliveryState, id_at, new_id
@@ -23,19 +23,15 @@ AT_ONCE = 500  # deliveries of one transaction
 
 
 def fall_back() -> int:
-    """Look at every sink with a fallback. Return how many deliveries took another's place."""
+    """Look at every sink with a fallback, a batch of each tenant in turn. Return how many took another's place."""
     sinks = Destination.objects.present().filter(fallback__isnull=False, fallback__deleted_at=None)
-    return each(sinks, fall_back_from)
+    return in_turns([(sink.tenant_id, sink) for sink in sinks], next_fall_back)
 
 
-def fall_back_from(sink: Destination) -> int:
-    """Give the fallback of one sink what is due there. Return how many it got."""
-    made = 0
-    while True:
-        taken, got = some_fall_back(sink)
-        made += got
-        if taken < AT_ONCE:
-            return made
+def next_fall_back(sink: Destination) -> tuple[int, bool]:
+    """Give the fallback of one sink what is due there next. Return how many it got, and whether there is more."""
+    found, made = some_fall_back(sink)
+    return made, found == AT_ONCE
 
 
 def some_fall_back(sink: Destination) -> tuple[int, int]:
@@ -73,6 +69,6 @@ def due_to_fall_back(sink: Destination) -> Q:
     long = Q(id__lt=id_at(database_now() - timedelta(seconds=sink.fallback_after_s)))
     still = Q(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]) & long
     found = failed | often | still | pending if parked else failed | often | still
-    if sink.state == DestinationState.PAUSED:  # a person wants it to wait
+    if sink.state in (DestinationState.PAUSED, DestinationState.RESUMING):  # a person wants it to wait, or to go
         found = failed
     return found & Q(fell_back=False, fallback_of=None)

@@ -15,17 +15,19 @@ from django.db.models.functions import Now
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.nudge import nudge
-from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
 from eventsinks.models.clock import PRECISION, database_now
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.models.replay import REPLAYABLE, ReplayState, replayable
+from eventsinks.models.replay import REPLAYABLE, ReplayState
 
 STARTED, FINISHED, CANCELLED = "replay.create", "replay.finish", "replay.cancel"
 # How many open deliveries a sink has at most after a step: what is new waits behind no more than these.
 MOST_OPEN = 500
+COUNTED = 50_000  # deliveries that one request, or one step, looks at to count
+LOOKED_AT = 20_000  # deliveries that one step looks at to replay some of them
 MOST_OPEN_AT_A_PLACE = 10  # where one message a second is taken
 
 
@@ -40,7 +42,10 @@ def start(
     states: Sequence[str] = (DeliveryState.FAILED,),
     initiator: Initiator = SYSTEM,
 ) -> Replay:
-    """Make the job, and count what it will replay. Raises NotConfigurable and UnderWay."""
+    """Make the job, and count what it will replay; of a long stretch, the sweep counts the rest.
+
+    Raises NotConfigurable and UnderWay.
+    """
     until, states = checked(since, until, states)
     with transaction.atomic():
         made = Replay(tenant=sink.tenant, destination=sink, since=since, until=until, states=states)
@@ -51,8 +56,9 @@ def start(
         except IntegrityError:
             raise UnderWay from None
         made.refresh_from_db(fields=["created_at"])
-        made.counted = made.left().count()
-        made.save(update_fields=["counted"])
+        stretch, made.counted_to = made.stretch(None, COUNTED)
+        made.counted = stretch.count()
+        made.save(update_fields=["counted", "counted_to"])
         record(STARTED, made, initiator)
     return made
 
@@ -62,10 +68,15 @@ def preview(
     since: datetime,
     until: datetime | None = None,
     states: Sequence[str] = (DeliveryState.FAILED,),
-) -> int:
-    """Return how many deliveries such a replay would take now. Raises NotConfigurable."""
+) -> tuple[int, bool]:
+    """Return how many deliveries such a replay would take now, and whether more were not looked at.
+
+    Raises NotConfigurable.
+    """
     until, states = checked(since, until, states)
-    return replayable(sink, since, until, states, Now()).count()
+    asked = Replay(destination=sink, since=since, until=until, states=states, created_at=Now())
+    stretch, end = asked.stretch(None, COUNTED)
+    return stretch.count(), end is not None
 
 
 def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
@@ -87,7 +98,15 @@ def cancel(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
 
 def work_off() -> int:
     """Take one step of every running replay. Return how many deliveries were replayed."""
-    return each(Replay.objects.running().select_related("destination", "tenant"), step)
+    running = Replay.objects.running().select_related("destination", "tenant")
+    return in_turns([(replay.tenant_id, replay) for replay in running], lambda replay: (step(replay), False))
+
+
+def count_on(replay: Replay) -> None:
+    """Count the next stretch of a replay; it begins when all of it is counted. Of two at once, one counts."""
+    stretch, end = replay.stretch(replay.counted_to, COUNTED)
+    here = Replay.objects.running().filter(id=replay.id, counted_to=replay.counted_to)
+    here.update(counted=F("counted") + stretch.count(), counted_to=end)
 
 
 def step(replay: Replay) -> int:
@@ -99,21 +118,26 @@ def step(replay: Replay) -> int:
     if sink.deleted_at is not None:
         cancel(replay)
         return 0
+    if replay.counted_to is not None:
+        count_on(replay)
+        return 0
     room = room_of(sink)
     if room <= 0:
         return 0
     with transaction.atomic():
         if not Replay.objects.running().filter(id=replay.id).select_for_update(skip_locked=True):
             return 0
-        chosen = replay.left().order_by("id").values_list("id", flat=True)
-        ids = list(chosen[: min(room, replay.counted - replay.replayed)])
-        if not ids:
+        stretch, stretch_end = replay.stretch(replay.cursor, LOOKED_AT)
+        chosen = stretch.order_by("id").values_list("id", flat=True)
+        left = replay.counted - replay.replayed
+        ids = list(chosen[: min(room, left)])
+        if not ids and (stretch_end is None or not left):
             end(replay, ReplayState.DONE, FINISHED)
             return 0
         here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
-        if not here.update(cursor=ids[-1]):
+        if not here.update(cursor=ids[-1] if ids else stretch_end):
             return 0
-        moved = replay.left().filter(id__in=ids).replay()
+        moved = replay.its().filter(id__in=ids).replay()
         Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
         nudge()
     return moved

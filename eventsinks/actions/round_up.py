@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from django.db import transaction
 from django.db.models.functions import Now
 
+from eventsinks.actions.in_turns import SECONDS, in_turns
 from eventsinks.actions.notify import notify
 from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
 from eventsinks.models import Destination, Event, QuietWindow
+from eventsinks.models.quiet_window import AT_ONCE as WINDOWS
 from eventsinks.models.quiet_window import WindowKind
 
-AT_ONCE = 500  # round-ups of one sweep
+AT_ONCE = 50  # round-ups of one sink's turn
 
 HELD_BY = {
     WindowKind.SILENCE: "a silence",
@@ -22,10 +26,19 @@ HELD_BY = {
 
 
 def round_up() -> int:
-    """Close what is over and accept the round-ups that are owed. Return how many."""
-    QuietWindow.objects.close_ended()
-    QuietWindow.objects.forget_empty()
-    return each(QuietWindow.objects.to_tell().order_by("closed_at")[:AT_ONCE], tell)
+    """Close what is over and accept the round-ups that are owed, some of each tenant in turn. Return how many."""
+    until = time.monotonic() + SECONDS
+    for some in (QuietWindow.objects.close_ended, QuietWindow.objects.forget_empty):
+        while some() == WINDOWS and time.monotonic() < until:
+            pass
+    owed = Destination.objects.filter(id__in=QuietWindow.objects.sinks_to_tell())
+    return in_turns(list(owed.values_list("tenant_id", "id")), tell_some)
+
+
+def tell_some(sink_id: int) -> tuple[int, bool]:
+    """Accept the oldest round-ups of one sink. Return how many, and whether there may be more."""
+    told = each(QuietWindow.objects.to_tell().filter(destination_id=sink_id).order_by("closed_at")[:AT_ONCE], tell)
+    return told, told == AT_ONCE
 
 
 def tell(window: QuietWindow) -> bool:

@@ -76,8 +76,9 @@ def end(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
     with transaction.atomic():
         if not Silence.objects.filter(id=silence.id).end():
             return False
+        sinks = list(Destination.objects.filter(tenant_id=silence.tenant_id).values_list("id", flat=True))
         windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex, closed_at=None)
-        windows.update(ends_at=Least("ends_at", Now()))
+        windows.filter(destination_id__in=sinks).update(ends_at=Least("ends_at", Now()))
         record(ENDED, silence, initiator)
     return True
 

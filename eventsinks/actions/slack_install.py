@@ -22,7 +22,7 @@ from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import nudge
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
-from eventsinks.models import Destination, SlackInstall, SlackWorkspace, Tenant
+from eventsinks.models import Clearing, Destination, SlackInstall, SlackWorkspace, Tenant
 from eventsinks.models.clock import database_now
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.sealing import seal
@@ -113,7 +113,10 @@ def reopen(workspace: SlackWorkspace, repaired: bool = False) -> None:
     sinks.update(version=F("version") + 1)
     if repaired:
         parked = sinks.filter(state=DestinationState.PARKED)
-        parked.update(state=DestinationState.ACTIVE, state_reason="", state_since=Now(), held_until=None)
+        again = {"state_reason": "", "state_since": Now(), "held_until": None}
+        busy = Clearing.objects.running().values("destination_id")
+        parked.filter(id__in=busy).update(state=DestinationState.RESUMING, **again)
+        parked.update(state=DestinationState.ACTIVE, **again)
 
 
 def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:

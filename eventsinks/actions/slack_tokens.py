@@ -31,7 +31,8 @@ def refresh_due() -> int:
     the old token works until it expires, then the sinks are parked, and the app must be installed again.
     """
     with unharmed("what was begun and is over is still there"):
-        SlackInstall.objects.filter(expires_at__lt=Now()).delete()
+        over = SlackInstall.objects.filter(expires_at__lt=Now()).values_list("pk", flat=True)
+        SlackInstall.objects.filter(pk__in=list(over[:1000])).delete()
     soon = SlackWorkspace.objects.filter(expires_at__lt=Now() + EARLY).exclude(sealed_refresh_token="")
     free = soon.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=Now()))
     return each(free.order_by("expires_at")[:AT_ONCE], refresh)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
+from eventsinks.actions.clear import clear_deleted
+from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.judge import max_tries
-from eventsinks.models import Delivery, Destination, Incident
-from eventsinks.models.delivery import give_up_lost
-
-AT_ONCE = 5000  # deliveries that are suppressed in one sweep
-DELETED = "the event sink was deleted"
+from eventsinks.models import Destination, Incident
+from eventsinks.models.delivery import give_up_lost, sinks_with_lost
+from eventsinks.models.delivery.lost import AT_ONCE
 
 
 def tidy() -> int:
@@ -18,11 +16,11 @@ def tidy() -> int:
     What somebody else has locked is left for the next time.
     """
     Incident.objects.forget_old()
-    given_up = give_up_lost(max_tries())
-    gone = Destination.objects.exclude(deleted_at=None).values("id")
-    owed = Delivery.objects.filter(destination_id__in=gone, state__in=["pending", "sending"])
-    with transaction.atomic():
-        free = owed.select_for_update(skip_locked=True, no_key=True)
-        ids = list(free.order_by().values_list("id", flat=True)[:AT_ONCE])
-        mine = Delivery.objects.filter(id__in=ids)
-        return given_up + mine.suppress(DELETED) + mine.suppress_lost(DELETED)
+    owed = Destination.objects.filter(id__in=sinks_with_lost(max_tries())).values_list("tenant_id", "id")
+    return clear_deleted() + in_turns(list(owed), give_up)
+
+
+def give_up(destination_id: int) -> tuple[int, bool]:
+    """Do it for some deliveries of one destination. Return how many moved, and whether there may be more."""
+    moved = give_up_lost(max_tries(), destination_id)
+    return moved, moved == AT_ONCE

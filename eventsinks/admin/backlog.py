@@ -13,7 +13,7 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class BacklogForm(forms.Form):
-    """`since()` is the moment from which on what was kept is sent, None for all of it."""
+    """`since()` is the moment from which on what was kept is sent, None where none is said; `skip()`: none is."""
 
     backlog = forms.ChoiceField(choices=[(name, name) for name in ("all", "skip", "since")], required=False)
     moment = forms.DateTimeField(required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -31,7 +31,11 @@ class BacklogForm(forms.Form):
         """Return the moment."""
         moment: datetime | None = self.cleaned_data["moment"]
         answer = self.cleaned_data["backlog"]
-        return database_now() if answer == "skip" else moment if answer == "since" else None
+        return moment if answer == "since" else None
+
+    def skip(self) -> bool:
+        """Whether nothing of what was kept is sent."""
+        return bool(self.cleaned_data["backlog"] == "skip")
 
     def problem(self) -> str:
         """Return what is wrong, in a sentence."""

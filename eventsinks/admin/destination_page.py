@@ -66,7 +66,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
             "tone": marks.sink_status(destination)[0],
             "status": marks.status_chip(destination),
             "may_change": self.has_change_permission(request, destination),
-            "is_active": destination.state == DestinationState.ACTIVE,
+            "is_active": destination.state in (DestinationState.ACTIVE, DestinationState.RESUMING),
             "subtitle": None,
             **self.signature(request, destination),
             **FEWER_BUTTONS,

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from eventsinks.admin import marks
-from eventsinks.models import Batch, Delivery, Destination, EventSink, Integration, Silence
+from eventsinks.models import Batch, Clearing, Delivery, Destination, EventSink, Integration, Silence
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.stream.rows import BatchState
 
@@ -24,7 +24,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to its context. Its queries cost the same however much there is."""
     context["title"] = "Overview"
     if request.user.has_perm("eventsinks.view_eventsink"):
-        context |= {"troubled": troubled(EventSink.objects.all()), "counts": counts()}
+        context |= {"troubled": troubled(EventSink.objects.all()), "counts": counts(), "clearings": clearings()}
     if request.user.has_perm("eventsinks.view_integration"):
         context["stuck"] = troubled(Integration.objects.all()) + failing()
     if request.user.has_perm("eventsinks.view_silence"):
@@ -38,6 +38,21 @@ def troubled(destinations: QuerySet[Any]) -> list[dict[str, Any]]:
     """Return what somebody must repair, or what is held back, the latest first."""
     found = destinations.filter(PARKED | held()).select_related("tenant").order_by("-state_since")
     return [shown(one, *marks.sink_status(one), one.state_since) for one in found[:TROUBLED]]
+
+
+def clearings() -> list[dict[str, Any]]:
+    """Return what is being suppressed, of sinks that were deleted or resumed without their backlog."""
+    running = Clearing.objects.running().select_related("destination", "tenant").order_by("-id")
+    return [
+        {
+            "link": marks.sink_link(one.destination),
+            "tenant": one.tenant.name,
+            "reason": one.reason,
+            "done": f"{one.suppressed:,}",
+            "since": marks.moment_mark(one.asked_at),
+        }
+        for one in running[:TROUBLED]
+    ]
 
 
 def held() -> Q:

@@ -53,6 +53,8 @@ def sink_status(sink: Destination) -> tuple[Tone, str]:
         return "quiet", "Paused"
     if sink.state == DestinationState.PARKED:
         return "bad", f"Parked: {sink.state_reason}" if sink.state_reason else "Parked"
+    if sink.state == DestinationState.RESUMING:
+        return "busy", "Resuming"
     if sink.held_until and sink.held_until > about_now():
         return "warning", f"Held until {clock(sink.held_until)}"
     return "good", "Active"

@@ -112,6 +112,8 @@ def obstacle(sink: Destination) -> str:
     """Say what stands in the way of the next try; empty where nothing does."""
     if sink.deleted_at:
         return "Nothing: its event sink was deleted, so it will be suppressed."
+    if sink.state == DestinationState.RESUMING:
+        return "It waits until what the event sink skips is suppressed; if it is of that, it is suppressed too."
     if sink.state == DestinationState.PAUSED:
         return "It waits until somebody resumes the event sink, which is paused."
     if sink.state == DestinationState.PARKED:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import BooleanField, QuerySet
-from django.db.models.expressions import RawSQL
-
 from eventsinks.models import Attempt, Delivery, Destination, Event
-from eventsinks.models.delivery.claim import OPEN
+from eventsinks.models.delivery import open_deliveries
 
 SEEN = 1000  # open deliveries of a sink that are looked at; of more, the page says "1,000+"
 RECENT = 20  # newest deliveries of a sink that are looked at
@@ -64,12 +61,6 @@ def next_drill(sink: Destination) -> datetime | None:
     if not sink.drill_interval_s or sink.drilled_at is None:
         return None
     return sink.drilled_at + timedelta(seconds=sink.drill_interval_s)
-
-
-def open_deliveries(sink_id: int) -> QuerySet[Delivery]:
-    """Return what a sink is still owed. The condition is to the letter that of the index."""
-    is_open = RawSQL(OPEN, [], output_field=BooleanField())
-    return Delivery.objects.filter(is_open, destination_id=sink_id)
 
 
 def most_tried_deliveries(sink_id: int) -> list[UUID]:

@@ -26,7 +26,7 @@ from eventsinks.admin.sink_form import SinkForm, sink_form
 from eventsinks.admin.sink_health import health_of, last_drill, next_drill
 from eventsinks.admin.sink_options import FALLBACK, FILTER, QUIET
 from eventsinks.admin.windows import windows_of
-from eventsinks.models import Event, EventSink, Tenant
+from eventsinks.models import Clearing, Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
 
 
@@ -112,9 +112,10 @@ class SinkPage(DestinationPage[EventSink]):
         if not answer.is_valid():
             self.message_user(request, f"Not resumed: {answer.problem()}", messages.ERROR)
             return self.back_to(sink)
-        since, initiator = answer.since(), initiator_of(request)
-        word = "Resumed" if since is None else f"Resumed, with what was kept since {marks.clock(since)}:"
-        self.move(request, [sink], lambda found: configure.resume(found, initiator, since), word)
+        since, skip, initiator = answer.since(), answer.skip(), initiator_of(request)
+        word = "Resumed, without what was kept:" if skip else "Resumed"
+        word = f"Resumed, with what was kept since {marks.clock(since)}:" if since else word
+        self.move(request, [sink], lambda found: configure.resume(found, initiator, since, skip=skip), word)
         return self.back_to(sink)
 
 
@@ -131,6 +132,8 @@ OPTIONS = (  # the tabs of a form
 def next_step(sink: EventSink, waiting: str) -> str:
     """Say in a sentence how a sink stands and what happens next."""
     since = marks.when(sink.state_since)
+    if sink.state == DestinationState.RESUMING:
+        return f"It was resumed {since}, and is sent to as soon as {clearing_text(sink)}. What comes in is kept."
     if sink.state == DestinationState.PAUSED:
         return f"A person paused it {since}. It keeps what it is owed: {waiting} by now."
     if sink.state == DestinationState.PARKED:
@@ -140,3 +143,10 @@ def next_step(sink: EventSink, waiting: str) -> str:
         until = marks.clock(sink.held_until)
         return f"The far end asked for a pause until {until}. Sending goes on by itself."
     return "Events are sent to it as they come in."
+
+
+def clearing_text(sink: EventSink) -> str:
+    """Say what is being cleared, and how far that is."""
+    running = list(Clearing.objects.running().filter(destination_id=sink.pk))
+    done = sum(clearing.suppressed for clearing in running)
+    return f"what it skips is suppressed: {done:,} by now"

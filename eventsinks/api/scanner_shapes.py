@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 from eventsinks.actions.options import options_out
 from eventsinks.api.scanner_args import ARGS_SCHEMA, shown, shown_type
 from eventsinks.api.v1 import Name, Text
-from eventsinks.models import Destination
+from eventsinks.models import Clearing, Destination
+from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
 
 
@@ -68,6 +69,7 @@ class EventSinkOut(BaseModel):
     enabled: bool
     state: str
     state_reason: str
+    clearing: dict[str, Any] | None = None  # only where a backlog is being suppressed
     filter: str | None
     alert_template: dict[str, Any] | None
     quiet: dict[str, Any] | None
@@ -114,5 +116,21 @@ def sink_out(sink: Destination) -> dict[str, Any]:
         "enabled": sink.enabled,
         "state": sink.state,
         "state_reason": sink.state_reason,
+        **clearing_out(sink),
         **options_out(sink),
     }
+
+
+def clearing_out(sink: Destination) -> dict[str, Any]:
+    """Return how far the suppressing of what a sink skips is; nothing where nothing is left of it.
+
+    `left` counts among the 10,000 deliveries that wait the longest; `left_capped`: more wait.
+    """
+    if sink.state == DestinationState.ACTIVE:
+        return {}
+    clearing = Clearing.objects.running().filter(destination_id=sink.id).first()
+    if clearing is None:
+        return {}
+    left, capped = clearing.left()
+    told = {"asked_at": clearing.asked_at, "suppressed": clearing.suppressed}
+    return {"clearing": {**told, "left": left, "left_capped": capped}}

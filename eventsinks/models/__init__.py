@@ -1,6 +1,7 @@
 """What is remembered."""
 
 from eventsinks.models.attempt import Attempt
+from eventsinks.models.clearing import Clearing
 from eventsinks.models.delivery import Delivery
 from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
@@ -25,6 +26,7 @@ __all__ = [
     "Attempt",
     "Batch",
     "Canary",
+    "Clearing",
     "Delivery",
     "Destination",
     "Event",

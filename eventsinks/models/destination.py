@@ -30,6 +30,7 @@ class DestinationState(models.TextChoices):
     ACTIVE = "active", "Active"  # sent to
     PAUSED = "paused", "Paused"  # a person said: not now
     PARKED = "parked", "Parked"  # the far end said: not until somebody repairs this
+    RESUMING = "resuming", "Resuming"  # sent to again as soon as what it skips is out of the way
 
 
 class DestinationQuerySet(models.QuerySet["Destination"]):

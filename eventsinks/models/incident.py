@@ -14,7 +14,7 @@ from eventsinks.models.destination import Destination
 from eventsinks.models.sql import clean, clean_json
 
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
-AT_ONCE = 1000  # that are forgotten in one sweep
+AT_ONCE = 2_000  # incidents that one sweep forgets
 
 Place = tuple[int, str]  # the destination and the dedup key of an incident
 
@@ -41,7 +41,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         )
 
     def forget_old(self) -> None:
-        """Take away what nothing was told of for so long."""
+        """Take away what nothing was told of for so long, at most AT_ONCE, but for what is locked."""
         with transaction.atomic():
             old = self.filter(updated_at__lt=Now() - KEPT).select_for_update(skip_locked=True)
             self.filter(id__in=list(old.values_list("id", flat=True)[:AT_ONCE])).delete()

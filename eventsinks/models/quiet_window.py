@@ -38,8 +38,8 @@ class Claim(NamedTuple):
 
 
 Place = tuple[int, str, str]  # the destination, kind and key of a window
-AT_ONCE = 5000  # windows that one sweep closes, and forgets
-CHUNK = 100  # windows of one statement
+CHUNK = 100  # windows of one statement of those who enter them
+AT_ONCE = 2_000  # windows of one statement of the sweep
 # The columns of a window that an alert enters: those that `note` writes among them, or it would write them empty.
 ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", "last_title")
 
@@ -68,20 +68,25 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         self.bulk_update(windows, ["sent", "held", "last_event", "last_title"], batch_size=CHUNK)
 
     def close_ended(self) -> int:
-        """Close those whose time is over, but for those that somebody else has locked. Return how many."""
+        """Close those whose time is over, at most AT_ONCE, but for those that are locked. Return how many."""
         with transaction.atomic():
             ended = self.filter(closed_at=None, ends_at__lte=Now())
             return ended.filter(id__in=ended.unlocked()).update(closed_at=F("ends_at"))
 
-    def forget_empty(self) -> None:
-        """Take away the closed ones that held nothing back: there is nothing to tell of them."""
+    def forget_empty(self) -> int:
+        """Take away closed ones that held nothing back and so tell nothing, at most AT_ONCE. Return how many."""
         with transaction.atomic():
             empty = self.filter(closed_at__isnull=False, told_at=None, held=0)
-            self.filter(id__in=empty.unlocked()).delete()
+            return empty.filter(id__in=empty.unlocked()).delete()[0]
 
     def unlocked(self) -> list[uuid.UUID]:
         """Lock at most AT_ONCE of these that nobody else has locked. Return their ids."""
         return list(self.select_for_update(skip_locked=True).order_by().values_list("id", flat=True)[:AT_ONCE])
+
+    def sinks_to_tell(self) -> list[int]:
+        """Return the sinks that are owed round-ups."""
+        waiting = "closed_at IS NOT NULL AND told_at IS NULL"
+        return [id for (id,) in sql.rows(sql.distinct("eventsinks_quietwindow", "destination_id", waiting))]
 
     def to_tell(self) -> QuietWindowQuerySet:
         """Keep those whose round-up is still owed."""
@@ -120,7 +125,7 @@ class QuietWindow(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["ends_at"], condition=Q(closed_at=None), name="quiet_window_to_close"),
             models.Index(
-                fields=["closed_at"],
+                fields=["destination", "closed_at"],
                 condition=Q(closed_at__isnull=False, told_at=None),
                 name="quiet_window_to_tell",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
@@ -13,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from eventsinks.models.delivery import Delivery, DeliveryState, id_at
 from eventsinks.models.delivery.row import DeliveryQuerySet
+from eventsinks.models.delivery.walk import end_of_stretch
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
@@ -63,6 +65,7 @@ class Replay(models.Model):
     states = models.JSONField()  # in which of REPLAYABLE its deliveries are
     counted = models.PositiveIntegerField(default=0)  # how many they were when it was made: it replays no more
     replayed = models.PositiveIntegerField(default=0)  # how many it has replayed
+    counted_to = models.UUIDField(null=True)  # up to where they are counted by now; None: all of them are
     cursor = models.UUIDField(null=True)  # the last delivery that it has come to
     state = models.CharField(max_length=16, choices=ReplayState.choices, default=ReplayState.RUNNING)
     asked_by = models.CharField(max_length=255)
@@ -86,10 +89,24 @@ class Replay(models.Model):
     def __str__(self) -> str:
         return f"{self.id} ({self.get_state_display()})"
 
-    def left(self) -> DeliveryQuerySet:
-        """Return the deliveries that it has not come to yet."""
-        its = replayable(self.destination, self.since, self.until, self.states, self.created_at)
-        return its if self.cursor is None else its.filter(id__gt=self.cursor)
+    def its(self) -> DeliveryQuerySet:
+        """Return the deliveries that it is to replay."""
+        return replayable(self.destination, self.since, self.until, self.states, self.created_at)
+
+    def stretch(self, after: UUID | None, number: int) -> tuple[DeliveryQuerySet, UUID | None]:
+        """Return its own among the next `number` deliveries of the sink after `after`, and the last of these.
+
+        `after` is None at the start; the last is None where no more follow.
+        """
+        after = after or UUID(int=max(id_at(self.since).int - 1, 0))
+        end = end_of_stretch(self.destination_id, after, id_after(self.until), number)
+        found = self.its().filter(id__gt=after)
+        return (found.filter(id__lte=end) if end else found), end
+
+
+def id_after(until: datetime) -> UUID:
+    """Return the least id of what was made after `until`."""
+    return id_at(until + timedelta(milliseconds=1))
 
 
 def replayable(
@@ -99,7 +116,7 @@ def replayable(
     return Delivery.objects.filter(
         destination_id=sink.id,
         id__gte=id_at(since),
-        id__lt=id_at(until + timedelta(milliseconds=1)),
+        id__lt=id_after(until),
         state__in=states,
         settled_at__lte=ended_by,
     )

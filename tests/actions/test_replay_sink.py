@@ -170,7 +170,7 @@ class TestFilters:
     def test_both_ends_are_included(self, sink, make_failed, since, until, wanted, found):
         made = self.spread(sink, make_failed, 4)
         end = None if until is None else self.at(until)
-        assert preview(sink, self.at(since), end, wanted) == len(found)
+        assert preview(sink, self.at(since), end, wanted) == (len(found), False)
         assert start(sink, self.at(since), end, wanted).counted == len(found)
         work_off()
         moved = Delivery.objects.filter(state="pending").values_list("id", flat=True)
@@ -193,7 +193,7 @@ class TestFilters:
         since, until = (self.at(ms / 3_600_000) for ms in (since, since + length))
         rows = Delivery.objects.all()
         fitting = [one for one in rows if since <= one.created_at <= until and one.state in wanted]
-        assert preview(sink, since, until, wanted) == len(fitting)
+        assert preview(sink, since, until, wanted) == (len(fitting), False)
 
     def at(self, hours):
         return self.NOON + timedelta(hours=hours)

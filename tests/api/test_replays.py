@@ -36,7 +36,7 @@ def test_a_replay_goes_from_its_asking_to_its_end(api, path):
 
 def test_a_dry_run_counts_and_keeps_nothing(api, path):
     answer = api.post(path, {"since": SINCE, "dry_run": True})
-    assert answer.json() == {"preview": {"deliveries": 2}}
+    assert answer.json() == {"preview": {"deliveries": 2, "deliveries_capped": False}}
     assert not Replay.objects.exists()
 
 

@@ -348,9 +348,9 @@ def test_one_event_is_owed_once_to_one_sink(delivery):
 def test_what_lost_its_worker_on_the_last_try_has_failed(delivery):
     Delivery.objects.update(tries=MAX_TRIES - 1)
     claim_all()
-    assert give_up_lost(MAX_TRIES) == 0  # its worker may still settle it
+    assert give_up_lost(MAX_TRIES, delivery.destination_id) == 0  # its worker may still settle it
     move_time(LEASE + 1)
-    assert give_up_lost(MAX_TRIES) == 1
+    assert give_up_lost(MAX_TRIES, delivery.destination_id) == 1
     lost = Delivery.objects.get()
     assert (lost.state, lost.lease) == ("failed", None)
     assert "worker was lost" in lost.reason
@@ -361,7 +361,7 @@ def test_what_lost_its_worker_before_the_last_try_is_not_given_up(delivery):
     Delivery.objects.update(tries=MAX_TRIES - 2)
     claim_all()
     move_time(LEASE + 1)
-    assert give_up_lost(MAX_TRIES) == 0
+    assert give_up_lost(MAX_TRIES, delivery.destination_id) == 0
     assert len(claim_all()) == 1
 
 
@@ -369,10 +369,10 @@ def test_what_has_used_its_tries_when_the_schedule_was_shortened_has_failed(deli
     (claimed,) = claim_all()
     settle([settled(claimed, "pending", pause=30.0, reason="it answered 500")])
     Delivery.objects.update(tries=4)
-    assert give_up_lost(3) == 0  # not before it would have been due
+    assert give_up_lost(3, delivery.destination_id) == 0  # not before it would have been due
     move_time(31)
     assert due_lanes(3) == []
-    assert give_up_lost(3) == 1
+    assert give_up_lost(3, delivery.destination_id) == 1
     assert Delivery.objects.values_list("state", "reason").get() == ("failed", "it answered 500")
 
 

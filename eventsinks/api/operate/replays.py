@@ -79,8 +79,8 @@ def started(request: Request, sink: Destination, asked: ReplaySink) -> dict[str,
     """Start a replay, or count what it would take, and return the answer. Raises Invalid and Conflict."""
     try:
         if asked.dry_run:
-            deliveries = replay_sink.preview(sink, asked.since, asked.until, asked.states)
-            return {"preview": {"deliveries": deliveries}}
+            deliveries, capped = replay_sink.preview(sink, asked.since, asked.until, asked.states)
+            return {"preview": {"deliveries": deliveries, "deliveries_capped": capped}}
         made = replay_sink.start(sink, asked.since, asked.until, asked.states, initiator_of(request))
     except NotConfigurable as error:
         raise Invalid([(problem.field, problem.message) for problem in error.errors]) from None
@@ -101,6 +101,7 @@ def replay_out(replay: Replay) -> dict[str, Any]:
         "until": replay.until,
         "states": replay.states,
         "deliveries": replay.counted,
+        "counting": replay.counted_to is not None,
         "replayed": replay.replayed,
         "asked_by": replay.asked_by,
         "created_at": replay.created_at,

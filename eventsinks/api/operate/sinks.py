@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -22,7 +21,6 @@ from eventsinks.api.scanner import EventSinkViewSet, sinks_of
 from eventsinks.api.scanner_shapes import OneEventSink, sink_out
 from eventsinks.api.v1 import Query, documented, find, read_input
 from eventsinks.lib.addresses import shown_peer
-from eventsinks.models.clock import database_now
 
 
 class Since(BaseModel):
@@ -69,7 +67,8 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
         """Send again, all that was kept unless `backlog` says otherwise; a parked one gets another chance."""
         sink = find(sinks_of(request), id, "uuid")
         backlog = read_input(ResumeSink, request.data or {}).backlog
-        resumed = configure.resume(sink, initiator_of(request), since=since_of(backlog))
+        since = backlog.since if isinstance(backlog, Since) else None
+        resumed = configure.resume(sink, initiator_of(request), since, skip=backlog == "skip")
         return Response({"event_sink": sink_out(resumed)})
 
     @documented(Free, request=ReplaySink, errors={409: ErrorResponse})
@@ -108,13 +107,6 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_sink:write."""
         return Response({"signing_secret": find(sinks_of(request), id, "uuid").signing_secret})
-
-
-def since_of(backlog: Literal["all", "skip"] | Since) -> datetime | None:
-    """Return the moment from which on what was kept is sent, None for all of it."""
-    if isinstance(backlog, Since):
-        return backlog.since
-    return None if backlog == "all" else database_now()
 
 
 def try_out_out(tried: TryOut) -> dict[str, Any]:

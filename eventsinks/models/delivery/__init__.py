@@ -11,9 +11,10 @@ writes `state`. `due_at` is the only clock: the pause between tries, the lease o
 lost worker's rows are all "not before". The database's clock decides.
 """
 
-from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes, give_up_lost
+from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
 from eventsinks.models.delivery.look import Lookout
-from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at, new_id
+from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
+from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at, new_id, open_deliveries
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
 from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
@@ -31,8 +32,11 @@ __all__ = [
     "give_up_lost",
     "id_at",
     "new_id",
+    "open_deliveries",
     "settle",
     "settle_free",
+    "sinks_with_lost",
+    "sinks_with_open",
     "still_held",
     "take_limited",
     "take_turns",

@@ -14,11 +14,10 @@ from typing import NamedTuple, cast
 from django.db import transaction
 
 from eventsinks.models import sql
+from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import types_with
 from eventsinks.models.event import Event
 
-OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
-GIVEN_UP = 1000  # deliveries of one lane that are given up at once
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -157,23 +156,3 @@ def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease
                 for id, event_id, destination_id, tries, parent in sql.rows(statement, parameters)
             ]
     return taken
-
-
-def give_up_lost(max_tries: int) -> int:
-    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
-
-    Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
-    What somebody else has locked, and what is more than GIVEN_UP of a lane, is left for the next time.
-    """
-    no_tries_left = f"WITH {OPEN_LANES} SELECT code / 256, code %% 256 FROM lane WHERE code %% 256 >= %s"
-    lanes = sql.rows(no_tries_left, [max_tries])
-    statement = f"""
-        UPDATE eventsinks_delivery
-        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
-            reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
-        WHERE id IN (
-            SELECT id FROM eventsinks_delivery
-            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
-            ORDER BY due_at LIMIT {GIVEN_UP} {sql.skip_locked()})
-        RETURNING id"""
-    return sum(len(sql.rows(statement, lane)) for lane in lanes)

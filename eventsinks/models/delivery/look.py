@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Any
 
 from eventsinks.models import sql
-from eventsinks.models.delivery.claim import EVER, OPEN, Claimed, Lane, due_lanes
+from eventsinks.models.delivery.claim import EVER, Claimed, Lane, due_lanes
+from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import types_with
 
 FULL = 1.0  # seconds from one full look to the next at least,

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from eventsinks.models.destination import Destination
@@ -116,6 +117,15 @@ class Delivery(models.Model):
     def created_at(self) -> datetime:
         """When it came to be, to the millisecond: its id says it (RFC 9562 section 5.7)."""
         return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)
+
+
+OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
+
+
+def open_deliveries(destination_id: int) -> DeliveryQuerySet:
+    """Return what a sink is still owed, by the engine's own index."""
+    is_open = RawSQL(OPEN, [], output_field=models.BooleanField())
+    return Delivery.objects.filter(is_open, destination_id=destination_id)
 
 
 _made = itertools.count()

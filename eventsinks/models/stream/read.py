@@ -11,7 +11,7 @@ import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import sql
-from eventsinks.models.delivery.claim import OPEN
+from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.event import Event
 from eventsinks.models.stream.rows import Place
 

@@ -1,0 +1,104 @@
+"""Clear: suppress what a sink is owed and will not be sent. A small backlog at once, a large one by the sweep.
+
+A step is one short transaction: the cursor, the progress and the deliveries move together or not at all.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from eventsinks.actions.in_turns import in_turns
+from eventsinks.actions.nudge import nudge
+from eventsinks.actions.unharmed import each
+from eventsinks.models import Clearing, Delivery, Destination, Event
+from eventsinks.models.delivery import open_deliveries, sinks_with_open
+from eventsinks.models.delivery.walk import LAST, end_of_stretch
+from eventsinks.models.destination import DestinationState
+
+AT_ONCE = 2_000  # deliveries that one transaction suppresses
+LOOKED_AT = 20_000  # deliveries that it looks at
+DELETED = "the event sink was deleted"
+SKIPPED = "skipped when the event sink was resumed"
+
+
+def clear(sink: Destination, reason: str, before: UUID | None = None) -> int:
+    """Have everything suppressed that is pending at a sink now, below the id `before` if one is given.
+
+    To be called inside the transaction that takes the sink out of the workers' reach. Where more than AT_ONCE
+    wait, the sweep does it, and `Clearing.objects.runs_at` says so. Return how many were suppressed at once.
+    """
+    deleted = reason == DELETED
+    newest = None if deleted else Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    waiting = open_deliveries(sink.id).select_for_update(skip_locked=deleted, no_key=True)  # the rest: next time
+    found = list(waiting.values_list("id", flat=True)[: AT_ONCE + 1])
+    if len(found) > AT_ONCE:
+        Clearing.objects.create(
+            tenant_id=sink.tenant_id, destination=sink, reason=reason, last_event=newest, before=before
+        )
+        return 0
+    its = Delivery.objects.filter(id__in=found)
+    if before is not None:
+        its = its.filter(id__lt=before)
+    return its.suppress(reason) + (its.suppress_lost(reason) if deleted else 0)
+
+
+def clear_deleted() -> int:
+    """Clear what came back, or was accepted, for a sink that was just deleted. Return how many moved at once."""
+    ids = sinks_with_open()
+    running = Clearing.objects.running().values("destination_id")
+    gone = Destination.objects.filter(id__in=ids).exclude(deleted_at=None).exclude(id__in=running)
+    return each(gone, clear_one_deleted)
+
+
+def clear_one_deleted(sink: Destination) -> int:
+    """Clear what one deleted sink is still owed."""
+    with transaction.atomic():
+        return clear(sink, DELETED)
+
+
+def work_off() -> int:
+    """Suppress what clearings have left, a batch of each tenant in turn. Return how many deliveries moved."""
+    running = Clearing.objects.running().values_list("tenant_id", "id")
+    moved = in_turns(list(running), step)
+    let_go()
+    return moved
+
+
+def step(id: int) -> tuple[int, bool]:
+    """Do the next batch of one clearing. Return how many moved, and whether there is more.
+
+    Of two at once, one finds the row locked and leaves it alone.
+    """
+    with transaction.atomic():
+        found = Clearing.objects.running().filter(id=id)
+        clearing = found.select_for_update(skip_locked=True, no_key=True).first()
+        if clearing is None:
+            return 0, False
+        its = Delivery.objects.filter(destination_id=clearing.destination_id, id__gt=clearing.cursor)
+        before = clearing.before or LAST
+        end = end_of_stretch(clearing.destination_id, clearing.cursor, before, LOOKED_AT)
+        stretch = its.filter(id__lte=end) if end else its.filter(id__lt=before)
+        ids = list(clearing.its(stretch).order_by("id").values_list("id", flat=True)[:AT_ONCE])
+        chosen = clearing.its(Delivery.objects.filter(id__in=ids))
+        moved = chosen.suppress(clearing.reason) + chosen.suppress_lost(clearing.reason)
+        more = len(ids) == AT_ONCE or end is not None
+        cursor = ids[-1] if len(ids) == AT_ONCE else end or clearing.cursor
+        found.update(cursor=cursor, suppressed=F("suppressed") + moved, ended_at=None if more else Now())
+    return moved, more
+
+
+def let_go() -> int:
+    """resuming -> active, where nothing is left to be cleared. Return how many moved."""
+    resuming = Destination.objects.present().filter(state=DestinationState.RESUMING)
+    moved = 0
+    for id, version in list(resuming.values_list("id", "version")):
+        if not Clearing.objects.runs_at(id):
+            same = resuming.filter(id=id, version=version)
+            moved += same.update(state=DestinationState.ACTIVE, state_since=Now(), version=F("version") + 1)
+    if moved:
+        nudge()
+    return moved

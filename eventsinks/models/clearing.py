@@ -1,0 +1,85 @@
+"""Clearings: what an event sink is owed and will not be sent is suppressed, batch by batch.
+
+The request that deletes a sink, or resumes it without its backlog, makes the row; from its commit on nothing that
+it names is sent. The sweep works it off.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from eventsinks.models.delivery import Delivery, DeliveryState
+from eventsinks.models.delivery.row import DeliveryQuerySet, open_deliveries
+from eventsinks.models.destination import Destination
+from eventsinks.models.tenant import Tenant
+
+SEEN = 10_000  # open deliveries that are looked at to tell how many are left
+
+
+class ClearingQuerySet(models.QuerySet["Clearing"]):
+    """Clearings, as they are looked for."""
+
+    def running(self) -> Self:
+        """Keep those that are not at their end."""
+        return self.filter(ended_at=None)
+
+    def runs_at(self, destination_id: int) -> bool:
+        """Whether something of a sink is still to be cleared."""
+        return self.running().filter(destination_id=destination_id).exists()
+
+
+class Clearing(models.Model):
+    """One job. What it takes is fixed when it is made: what was pending then, of a deleted sink all that is."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
+    destination = models.ForeignKey(
+        Destination,
+        on_delete=models.CASCADE,
+        related_name="clearings",
+        db_index=False,
+        verbose_name="event sink",
+    )
+    reason = models.TextField()  # that its deliveries get
+    last_event = models.BigIntegerField(null=True)  # the newest event by then; None: of a deleted sink
+    before = models.UUIDField(null=True)  # only deliveries below this id; None: all
+    asked_at = models.DateTimeField(db_default=Now(), editable=False)
+    cursor = models.UUIDField(default=uuid.UUID(int=0))  # the last delivery that it has come to
+    suppressed = models.PositiveIntegerField(default=0)  # how many it has suppressed
+    ended_at = models.DateTimeField(null=True)
+
+    objects = ClearingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "clearing"
+        verbose_name_plural = "clearings"
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [
+            models.Index(fields=["destination"], condition=Q(ended_at=None), name="clearing_running")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.destination_id}: {self.reason}"
+
+    def its(self, deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
+        """Keep what it is to suppress.
+
+        A first try waits since `due_at`: what was made, or replayed, after it was asked for is not its own. What
+        has been tried was waiting before: no try begins while it runs.
+        """
+        pending = Q(state=DeliveryState.PENDING)
+        if self.last_event is None:
+            return deliveries.filter(pending | Q(state=DeliveryState.SENDING, due_at__lte=Now()))
+        waited = Q(tries__gt=0) | Q(due_at__lte=self.asked_at)
+        found = deliveries.filter(pending & waited, event_id__lte=self.last_event)
+        return found if self.before is None else found.filter(id__lt=self.before)
+
+    def left(self) -> tuple[int, bool]:
+        """Return how many of the SEEN that wait the longest are still to be suppressed, and whether more wait."""
+        ids = open_deliveries(self.destination_id).order_by("tries", "due_at").values_list("id", flat=True)
+        first = list(ids[: SEEN + 1])
+        return self.its(Delivery.objects.filter(id__in=first[:SEEN])).count(), len(first) > SEEN

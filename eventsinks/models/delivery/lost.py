@@ -1,0 +1,42 @@
+"""Lost: what no worker will come back for, found lane by lane, and moved a bounded number at a time."""
+
+from __future__ import annotations
+
+from eventsinks.models import sql
+from eventsinks.models.delivery.row import OPEN
+
+AT_ONCE = 2_000  # deliveries of one statement
+
+
+SINKS = sql.distinct("eventsinks_delivery", "destination_id", OPEN)
+
+
+def sinks_with_open() -> list[int]:
+    """Return the destinations that are still owed something."""
+    return [id for (id,) in sql.rows(SINKS)]
+
+
+def sinks_with_lost(max_tries: int) -> list[int]:
+    """Return the destinations of which `give_up_lost` would move something."""
+    statement = f"""{SINKS} AND EXISTS (
+        SELECT 1 FROM eventsinks_delivery
+        WHERE {OPEN} AND destination_id = found.id AND tries >= %s AND due_at <= {sql.now()})"""
+    return [id for (id,) in sql.rows(statement, [max_tries])]
+
+
+def give_up_lost(max_tries: int, destination_id: int) -> int:
+    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
+
+    Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
+    At most AT_ONCE of one sink, and none that is locked. Return how many moved.
+    """
+    statement = f"""
+        UPDATE eventsinks_delivery
+        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
+            reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
+        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()} AND id IN (
+            SELECT id FROM eventsinks_delivery
+            WHERE {OPEN} AND destination_id = %s AND tries >= %s AND due_at <= {sql.now()}
+            ORDER BY destination_id, tries, due_at LIMIT %s {sql.skip_locked()})
+        RETURNING id"""
+    return len(sql.rows(statement, [max_tries, destination_id, max_tries, AT_ONCE]))
