@@ -78,17 +78,24 @@ def step(id: int) -> tuple[int, bool]:
         clearing = found.select_for_update(skip_locked=True, no_key=True).first()
         if clearing is None:
             return 0, False
+        end = end_of_step(clearing)
         its = Delivery.objects.filter(destination_id=clearing.destination_id, id__gt=clearing.cursor)
-        before = clearing.before or LAST
-        end = end_of_stretch(clearing.destination_id, clearing.cursor, before, LOOKED_AT)
-        stretch = its.filter(id__lte=end) if end else its.filter(id__lt=before)
-        ids = list(clearing.its(stretch).order_by("id").values_list("id", flat=True)[:AT_ONCE])
-        chosen = clearing.its(Delivery.objects.filter(id__in=ids))
-        moved = chosen.suppress(clearing.reason) + chosen.suppress_lost(clearing.reason)
-        more = len(ids) == AT_ONCE or end is not None
-        cursor = ids[-1] if len(ids) == AT_ONCE else end or clearing.cursor
-        found.update(cursor=cursor, suppressed=F("suppressed") + moved, ended_at=None if more else Now())
-    return moved, more
+        chosen = clearing.its(its.filter(id__lte=end or LAST))
+        moved = chosen.suppress(clearing.reason)
+        if clearing.last_event is None:
+            moved += chosen.suppress_lost(clearing.reason)
+        ended = None if end else Now()
+        found.update(cursor=end or LAST, suppressed=F("suppressed") + moved, ended_at=ended)
+    return moved, end is not None
+
+
+def end_of_step(clearing: Clearing) -> UUID | None:
+    """Return the last delivery of the next step, None where that is the last step."""
+    sink, before = clearing.destination_id, clearing.before or LAST
+    looked_at = end_of_stretch(sink, clearing.cursor, before, LOOKED_AT)
+    its = Delivery.objects.filter(destination_id=sink, id__gt=clearing.cursor, id__lte=looked_at or LAST)
+    enough = clearing.its(its).order_by("id").values_list("id", flat=True)[AT_ONCE - 1 : AT_ONCE].first()
+    return enough or looked_at
 
 
 def let_go() -> int:

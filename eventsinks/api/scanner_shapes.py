@@ -124,7 +124,7 @@ def sink_out(sink: Destination) -> dict[str, Any]:
 def clearing_out(sink: Destination) -> dict[str, Any]:
     """Return how far the suppressing of what a sink skips is; nothing where nothing is left of it.
 
-    `left` counts among the 10,000 deliveries that wait the longest; `left_capped`: more wait.
+    `left` counts among the 1,000 deliveries that wait the longest; `left_capped`: more wait.
     """
     if sink.state == DestinationState.ACTIVE:
         return {}

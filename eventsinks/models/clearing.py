@@ -18,7 +18,7 @@ from eventsinks.models.delivery.row import DeliveryQuerySet, open_deliveries
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
-SEEN = 10_000  # open deliveries that are looked at to tell how many are left
+SEEN = 1_000  # open deliveries that are looked at to tell how many are left
 
 
 class ClearingQuerySet(models.QuerySet["Clearing"]):

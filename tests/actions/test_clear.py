@@ -12,16 +12,18 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import clear, configure, fall_back, replay_sink
+from eventsinks.actions import clear, configure, fall_back, replay_sink, round_up
+from eventsinks.actions import in_turns as turns
+from eventsinks.actions import tidy as tidying
 from eventsinks.actions.account import account, waiting
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.explain import why
 from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.replay import replay
 from eventsinks.actions.tidy import tidy
-from eventsinks.models import Clearing, Delivery, Destination, Event
+from eventsinks.models import Clearing, Delivery, Destination, Event, Incident, QuietWindow, incident, quiet_window
 from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import due_lanes, id_at
+from eventsinks.models.delivery import due_lanes, id_at, lost
 from eventsinks.models.options import Options
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -31,7 +33,8 @@ SKIPPED, DELETED = "skipped when the event sink was resumed", "the event sink wa
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    """Let ten deliveries be many, and a batch three of five that are looked at."""
+    """Let ten deliveries be many, and a batch three of five that are looked at; a sweep has the time it needs."""
+    monkeypatch.setattr(turns, "SECONDS", 60.0)
     monkeypatch.setattr(clear, "AT_ONCE", 3)
     monkeypatch.setattr(clear, "LOOKED_AT", 5)
 
@@ -422,3 +425,81 @@ def test_a_log_of_events_is_not_needed_to_clear(backlog):
     configure.resume(sink, skip=True)
     clear.work_off()
     assert states(sink) == {"pending": 10}  # they are of no event that was there
+
+
+# --- The other chores of the sweep ----------------------------------------------------------------
+
+
+def windows_of(sink, number, **columns):
+    ended = {"starts_at": Now() - hours(1), "ends_at": Now() - hours(0.5)} | columns
+    made = [QuietWindow(destination=sink, kind="group", key=str(key), **ended) for key in range(number)]
+    QuietWindow.objects.bulk_create(made)
+
+
+def test_windows_are_closed_and_forgotten_in_batches(make_webhook, monkeypatch):
+    monkeypatch.setattr(quiet_window, "AT_ONCE", 3)
+    monkeypatch.setattr(round_up, "WINDOWS", 3)
+    windows_of(make_webhook(), 10)
+    assert [QuietWindow.objects.close_ended() for _ in range(5)] == [3, 3, 3, 1, 0]
+    assert QuietWindow.objects.forget_empty() == 3
+    windows_of(make_webhook(), 4)
+    assert round_up.round_up() == 0
+    assert not QuietWindow.objects.exists()
+
+
+def test_one_tenants_many_round_ups_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
+    monkeypatch.setattr(round_up, "AT_ONCE", 2)
+    many, few = make_webhook(), make_webhook(tenant=globex)
+    windows_of(many, 20, held=1)
+    windows_of(few, 3, held=1)
+    told, tell_some = [], round_up.tell_some
+
+    def noted(sink_id):
+        told.append(sink_id)
+        return tell_some(sink_id)
+
+    monkeypatch.setattr(round_up, "tell_some", noted)
+    assert round_up.round_up() == 23
+    assert max(index for index, sink_id in enumerate(told) if sink_id == few.id) <= 4
+    assert round_up.round_up() == 0
+
+
+def test_deliveries_are_given_up_in_batches(backlog, monkeypatch):
+    sink = backlog(7)
+    monkeypatch.setattr(lost, "AT_ONCE", 3)
+    monkeypatch.setattr(tidying, "AT_ONCE", 3)
+    Delivery.objects.update(tries=200)
+    assert lost.give_up_lost(10, sink.id) == 3
+    assert lost.sinks_with_lost(10) == [sink.id]
+    assert tidy() == 4
+    assert (states(sink), lost.sinks_with_lost(10)) == ({"failed": 7}, [])
+
+
+def test_old_incidents_are_forgotten_in_batches(make_webhook, monkeypatch):
+    monkeypatch.setattr(incident, "AT_ONCE", 3)
+    sink = make_webhook()
+    for number in range(5):
+        Incident.objects.remember((sink.id, str(number)), {})
+    Incident.objects.update(updated_at=Now() - timedelta(days=31))
+    for left in (2, 0):
+        tidy()
+        assert Incident.objects.count() == left
+
+
+def test_one_sinks_many_fall_backs_take_turns_with_anothers_few(backlog, make_webhook, globex, monkeypatch):
+    monkeypatch.setattr(fall_back, "AT_ONCE", 2)
+    sinks = []
+    for tenant, number in ((None, 9), (globex, 3)):
+        spare = make_webhook(tenant=tenant)
+        options = Options(fallback={"event_sink_id": str(spare.uuid)})
+        sinks.append(backlog(number, tenant=tenant, options=options))
+    Delivery.objects.update(state="failed", settled_at=Now())
+    turns_taken, next_fall_back = [], fall_back.next_fall_back
+
+    def noted(sink):
+        turns_taken.append(sink.id)
+        return next_fall_back(sink)
+
+    monkeypatch.setattr(fall_back, "next_fall_back", noted)
+    assert fall_back.fall_back() == 12
+    assert max(index for index, id in enumerate(turns_taken) if id == sinks[1].id) <= 4
