@@ -31,7 +31,7 @@ def make_canary(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('eventsinks', '0012_replay'),
+        ('eventsinks', '0014_bounded_batches'),
     ]
 
     operations = [
