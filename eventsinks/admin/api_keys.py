@@ -16,9 +16,11 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from eventsinks.actions.audit import Initiator
 from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.admin import marks
-from eventsinks.admin.base import ModelAdmin
+from eventsinks.admin.base import ModelAdmin, initiator_of
+from eventsinks.admin.people import is_superuser
 from eventsinks.models import SCOPES, ApiKey
 from eventsinks.models.clock import database_now
 from eventsinks.models.tenant import OPERATOR
@@ -50,7 +52,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("expires_at", "This moment has passed.")
         return cleaned
 
-    def issue(self) -> ApiKey:
+    def issue(self, initiator: Initiator) -> ApiKey:
         """Issue the key."""
         given = self.cleaned_data
         key, self.text = issue_key(
@@ -58,6 +60,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
             scopes=given["scopes"] if given["tenant"] else None,
             name=given["name"],
             expires_at=given["expires_at"],
+            initiator=initiator,
         )
         return key
 
@@ -108,14 +111,19 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may end a key."""
+        """Whether this user may end a tenant's key."""
         return request.user.has_perm("eventsinks.change_apikey")
 
+    def may_revoke(self, request: HttpRequest, key: ApiKey) -> bool:
+        """Whether this user may end this key: an operator's is a superuser's affair."""
+        return self.has_revoke_permission(request) and (key.tenant_id is not None or is_superuser(request))
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Say what a key without a tenant is."""
+        """Require a tenant: a key without one is an operator's, which only a superuser issues."""
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None:
-            field.help_text = "Empty: an operator’s key."
+            field.required = not is_superuser(request)
+            field.help_text = "" if field.required else "Empty: an operator’s key."
         return field
 
     @admin.display(description="Key")
@@ -135,7 +143,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> ApiKey:
         """Issue the key."""
-        key: ApiKey = form.issue()
+        key: ApiKey = form.issue(initiator_of(request))
         form.instance = key
         form.save_m2m = lambda: None
         request.issued_text = form.text  # type: ignore[attr-defined]
@@ -173,7 +181,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     ) -> HttpResponse:
         """Show one key, with the button that ends it."""
         key = self.get_object(request, object_id)
-        may = key is not None and key.revoked_at is None and self.has_revoke_permission(request)
+        may = key is not None and key.revoked_at is None and self.may_revoke(request, key)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "may_revoke": may})
 
     def get_urls(self) -> list[URLPattern]:
@@ -185,16 +193,16 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         """End one key at once."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not self.has_revoke_permission(request):
-            raise PermissionDenied
         key = get_object_or_404(ApiKey, pk=object_id)
+        if not self.may_revoke(request, key):
+            raise PermissionDenied
         self.revoke(request, ApiKey.objects.filter(pk=key.pk))
         return redirect("admin:eventsinks_apikey_change", key.pk)
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         """End the chosen keys at once."""
-        ended = [key for key in keys if revoke_key(key)]
+        ended = [key for key in keys if self.may_revoke(request, key) and revoke_key(key, initiator_of(request))]
         for key in ended:
             self.log_change(request, key, "Revoked.")
         what = "1 API key" if len(ended) == 1 else f"{len(ended)} API keys"

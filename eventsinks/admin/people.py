@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Permission
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -15,7 +16,7 @@ from eventsinks.admin import marks
 from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import Group, User
 
     Accounts = UserAdmin[User]
     Groups = GroupAdmin
@@ -24,17 +25,67 @@ else:
     Groups = type("Groups", (GroupAdmin, ModelAdmin), {})
 
 
+RIGHTS = ("is_superuser", "groups", "user_permissions")  # what only a superuser hands out
+
+
 class AccountAdmin(Accounts):
-    """People who may sign in here."""
+    """People who may sign in here. Nobody gets by this page what they were not given."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_filter = ()
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Leave what people may do to superusers."""
+        return () if is_superuser(request) else RIGHTS
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whether this user may change somebody, also their password: nobody who may do more."""
+        return super().has_change_permission(request, obj) and may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whether this user may take somebody away: nobody who may do more."""
+        return super().has_delete_permission(request, obj) and may_touch(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Leave the actions, which ask of nobody in particular, to superusers."""
+        return super().get_actions(request) if is_superuser(request) else {}
+
 
 class RoleAdmin(Groups):
-    """Groups of permissions."""
+    """Groups of permissions: for superusers to change, since whoever is in a group gets what is added to it."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may make a group."""
+        return is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Whether this user may change a group."""
+        return is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Whether this user may take a group away."""
+        return is_superuser(request)
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    """Whether a superuser is signed in."""
+    return bool(request.user.is_active and request.user.is_superuser)
+
+
+def may_touch(request: HttpRequest, person: User | None) -> bool:
+    """Whether who is signed in may do all that `person` may: else they would become more by changing them."""
+    if person is None or is_superuser(request):
+        return True
+    return not person.is_superuser and all_permissions(person) <= all_permissions(request.user)
+
+
+def all_permissions(person: Any) -> set[str]:
+    """Return what somebody may do, and would if their account were active."""
+    own = person.user_permissions.all().values_list("content_type__app_label", "codename")
+    by_group = Permission.objects.filter(group__user=person).values_list("content_type__app_label", "codename")
+    return {f"{app}.{name}" for app, name in {*own, *by_group}}
 
 
 class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):

@@ -75,7 +75,7 @@ class Signed(Page):
         """Return the destination whose signing secret is asked for, or the answer to who may not see it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(REVEAL):
+        if not (request.user.has_perm(REVEAL) and self.has_view_permission(request)):
             raise PermissionDenied
         return get_object_or_404(self.get_queryset(request), pk=object_id)
 
