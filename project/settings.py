@@ -217,6 +217,8 @@ INSTALLED_APPS = [
     "eventsinks",
 ]
 MIDDLEWARE = [
+    # What is shown of the outside is text: no page runs a script but this server's files.
+    "eventsinks.content_security.ContentSecurity",
     "eventsinks.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -284,6 +286,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Nobody else is asked whether the schema is valid.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
@@ -363,5 +367,3 @@ UNFOLD: dict[str, Any] = {
         ],
     },
 }
-# What is shown of the outside is text: pages of the admin run no script but this server's files.
-MIDDLEWARE.append("eventsinks.admin.content_security.ContentSecurity")

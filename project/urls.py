@@ -2,12 +2,21 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
 from eventsinks.api.netbird import events, integrations, traffic
-from eventsinks.api.operate import alerts, deliveries, replays, silences, sinks, slack_integrations, tenants
+from eventsinks.api.operate import (
+    alerts,
+    deliveries,
+    replays,
+    silences,
+    sinks,
+    slack_integrations,
+    slack_pages,
+    tenants,
+)
 
 v1 = SimpleRouter(trailing_slash=False)
 v1.register("v1/event_sink", sinks.OperatedEventSinkViewSet, basename="event_sink")
@@ -34,11 +43,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/events", events.AliasedAuditView.as_view()),
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
-    path("slack/oauth/callback", slack_integrations.callback, name="slack_callback"),
+    path("slack/install", slack_pages.landing, name="slack_install"),
+    path("slack/oauth/callback", slack_pages.callback, name="slack_callback"),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
 ]
 

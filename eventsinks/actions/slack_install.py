@@ -1,6 +1,5 @@
 """Install: bring our Slack app into a tenant's workspace by OAuth v2, and take it out again.
 
-A state is signed, and good once: the row that it names is deleted by whoever uses it, in one guarded DELETE.
 Nothing is open in the database while Slack is asked.
 """
 
@@ -9,10 +8,9 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from typing import cast
-from uuid import UUID
+from urllib.parse import urlencode
 
 from django.conf import settings
-from django.core.signing import BadSignature, TimestampSigner
 from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError
 from django.db.models.functions import Now
@@ -20,20 +18,16 @@ from django.db.models.functions import Now
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.slack_state import NotInstallable as NotInstallable
+from eventsinks.actions.slack_state import new_state, used
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
-from eventsinks.models import Clearing, Destination, SlackInstall, SlackWorkspace, Tenant
+from eventsinks.models import Clearing, Destination, SlackWorkspace, Tenant
 from eventsinks.models.clock import database_now
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.sealing import seal
 
 log = logging.getLogger(__name__)
-
-GOOD_FOR = 600  # seconds from the start of an installation to its end
-
-
-class NotInstallable(Exception):
-    """It can't be installed, and the message says why: to a person, without a secret."""
 
 
 class InUse(Exception):
@@ -45,33 +39,24 @@ class InUse(Exception):
 
 
 def begin(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
-    """Return the page of Slack where a person installs the app for `tenant`. Raises NotInstallable."""
-    ours = app()
-    begun = SlackInstall.objects.create(
-        tenant=tenant,
-        initiator_id=initiator.id[:64],
-        initiator_name=initiator.name[:200],
-        expires_at=database_now() + timedelta(seconds=GOOD_FOR),
-    )
-    return ours.authorize_url(signer().sign(str(begun.id)))
+    """Begin an installation for `tenant` and return its state. Raises NotInstallable."""
+    app()
+    return new_state(tenant, initiator)
 
 
-def used(state: str) -> SlackInstall:
-    """Return the installation that `state` stands for, which is used up with that. Raises NotInstallable."""
-    over = "this link was used already, or is older than ten minutes; begin the installation again"
-    try:
-        id = UUID(signer().unsign(state))  # whether it is too old, the row says
-    except (BadSignature, ValueError):
-        raise NotInstallable(over) from None
-    begun = SlackInstall.objects.select_related("tenant").filter(id=id, expires_at__gt=Now()).first()
-    if begun is None or not SlackInstall.objects.filter(id=id, expires_at__gt=Now()).delete()[0]:
-        raise NotInstallable(over)
-    return begun
+def landing_url(state: str) -> str:
+    """Return our own page that asks whether this tenant may have the workspace, before Slack does."""
+    return f"{settings.PUBLIC_URL}/slack/install?{urlencode({'state': state})}"
 
 
-def finish(state: str, code: str) -> SlackWorkspace:
-    """Install what `state` began, with Slack's single-use `code`. Raises NotInstallable."""
-    begun = used(state)
+def authorize_url(state: str) -> str:
+    """Return the page of Slack where a person allows the app. Raises NotInstallable."""
+    return app().authorize_url(state)
+
+
+def finish(state: str, cookie: str, code: str) -> SlackWorkspace:
+    """Install what `state` began in the browser that has `cookie`, with Slack's code. Raises NotInstallable."""
+    begun = used(state, cookie)
     return install(begun.tenant, code, Initiator(begun.initiator_id, begun.initiator_name))
 
 
@@ -159,8 +144,3 @@ def app() -> slack.App:
         settings.SLACK_CLIENT_SECRET,
         f"{settings.PUBLIC_URL}/slack/oauth/callback",
     )
-
-
-def signer() -> TimestampSigner:
-    """Return what signs states, and nothing else."""
-    return TimestampSigner(salt="eventsinks.slack_install")

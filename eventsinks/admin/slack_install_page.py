@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -14,10 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from eventsinks.actions import slack_install
-from eventsinks.actions.audit import Initiator
-from eventsinks.admin.content_security import POLICY
+from eventsinks.actions import slack_install, slack_state
+from eventsinks.admin.base import initiator_of
 from eventsinks.admin.type_picker import is_uuid
+from eventsinks.content_security import ADMIN, allow_forms_to_slack
 from eventsinks.models import SlackWorkspace, Tenant
 
 
@@ -26,12 +25,18 @@ def install_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     form = install_form(request, site)
     if request.method == "POST" and form.is_valid():
         try:
-            return redirect(slack_install.begin(form.cleaned_data["tenant"], initiator_of(request)))
+            return sent_to_slack(slack_install.begin(form.cleaned_data["tenant"], initiator_of(request)))
         except slack_install.NotInstallable as error:
             messages.error(request, f"Slack can’t be connected: {error}.")
     context = {**site.each_context(request), "title": "Install in Slack", "form": form, "media": form.media}
     response = TemplateResponse(request, "admin/eventsinks/slackworkspace/install.html", context)
-    response["Content-Security-Policy"] = policy(settings.SLACK_BASE_URL)
+    return allow_forms_to_slack(response, ADMIN, settings.SLACK_BASE_URL)
+
+
+def sent_to_slack(state: str) -> HttpResponse:
+    """Return the way to Slack, with the cookie that this browser shows when it is back. Raises NotInstallable."""
+    response = redirect(slack_install.authorize_url(state))
+    response.set_cookie(**slack_state.cookie_for(state))
     return response
 
 
@@ -46,15 +51,3 @@ def install_form(request: HttpRequest, site: AdminSite) -> forms.Form:
         given if request.method == "POST" else None, initial=given
     )
     return made
-
-
-def policy(base_url: str) -> str:
-    """Return the policy of the page: its form may lead to Slack, which sends on to the workspace's own host."""
-    slack = urlsplit(base_url)
-    hosts = f"{slack.scheme}://{slack.netloc} {slack.scheme}://*.{slack.netloc}"
-    return POLICY.replace("form-action 'self'", f"form-action 'self' {hosts}")
-
-
-def initiator_of(request: HttpRequest) -> Initiator:
-    """Return who is signed in."""
-    return Initiator(f"user:{request.user.pk}", request.user.get_username())

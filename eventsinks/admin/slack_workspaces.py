@@ -19,9 +19,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.actions import configure, slack_install
-from eventsinks.admin.base import ModelAdmin
+from eventsinks.admin.base import ModelAdmin, initiator_of
 from eventsinks.admin.forms import SecretField
-from eventsinks.admin.slack_install_page import initiator_of, install_page
+from eventsinks.admin.slack_install_page import install_page
 from eventsinks.destinations.base import MASK
 from eventsinks.models import Destination, SlackWorkspace
 
@@ -121,7 +121,7 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
         super().save_model(request, obj, form, change)
         if change and "token" in form.changed_data:
             for sink in obj.destinations.filter(deleted_at=None):
-                configure.change(sink, {"slack_integration_id": str(obj.pk)})
+                configure.change(sink, {"slack_integration_id": str(obj.pk)}, initiator=initiator_of(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return what goes, and the event sinks that forbid it: those that were deleted do not."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.test import Client
 from django.urls import reverse
 
 from eventsinks.actions import configure
@@ -90,6 +92,18 @@ def test_the_app_is_installed_for_the_chosen_tenant_at_slack(operator, acme, sla
     assert "not-to-be-seen" not in response.url
     begun = SlackInstall.objects.get()
     assert (begun.tenant, begun.initiator_name) == (acme, "operator")
+
+
+def test_only_the_browser_in_which_it_was_begun_brings_the_workspace(operator, acme, slack):
+    slack.expect_request("/api/oauth.v2.access").respond_with_json(
+        {"ok": True, "access_token": "xoxb-1", "scope": "chat:write", "team": {"id": "T1", "name": "HQ"}}
+    )
+    at_slack = urlsplit(operator.post(reverse(INSTALL), {"tenant": acme.pk}).url)
+    back = {"state": parse_qs(at_slack.query)["state"][0], "code": "c1"}
+    assert Client().get("/slack/oauth/callback", back).status_code == 400
+    assert not SlackWorkspace.objects.exists()
+    assert operator.get("/slack/oauth/callback", back).status_code == 200
+    assert SlackWorkspace.objects.get().tenant == acme
 
 
 def test_the_page_of_the_button_may_lead_to_slack_and_no_other_page_may(operator, acme, settings):

@@ -54,7 +54,7 @@ ASKED = {"v1/event_sink/{id}/replay": b'{"since": "2026-01-01T00:00:00Z", "dry_r
 QUESTIONS = ["v1/silence/preview"]  # what is asked with a POST, and changes nothing
 FOR_OPERATORS = {"v1/tenant": None, "v1/tenant/{id}": "tenant", "v1/api_key": None, "v1/api_key/{id}": "key"}
 BEGINS = ["v1/slack_integration/install"]  # each for the tenant of the key, whatever the body says
-OF_NO_TENANT = ["slack/oauth/callback", "readyz", "metrics", "schema", "docs", "admin/"]
+OF_NO_TENANT = ["slack/install", "slack/oauth/callback", "readyz", "metrics", "schema", "docs", "admin/"]
 OF_NETBIRD = "api/"  # paths that tests/api/test_netbird_isolation.py knows all of
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 

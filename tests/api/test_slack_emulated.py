@@ -40,9 +40,10 @@ def slack(settings, tmp_path):
     process.wait()
 
 
-def allowed(api, slack):
-    """Allow the app at the authorize page as a person would; return what the browser brings back."""
-    authorize = api.post("/v1/slack_integration/install").json()["authorize_url"]
+def allowed(api, browser, slack):
+    """Say yes on our page and allow the app at Slack's as a person would; return what the browser brings back."""
+    ours = urlsplit(api.post("/v1/slack_integration/install").json()["authorize_url"])
+    authorize = browser.client.post(ours.path, {"state": parse_qs(ours.query)["state"][0]}).url
     opener = build_opener(Stay)
     with opener.open(authorize) as page:
         html = page.read().decode()
@@ -60,7 +61,7 @@ def allowed(api, slack):
 def test_an_alert_arrives_in_the_channel_of_a_workspace_installed_by_oauth(
     api, nobody, slack, acme, make_alert, pump
 ):
-    assert nobody.client.get("/slack/oauth/callback", allowed(api, slack)).status_code == 200
+    assert nobody.client.get("/slack/oauth/callback", allowed(api, nobody, slack)).status_code == 200
     (workspace,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
     args = {"Slack": {"slack_integration_id": workspace["id"], "channel": "#security-alerts"}}
     body = {"tenant_id": str(acme.id), "name": "Alerts", "description": "", "event_sink_args": args}
@@ -75,7 +76,7 @@ def test_an_alert_arrives_in_the_channel_of_a_workspace_installed_by_oauth(
 
 
 def test_the_life_of_an_incident_is_one_message_and_its_thread(api, nobody, slack, acme, make_alert, pump):
-    nobody.client.get("/slack/oauth/callback", allowed(api, slack))
+    nobody.client.get("/slack/oauth/callback", allowed(api, nobody, slack))
     (workspace,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
     args = {"Slack": {"slack_integration_id": workspace["id"], "channel": "#security-alerts"}}
     body = {"tenant_id": str(acme.id), "name": "Alerts", "description": "", "event_sink_args": args}
@@ -95,8 +96,8 @@ def test_the_life_of_an_incident_is_one_message_and_its_thread(api, nobody, slac
     assert ["acknowledged" in answers[0]["text"], "resolved" in answers[1]["text"]] == [True, True]
 
 
-def test_a_code_of_the_first_edition_is_good_once(api, slack, acme):
-    args = {"Slack": {"channel": "#security-alerts", "slack_oauth_code": allowed(api, slack)["code"]}}
+def test_a_code_of_the_first_edition_is_good_once(api, nobody, slack, acme):
+    args = {"Slack": {"channel": "#security-alerts", "slack_oauth_code": allowed(api, nobody, slack)["code"]}}
     body = {"tenant_id": str(acme.id), "name": "Alerts", "description": "", "event_sink_args": args}
     assert api.post("/v1/event_sink", body).status_code == 200
     says(api.post("/v1/event_sink", body), 400, "invalid_code", "slack_oauth_code")

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.test import Client
 
 from eventsinks.actions import configure, slack_tokens
 from eventsinks.models import Destination, Event, SlackInstall, SlackWorkspace
 from eventsinks.models.destination import DestinationState
-from tests.api.conftest import says
+from tests.api.conftest import Caller, says
 
 pytestmark = pytest.mark.django_db
 
@@ -38,22 +39,88 @@ def grants(slack, document):
 
 
 def begin(api):
-    url = urlsplit(api.post("/v1/slack_integration/install").json()["authorize_url"])
-    return url, {name: value for name, (value,) in parse_qs(url.query).items()}
+    """Begin an installation as an API client does; return the address of our page for a browser."""
+    return api.post("/v1/slack_integration/install").json()["authorize_url"]
 
 
-def come_back(nobody, state, **query):
-    return nobody.client.get("/slack/oauth/callback", {"state": state, **query})
+def say_yes(browser, address):
+    """Open our page and press its button; return the query with which Slack's page is asked."""
+    page = urlsplit(address)
+    state = parse_qs(page.query)["state"][0]
+    assert browser.client.get(page.path, {"state": state}).status_code == 200
+    answer = browser.client.post(page.path, {"state": state})
+    assert answer.status_code == 302
+    slack_page = urlsplit(answer.url)
+    assert slack_page.path == "/oauth/v2/authorize"
+    return {name: value for name, (value,) in parse_qs(slack_page.query).items()}
+
+
+def come_back(browser, state, **query):
+    return browser.client.get("/slack/oauth/callback", {"state": state, **query})
 
 
 def install(api, nobody):
-    _, query = begin(api)
+    query = say_yes(nobody, begin(api))
     return come_back(nobody, query["state"], code="c1")
 
 
+def state_of(address):
+    return parse_qs(urlsplit(address).query)["state"][0]
+
+
+def test_an_installation_is_finished_by_the_browser_whose_person_said_yes_and_no_other(api, nobody, slack, acme):
+    attacker, victim = nobody, Caller()
+    state = say_yes(attacker, begin(api))["state"]
+    refused = come_back(victim, state, code="the-victims")
+    assert refused.status_code == 400
+    assert b"not begun in this browser" in refused.content
+    assert not slack.log
+    assert not SlackWorkspace.objects.exists()
+    assert come_back(attacker, state, code="its-own").status_code == 200
+
+
+def test_the_cookie_of_one_installation_finishes_no_other(api, globex_api, nobody, slack):
+    victim = nobody
+    say_yes(victim, begin(api))
+    of_the_attacker = say_yes(Caller(), begin(globex_api))["state"]
+    assert come_back(victim, of_the_attacker, code="c1").status_code == 400
+    victim.client.cookies["slack_install"] = of_the_attacker
+    assert come_back(victim, of_the_attacker, code="c1").status_code == 400
+    assert not slack.log
+
+
+def test_a_link_to_our_page_names_the_tenant_and_installs_nothing_by_itself(api, nobody, slack, acme):
+    address = begin(api)
+    page = nobody.client.get(urlsplit(address).path, {"state": state_of(address)})
+    assert b"Acme" in page.content
+    assert not page.cookies.get("slack_install")
+    assert come_back(nobody, state_of(address), code="c1").status_code == 400
+    assert not slack.log
+
+
+def test_another_site_can_not_say_yes_for_a_person(api, slack, db):
+    state = state_of(begin(api))
+    answer = Client(enforce_csrf_checks=True).post("/slack/install", {"state": state})
+    assert answer.status_code == 403
+    assert "slack_install" not in answer.cookies
+    assert b"Not accepted" in answer.content
+
+
+def test_the_cookie_is_for_http_alone_and_behind_tls_for_this_host_alone(api, nobody, slack, settings):
+    plain = cookies_of(api, nobody)["slack_install"]
+    assert (plain["httponly"], plain["samesite"], plain["secure"]) == (True, "Lax", "")
+    settings.SESSION_COOKIE_SECURE = True
+    secure = cookies_of(api, Caller())["__Host-slack_install"]
+    assert (secure["httponly"], secure["samesite"], secure["secure"]) == (True, "Lax", True)
+    assert (secure["path"], secure["domain"]) == ("/", "")
+
+
+def cookies_of(api, browser):
+    return browser.client.post("/slack/install", {"state": state_of(begin(api))}).cookies
+
+
 def test_a_workspace_is_installed_by_the_page_of_slack(api, nobody, slack, acme):
-    url, query = begin(api)
-    assert url.path == "/oauth/v2/authorize"
+    query = say_yes(nobody, begin(api))
     assert query["client_id"] == "1.2"
     assert query["redirect_uri"].endswith("/slack/oauth/callback")
     response = come_back(nobody, query["state"], code="c1")
@@ -68,7 +135,7 @@ def test_a_workspace_is_installed_by_the_page_of_slack(api, nobody, slack, acme)
 
 
 def test_a_state_is_good_once(api, nobody, slack):
-    _, query = begin(api)
+    query = say_yes(nobody, begin(api))
     assert come_back(nobody, query["state"], code="c1").status_code == 200
     again = come_back(nobody, query["state"], code="c2")
     assert again.status_code == 400
@@ -77,7 +144,7 @@ def test_a_state_is_good_once(api, nobody, slack):
 
 
 def test_a_state_is_good_for_ten_minutes_only(api, nobody, slack):
-    _, query = begin(api)
+    query = say_yes(nobody, begin(api))
     SlackInstall.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert come_back(nobody, query["state"], code="c1").status_code == 400
     assert not SlackWorkspace.objects.exists()
@@ -90,7 +157,7 @@ def test_a_state_that_we_did_not_sign_installs_nothing(nobody, slack, state):
 
 
 def test_who_cancels_at_slack_is_told_so(api, nobody, slack):
-    _, query = begin(api)
+    query = say_yes(nobody, begin(api))
     response = come_back(nobody, query["state"], error="access_denied")
     assert response.status_code == 400
     assert b"cancelled" in response.content

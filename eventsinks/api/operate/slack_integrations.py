@@ -1,13 +1,10 @@
-"""Slack workspaces over /v1: install, list, get, uninstall; and the page where Slack sends the browser back."""
+"""Slack workspaces over /v1: install, list, get, uninstall."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
 from pydantic import BaseModel
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -58,12 +55,12 @@ class SlackIntegrationViewSet(V1View, ViewSet):
     @documented(AuthorizeUrl, request=None, errors={409: ErrorResponse})
     @action(detail=False, methods=["post"])
     def install(self, request: Request) -> Response:
-        """Begin an installation: open the page in a browser within ten minutes."""
+        """Begin an installation: open the page in a browser within ten minutes; it asks, and leads to Slack."""
         try:
-            url = slack_install.begin(tenant_of(request), initiator_of(request))
+            state = slack_install.begin(tenant_of(request), initiator_of(request))
         except slack_install.NotInstallable as error:
             raise Conflict(str(error)) from None
-        return Response({"authorize_url": url})
+        return Response({"authorize_url": slack_install.landing_url(state)})
 
     @documented(Free)
     def retrieve(self, request: Request, id: str) -> Response:
@@ -80,29 +77,6 @@ class SlackIntegrationViewSet(V1View, ViewSet):
         except slack_install.InUse as error:
             raise Conflict(str(error)) from None
         return Response(answer)
-
-
-@require_GET
-def callback(request: HttpRequest) -> HttpResponse:
-    """Finish an installation, and say in plain words what came of it."""
-    said, code = request.GET.get("error", ""), request.GET.get("code", "")
-    try:
-        if said or not code:
-            slack_install.used(request.GET.get("state", ""))
-            refused = "the installation was cancelled at Slack" if said == "access_denied" else ""
-            raise slack_install.NotInstallable(refused or "Slack sent no code")
-        workspace = slack_install.finish(request.GET.get("state", ""), code)
-    except slack_install.NotInstallable as error:
-        return page(request, 400, "Slack was not connected", str(error))
-    return page(request, 200, "Slack is connected", f"{workspace.team_name} can now be posted to.")
-
-
-def page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    """Return a page of two sentences, which nobody keeps and which tells nobody its address."""
-    response = render(request, "slack/installed.html", {"title": title, "text": text}, status=status)
-    response["Cache-Control"] = "no-store"
-    response["Referrer-Policy"] = "no-referrer"
-    return response
 
 
 def workspaces_of(request: Request) -> QuerySet[SlackWorkspace]:
