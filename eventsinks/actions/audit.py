@@ -21,15 +21,17 @@ log = logging.getLogger(__name__)
 # What a change of a destination, or of a key, is called: NetBird's codes.
 CREATED, UPDATED, DELETED = "integration.create", "integration.update", "integration.delete"
 KEY_ISSUED, KEY_REVOKED = "personal.access.token.create", "personal.access.token.delete"
+TESTED, SECRET_SHOWN = "integration.test.send", "signing_secret.reveal"
 
 
 @dataclass(frozen=True, slots=True)
 class Initiator:
-    """Who did it. Never a secret: the id of an API key is not its text."""
+    """Who did it, and from where. Never a secret: the id of an API key is not its text."""
 
     id: str
     name: str = ""
     email: str = ""
+    address: str = ""
 
 
 SYSTEM = Initiator("sys")  # NetBird's word for what nobody asked for
@@ -52,7 +54,7 @@ def record(
         "initiator_name": initiator.name,
         "initiator_email": initiator.email,
         "target_id": target_id,
-        "meta": dict(meta),
+        "meta": {**meta, **({"address": initiator.address} if initiator.address else {})},
     }
     acceptance = accept(tenant, event_type("audit"), [orjson.dumps(document)])
     for rejection in acceptance.rejections:  # the change itself is made all the same
@@ -78,4 +80,6 @@ def record_key(activity_code: str, key: ApiKey, initiator: Initiator = SYSTEM) -
     """Record a change of a tenant's key; an operator's belongs to no tenant."""
     if key.tenant is not None:
         meta = {"name": key.name, "prefix": key.prefix, "scopes": " ".join(key.scopes)}
+        if key.expires_at is not None:
+            meta["expires_at"] = written(key.expires_at)
         record(key.tenant, activity_code, f"api_key:{key.id}", meta, initiator)

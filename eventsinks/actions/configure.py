@@ -23,7 +23,9 @@ from eventsinks.actions.errors import NotConfigurable as NotConfigurable
 from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.options import columns_of
+from eventsinks.actions.portrait import differences, portrait
 from eventsinks.destinations import destination_type
+from eventsinks.event_types.documents import written
 from eventsinks.models import Clearing, Destination, Tenant
 from eventsinks.models.delivery import id_at
 from eventsinks.models.destination import DestinationState
@@ -80,7 +82,8 @@ def create(
         if kind.face == "integration":
             place = start or end_of_log()
             Position.objects.create(destination=destination, xid=place.xid, event_id=place.event_id)
-        audit.record_destination(audit.CREATED, destination, initiator)
+        set_to = {name: text for name, text in portrait(destination).items() if name.startswith("config.")}
+        audit.record_destination(audit.CREATED, destination, initiator, set_to)
     return destination
 
 
@@ -103,16 +106,23 @@ def change(
     """
     plain = {"name": name, "description": description, "mapping": mapping}
     for _ in range(RACES):
-        current = Destination.objects.present().select_related("slack_workspace", "tenant").get(id=destination.id)
+        current = present(destination)
+        before = portrait(current)
         changes = changes_of(current, config, plain, enabled)
         changes |= columns_of(current.tenant, options or Options(), current.id)
         moved = Destination.objects.filter(id=current.id, version=current.version, deleted_at=None)
         with transaction.atomic():
             if moved.update(**changes, version=F("version") + 1, updated_at=Now()):
-                audit.record_destination(audit.UPDATED, current, initiator)
+                changed = present(destination)
+                audit.record_destination(audit.UPDATED, changed, initiator, differences(before, portrait(changed)))
                 wake(current)
                 return Destination.objects.get(id=current.id)
     raise NotConfigurable(FieldError("", "was changed by somebody else at the same time; try again"))
+
+
+def present(destination: Destination) -> Destination:
+    """Return a destination as it is now. Raises Destination.DoesNotExist."""
+    return Destination.objects.present().select_related("slack_workspace", "tenant").get(id=destination.id)
 
 
 def changes_of(
@@ -158,10 +168,12 @@ def resume(
     """
     with transaction.atomic():
         list(Destination.objects.select_for_update(no_key=True).filter(id=destination.id).values_list("id"))
+        more = {}
         if skip or since is not None:
             clear(destination, SKIPPED, None if skip or since is None else id_at(since))
+            more = {"backlog_since": "skipped" if skip or since is None else written(since)}
         changes = {**state(sent_to_again(destination.id), ""), "held_until": None}
-        return _move(destination, changes, initiator)
+        return _move(destination, changes, initiator, more)
 
 
 def sent_to_again(destination_id: int) -> DestinationState:
@@ -170,11 +182,18 @@ def sent_to_again(destination_id: int) -> DestinationState:
     return DestinationState.RESUMING if busy else DestinationState.ACTIVE
 
 
-def _move(destination: Destination, changes: Mapping[str, Any], initiator: Initiator) -> Destination:
+def _move(
+    destination: Destination,
+    changes: Mapping[str, Any],
+    initiator: Initiator,
+    more: Mapping[str, str] | None = None,
+) -> Destination:
     with transaction.atomic():
+        before = Destination.objects.filter(id=destination.id).values_list("state", flat=True).first()
         there = Destination.objects.present().filter(id=destination.id).exclude(state=changes["state"])
         if there.update(**changes, version=F("version") + 1, updated_at=Now()):
-            audit.record_destination(audit.UPDATED, destination, initiator, {"state": str(changes["state"])})
+            told = {"state": str(changes["state"]), "state_before": str(before), **(more or {})}
+            audit.record_destination(audit.UPDATED, destination, initiator, told)
         wake(destination)
     return Destination.objects.get(id=destination.id)
 

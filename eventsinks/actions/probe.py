@@ -11,6 +11,8 @@ from uuid import UUID
 import orjson
 from uuid_utils.compat import uuid7
 
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.config import changed_config, check, guard
 from eventsinks.actions.judge import excerpt_of
 from eventsinks.actions.send_now import send_now
@@ -86,9 +88,13 @@ def test_message(now: datetime) -> Message:
     return Message(uuid7(), event_type("audit"), NOBODY, now, orjson.dumps(document))
 
 
-def tried(destination: Destination) -> dict[str, Any]:
-    """Send the test message to a destination as it is, and return what came of it. Raises NotConfigurable."""
+def tried(destination: Destination, initiator: Initiator = SYSTEM) -> dict[str, Any]:
+    """Send the test message to a destination as it is, and return what came of it. Raises NotConfigurable.
+
+    That somebody asked for it is on record before anything is sent.
+    """
     kind = ready_after(destination, {})
+    audit.record_destination(audit.TESTED, destination, initiator)
     reason, response, started = "", None, time.monotonic()
     try:
         response = probe(kind).response

@@ -1,4 +1,4 @@
-"""Rotate a signing secret: the new one signs at once, the old one beside it until its overlap is over."""
+"""Show a signing secret, or rotate it: the new one signs at once, the old one beside it while they overlap."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from django.db.models.functions import Now
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.portrait import signing
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.lib.signing import new_secret
 from eventsinks.models import Destination
+from eventsinks.models.fingerprint import fingerprint
 from eventsinks.models.sealing import seal
 
 
@@ -34,7 +36,19 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
         )
         if not moved:
             return None
-        audit.record_destination(audit.UPDATED, sink, initiator, {"signing_secret": "rotated"})
+        before, after = signing(sink), fingerprint(secret)
+        told = {"signing_secret": f"rotated: {before} → {after}", "overlap_s": str(overlap_s)}
+        audit.record_destination(audit.UPDATED, sink, initiator, told)
+    return secret
+
+
+def reveal_secret(sink: Destination, initiator: Initiator) -> str:
+    """Return the secret that a sink's requests are signed with, and record who was shown it.
+
+    Raises lib.crypto.CannotOpen.
+    """
+    secret = sink.signing_secret
+    audit.record_destination(audit.SECRET_SHOWN, sink, initiator, {"signing_secret": fingerprint(secret)})
     return secret
 
 

@@ -6,6 +6,7 @@ Nothing is open in the database while Slack is asked.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import cast
 from urllib.parse import urlencode
@@ -15,9 +16,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit
+from eventsinks.actions import audit, configure
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.portrait import UNREADABLE, differences
 from eventsinks.actions.slack_state import NotInstallable as NotInstallable
 from eventsinks.actions.slack_state import new_state, used
 from eventsinks.lib import slack
@@ -25,9 +27,13 @@ from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Clearing, Destination, SlackWorkspace, Tenant
 from eventsinks.models.clock import database_now
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.fingerprint import fingerprint
 from eventsinks.models.sealing import seal
 
 log = logging.getLogger(__name__)
+
+
+BEGUN = "slack_integration.begin"
 
 
 class InUse(Exception):
@@ -41,7 +47,10 @@ class InUse(Exception):
 def begin(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
     """Begin an installation for `tenant` and return its state. Raises NotInstallable."""
     app()
-    return new_state(tenant, initiator)
+    with transaction.atomic():
+        state = new_state(tenant, initiator)
+        audit.record(tenant, BEGUN, "slack_integration", {"platform": "slack"}, initiator)
+    return state
 
 
 def landing_url(state: str) -> str:
@@ -54,10 +63,13 @@ def authorize_url(state: str) -> str:
     return app().authorize_url(state)
 
 
-def finish(state: str, cookie: str, code: str) -> SlackWorkspace:
-    """Install what `state` began in the browser that has `cookie`, with Slack's code. Raises NotInstallable."""
+def finish(state: str, cookie: str, code: str, address: str = "") -> SlackWorkspace:
+    """Install what `state` began in the browser that has `cookie`, with Slack's code. Raises NotInstallable.
+
+    `address` is the browser's, for the audit.
+    """
     begun = used(state, cookie)
-    return install(begun.tenant, code, Initiator(begun.initiator_id, begun.initiator_name))
+    return install(begun.tenant, code, Initiator(begun.initiator_id, begun.initiator_name, address=address))
 
 
 def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWorkspace:
@@ -74,9 +86,31 @@ def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWo
             setattr(workspace, column, value)
         workspace.save()
         reopen(workspace, repaired=True)
-        record(audit.CREATED if created else audit.UPDATED, workspace, initiator)
+        more = {"token": fingerprint(grant.token), "scopes": grant.scopes}
+        record(audit.CREATED if created else audit.UPDATED, workspace, initiator, more)
     nudge()
     return workspace
+
+
+def keep(workspace: SlackWorkspace, initiator: Initiator) -> None:
+    """Keep a workspace that was written by hand; where its token is another, its sinks are configured anew."""
+    with transaction.atomic():
+        before = SlackWorkspace.objects.select_for_update().filter(pk=workspace.pk).first()
+        workspace.save()
+        changed = differences(told(before) if before else {}, told(workspace))
+        record(audit.UPDATED if before else audit.CREATED, workspace, initiator, changed)
+        if before and before.sealed_token != workspace.sealed_token:
+            for sink in workspace.destinations.filter(deleted_at=None):
+                configure.change(sink, {"slack_integration_id": str(workspace.pk)}, initiator=initiator)
+
+
+def told(workspace: SlackWorkspace) -> dict[str, str]:
+    """Return what the audit tells of a workspace."""
+    try:
+        token = fingerprint(workspace.token)
+    except CannotOpen:
+        token = UNREADABLE
+    return {"team_id": workspace.team_id, "team_name": workspace.team_name, "token": token}
 
 
 def columns(grant: slack.Grant, workspace: SlackWorkspace) -> dict[str, object]:
@@ -128,9 +162,11 @@ def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:
         log.warning("a token could not be revoked: %s", error)
 
 
-def record(activity_code: str, workspace: SlackWorkspace, initiator: Initiator) -> None:
-    """Record a change of a workspace."""
-    meta = {"platform": "slack", "name": workspace.team_name}
+def record(
+    activity_code: str, workspace: SlackWorkspace, initiator: Initiator, more: Mapping[str, str] | None = None
+) -> None:
+    """Record a change of a workspace. `more` says what."""
+    meta = {"platform": "slack", "name": workspace.team_name, **(more or {})}
     audit.record(workspace.tenant, activity_code, f"slack_integration:{workspace.pk}", meta, initiator)
 
 

@@ -14,14 +14,28 @@ from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.models import SCOPES, ApiKey, Tenant
 from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
 
+CREATED, UPDATED = "tenant.create", "tenant.update"
 SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are kept in clear, to recognise it by
 
 
-def create_tenant(name: str, id: UUID | None = None) -> Tenant:
+def create_tenant(name: str, id: UUID | None = None, initiator: Initiator = SYSTEM) -> Tenant:
     """Make a tenant. Raises ValueError where the id is taken."""
     if id is not None and Tenant.objects.filter(id=id).exists():
         raise ValueError(f"tenant {id} exists already")
-    return Tenant.objects.create(name=name, **({"id": id} if id else {}))
+    with transaction.atomic():
+        tenant = Tenant.objects.create(name=name, **({"id": id} if id else {}))
+        audit.record(tenant, CREATED, f"tenant:{tenant.id}", {"name": name}, initiator)
+    return tenant
+
+
+def rename_tenant(tenant: Tenant, name: str, initiator: Initiator = SYSTEM) -> bool:
+    """Give a tenant another name. Return False where it has that name."""
+    with transaction.atomic():
+        before = Tenant.objects.select_for_update().values_list("name", flat=True).get(id=tenant.id)
+        if not Tenant.objects.filter(id=tenant.id, name=before).exclude(name=name).update(name=name):
+            return False
+        audit.record(tenant, UPDATED, f"tenant:{tenant.id}", {"name": f"{before} → {name}"}, initiator)
+    return True
 
 
 def issue_key(

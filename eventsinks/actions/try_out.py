@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import orjson
 from uuid_utils.compat import uuid7
 
+from eventsinks.actions import audit
+from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.config import unreadable
 from eventsinks.actions.judge import excerpt_of, outcome_word, verdict_of, word_of
 from eventsinks.actions.send_now import send_now
@@ -42,8 +44,12 @@ class TryOut:
     timings: Timings = NO_TIMINGS
 
 
-def try_out(sink: Destination, event: Event | None = None) -> TryOut:
-    """Send `event`, or a sample alert, to a sink in whatever state, and return the whole attempt."""
+def try_out(sink: Destination, event: Event | None = None, initiator: Initiator = SYSTEM) -> TryOut:
+    """Send `event`, or a sample alert, to a sink in whatever state, and return the whole attempt.
+
+    That somebody asked for it is on record before anything is sent.
+    """
+    audit.record_destination(audit.TESTED, sink, initiator, {"alert": event.key if event else "a sample"})
     now = datetime.now(UTC)
     try:
         kind = sink.opened()

@@ -55,9 +55,10 @@ class ReadOnly:
 
 
 def initiator_of(request: HttpRequest) -> Initiator:
-    """Return who is signed in, as the audit log of a tenant names them."""
+    """Return who is signed in and from where, as the audit log of a tenant names them."""
     user: Any = request.user
-    return Initiator(f"operator:{user.pk}", user.get_full_name() or user.get_username(), user.email)
+    name, address = user.get_full_name() or user.get_username(), request.META.get("REMOTE_ADDR", "")
+    return Initiator(f"operator:{user.pk}", name, user.email, address)
 
 
 class InfinitePaginator(Pages):

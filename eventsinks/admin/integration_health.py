@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from eventsinks.actions import probe
+from eventsinks.actions import audit, probe
+from eventsinks.actions.audit import Initiator
 from eventsinks.actions.config import unreadable
 from eventsinks.actions.judge import excerpt_of, outcome_word
 from eventsinks.actions.progress import next_try_at
@@ -98,8 +99,9 @@ def tone_of(batch: Batch) -> marks.Tone:
     return "quiet" if batch.state == BatchState.SPLIT else "warning" if batch.reason else "busy"
 
 
-def tried(integration: Integration) -> TryOut:
-    """Send a test message now, and return what came of it."""
+def tried(integration: Integration, initiator: Initiator) -> TryOut:
+    """Send a test message now, and return what came of it. That somebody asked for it is on record before."""
+    audit.record_destination(audit.TESTED, integration, initiator)
     now = datetime.now(UTC)
     try:
         kind = integration.opened()

@@ -126,7 +126,11 @@ class IntegrationAdmin(DestinationPage[Integration]):
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send a test message, and show what came of it."""
         found = self.pressed(request, object_id)
-        return found if isinstance(found, HttpResponse) else self.tried(request, found, tried(found))
+        return (
+            found
+            if isinstance(found, HttpResponse)
+            else self.tried(request, found, tried(found, initiator_of(request)))
+        )
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send again what was received since a moment."""

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.admin.base import initiator_of
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Destination
@@ -50,7 +50,7 @@ class Signed(Page):
         if isinstance(found, HttpResponse):
             return found
         try:
-            secret = found.signing_secret
+            secret = reveal_secret(found, initiator_of(request))
         except CannotOpen as error:
             self.message_user(request, f"The signing secret can't be opened: {error}", messages.ERROR)
             return self.back_to(found)

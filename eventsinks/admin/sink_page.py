@@ -101,7 +101,7 @@ class SinkPage(DestinationPage[EventSink]):
             if alert is None:
                 self.message_user(request, "There is no such alert of this tenant.", messages.ERROR)
                 return self.back_to(sink)
-        return self.tried(request, sink, try_out(sink, alert), key)
+        return self.tried(request, sink, try_out(sink, alert, initiator_of(request)), key)
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Resume it, and do with its backlog what was said."""

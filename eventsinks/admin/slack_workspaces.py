@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -18,7 +17,7 @@ from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from eventsinks.actions import configure, slack_install
+from eventsinks.actions import slack_install
 from eventsinks.admin.base import ModelAdmin, initiator_of
 from eventsinks.admin.forms import SecretField
 from eventsinks.admin.slack_install_page import install_page
@@ -115,13 +114,9 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
         count = workspace.destinations.filter(deleted_at=None).count()
         return "–" if not count else "1 event sink" if count == 1 else f"{count} event sinks"
 
-    @transaction.atomic
     def save_model(self, request: HttpRequest, obj: SlackWorkspace, form: Any, change: bool) -> None:
         """Keep it; its event sinks are configured anew, so that workers take the new token."""
-        super().save_model(request, obj, form, change)
-        if change and "token" in form.changed_data:
-            for sink in obj.destinations.filter(deleted_at=None):
-                configure.change(sink, {"slack_integration_id": str(obj.pk)}, initiator=initiator_of(request))
+        slack_install.keep(obj, initiator_of(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return what goes, and the event sinks that forbid it: those that were deleted do not."""

@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from eventsinks.actions.tenants import create_tenant
+from eventsinks.actions.tenants import create_tenant, rename_tenant
 from eventsinks.admin import marks
 from eventsinks.admin.api_keys import key_status, scopes_text
-from eventsinks.admin.base import ModelAdmin, ReadOnly, TabularInline
+from eventsinks.admin.base import ModelAdmin, ReadOnly, TabularInline, initiator_of
 from eventsinks.models import ApiKey, Destination, EventSink, Integration, SlackWorkspace, Tenant
 
 
@@ -122,6 +122,6 @@ class TenantAdmin(ModelAdmin[Tenant]):
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """Make the tenant, or give it another name."""
         if change:
-            obj.save(update_fields=["name"])
+            rename_tenant(obj, obj.name, initiator_of(request))
         else:
-            create_tenant(obj.name, obj.id)
+            create_tenant(obj.name, obj.id, initiator_of(request))

@@ -64,6 +64,6 @@ def tenant_of(request: Request) -> Tenant:
 
 
 def initiator_of(request: Request) -> Initiator:
-    """Return who asks, for the audit: the key, not its text."""
+    """Return who asks and from where, for the audit: the key, not its text."""
     key = cast(ApiKey, request.auth)
-    return Initiator(str(key.id), key.name)
+    return Initiator(str(key.id), key.name, address=request.META.get("REMOTE_ADDR", ""))

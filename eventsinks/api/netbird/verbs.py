@@ -16,7 +16,7 @@ from eventsinks.actions import configure
 from eventsinks.actions.probe import tried
 from eventsinks.actions.progress import progress
 from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
@@ -116,7 +116,7 @@ class IntegrationVerbs:
     def test(self, request: Request, id: str) -> Response:
         """Send the test event now and say what came of it. It counts nowhere."""
         try:
-            return Response(Tried(**tried(find(request, id))).model_dump())
+            return Response(Tried(**tried(find(request, id), initiator_of(request))).model_dump())
         except configure.NotConfigurable as error:
             raise in_config(error) from None
 
@@ -124,7 +124,7 @@ class IntegrationVerbs:
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_streaming:write."""
-        return Response({"signing_secret": signing(request, id).signing_secret})
+        return Response({"signing_secret": reveal_secret(signing(request, id), initiator_of(request))})
 
     @documented(SigningSecret, request=RotateSecret, errors=UNSIGNED)
     @action(detail=True, methods=["post"])

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
-from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.actions.try_out import TryOut, try_out
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
@@ -89,7 +89,7 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
             alert = alerts_of(request).filter(key=asked.detection_alert_id).first()
             if alert is None:
                 raise Invalid([("detection_alert_id", "no such detection alert")])
-        return Response({"attempt": try_out_out(try_out(sink, alert))})
+        return Response({"attempt": try_out_out(try_out(sink, alert, initiator_of(request)))})
 
     @documented(Free, request=RotateSecret, errors={409: ErrorResponse})
     @action(detail=True, methods=["post"])
@@ -106,7 +106,8 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_sink:write."""
-        return Response({"signing_secret": find(sinks_of(request), id, "uuid").signing_secret})
+        sink = find(sinks_of(request), id, "uuid")
+        return Response({"signing_secret": reveal_secret(sink, initiator_of(request))})
 
 
 def try_out_out(tried: TryOut) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def callback(request: HttpRequest) -> HttpResponse:
             slack_state.used(state, cookie)
             refused = "the installation was cancelled at Slack" if said == "access_denied" else ""
             raise slack_install.NotInstallable(refused or "Slack sent no code")
-        workspace = slack_install.finish(state, cookie, code)
+        workspace = slack_install.finish(state, cookie, code, request.META.get("REMOTE_ADDR", ""))
     except slack_install.NotInstallable as error:
         return page(request, 400, NOT_CONNECTED, str(error))
     name, whose = workspace.team_name, workspace.tenant.name

@@ -68,7 +68,7 @@ class TenantViewSet(V1View, ViewSet):
         """Create a tenant."""
         asked = read_input(CreateTenant, request.data)
         try:
-            tenant = tenants.create_tenant(asked.name, asked.id)
+            tenant = tenants.create_tenant(asked.name, asked.id, initiator_of(request))
         except (ValueError, IntegrityError):  # the latter, where two ask at the same time
             raise Conflict(f"tenant {asked.id} exists already") from None
         return Response({"tenant": tenant_out(tenant)})

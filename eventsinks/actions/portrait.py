@@ -1,0 +1,86 @@
+"""Portrait: a destination as the audit tells of it, field by field, and how two portraits differ.
+
+Secrets are in it as fingerprints. So are URLs beyond their host: a path or a query may be a secret that no field
+says it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from eventsinks.lib.crypto import CannotOpen
+from eventsinks.models import Destination
+from eventsinks.models.fingerprint import fingerprint
+
+LONGEST = 300  # characters of one side of a difference
+PLAIN = ("name", "description", "state", "mapping", "filter")
+WHOLE = ("event_types", "alert_template", "quiet", "drill_interval_s", "rate_limit_per_s")
+FALLBACK = ("fallback_id", "fallback_after_failures", "fallback_after_s")
+UNREADABLE = "can’t be read"
+
+
+def portrait(destination: Destination) -> dict[str, str]:
+    """Return what a destination is set to, each field as text. Opens its secrets, and tells none."""
+    told = {name: str(getattr(destination, name)) for name in PLAIN}
+    told |= {name: written(getattr(destination, name)) for name in (*WHOLE, *FALLBACK)}
+    told |= {f"config.{name}": text for name, text in config_texts(destination)}
+    return {**told, "signing_secret": signing(destination)}
+
+
+def config_texts(destination: Destination) -> Iterator[tuple[str, str]]:
+    """Yield the fields of the config. One that has a secret in it is told by a fingerprint of the whole."""
+    try:
+        config = destination.opened_config()
+    except (CannotOpen, ValueError, KeyError):
+        yield from ((name, UNREADABLE) for name in destination.config)
+        return
+    masked, revealed = config.masked(), config.revealed()
+    for name, value in revealed.items():
+        if isinstance(value, dict):
+            shown = masked.get(name, {})
+            yield from ((f"{name}.{key}", told(one, shown.get(key))) for key, one in value.items())
+        else:
+            yield name, told(value, masked.get(name))
+
+
+def told(value: Any, masked: Any) -> str:
+    """Return a value as text: a fingerprint where it is not shown as it is, or may hold secrets as a URL does."""
+    text = value if isinstance(value, str) else written(value)
+    if value != masked:
+        return fingerprint(text)
+    if isinstance(value, str) and "://" in value:
+        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname}/… {fingerprint(value)}"
+    return text
+
+
+def signing(destination: Destination) -> str:
+    """Return the fingerprint of the secret that requests are signed with."""
+    try:
+        return fingerprint(destination.signing_secret) if destination.sealed_signing_secret else ""
+    except CannotOpen:
+        return UNREADABLE
+
+
+def written(value: Any) -> str:
+    """Return a value as JSON, nothing for what says nothing."""
+    return (
+        orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS).decode() if value not in (None, "") else ""
+    )
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Return {field: "before → after"} of the fields that differ."""
+    names = sorted({*before, *after})
+    changed = [name for name in names if before.get(name, "") != after.get(name, "")]
+    return {name: f"{side(before.get(name))} → {side(after.get(name))}" for name in changed}
+
+
+def side(text: str | None) -> str:
+    """Return one side of a difference; what is long is cut."""
+    if not text:
+        return "nothing"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters, {fingerprint(text)})"
