@@ -214,6 +214,12 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "eventsinks",
 ]
 MIDDLEWARE = [
@@ -228,6 +234,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "eventsinks.admin.second_factor.SecondFactor",
+    "axes.middleware.AxesMiddleware",  # the last: it turns what the others answer into the page of a lock
 ]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
@@ -241,9 +250,14 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "eventsinks.admin.login.chrome",
             ],
         },
     },
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # refuses where too many tries failed
+    "django.contrib.auth.backends.ModelBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -296,6 +310,73 @@ EVENTSINKS_WORKER_METRICS_PORT = env.int("EVENTSINKS_WORKER_METRICS_PORT", 0)
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 
+# --- Logging in to the admin ----------------------------------------------------------------------
+
+# Failures after which one account is locked for one address, and after which an address is locked altogether.
+AXES_FAILURE_LIMIT = env.int("EVENTSINKS_LOGIN_FAILURES", 5)
+EVENTSINKS_LOGIN_FAILURES_OF_ADDRESS = env.int("EVENTSINKS_LOGIN_FAILURES_OF_ADDRESS", 30)
+EVENTSINKS_LOGIN_LOCK_S = env.int("EVENTSINKS_LOGIN_LOCK_S", 900)  # seconds that a lock lasts
+# No page of the admin opens without an authenticator app or a passkey.
+EVENTSINKS_REQUIRE_SECOND_FACTOR = env.bool("EVENTSINKS_REQUIRE_SECOND_FACTOR", False)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in this order, for LogInAttempts
+AXES_HANDLER = "eventsinks.admin.lockout.LogInAttempts"
+AXES_USERNAME_CALLABLE = "eventsinks.admin.lockout.account_of"
+AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.lockout.address_of"
+AXES_COOLOFF_TIME = "eventsinks.admin.lockout.cool_off"
+AXES_LOCKOUT_CALLABLE = "eventsinks.admin.lockout.locked"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who goes on trying does not keep it locked for ever
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # nothing is kept of log-ins that went well but their time
+AXES_ENABLE_ADMIN = False  # the page is ours
+AXES_VERBOSE = False
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_ADAPTER = "eventsinks.admin.second_factor.AccountAdapter"
+ACCOUNT_FORMS = {"login": "eventsinks.admin.login.LoginForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True  # as the admin's own page does: until SESSION_COOKIE_AGE
+# Wrong codes of one person, from wherever: whoever sends them knows the password already.
+ACCOUNT_RATE_LIMITS = {"login": "", "login_failed": "10/5m/key", "reauthenticate": "10/m/user"}
+MFA_ADAPTER = "eventsinks.admin.second_factor.SecondFactors"
+MFA_FORMS = {
+    "authenticate": "eventsinks.admin.second_factor.CodeForm",
+    "reauthenticate": "eventsinks.admin.second_factor.CodeAgainForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True  # a passkey that asks for a finger or a PIN is both factors
+MFA_TOTP_ISSUER = "eventsinks"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are not verified here
+
+# An OpenID Connect provider beside the passwords. Empty: there is none. It is dialled as it is, also inside.
+OIDC_ISSUER = env.str("OIDC_ISSUER", "")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = secret("OIDC_CLIENT_SECRET")
+OIDC_NAME = env.str("OIDC_NAME", "single sign-on")  # what the button says
+# Who may come in without having been connected before: every rule that is set must hold.
+OIDC_ALLOWED_DOMAINS: list[str] = env.list("OIDC_ALLOWED_DOMAINS", [])  # of verified e-mail addresses
+OIDC_REQUIRED_GROUP = env.str("OIDC_REQUIRED_GROUP", "")
+OIDC_GROUP_CLAIM = env.str("OIDC_GROUP_CLAIM", "groups")  # the claim of the id_token that names groups
+OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", "")  # the group of the admin that new people join; empty: none
+SOCIALACCOUNT_ADAPTER = "eventsinks.admin.oidc.OidcPeople"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a link, which no form-action of a policy has to allow
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"APPS": [], "OAUTH_PKCE_ENABLED": True}}
+if OIDC_ISSUER:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"].append(
+        {
+            "provider_id": "oidc",
+            "name": OIDC_NAME,
+            "client_id": OIDC_CLIENT_ID,
+            "secret": OIDC_CLIENT_SECRET,
+            "settings": {"server_url": OIDC_ISSUER},
+        }
+    )
+
 # --- The admin ------------------------------------------------------------------------------------
 
 
@@ -317,6 +398,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "alt_route",
     "SITE_URL": None,  # there is no other site to go to
     "SHOW_BACK_BUTTON": False,
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("mfa_index")}]},
     "DASHBOARD_CALLBACK": "eventsinks.admin.home.home",
     "STYLES": [lambda request: static("eventsinks/admin.css")],
     "SCRIPTS": [lambda request: static("eventsinks/admin.js")],
@@ -362,6 +444,7 @@ UNFOLD: dict[str, Any] = {
                     admin_page("Users", "person", "auth.user"),
                     admin_page("Groups", "group", "auth.group"),
                     admin_page("History", "history", "admin.logentry"),
+                    admin_page("Failed log-ins", "lock", "axes.accessattempt"),
                 ],
             },
         ],

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
+from eventsinks.admin import login
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
 from eventsinks.api.netbird import events, integrations, traffic
 from eventsinks.api.operate import (
@@ -49,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", health.metrics),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    *login.urlpatterns,
     path("admin/", admin.site.urls),
 ]
 

@@ -7,13 +7,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from eventsinks.lib.crypto import BOUND, CannotOpen
 from eventsinks.lib.signing import new_secret
 from eventsinks.models import Canary, Destination, SlackWorkspace
-from eventsinks.models.sealing import Binding, WrongKeys, box, look, make_canary, place_of
+from eventsinks.models.sealing import (
+    Binding,
+    WrongKeys,
+    box,
+    look,
+    make_canary,
+    open_factor,
+    place_of,
+    seal_factor,
+)
 
 SEALED: tuple[tuple[type[Model], str], ...] = (
     (Destination, "sealed_secrets"),
@@ -47,6 +57,7 @@ def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
     for model, column in SEALED:
         for row in pages(model, column):
             seal_anew(row, column, done, forget_lost=forget_lost)
+    reencrypt_factors(done)
     if not any(unbound(model, column).exists() for model, column in SEALED):
         Canary.objects.update(binding=Binding.BOUND)
     return done
@@ -117,3 +128,18 @@ def finish_binding(*, at_once: bool = False) -> bool:
         return False
     reencrypt()
     return True
+
+
+def reencrypt_factors(done: Reencrypted) -> None:
+    """Seal the secrets of people's second factors anew, each under `secret` or `seed` of its data."""
+    for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN).iterator():
+        name = "secret" if "secret" in factor.data else "seed"
+        if box().is_current(factor.data[name]):
+            done.current += 1
+            continue
+        try:
+            fresh = {**factor.data, name: seal_factor(open_factor(factor.data[name]))}
+        except CannotOpen as error:
+            done.lost.append(f"second factor {factor.pk}: {error}")
+            continue
+        done.anew += Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=fresh)

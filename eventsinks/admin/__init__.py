@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 
 from eventsinks.admin.api_keys import ApiKeyAdmin
+from eventsinks.admin.attempts import AttemptAdmin
 from eventsinks.admin.deliveries import DeliveryAdmin
 from eventsinks.admin.event_sinks import EventSinkAdmin
 from eventsinks.admin.events import EventAdmin
@@ -30,3 +35,6 @@ admin.site.unregister(User)
 admin.site.register(User, AccountAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, RoleAdmin)
+admin.site.register(AccessAttempt, AttemptAdmin)
+# Their pages would show secrets, and change what only their owner may change.
+admin.site.unregister([EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from django.contrib import admin
+from allauth.mfa.models import Authenticator
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Permission
-from django.http import HttpRequest
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from eventsinks.actions.reset_second_factor import reset_second_factor
 from eventsinks.admin import marks
 from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import Group, User
+    from django.contrib.auth.models import Group
 
     Accounts = UserAdmin[User]
     Groups = GroupAdmin
@@ -51,6 +56,31 @@ class AccountAdmin(Accounts):
     def get_actions(self, request: HttpRequest) -> Any:
         """Leave the actions, which ask of nobody in particular, to superusers."""
         return super().get_actions(request) if is_superuser(request) else {}
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the address of the button beside the usual ones."""
+        view = self.admin_site.admin_view(self.reset_view)
+        own = path("<int:pk>/reset-second-factor/", view, name="auth_user_reset_second_factor")
+        return [own, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one account, to a superuser with the button that resets its second factor."""
+        has = object_id.isdecimal() and Authenticator.objects.filter(user_id=int(object_id)).exists()
+        context = {"may_reset": has and is_superuser(request), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def reset_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take somebody's second factors away; note in the history who did."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not is_superuser(request):
+            raise PermissionDenied
+        person = get_object_or_404(User, pk=pk)
+        if reset_second_factor(person, cast(User, request.user)):
+            messages.success(request, f"{person} logs in with the password alone now.")
+        return redirect("admin:auth_user_change", pk)
 
 
 class RoleAdmin(Groups):
