@@ -1,0 +1,196 @@
+"""A real browser: the pages work under their policy, which is not violated once, and a passkey opens the admin.
+
+Needs Chromium, where playwright or the system has it; elsewhere these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+PASSWORD = "a long password"
+SHOTS = os.environ.get("SCREENSHOTS")  # a directory: what the pages look like is kept there
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright runs a loop in this thread
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def site(live_server, settings):
+    """Return the address of the server by a name: passkeys are for no address."""
+    settings.ALLOWED_HOSTS = ["localhost"]
+    url = live_server.url.replace("127.0.0.1", "localhost")
+    settings.PUBLIC_URL, settings.CSRF_TRUSTED_ORIGINS = url, [url]
+    return url
+
+
+@pytest.fixture
+def page(chromium, site):
+    """Return a page whose console must stay clean."""
+    context = chromium.new_context(base_url=site)
+    opened = context.new_page()
+    said = []
+    opened.on(
+        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
+    )
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.said = said
+    yield opened
+    context.close()
+
+
+def shoot(page, name):
+    """Keep what a page looks like, wide and narrow, light and dark."""
+    if not SHOTS:
+        return
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(150)
+            page.screenshot(path=str(Path(SHOTS) / f"{name}-{scheme}-{width}.png"))
+    page.emulate_media(color_scheme="light")
+    page.evaluate("document.documentElement.classList.remove('dark')")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def fits(page):
+    """Whether nothing is wider than a narrow window."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    return wide <= 390
+
+
+def violations(page):
+    return [text for text in page.said if "Content Security Policy" in text or "Refused to" in text]
+
+
+def log_in(page):
+    User.objects.create_superuser("root", password=PASSWORD)
+    page.goto("/admin/")
+    page.fill("[name=login]", "root")
+    page.fill("[name=password]", PASSWORD)
+    page.click("text=Log in >> nth=0")
+    page.wait_for_url("**/admin/")
+
+
+def test_the_docs_show_the_api_and_violate_nothing(page):
+    page.goto("/docs")
+    page.wait_for_selector(".opblock")
+    page.click(".opblock-summary >> nth=0")
+    page.wait_for_selector(".opblock-body")
+    assert violations(page) == []
+    assert page.said == []
+
+
+def test_the_log_in_page_and_the_page_of_a_lock_work_and_fit(page, settings):
+    settings.AXES_FAILURE_LIMIT = 2
+    page.goto("/admin/login/")
+    assert page.is_visible("text=Log in with a passkey")
+    shoot(page, "log-in")
+    assert fits(page)
+    for _ in range(2):
+        page.fill("[name=login]", "root")
+        page.fill("[name=password]", "wrong")
+        page.click("#login-form button")
+    page.wait_for_selector("text=Too many log-ins failed")
+    shoot(page, "locked")
+    assert fits(page)
+    assert violations(page) == []
+
+
+def test_an_app_is_added_by_its_picture_and_recovery_codes_are_shown(page):
+    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+
+    log_in(page)
+    page.goto("/admin/account/")
+    shoot(page, "second-factor")
+    page.click("text=Add an app")
+    shoot(page, "password-again")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit], form button[type=submit] >> nth=-1")
+    page.wait_for_selector("img.es-qr")
+    assert page.evaluate("document.querySelector('img.es-qr').naturalWidth") > 0
+    shoot(page, "add-app")
+    assert fits(page)
+    secret = page.input_value("#authenticator_secret")
+    page.fill("[name=code]", format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time()))))
+    page.click("form:has([name=code]) button[type=submit]")
+    page.wait_for_selector("#recovery_codes")
+    shoot(page, "recovery-codes")
+    assert len(page.input_value("#recovery_codes").split()) == 10
+    assert violations(page) == []
+
+
+def test_a_passkey_is_added_and_opens_the_admin_alone_and_after_the_password(page):
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
+    options |= {"hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True}
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    log_in(page)
+    page.goto("/admin/account/passkeys/add/")
+    page.fill("[name=password]", PASSWORD)
+    page.click("form:has([name=password]) button[type=submit]")
+    page.check("[name=passwordless]")
+    shoot(page, "add-passkey")
+    page.click("#mfa_webauthn_add")
+    page.wait_for_selector("#recovery_codes")
+    page.goto("/admin/account/passkeys/")
+    shoot(page, "passkeys")
+    page.context.clear_cookies()
+    page.goto("/admin/login/")
+    page.click("#passkey_login")
+    page.wait_for_url("**/admin/")
+    page.context.clear_cookies()
+    page.goto("/admin/login/")
+    page.fill("[name=login]", "root")
+    page.fill("[name=password]", PASSWORD)
+    page.click("#login-form button")
+    page.wait_for_url("**/admin/account/code/")
+    shoot(page, "code")
+    assert fits(page)
+    page.click("#mfa_webauthn_authenticate")
+    page.wait_for_url("**/admin/")
+    assert violations(page) == []
+
+
+def test_an_installation_goes_on_to_slack_from_our_page_and_comes_back(page, acme, httpserver, settings, site):
+    from eventsinks.actions import slack_install
+
+    settings.SLACK_BASE_URL = httpserver.url_for("/api/").replace("127.0.0.1", "localhost")
+    settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
+    state = slack_install.begin(acme)
+    httpserver.expect_request("/oauth/v2/authorize").respond_with_data("at Slack", content_type="text/html")
+    grant = {"ok": True, "access_token": "xoxb-1", "scope": "chat:write", "team": {"id": "T9", "name": "Acme HQ"}}
+    httpserver.expect_request("/api/oauth.v2.access").respond_with_json(grant)
+    page.goto(slack_install.landing_url(state))
+    assert page.is_visible("text=Acme")
+    shoot(page, "slack-install")
+    assert fits(page)
+    page.click("text=Go on to Slack")
+    page.wait_for_selector("text=at Slack")
+    page.goto(f"/slack/oauth/callback?state={state}&code=c1")
+    page.wait_for_selector("text=Slack is connected")
+    shoot(page, "slack-installed")
+    assert violations(page) == []
