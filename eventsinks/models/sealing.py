@@ -85,7 +85,7 @@ def open_sealed(row: Any, column: str) -> str:
 
 
 def seal_factor(text: str) -> str:
-    """Encrypt a secret of a person's second factor. allauth says nothing of the row: it is bound to their table."""
+    """Encrypt a secret of a second factor. allauth says nothing of its row: it is bound to the table."""
     return box().seal(text, FACTORS)
 
 
