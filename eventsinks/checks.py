@@ -11,12 +11,14 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from pydantic import ValidationError
 
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.crypto import SecretBox
 from eventsinks.lib.ports import parse_ports
 from eventsinks.lib.proxies import Proxies
 from eventsinks.lib.smtp import MAILBOX, Server
+from eventsinks.lib.validation import errors
 
 COUNTS = [
     "EVENTSINKS_WEB_PROCESSES",
@@ -42,6 +44,7 @@ def register_all() -> None:
     register(mail_can_be_sent)
     register(keys_are_of_this_database)
     register(front_can_work)
+    register(limits_are_limits)
     register(log_is_of_this_cluster, Tags.database)
 
 
@@ -146,6 +149,21 @@ def front_can_work(**_: Any) -> list[CheckMessage]:
         return [Error(f"EVENTSINKS_HELD_BYTES must be at least {needed}", id="eventsinks.E021")]
     least = min(getattr(settings, name) for name in COUNTS)
     return [] if least >= 1 else [Error(f"{', '.join(COUNTS)} must be at least 1", id="eventsinks.E022")]
+
+
+def limits_are_limits(**_: Any) -> list[CheckMessage]:
+    """Refuse a limit that there is not, or a number that it can't be."""
+    from eventsinks.models.limits import Limits
+
+    found: list[CheckMessage] = []
+    try:
+        Limits.model_validate(settings.EVENTSINKS_LIMITS)
+    except ValidationError as error:
+        said = "; ".join(f"{field}: {message}" for field, message in errors(error))
+        found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E008"))
+    if settings.EVENTSINKS_WRONG_KEYS_PER_MIN < 1:
+        found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E009"))
+    return found
 
 
 def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

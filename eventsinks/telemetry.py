@@ -37,6 +37,8 @@ CLEARING = Gauge(
     "eventsinks_clearing_deliveries", "Open deliveries of event sinks whose backlog is being suppressed."
 )
 LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
+WRONG_KEYS = Counter("eventsinks_wrong_keys_total", "API keys that opened nothing.")
+REFUSED = Counter("eventsinks_refused_total", "What a limit refused, by the limit's name.", ["limit"])
 
 
 class Seconds(Collector):

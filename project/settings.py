@@ -147,6 +147,10 @@ SMTP_FROM = env.str("SMTP_FROM", "eventsinks@localhost")  # the address that mai
 
 EVENTSINKS_MAX_EVENT_BYTES = env.int("EVENTSINKS_MAX_EVENT_BYTES", 1024 * 1024)  # one event
 EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 1024)  # one request
+# What one tenant may have and do, where it differs from eventsinks/models/limits.py: name=number, with commas.
+EVENTSINKS_LIMITS: dict[str, int] = env.dict("EVENTSINKS_LIMITS", {}, subcast_values=int)
+# Wrong API keys a minute from one address, and as many at once; what is over is answered 429.
+EVENTSINKS_WRONG_KEYS_PER_MIN = env.int("EVENTSINKS_WRONG_KEYS_PER_MIN", 60)
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same bound
 
 # Processes of the web server, one a core; one that dies is started again. What follows is meant for each of them.
@@ -285,6 +289,7 @@ CSRF_COOKIE_SECURE = SECURE
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["eventsinks.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["eventsinks.api.authentication.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["eventsinks.api.limits.RequestRate"],
     "DEFAULT_PARSER_CLASSES": ["eventsinks.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["eventsinks.api.json.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -17,6 +17,7 @@ from eventsinks.api.operate import (
     slack_integrations,
     slack_pages,
     tenants,
+    usage,
 )
 
 v1 = SimpleRouter(trailing_slash=False)
@@ -36,6 +37,7 @@ api.register(
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *v1.urls,
+    path("v1/usage", usage.UsageView.as_view(), name="usage"),
     path("v1/detection_alert", alerts.DetectionAlerts.as_view(), name="detection_alert"),
     # An alert's id is its sender's, and may hold a slash; its verb stands before it is tried as an id.
     re_path(r"^v1/detection_alert/(?P<key>.+)/explain$", alerts.DetectionAlertExplain.as_view()),

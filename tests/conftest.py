@@ -8,14 +8,16 @@ import json
 
 import pytest
 
-from eventsinks.actions import configure, nudge
+from eventsinks.actions import backlog, configure, nudge, rates, refusals, shared
 from eventsinks.actions.accept import accept
 from eventsinks.actions.deliver import Pump
-from eventsinks.actions.tenants import create_tenant, issue_key
+from eventsinks.actions.tenants import change_tenant, create_tenant, issue_key
+from eventsinks.api import wrong_keys
 from eventsinks.event_types import event_type
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.http import Outlet
 from eventsinks.models import Event, traffic_term
+from tests import broker
 
 numbers = itertools.count(1)
 
@@ -32,6 +34,14 @@ def unrecorded():
 def quiet_broker(monkeypatch):
     """Let no test talk to a broker unless it means to: nudges may be lost without harm."""
     monkeypatch.setattr(nudge, "_quiet_until", float("inf"))
+    monkeypatch.setattr(shared, "_quiet_until", float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_used():
+    """Forget what tests before this one used of their limits."""
+    for kept in (rates, refusals, backlog, wrong_keys):
+        kept.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +102,22 @@ def pump():
     outlet = Outlet(AddressGuard(["127.0.0.0/8"]), timeout=3)
     yield Pump(outlet)
     outlet.close()
+
+
+@pytest.fixture
+def shared_by_all(tmp_path, settings, monkeypatch):
+    """Let what processes share be in a real Redis; return a client of it. Without this fixture there is none."""
+    with broker.shared_redis(tmp_path, settings, monkeypatch) as client:
+        yield client
+
+
+@pytest.fixture
+def limit():
+    """Give a tenant limits of its own."""
+
+    def limited(tenant, **limits):
+        with unrecorded():
+            tenant.own_limits = change_tenant(tenant, limits=limits).own_limits
+        return tenant
+
+    return limited

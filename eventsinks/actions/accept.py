@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
+from eventsinks.actions import backlog
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.quieten import quieten
 from eventsinks.actions.route import Route, Verdict
@@ -40,11 +41,15 @@ class Rejection:
 
 @dataclass(slots=True)
 class Acceptance:
-    """What became of the documents of one request. `keys`: the ids of the accepted ones, in order."""
+    """What became of the documents of one request. `keys`: the ids of the accepted ones, in order.
+
+    `backlog_full`: how many deliveries have failed at once because too many wait at their event sinks.
+    """
 
     keys: list[str] = field(default_factory=list)
     received_at: datetime | None = None  # of the last one
     deliveries: int = 0
+    backlog_full: int = 0
     duplicates: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
 
@@ -107,6 +112,7 @@ def _commit(
         new, rejections, duplicates = sorted_out(candidates, known)
         write_index(event_type, events)
         verdicts = quieten(events, [candidate.verdicts for candidate in new], route)
+        verdicts = backlog.judged(tenant, verdicts)
         rows = [delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own]
         Delivery.objects.bulk_create(rows)
         owed = sum(row.state == DeliveryState.PENDING for row in rows)
@@ -117,6 +123,7 @@ def _commit(
     acceptance.keys = [candidate.accepted.key for candidate in new]
     acceptance.received_at = events[-1].received_at if events else None
     acceptance.deliveries = owed
+    acceptance.backlog_full = backlog.note(tenant, (verdict for own in verdicts for verdict in own))
     acceptance.duplicates = duplicates
     acceptance.rejections = sorted(acceptance.rejections + rejections, key=lambda rejection: rejection.index)
 
@@ -156,14 +163,14 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
 
 
 def delivery(event: Event, verdict: Verdict) -> Delivery:
-    """Return the delivery's row: pending, or suppressed for the verdict's reason."""
+    """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     if not verdict.reason:
         return Delivery(id=new_id(event.received_at), event_id=event.id, destination_id=verdict.sink)
     return Delivery(
         id=new_id(event.received_at),
         event_id=event.id,
         destination_id=verdict.sink,
-        state=DeliveryState.SUPPRESSED,
+        state=DeliveryState.FAILED if verdict.full else DeliveryState.SUPPRESSED,
         reason=clean(verdict.reason),
         settled_at=Now(),
     )

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import ValidationError
 
 from eventsinks.actions.errors import FieldError, NotConfigurable, SecretsNeeded
+from eventsinks.actions.trials import trial
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import NEEDED, Config, NotConnected
 from eventsinks.lib.addresses import AddressGuard
@@ -46,11 +47,12 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
 
 
 def connect(destination: Destination) -> None:
-    """Let its type look at the service before its config is kept. Raises NotConfigurable."""
+    """Let its type look at the service before its config is kept. Raises NotConfigurable and LimitReached."""
     if not destination.kind.connects:
         return
     try:
-        destination.set_config(destination.opened().connect())
+        with trial(destination.tenant, counted=False):
+            destination.set_config(destination.opened().connect())
     except CannotOpen:  # it can be kept; what is sealed is repaired elsewhere
         return
     except NotConnected as error:

@@ -21,6 +21,7 @@ from eventsinks.actions.config import changed_config, check, connect, workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
 from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
+from eventsinks.actions.limits import check_room, hold_room
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.options import columns_of
 from eventsinks.actions.portrait import differences, portrait
@@ -37,6 +38,7 @@ HEARS = {
     "event_sink": ["detection_alert"],
     "integration": ["audit", "network_traffic"],
 }  # unless told otherwise
+LIMITS = {"event_sink": "event_sinks", "integration": "integrations"}  # the limit of each face
 RACES = 5  # how often a lost race for the same row is run again
 
 
@@ -54,13 +56,14 @@ def create(
     signing_secret: str = "",
     initiator: Initiator = SYSTEM,
 ) -> Destination:
-    """Make a destination of the type with key `type`. Raises NotConfigurable.
+    """Make a destination of the type with key `type`. Raises NotConfigurable and LimitReached.
 
     It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what
     comes from `start` in the tenant's event log on, in the shape `mapping`; from now on without it. Of `options`,
     only the event types are for integrations, too.
     """
     kind = destination_type(type)
+    check_room(tenant, LIMITS[kind.face])
     destination = Destination(
         tenant=tenant,
         type=type,
@@ -78,6 +81,7 @@ def create(
         setattr(destination, column, value)
     connect(destination)
     with transaction.atomic():
+        hold_room(tenant, LIMITS[kind.face])
         destination.save()
         if kind.face == "integration":
             place = start or end_of_log()

@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
+from eventsinks.actions import backlog
 from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.nudge import nudge
 from eventsinks.models import Delivery, Destination, Event
@@ -25,11 +26,16 @@ AT_ONCE = 500  # deliveries of one transaction
 def fall_back() -> int:
     """Look at every sink with a fallback, a batch of each tenant in turn. Return how many took another's place."""
     sinks = Destination.objects.present().filter(fallback__isnull=False, fallback__deleted_at=None)
-    return in_turns([(sink.tenant_id, sink) for sink in sinks], next_fall_back)
+    return in_turns([(sink.tenant_id, sink) for sink in sinks.select_related("tenant")], next_fall_back)
 
 
 def next_fall_back(sink: Destination) -> tuple[int, bool]:
-    """Give the fallback of one sink what is due there next. Return how many it got, and whether there is more."""
+    """Give the fallback of one sink what is due there next, while it has room for it.
+
+    Return how many it got, and whether there is more.
+    """
+    if not backlog.has_room(sink.tenant, sink.fallback_id or 0):
+        return 0, False
     found, made = some_fall_back(sink)
     return made, found == AT_ONCE
 

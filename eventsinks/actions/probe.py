@@ -17,6 +17,7 @@ from eventsinks.actions.config import changed_config, check, guard
 from eventsinks.actions.judge import excerpt_of
 from eventsinks.actions.send_now import send_now
 from eventsinks.actions.transmit import judged
+from eventsinks.actions.trials import trial
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import (
     AnyDestinationType,
@@ -31,25 +32,34 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
 from eventsinks.lib.signing import key_of
 from eventsinks.lib.wire import ExchangeFailed
-from eventsinks.models import Destination
+from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import endpoints
 
 NOBODY = UUID(int=0)  # the tenant of a message that is no tenant's event
 
 
-def probe(kind: AnyDestinationType) -> Receipt:
-    """Send one test message and return what came of it. Raises SendFailure, whatever it was that went wrong."""
+def probe(tenant: Tenant, kind: AnyDestinationType) -> Receipt:
+    """Send one test message for a tenant and return what came of it.
+
+    Raises SendFailure, whatever it was that went wrong, and LimitReached.
+    """
+    with trial(tenant):
+        return sent(kind)
+
+
+def sent(kind: AnyDestinationType) -> Receipt:
+    """Send the test message. Raises SendFailure."""
     now = datetime.now(UTC)
     message = test_message(now)
     if isinstance(kind, ClientType):
         kind.guard = guard()
         client, batch = kind, Batch(uuid7(), 0, [message])
-        sent = judged(kind, lambda: client.send(batch, now), [message])
+        found = judged(kind, lambda: client.send(batch, now), [message])
     else:
-        sent = judged(kind, lambda: exchanged(kind, message, now), [message])
-    for failure in sent.failures.values():
+        found = judged(kind, lambda: exchanged(kind, message, now), [message])
+    for failure in found.failures.values():
         raise failure
-    return Receipt(sent.response, stored=sent.stored)
+    return Receipt(found.response, stored=found.stored)
 
 
 def ready_with(type: str, config: Mapping[str, Any], signing_secret: str) -> AnyDestinationType:
@@ -89,15 +99,15 @@ def test_message(now: datetime) -> Message:
 
 
 def tried(destination: Destination, initiator: Initiator = SYSTEM) -> dict[str, Any]:
-    """Send the test message to a destination as it is, and return what came of it. Raises NotConfigurable.
+    """Send the test message to a destination as it is, and return what came of it.
 
-    That somebody asked for it is on record before anything is sent.
+    That somebody asked for it is on record before anything is sent. Raises NotConfigurable and LimitReached.
     """
     kind = ready_after(destination, {})
     audit.record_destination(audit.TESTED, destination, initiator)
     reason, response, started = "", None, time.monotonic()
     try:
-        response = probe(kind).response
+        response = probe(destination.tenant, kind).response
     except SendFailure as failure:
         reason, response = failure.reason, failure.response
     return {

@@ -16,6 +16,7 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.in_turns import in_turns
+from eventsinks.actions.limits import hold_room, take
 from eventsinks.actions.nudge import nudge
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
@@ -44,10 +45,12 @@ def start(
 ) -> Replay:
     """Make the job, and count what it will replay; of a long stretch, the sweep counts the rest.
 
-    Raises NotConfigurable and UnderWay.
+    Raises NotConfigurable, UnderWay and LimitReached.
     """
     until, states = checked(since, until, states)
+    take(sink.tenant, "replays_per_h")
     with transaction.atomic():
+        hold_room(sink.tenant, "replays_at_once")
         made = Replay(tenant=sink.tenant, destination=sink, since=since, until=until, states=states)
         made.asked_by = initiator.email or initiator.name or initiator.id
         try:

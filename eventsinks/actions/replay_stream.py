@@ -13,6 +13,7 @@ from django.db import transaction
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.configure import wake
+from eventsinks.actions.limits import hold_room, take
 from eventsinks.event_types.documents import written
 from eventsinks.models import Destination, Position
 from eventsinks.models.stream import end_of_moment, moment_of_log
@@ -27,7 +28,7 @@ def replay_stream(
 ) -> bool:
     """Send again what was received from `since` to `until`, both included; to where the stream stands without it.
 
-    Return False where nothing of it was sent before: it comes anyway. Raises UnderWay.
+    Return False where nothing of it was sent before: it comes anyway. Raises UnderWay and LimitReached.
     """
     tenant_id, place = destination.tenant_id, Position.objects.get(destination=destination).place
     start = min(moment_of_log(tenant_id, since), place)
@@ -35,7 +36,9 @@ def replay_stream(
     if start >= end:
         return False
     asked = {"replay_since": written(since), "replay_until": written(until) if until else ""}
+    take(destination.tenant, "replays_per_h")
     with transaction.atomic():
+        hold_room(destination.tenant, "replays_at_once")
         if not Position.objects.replay(destination.id, start, end):
             raise UnderWay
         audit.record_destination(audit.UPDATED, destination, initiator, {k: v for k, v in asked.items() if v})

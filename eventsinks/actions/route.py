@@ -24,12 +24,14 @@ from eventsinks.models.quiet_window import Claim, WindowKind
 class Verdict(NamedTuple):
     """One event at one event sink: owed to it, unless a reason says why not.
 
-    `silence` is the window in which the reason is counted, where it is a silence.
+    `silence` is the window in which the reason is counted, where it is a silence. `full`: the sink wants it, and
+    has no room for it.
     """
 
     sink: int
     reason: str = ""
     silence: Claim | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True)

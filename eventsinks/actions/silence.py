@@ -11,6 +11,7 @@ from django.db.models.functions import Least, Now
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.actions.limits import hold_room
 from eventsinks.lib.event_filter import BadFilter, EventFilter
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
 from eventsinks.models.clock import database_now
@@ -41,10 +42,11 @@ def silence(
     sink: Destination | None = None,
     initiator: Initiator = SYSTEM,
 ) -> Silence:
-    """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable."""
+    """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable and LimitReached."""
     starts_at = starts_at or database_now()
     check(filter, starts_at, ends_at)
     with transaction.atomic():
+        hold_room(tenant, "silences")
         made = Silence.objects.create(
             tenant=tenant,
             destination=sink,

@@ -18,10 +18,12 @@ from django.db.models.functions import Now
 
 from eventsinks.actions import audit, configure
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.limits import take
 from eventsinks.actions.nudge import nudge
 from eventsinks.actions.portrait import UNREADABLE, differences
 from eventsinks.actions.slack_state import NotInstallable as NotInstallable
-from eventsinks.actions.slack_state import new_state, used
+from eventsinks.actions.slack_state import begun_with, new_state, used
+from eventsinks.actions.trials import trial
 from eventsinks.lib import slack
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Clearing, Destination, SlackWorkspace, Tenant
@@ -45,8 +47,9 @@ class InUse(Exception):
 
 
 def begin(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
-    """Begin an installation for `tenant` and return its state. Raises NotInstallable."""
+    """Begin an installation for `tenant` and return its state. Raises NotInstallable and LimitReached."""
     app()
+    take(tenant, "slack_installs_per_h")
     with transaction.atomic():
         state = new_state(tenant, initiator)
         audit.record(tenant, BEGUN, "slack_integration", {"platform": "slack"}, initiator)
@@ -64,15 +67,26 @@ def authorize_url(state: str) -> str:
 
 
 def finish(state: str, cookie: str, code: str, address: str = "") -> SlackWorkspace:
-    """Install what `state` began in the browser that has `cookie`, with Slack's code. Raises NotInstallable.
+    """Install what `state` began in the browser that has `cookie`, with Slack's code.
 
-    `address` is the browser's, for the audit.
+    `address` is the browser's, for the audit. Raises NotInstallable, and LimitReached where too much is under way
+    for the tenant: then nothing is used up.
     """
-    begun = used(state, cookie)
-    return install(begun.tenant, code, Initiator(begun.initiator_id, begun.initiator_name, address=address))
+    begun = begun_with(state)
+    with trial(begun.tenant, counted=False):
+        used(state, cookie)
+        initiator = Initiator(begun.initiator_id, begun.initiator_name, address=address)
+        return traded(begun.tenant, code, initiator)
 
 
 def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWorkspace:
+    """Trade `code` for a token and keep it. Raises NotInstallable and LimitReached."""
+    take(tenant, "slack_installs_per_h")
+    with trial(tenant, counted=False):
+        return traded(tenant, code, initiator)
+
+
+def traded(tenant: Tenant, code: str, initiator: Initiator) -> SlackWorkspace:
     """Trade `code` for a token and keep it; the same team again gets the new one. Raises NotInstallable."""
     try:
         grant = slack.exchange(app(), code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -11,31 +11,53 @@ from django.db.models.functions import Now
 
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.limits import hold_room
 from eventsinks.models import SCOPES, ApiKey, Tenant
 from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
 
-CREATED, UPDATED = "tenant.create", "tenant.update"
+CREATED, UPDATED, LIMITS_CHANGED = "tenant.create", "tenant.update", "tenant.limits.update"
 SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are kept in clear, to recognise it by
 
 
-def create_tenant(name: str, id: UUID | None = None, initiator: Initiator = SYSTEM) -> Tenant:
-    """Make a tenant. Raises ValueError where the id is taken."""
+def create_tenant(
+    name: str,
+    id: UUID | None = None,
+    initiator: Initiator = SYSTEM,
+    limits: Mapping[str, int | None] | None = None,
+) -> Tenant:
+    """Make a tenant, with limits of its own where there are any. Raises ValueError where the id is taken."""
     if id is not None and Tenant.objects.filter(id=id).exists():
         raise ValueError(f"tenant {id} exists already")
+    own = {each: value for each, value in (limits or {}).items() if value is not None}
     with transaction.atomic():
-        tenant = Tenant.objects.create(name=name, **({"id": id} if id else {}))
-        audit.record(tenant, CREATED, f"tenant:{tenant.id}", {"name": name}, initiator)
+        tenant = Tenant.objects.create(name=name, own_limits=own, **({"id": id} if id else {}))
+        told = {each: str(value) for each, value in own.items()}
+        audit.record(tenant, CREATED, f"tenant:{tenant.id}", {"name": name, **told}, initiator)
     return tenant
 
 
-def rename_tenant(tenant: Tenant, name: str, initiator: Initiator = SYSTEM) -> bool:
-    """Give a tenant another name. Return False where it has that name."""
+def change_tenant(
+    tenant: Tenant,
+    name: str | None = None,
+    limits: Mapping[str, int | None] | None = None,
+    initiator: Initiator = SYSTEM,
+) -> Tenant:
+    """Change what is given. A limit that is None is the server's again. What is over a new limit stays."""
     with transaction.atomic():
-        before = Tenant.objects.select_for_update().values_list("name", flat=True).get(id=tenant.id)
-        if not Tenant.objects.filter(id=tenant.id, name=before).exclude(name=name).update(name=name):
-            return False
-        audit.record(tenant, UPDATED, f"tenant:{tenant.id}", {"name": f"{before} → {name}"}, initiator)
-    return True
+        current = Tenant.objects.select_for_update(no_key=True).get(id=tenant.id)
+        before, called, allowed = current.own_limits, current.name, current.limits
+        told = {**before, **(limits or {})}
+        current.own_limits = {each: told[each] for each in sorted(told) if told[each] is not None}
+        current.name = called if name is None else name
+        current.save(update_fields=["name", "own_limits"])
+        about = f"tenant:{current.id}"
+        if current.name != called:
+            audit.record(current, UPDATED, about, {"name": f"{called} → {current.name}"}, initiator)
+        if current.own_limits != before:
+            now = current.limits
+            meta = {each: f"{getattr(allowed, each)} → {getattr(now, each)}" for each in limits or {}}
+            audit.record(current, LIMITS_CHANGED, about, meta, initiator)
+    return current
 
 
 def issue_key(
@@ -50,7 +72,7 @@ def issue_key(
 
     Without a `tenant` it is an operator's key. Without `scopes` it may do everything.
 
-    Raises ValueError for a scope that there is not.
+    Raises ValueError for a scope that there is not, and LimitReached. Operators' keys have no limit.
     """
     granted = list(scopes) if scopes is not None else ([*SCOPES] if tenant else [OPERATOR])
     known = SCOPES if tenant else {OPERATOR: ""}
@@ -59,6 +81,8 @@ def issue_key(
         raise ValueError(f"no such scope: {', '.join(unknown)}; there are: {', '.join(known)}")
     text = new_key_text()
     with transaction.atomic():
+        if tenant is not None:
+            hold_room(tenant, "api_keys")
         key = ApiKey.objects.create(
             tenant=tenant,
             name=name,

@@ -14,6 +14,7 @@ from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.config import unreadable
 from eventsinks.actions.judge import excerpt_of, outcome_word, verdict_of, word_of
 from eventsinks.actions.send_now import send_now
+from eventsinks.actions.trials import trial
 from eventsinks.destinations.base import AnyDestinationType, Message, SendFailure
 from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
@@ -47,7 +48,7 @@ class TryOut:
 def try_out(sink: Destination, event: Event | None = None, initiator: Initiator = SYSTEM) -> TryOut:
     """Send `event`, or a sample alert, to a sink in whatever state, and return the whole attempt.
 
-    That somebody asked for it is on record before anything is sent.
+    That somebody asked for it is on record before anything is sent. Raises LimitReached.
     """
     audit.record_destination(audit.TESTED, sink, initiator, {"alert": event.key if event else "a sample"})
     now = datetime.now(UTC)
@@ -57,7 +58,8 @@ def try_out(sink: Destination, event: Event | None = None, initiator: Initiator 
         return TryOut(now, "gone", unreadable(error))
     message = message_of(sink, event, now)
     try:
-        request, outcome = send_now(kind, message, now)
+        with trial(sink.tenant):
+            request, outcome = send_now(kind, message, now)
     except SendFailure as failure:
         return TryOut(now, outcome_word(failure), failure.reason)
     return evidence(kind, now, request, outcome, verdict_of(kind, message, outcome)[0])

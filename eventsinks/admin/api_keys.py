@@ -16,7 +16,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from eventsinks.actions.audit import Initiator
+from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.admin import marks
 from eventsinks.admin.base import ModelAdmin, initiator_of
@@ -30,6 +31,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
     """What a new key is for. The key is issued when all of it is valid; its text is `text`."""
 
     text = ""
+    initiator: Initiator = SYSTEM  # who fills it in
     scopes = forms.MultipleChoiceField(
         choices=[(scope, f"{scope} – {what}") for scope, what in SCOPES.items()],
         initial=[*SCOPES],
@@ -52,15 +54,25 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("expires_at", "This moment has passed.")
         return cleaned
 
-    def issue(self, initiator: Initiator) -> ApiKey:
-        """Issue the key."""
+    def _post_clean(self) -> None:
+        """Issue the key when all else is valid."""
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors:
+            return
+        try:
+            self.instance = self.issue()
+        except LimitReached as reached:
+            self.add_error(None, f"{reached}.")
+
+    def issue(self) -> ApiKey:
+        """Issue the key. Raises LimitReached."""
         given = self.cleaned_data
         key, self.text = issue_key(
             given["tenant"],
             scopes=given["scopes"] if given["tenant"] else None,
             name=given["name"],
             expires_at=given["expires_at"],
-            initiator=initiator,
+            initiator=self.initiator,
         )
         return key
 
@@ -126,6 +138,14 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             field.help_text = "" if field.required else "Empty: an operator’s key."
         return field
 
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the form, a class of this request's own, which knows who fills it in."""
+        form = super().get_form(request, obj, change, **kwargs)
+        form.initiator = initiator_of(request)  # type: ignore[attr-defined]
+        return form
+
     @admin.display(description="Key")
     def shown(self, key: ApiKey) -> str:
         """The first characters: all that is kept of the text."""
@@ -142,9 +162,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         return scopes_text(key)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> ApiKey:
-        """Issue the key."""
-        key: ApiKey = form.issue(initiator_of(request))
-        form.instance = key
+        """Return the key: the form has issued it."""
+        key: ApiKey = form.instance
         form.save_m2m = lambda: None
         request.issued_text = form.text  # type: ignore[attr-defined]
         return key

@@ -9,6 +9,7 @@ from unfold import widgets
 
 from eventsinks.actions import configure
 from eventsinks.actions.audit import SYSTEM, Initiator
+from eventsinks.actions.limits import LimitReached
 from eventsinks.admin.forms import PREFIX, fields_of
 from eventsinks.destinations import destination_type
 from eventsinks.models import Destination, Tenant
@@ -37,6 +38,8 @@ class DestinationForm(forms.ModelForm):  # type: ignore[type-arg]
         except configure.NotConfigurable as error:
             for found in error.errors:
                 self.add_error(self.field_of(found), found.message)
+        except LimitReached as reached:
+            self.add_error(None, f"{reached}.")
         except Destination.DoesNotExist:
             self.add_error(None, "It has just been deleted by somebody else.")
         else:

@@ -17,6 +17,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from eventsinks.actions import configure
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.try_out import TryOut
 from eventsinks.admin import marks
 from eventsinks.admin.base import ModelAdmin, initiator_of
@@ -207,6 +208,11 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
             **told(tried, str(self.opts.verbose_name)),
         }
         return TemplateResponse(request, "admin/eventsinks/tried.html", context)
+
+    def limited(self, request: HttpRequest, destination: Destination, reached: LimitReached) -> HttpResponse:
+        """Say which limit of the tenant is reached, and go to its page."""
+        self.message_user(request, f"Nothing was done: {reached}.", messages.ERROR)
+        return self.back_to(destination)
 
     def back_to(self, destination: Destination) -> HttpResponse:
         """Go to its page."""

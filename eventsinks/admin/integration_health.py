@@ -100,7 +100,10 @@ def tone_of(batch: Batch) -> marks.Tone:
 
 
 def tried(integration: Integration, initiator: Initiator) -> TryOut:
-    """Send a test message now, and return what came of it. That somebody asked for it is on record before."""
+    """Send a test message now, and return what came of it. Raises LimitReached.
+
+    That somebody asked for it is on record before.
+    """
     audit.record_destination(audit.TESTED, integration, initiator)
     now = datetime.now(UTC)
     try:
@@ -108,7 +111,7 @@ def tried(integration: Integration, initiator: Initiator) -> TryOut:
     except (CannotOpen, ValueError, KeyError) as error:
         return TryOut(now, "gone", unreadable(error))
     try:
-        return answered(kind, now, "delivered", "", probe.probe(kind).response)
+        return answered(kind, now, "delivered", "", probe.probe(integration.tenant, kind).response)
     except SendFailure as failure:
         return answered(kind, now, outcome_word(failure), failure.reason, failure.response)
 

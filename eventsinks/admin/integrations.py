@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
 from eventsinks.admin import marks
 from eventsinks.admin.base import initiator_of
@@ -126,11 +127,12 @@ class IntegrationAdmin(DestinationPage[Integration]):
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send a test message, and show what came of it."""
         found = self.pressed(request, object_id)
-        return (
-            found
-            if isinstance(found, HttpResponse)
-            else self.tried(request, found, tried(found, initiator_of(request)))
-        )
+        if isinstance(found, HttpResponse):
+            return found
+        try:
+            return self.tried(request, found, tried(found, initiator_of(request)))
+        except LimitReached as reached:
+            return self.limited(request, found, reached)
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send again what was received since a moment."""
@@ -144,6 +146,8 @@ class IntegrationAdmin(DestinationPage[Integration]):
         since: datetime = form.cleaned_data["moment"]
         try:
             again = replay_stream(found, since, initiator=initiator_of(request))
+        except LimitReached as reached:
+            return self.limited(request, found, reached)
         except UnderWay:
             self.message_user(request, "Nothing was done: another replay is under way.", messages.WARNING)
             return self.back_to(found)

@@ -13,6 +13,7 @@ from unfold import widgets
 
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import NotConfigurable
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.silence import silence
 from eventsinks.admin.filter_field import FilterFields
 from eventsinks.models import Destination, Event, Silence, Tenant
@@ -65,6 +66,8 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
             return
         try:
             self.instance = self._made()
+        except LimitReached as reached:
+            self.add_error(None, f"{reached}.")
         except NotConfigurable as error:
             for found in error.errors:
                 self.add_error("until" if found.field == "ends_at" else found.field, found.message)

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
 from eventsinks.actions import configure
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.options import options_out
 from eventsinks.actions.try_out import try_out
 from eventsinks.admin import marks, previews
@@ -101,7 +102,10 @@ class SinkPage(DestinationPage[EventSink]):
             if alert is None:
                 self.message_user(request, "There is no such alert of this tenant.", messages.ERROR)
                 return self.back_to(sink)
-        return self.tried(request, sink, try_out(sink, alert, initiator_of(request)), key)
+        try:
+            return self.tried(request, sink, try_out(sink, alert, initiator_of(request)), key)
+        except LimitReached as reached:
+            return self.limited(request, sink, reached)
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Resume it, and do with its backlog what was said."""

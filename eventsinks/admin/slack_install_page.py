@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from eventsinks.actions import slack_install, slack_state
+from eventsinks.actions.limits import LimitReached
 from eventsinks.admin.base import initiator_of
 from eventsinks.admin.type_picker import is_uuid
 from eventsinks.content_security import ADMIN, allow_forms_to_slack
@@ -26,7 +27,7 @@ def install_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             return sent_to_slack(slack_install.begin(form.cleaned_data["tenant"], initiator_of(request)))
-        except slack_install.NotInstallable as error:
+        except (slack_install.NotInstallable, LimitReached) as error:
             messages.error(request, f"Slack can’t be connected: {error}.")
     context = {**site.each_context(request), "title": "Install in Slack", "form": form, "media": form.media}
     response = TemplateResponse(request, "admin/eventsinks/slackworkspace/install.html", context)

@@ -8,10 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from eventsinks.actions.tenants import create_tenant, rename_tenant
+from eventsinks.actions.tenants import change_tenant, create_tenant
 from eventsinks.admin import marks
 from eventsinks.admin.api_keys import key_status, scopes_text
 from eventsinks.admin.base import ModelAdmin, ReadOnly, TabularInline, initiator_of
+from eventsinks.admin.tenant_limits import FIELDS, tenant_form, usage_table
 from eventsinks.models import ApiKey, Destination, EventSink, Integration, SlackWorkspace, Tenant
 
 
@@ -102,14 +103,30 @@ class TenantAdmin(ModelAdmin[Tenant]):
     list_display = ("name", "id", "created_at")
     search_fields = ("name", "=id")
     search_help_text = "Name or id"
-    fields = ("name", "id", "created_at")
-    readonly_fields = ("id", "created_at")
+    readonly_fields = ("id", "created_at", "used")
     inlines = (KeysOfTenant, SinksOfTenant, IntegrationsOfTenant, WorkspacesOfTenant)
     change_form_template = "admin/eventsinks/tenant/change_form.html"
 
-    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        """Ask for the name alone where there is nothing else yet."""
-        return self.fields if obj else ("name",)
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        """Ask for the name alone where there is nothing else yet; then show its limits, and ask for them."""
+        if obj is None:
+            return [(None, {"fields": ["name"]})]
+        shown = [(None, {"fields": ["name", "id", "created_at", "used"]})]
+        may = self.has_change_permission(request, obj)
+        return [*shown, ("Limits of its own", {"fields": FIELDS, "classes": ["collapse"]})] if may else shown
+
+    def get_form(
+        self, request: HttpRequest, obj: Tenant | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the form, with the limits where there is a tenant and they may be changed."""
+        if obj and self.has_change_permission(request, obj):
+            kwargs["form"] = tenant_form()
+        return super().get_form(request, obj, change, **kwargs)
+
+    @admin.display(description="Usage")
+    def used(self, tenant: Tenant) -> SafeString:
+        """What it may have and do, and what it has and does."""
+        return usage_table(tenant)
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
         """Show what a tenant owns once there is one."""
@@ -122,6 +139,6 @@ class TenantAdmin(ModelAdmin[Tenant]):
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """Make the tenant, or give it another name."""
         if change:
-            rename_tenant(obj, obj.name, initiator_of(request))
+            obj.own_limits = change_tenant(obj, obj.name, form.limits(), initiator_of(request)).own_limits
         else:
             create_tenant(obj.name, obj.id, initiator_of(request))

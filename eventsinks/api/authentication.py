@@ -10,6 +10,8 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from eventsinks.actions.audit import Initiator
+from eventsinks.api import wrong_keys
+from eventsinks.api.limits import TooManyWrongKeys
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.tenant import OPERATOR
 
@@ -20,18 +22,29 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer KEY` or `Token KEY`. `request.auth` is the ApiKey."""
 
     def authenticate(self, request: Request) -> tuple[ApiKey, ApiKey] | None:
-        """Return the key, None where none is given. Raises AuthenticationFailed for one that opens nothing."""
+        """Return the key, None where none is given.
+
+        Raises AuthenticationFailed for one that opens nothing, TooManyWrongKeys where there were too many.
+        """
         scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
-        if scheme.lower() not in SCHEMES or not text.strip():
+        text = text.strip()
+        if scheme.lower() not in SCHEMES or not text:
             return None
-        key = ApiKey.objects.usable().of_text(text.strip()).select_related("tenant").first()
+        key = None if wrong_keys.is_known(text) else usable_key(text)
         if key is None:
+            if wait := wrong_keys.note(text, request.META.get("REMOTE_ADDR", "")):
+                raise TooManyWrongKeys(wait)
             raise AuthenticationFailed("token invalid")
         return key, key
 
     def authenticate_header(self, request: Request) -> str:
         """Return what WWW-Authenticate says on a 401."""
         return 'Bearer realm="eventsinks"'
+
+
+def usable_key(text: str) -> ApiKey | None:
+    """Return the key whose text this is, with its tenant, if it opens anything."""
+    return ApiKey.objects.usable().of_text(text).select_related("tenant").first()
 
 
 class HasScope(BasePermission):

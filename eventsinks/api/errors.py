@@ -13,7 +13,9 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from eventsinks.actions.limits import LimitReached
 from eventsinks.api.json import dumps
+from eventsinks.api.limits import retry_after
 
 
 class FieldProblem(BaseModel):
@@ -64,14 +66,15 @@ def v1_exception_handler(error: Exception, context: dict[str, Any]) -> Response 
         return respond(
             503, "unavailable", "the database can't be reached; try again", headers={"Retry-After": "1"}
         )
+    if isinstance(error, LimitReached):
+        set_rollback()
+        return respond(429, "limit_reached", str(error), [(error.name, error.brief)], retry_after(error))
     if not isinstance(error, APIException):
         return None
     set_rollback()
-    headers = {}
+    headers = retry_after(error)
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait) + 1)  # type: ignore[attr-defined]
     code = getattr(error.detail, "code", error.default_code)
     return respond(error.status_code, code, str(error.detail), getattr(error, "problems", ()), headers)
 

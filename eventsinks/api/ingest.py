@@ -14,6 +14,7 @@ from eventsinks.api.authentication import tenant_of
 from eventsinks.api.documents import EventsParser, Many, documents_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.json import TooLarge
+from eventsinks.api.limits import take_in
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.v1 import V1View, documented
 from eventsinks.event_types import event_type
@@ -22,12 +23,17 @@ from eventsinks.models import Event, Tenant
 
 
 class OneAccepted(BaseModel):
-    """One alert as it was accepted. `deliveries` is how many event sinks it is owed to."""
+    """One alert as it was accepted. `deliveries` is how many event sinks it is owed to.
+
+    `backlog_full`, where it is not 0: at how many it has failed at once, because too many deliveries wait there. A
+    replay sends it.
+    """
 
     id: str
     tenant_id: str
     received_at: datetime
     deliveries: int
+    backlog_full: int = 0
     duplicate: bool
 
 
@@ -51,6 +57,7 @@ class AlertCounts(BaseModel):
     accepted: int
     duplicates: int
     deliveries: int
+    backlog_full: int = 0
     rejected: list[RejectedAlert]
 
 
@@ -87,6 +94,7 @@ class DetectionAlertView(V1View):
         """Take in one alert, an array or NDJSON. When this answers 200, what it says is committed."""
         documents, many = documents_of(request)
         tenant = tenant_of(request)
+        take_in(tenant, "detection_alert", documents)
         acceptance = accept(tenant, event_type("detection_alert"), documents)
         if many:
             return many_out(acceptance)
@@ -113,8 +121,14 @@ def one_out(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
         "tenant_id": tenant.id,
         "received_at": event.received_at,
         "deliveries": acceptance.deliveries if acceptance.keys else event.deliveries.count(),
+        **full(acceptance),
         "duplicate": bool(acceptance.duplicates),
     }
+
+
+def full(acceptance: Acceptance) -> dict[str, int]:
+    """Return how many deliveries found no room, if any did."""
+    return {"backlog_full": acceptance.backlog_full} if acceptance.backlog_full else {}
 
 
 def many_out(acceptance: Acceptance) -> Response:
@@ -127,6 +141,7 @@ def many_out(acceptance: Acceptance) -> Response:
         "accepted": len(acceptance.keys),
         "duplicates": len(acceptance.duplicates),
         "deliveries": acceptance.deliveries,
+        **full(acceptance),
         "rejected": rejected,
     }
     if acceptance.keys or acceptance.duplicates:

@@ -16,6 +16,7 @@ from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure, slack_install
 from eventsinks.actions.config import check as check_config
+from eventsinks.actions.limits import check_room
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid
 from eventsinks.api.scanner_args import on_the_wire, unwrap
@@ -136,8 +137,9 @@ def sinks_of(request: Request) -> Any:
 def with_workspace(request: Request, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return Slack's config with the workspace that its single-use code brings: exchanged when all else is good.
 
-    Raises NotConfigurable.
+    Raises NotConfigurable and LimitReached.
     """
+    check_room(tenant_of(request), "event_sinks")
     rest = {key: value for key, value in config.items() if key != "slack_oauth_code"}
     check_config("slack", {**rest, "slack_integration_id": str(UUID(int=0))})
     try:

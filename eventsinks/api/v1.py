@@ -169,6 +169,7 @@ ERRORS = {
     404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
     413: OpenApiResponse(ErrorResponse, "the body is too large"),
     415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
+    429: OpenApiResponse(ErrorResponse, "a limit is reached, which `fields` names; with Retry-After"),
     503: OpenApiResponse(ErrorResponse, "the database can't be reached"),
 }
 

@@ -159,6 +159,7 @@ OURS = {  # of what NetBird has no code for
     "replay.create": "Replay of an event sink started",
     "replay.finish": "Replay of an event sink finished",
     "replay.cancel": "Replay of an event sink cancelled",
+    "tenant.limits.update": "Limits of the tenant changed",
 }
 UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird says of a code that it does not know
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('eventsinks', '0012_replay'),
+        ('eventsinks', '0013_quotas'),
     ]
 
     operations = [

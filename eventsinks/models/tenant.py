@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventsinks.models.clock import database_now
+from eventsinks.models.limits import Limits, limits_of
 
 # What an API key may do, each with what it opens.
 SCOPES = {
@@ -36,6 +37,7 @@ class Tenant(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    own_limits = models.JSONField(db_default={}, default=dict, blank=True, editable=False)  # those that differ
 
     class Meta:
         verbose_name = "tenant"
@@ -44,6 +46,11 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def limits(self) -> Limits:
+        """What it may have and do."""
+        return limits_of(self.own_limits)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

@@ -30,14 +30,14 @@ def test_a_fault_in_a_type_is_told_as_a_failure(acme, receiver, monkeypatch, nam
     made = configure.create(acme, "generic_http", {"url": receiver.url()}, name="i")
     harm(monkeypatch, made.kind, name)
     with pytest.raises(SendFailure) as raised:
-        probe(made.opened())
+        probe(acme, made.opened())
     assert "a fault in the type" in raised.value.reason
 
 
-def test_a_fault_in_a_client_is_told_as_a_failure(far, integrate, monkeypatch):  # noqa: F811
+def test_a_fault_in_a_client_is_told_as_a_failure(acme, far, integrate, monkeypatch):  # noqa: F811
     harm(monkeypatch, far, "send")
     with pytest.raises(SendFailure) as raised:
-        probe(integrate().opened())
+        probe(acme, integrate().opened())
     assert "a fault in the type" in raised.value.reason
 
 

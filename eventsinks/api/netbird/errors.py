@@ -14,6 +14,9 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from eventsinks.actions.limits import LimitReached
+from eventsinks.api.limits import retry_after
+
 NOT_JSON = "couldn't parse JSON request"
 
 
@@ -55,10 +58,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return respond(404, str(error) or "not found")
     if isinstance(error, OperationalError | InterfaceError):
         return respond(503, "the database can't be reached; try again", {"Retry-After": "1"})
+    if isinstance(error, LimitReached):
+        set_rollback()
+        return respond(429, str(error), retry_after(error))
     if not isinstance(error, APIException):
         return None
     set_rollback()
-    headers = {}
+    headers = retry_after(error)
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
     return respond(error.status_code, str(error.detail), headers)
@@ -87,5 +93,6 @@ ERRORS = {
     413: OpenApiResponse(ErrorBody, "the body is too large"),
     415: OpenApiResponse(ErrorBody, "the body is not JSON"),
     422: OpenApiResponse(ErrorBody, "something is not right; the message names the field"),
+    429: OpenApiResponse(ErrorBody, "a limit is reached, which the message names; with Retry-After"),
     503: OpenApiResponse(ErrorBody, "the database can't be reached"),
 }

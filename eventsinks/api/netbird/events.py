@@ -19,6 +19,7 @@ from eventsinks.api.authentication import tenant_of
 from eventsinks.api.documents import EventsParser, Many, documents_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.json import TooLarge
+from eventsinks.api.limits import take_in
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, documented
@@ -102,6 +103,7 @@ class EventsView(NetBirdView):
         """Take in one event, an array or NDJSON. When this answers 200, what it says is committed."""
         documents, many = documents_of(request)
         tenant = tenant_of(request)
+        take_in(tenant, self.type, documents)
         acceptance = accept(tenant, event_type(self.type), documents)
         if many:
             return many_out(acceptance)

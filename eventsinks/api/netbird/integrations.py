@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
+from eventsinks.actions.limits import check_room
 from eventsinks.actions.probe import probe, ready_after, ready_with
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument, PreconditionFailed
@@ -34,7 +35,7 @@ from eventsinks.api.netbird.view import NetBirdView, documented, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
 from eventsinks.lib.signing import new_secret
-from eventsinks.models import Destination
+from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import types_with
 
 UNTESTED = {412: OpenApiResponse(ErrorBody, "the far end did not take the test message; nothing was kept")}
@@ -61,8 +62,9 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         tenant, secret = tenant_of(request), new_secret()
         try:
             kind = ready_with(asked.platform, asked.config, secret)
+            check_room(tenant, "integrations")
             if asked.enabled:
-                connect(kind)
+                connect(tenant, kind)
             made = configure.create(
                 tenant,
                 asked.platform,
@@ -94,7 +96,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         on = integration.enabled if asked.enabled is None else asked.enabled
         try:
             if on and (asked.config is not None or not integration.enabled):
-                connect(ready_after(integration, asked.config or {}))
+                connect(integration.tenant, ready_after(integration, asked.config or {}))
             changed = configure.change(
                 integration,
                 asked.config,
@@ -121,9 +123,9 @@ class AliasedIntegrationViewSet(IntegrationViewSet):
     """The same under the path that NetBird's dashboard uses."""
 
 
-def connect(kind: AnyDestinationType) -> None:
-    """Try the connection. Raises PreconditionFailed with what the far end says."""
+def connect(tenant: Tenant, kind: AnyDestinationType) -> None:
+    """Try the connection. Raises PreconditionFailed with what the far end says, and LimitReached."""
     try:
-        probe(kind)
+        probe(tenant, kind)
     except SendFailure as failure:
         raise PreconditionFailed(f"the test message was not taken: {failure.reason}") from None

@@ -9,6 +9,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
 from eventsinks.actions import slack_install, slack_state
+from eventsinks.actions.limits import LimitReached
 from eventsinks.content_security import PAGE, allow_forms_to_slack
 
 NOT_CONNECTED = "Slack was not connected"
@@ -52,6 +53,10 @@ def callback(request: HttpRequest) -> HttpResponse:
         workspace = slack_install.finish(state, cookie, code, request.META.get("REMOTE_ADDR", ""))
     except slack_install.NotInstallable as error:
         return page(request, 400, NOT_CONNECTED, str(error))
+    except LimitReached as reached:
+        response = page(request, 429, "Slack was not connected yet", f"{reached}. Load this page again then.")
+        response["Retry-After"] = str(reached.wait)
+        return response
     name, whose = workspace.team_name, workspace.tenant.name
     response = page(request, 200, "Slack is connected", f"{name} can now be posted to by {whose}.")
     response.delete_cookie(slack_state.cookie_name(), samesite="Lax")

@@ -31,6 +31,7 @@ from eventsinks.api.v1 import (
     read_query,
 )
 from eventsinks.models import ApiKey, Tenant
+from eventsinks.models.limits import OwnLimits
 from eventsinks.models.tenant import OPERATOR
 
 
@@ -39,6 +40,14 @@ class CreateTenant(BaseModel):
 
     name: Name
     id: UUID | None = None
+    limits: OwnLimits | None = None  # type: ignore[valid-type]
+
+
+class UpdateTenant(BaseModel):
+    """What is given changes. A limit that is null is the server's again."""
+
+    name: Name | None = None
+    limits: OwnLimits | None = None  # type: ignore[valid-type]
 
 
 class CreateApiKey(BaseModel):
@@ -68,7 +77,8 @@ class TenantViewSet(V1View, ViewSet):
         """Create a tenant."""
         asked = read_input(CreateTenant, request.data)
         try:
-            tenant = tenants.create_tenant(asked.name, asked.id, initiator_of(request))
+            limits = given(asked.limits)
+            tenant = tenants.create_tenant(asked.name, asked.id, initiator_of(request), limits)
         except (ValueError, IntegrityError):  # the latter, where two ask at the same time
             raise Conflict(f"tenant {asked.id} exists already") from None
         return Response({"tenant": tenant_out(tenant)})
@@ -77,6 +87,13 @@ class TenantViewSet(V1View, ViewSet):
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a tenant."""
         return Response({"tenant": tenant_out(find(Tenant.objects.all(), id))})
+
+    @documented(Free, request=UpdateTenant)
+    def update(self, request: Request, id: str) -> Response:
+        """Give a tenant another name, or limits of its own; what is over them stays, and can only become less."""
+        tenant, asked = find(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
+        changed = tenants.change_tenant(tenant, asked.name, given(asked.limits), initiator_of(request))
+        return Response({"tenant": tenant_out(changed)})
 
 
 class ApiKeyViewSet(V1View, ViewSet):
@@ -123,9 +140,20 @@ def tenants_keys() -> QuerySet[ApiKey]:
     return ApiKey.objects.exclude(tenant=None)
 
 
+def given(limits: BaseModel | None) -> dict[str, int | None]:
+    """Return the limits that were said."""
+    return limits.model_dump(exclude_unset=True) if limits else {}
+
+
 def tenant_out(tenant: Tenant) -> dict[str, Any]:
-    """Return a tenant."""
-    return {"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at}
+    """Return a tenant, with its limits, and those of them that are its own."""
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "created_at": tenant.created_at,
+        "limits": tenant.limits.model_dump(),
+        "own_limits": tenant.own_limits,
+    }
 
 
 def key_out(key: ApiKey) -> dict[str, datetime | Any]:

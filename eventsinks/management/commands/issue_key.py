@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.moments import read_time
 from eventsinks.models import SCOPES, Tenant
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         scopes = options["scopes"] and [scope.strip() for scope in options["scopes"].split(",")]
         try:
             _, text = issue_key(tenant, scopes=scopes, name=options["name"], expires_at=options["expires"])
-        except ValueError as error:
+        except (ValueError, LimitReached) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(text)
 

@@ -14,6 +14,7 @@ lost worker's rows are all "not before". The database's clock decides.
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
 from eventsinks.models.delivery.look import Lookout
 from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
+from eventsinks.models.delivery.open import count_open
 from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at, new_id, open_deliveries
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
 from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
@@ -26,6 +27,7 @@ __all__ = [
     "Lookout",
     "Settlement",
     "claim",
+    "count_open",
     "due_lanes",
     "end_limited",
     "end_turn",

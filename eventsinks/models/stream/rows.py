@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from eventsinks.models import sql
 from eventsinks.models.destination import Destination
+from eventsinks.models.tenant import Tenant
 
 
 class Place(NamedTuple):
@@ -142,6 +143,11 @@ class PositionQuerySet(models.QuerySet["Position"]):
             Batch.objects.filter(destination_id=destination_id, state=BatchState.OPEN).update(
                 state=BatchState.SPLIT, settled_at=Now(), reason="the position was moved"
             )
+
+    def replaying(self, tenant: Tenant) -> Self:
+        """Keep those of a tenant's integrations of which a replay is under way."""
+        present = self.filter(destination__tenant=tenant, destination__deleted_at=None)
+        return present.exclude(replay_xid=None)
 
     def replay(self, destination_id: int, since: Place, until: Place) -> bool:
         """Send again what lies after `since`, up to `until`. Return False where another replay is under way."""

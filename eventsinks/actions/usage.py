@@ -1,0 +1,55 @@
+"""Usage: the limits of a tenant, and what it uses of each now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from eventsinks.actions import backlog, rates, refusals, trials
+from eventsinks.actions.limits import HAS
+from eventsinks.models import Destination, Tenant
+from eventsinks.models.limits import NAMES, RATES, burst_of
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One limit. Of a rate, `used` is how much of its burst is; `refused` counts since the usage's `since`."""
+
+    name: str
+    limit: int
+    used: int
+    refused: int
+    per_seconds: int | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """All limits of a tenant. `since`: when counting what was refused began; None where nothing was."""
+
+    limits: tuple[Used, ...]
+    since: datetime | None
+
+
+def usage(tenant: Tenant) -> Usage:
+    """Look at what a tenant uses now."""
+    refused, since = refusals.of(tenant.id)
+    rated = dict(zip(RATES, rates.used(tenant, list(RATES)), strict=True))
+    return Usage(tuple(used(tenant, name, rated, refused.get(name, 0)) for name in NAMES), since)
+
+
+def used(tenant: Tenant, name: str, rated: dict[str, int], refused: int) -> Used:
+    """Look at one limit; `rated` is what is used of the rates."""
+    limit = getattr(tenant.limits, name)
+    if name in RATES:
+        return Used(name, limit, rated[name], refused, RATES[name].seconds, burst_of(name, limit))
+    return Used(name, limit, LOOKED_AT[name](tenant) if name in LOOKED_AT else HAS[name](tenant), refused)
+
+
+def longest_backlog(tenant: Tenant) -> int:
+    """Return how many deliveries wait at the event sink where the most do."""
+    sinks = Destination.objects.of(tenant).sinks().values_list("id", flat=True)
+    return max(backlog.waiting_at(tenant, list(sinks)).values(), default=0)
+
+
+LOOKED_AT = {"pending_per_sink": longest_backlog, "tests_at_once": trials.under_way}

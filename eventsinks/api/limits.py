@@ -1,0 +1,47 @@
+"""Limits at the door: how many requests a tenant sends, how many events are in them, and how that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from eventsinks.actions.limits import LimitReached, take
+from eventsinks.models import ApiKey, Tenant
+
+TAKEN_IN = {"detection_alert": "alerts_per_s", "audit": "events_per_s", "network_traffic": "events_per_s"}
+
+
+class RequestRate(BaseThrottle):
+    """Counts the requests of a tenant, once its key is known. An operator's key has no tenant, and no limit."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Count one. Raises LimitReached."""
+        if isinstance(request.auth, ApiKey) and request.auth.tenant is not None:
+            take(request.auth.tenant, "requests_per_s")
+        return True
+
+
+class TooManyWrongKeys(APIException):
+    """429: too many keys that open nothing came from this address. A valid key is never refused for that."""
+
+    status_code = 429
+    default_code = "too_many_wrong_keys"
+
+    def __init__(self, seconds: int) -> None:
+        self.wait = seconds
+        super().__init__(f"too many wrong API keys came from this address; try again in {seconds} s")
+
+
+def take_in(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
+    """Count the events of a request, before any of them is taken: all or none. Raises LimitReached."""
+    take(tenant, TAKEN_IN[type], len(documents))
+
+
+def retry_after(error: LimitReached | APIException) -> dict[str, str]:
+    """Return the header that says after how many seconds to come again, where an error knows it."""
+    wait = getattr(error, "wait", None)
+    return {"Retry-After": str(wait)} if wait else {}

@@ -1,0 +1,73 @@
+"""Wrong API keys: they slow the address that sends them, and nobody else; a valid key is never slowed.
+
+So each key is looked up, unless it can be none or was just found to be none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+from collections import OrderedDict
+
+from django.conf import settings
+
+from eventsinks import telemetry
+from eventsinks.actions import rates, refusals
+from eventsinks.actions.shared import key_of
+from eventsinks.lib.token_bucket import Ask
+from eventsinks.models.tenant import KEY_PREFIX
+
+NAME = "wrong_keys"
+SHAPE = re.compile(re.escape(KEY_PREFIX) + r"[A-Za-z0-9_-]{43}")  # of every key that was ever made
+KNOWN_SECONDS = 5.0  # for which a key is remembered to be none
+KNOWN = 10_000  # keys that are remembered
+
+_lock = threading.Lock()
+_known: OrderedDict[str, float] = OrderedDict()  # text: until when
+
+
+def is_known(text: str) -> bool:
+    """Whether a text is known to be no key, without looking it up."""
+    if not SHAPE.fullmatch(text):
+        return True
+    with _lock:
+        until = _known.get(text)
+    return until is not None and until > time.monotonic()
+
+
+def note(text: str, address: str) -> int:
+    """Note a wrong key. Return 0, or after how many seconds the next from there is answered as such."""
+    telemetry.WRONG_KEYS.inc()
+    with _lock:
+        _known[text[:100]] = time.monotonic() + KNOWN_SECONDS
+        _known.move_to_end(text[:100])
+        if len(_known) > KNOWN:
+            _known.popitem(last=False)
+    source = source_of(address)
+    most = settings.EVENTSINKS_WRONG_KEYS_PER_MIN
+    wait = rates.take_from(Ask(key_of(f"rate:{NAME}", source), most / 60, most, 1), hold=False)
+    if wait is None:
+        return 0
+    refusals.note(NAME, source, f"more than {most} wrong API keys a minute")
+    return wait.seconds
+
+
+def source_of(address: str) -> str:
+    """Return who an address stands for: itself, or of IPv6 the network of one site, a /64."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
+def forget() -> None:
+    """Forget which keys are none."""
+    with _lock:
+        _known.clear()

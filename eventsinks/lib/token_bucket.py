@@ -1,0 +1,97 @@
+"""Token buckets: so many a second, and so many at once. Here in one process; in Lua the same for all of them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ENOUGH = 1e-6  # tokens that rounding may lose
+BUCKETS = 10_000  # kept by one process; the one that was not asked for the longest is forgotten first
+
+
+class Ask(NamedTuple):
+    """How much is taken from which bucket: `need`, or nothing; up to `want` where there is plenty.
+
+    What is larger than `burst` is given where the bucket is full, which owes the rest: it is refused for a time,
+    and not for ever. A `need` of 0 only looks.
+    """
+
+    key: str
+    per_s: float
+    burst: float
+    need: int
+    want: int = 0
+
+
+class Answer(NamedTuple):
+    """How many were taken, and how many whole tokens are left."""
+
+    taken: int
+    left: int
+
+
+# Answers each of KEYS, whose per_s, burst, need and want ARGV holds in turn. A bucket that is not there is full.
+LUA = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local per_s, burst = tonumber(ARGV[4 * i - 3]), tonumber(ARGV[4 * i - 2])
+  local need, want = tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i])
+  local tokens, taken = burst, 0
+  local kept = redis.call('GET', key)
+  if kept then
+    local left, at = string.match(kept, '^(%S+) (%S+)$')
+    tokens = math.min(burst, tonumber(left) + math.max(0, now - tonumber(at)) * per_s / 1000000)
+  end
+  if need > 0 and tokens + 0.000001 >= math.min(need, burst) then
+    local plenty = math.floor(tokens - need - burst / 8)
+    taken = need + math.max(0, math.min(want - need, plenty))
+    tokens = tokens - taken
+    local full_in = math.ceil((burst - tokens) / per_s * 1000) + 1000
+    redis.call('SET', key, string.format('%.6f %.0f', tokens, now), 'PX', string.format('%.0f', full_in))
+  end
+  answers[2 * i - 1], answers[2 * i] = taken, math.floor(tokens + 0.000001)
+end
+return answers
+"""
+
+
+class TokenBuckets:
+    """Token buckets of this process. Threads may share them."""
+
+    def __init__(self) -> None:
+        # How many tokens a bucket had, and when.
+        self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, asks: Sequence[Ask], now: float) -> list[Answer]:
+        """Answer each of `asks` at the moment `now`, in seconds of a clock that does not go back."""
+        with self._lock:
+            return [self._answer(ask, now) for ask in asks]
+
+    def clear(self) -> None:
+        """Make every bucket full."""
+        with self._lock:
+            self._kept.clear()
+
+    def _answer(self, ask: Ask, now: float) -> Answer:
+        left, at = self._kept.get(ask.key, (ask.burst, now))
+        tokens, taken = min(ask.burst, left + max(0.0, now - at) * ask.per_s), 0
+        if ask.need and tokens + ENOUGH >= min(ask.need, ask.burst):
+            plenty = math.floor(tokens - ask.need - ask.burst / 8)
+            taken = ask.need + max(0, min(ask.want - ask.need, plenty))
+            tokens -= taken
+            self._kept[ask.key] = tokens, now
+            self._kept.move_to_end(ask.key)
+            if len(self._kept) > BUCKETS:
+                self._kept.popitem(last=False)
+        return Answer(taken, math.floor(tokens + ENOUGH))
+
+
+def seconds_until(ask: Ask, left: int) -> float:
+    """Return after how many seconds a bucket with `left` tokens gives what was asked."""
+    return max(0.0, (min(ask.need, ask.burst) - left) / ask.per_s)

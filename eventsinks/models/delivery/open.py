@@ -1,0 +1,22 @@
+"""How many deliveries are open at a sink, counted no further than it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from eventsinks.models import sql
+from eventsinks.models.delivery.row import OPEN
+
+
+def count_open(ids: Collection[int], most: int) -> dict[int, int]:
+    """Return how many deliveries are pending or being sent at each of these sinks, `most` where there are more."""
+    if not ids:
+        return {}
+    marks = ", ".join(["%s"] * len(ids))
+    counted = sql.rows(
+        f"""SELECT id, (SELECT count(*) FROM (
+                SELECT 1 FROM eventsinks_delivery WHERE {OPEN} AND destination_id = sink.id LIMIT %s) AS open)
+            FROM eventsinks_destination AS sink WHERE id IN ({marks})""",
+        [most, *ids],
+    )
+    return dict(counted)
