@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from eventsinks.destinations import DESTINATION_TYPES
+from eventsinks.models.limits import RATES, Limits, burst_of, in_words
 from tests.destinations import test_contract as contract
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -75,3 +76,11 @@ def test_the_tests_of_the_worked_example_pass(worked_example):
     assert len(checks) == 2
     for check in checks:
         check()
+
+
+def test_operating_lists_every_limit_as_it_is():
+    page, limits = (DOCS / "operating.md").read_text(), Limits()
+    for name, field in Limits.model_fields.items():
+        value = getattr(limits, name)
+        burst = f"{burst_of(name, value):,}" if name in RATES else ""
+        assert f"| `{name}` | {in_words(name, value)} | {burst} | {field.description} |" in page

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from eventsinks.actions import refusals
 from eventsinks.actions.route import Verdict
@@ -32,7 +32,8 @@ _looked: dict[int, Look] = {}
 _counted: dict[tuple[int, int], tuple[float, int]] = {}  # what a tenant is shown: until when, and how many
 
 
-class Look(NamedTuple):
+@dataclass(slots=True)
+class Look:
     """What this process knows of a sink: `left` more may come until `until`; `final`: no look before that."""
 
     most: int
@@ -110,7 +111,7 @@ def known(sink: int, number: int, most: int, now: float, rooms: dict[int, int]) 
         if not found.final:
             return False
         rooms[sink] = found.left
-    _looked[sink] = found._replace(left=max(0, found.left - number))
+    found.left = max(0, found.left - number)
     return True
 
 

@@ -70,11 +70,11 @@ def enter_here(tenant: Tenant, most: int) -> float:
     """Take a place of this process, and return when. Raises LimitReached."""
     now = time.monotonic()
     with _lock:
-        since = _since.setdefault(tenant.id, [])
+        since = _since.get(tenant.id, [])
         if len(since) < most:
-            since.append(now)
+            _since[tenant.id] = [*since, now]
             return now
-    wait = LEASE - (now - min(since)) if since else LEASE
+    wait = LEASE - (now - min(since, default=now))
     raise refused(tenant, "tests_at_once", len(since), max(1, math.ceil(wait)))
 
 
