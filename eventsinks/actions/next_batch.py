@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from eventsinks.destinations.base import AnyDestinationType
 from eventsinks.event_types import EVENT_TYPES
-from eventsinks.lib.event_filter import EventFilter, filter_of
+from eventsinks.lib.budget import FILTER_STEPS
+from eventsinks.lib.event_filter import Asked, EventFilter, filter_of
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.stream import last_settled, look_ahead, read_members
 from eventsinks.models.stream.read import Logged, Next
 from eventsinks.models.stream.rows import Place
 
+MOST_STEPS = 1_000_000  # about a second, of asking a filter for one batch
 LONGEST_LOOK = 5.0  # seconds that a filter which wants little is looked for; then others have a turn
 
 
@@ -33,8 +35,9 @@ def next_batch(position: Position, kind: AnyDestinationType) -> Batch | None:
         if not events:
             Position.objects.release(position, pause)
             return None
-        place = Place(events[-1].xid, events[-1].id)
-        if members := wanted(position.destination, events):
+        members, asked = wanted(position.destination, events)
+        place = Place(events[asked - 1].xid, events[asked - 1].id)
+        if members:
             return position.save_members(members, [], place)
         pass_by(position, place, replayed=replayed)
         if time.monotonic() > until:
@@ -42,22 +45,34 @@ def next_batch(position: Position, kind: AnyDestinationType) -> Batch | None:
             return None
 
 
-def wanted(destination: Destination, events: Sequence[Next]) -> list[int]:
-    """Return the ids of those that the integration's filter wants: all of them, if it has none.
+def wanted(destination: Destination, events: Sequence[Next]) -> tuple[list[int], int]:
+    """Return the ids of those that the integration's filter wants, and how many it was asked of.
 
-    Those of a type that is not known here are among them: they are set aside when they are to be sent.
+    Without a filter, all of them are wanted. So are those of a type that is not known here: they are set aside
+    when they are to be sent. What is dear to look through ends the batch early, so that others have a turn.
     """
     ids = [event.id for event in events]
     if not destination.filter:
-        return ids
+        return ids, len(ids)
     filter = filter_of(destination.filter)
-    return [event.id for event in read_members(ids) if is_wanted(event, filter)]
+    members: list[int] = []
+    steps = 0
+    for event in read_members(ids):
+        found, cost = is_wanted(event, filter)
+        members += [event.id] if found else []
+        steps += cost
+        if steps > MOST_STEPS:
+            return members, ids.index(event.id) + 1
+    return members, len(ids)
 
 
-def is_wanted(event: Logged, filter: EventFilter) -> bool:
-    """Whether a filter wants an event, or can't be asked because its type is not known here."""
+def is_wanted(event: Logged, filter: EventFilter) -> tuple[bool, int]:
+    """Return whether a filter wants an event, or can't be asked of one of its type; and what that cost."""
     type_ = EVENT_TYPES.get(event.type)
-    return type_ is None or filter.rejects(type_.told_to_filters(event.document)) is None
+    if type_ is None:
+        return True, 0
+    asked = Asked(type_.told_to_filters(event.document))
+    return filter.rejects(asked) is None, FILTER_STEPS - asked.budget.left + len(event.data) // 100
 
 
 def pass_by(position: Position, place: Place, *, replayed: bool) -> None:

@@ -14,12 +14,15 @@ from eventsinks.actions.unharmed import note, unharmed
 from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message, SendFailure, Temporary
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.reading import Readings
 from eventsinks.lib.wire import Request
 from eventsinks.models import Delivery, Incident
 from eventsinks.models.delivery import Claimed
 from eventsinks.models.masking import masked_failure
 
 log = logging.getLogger(__name__)
+
+READINGS = Readings()  # of this process: an alert is read once for all of its sinks
 
 
 class Ready(NamedTuple):
@@ -65,8 +68,17 @@ def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | Se
     except KeyError:
         return EventRefused(f"events of type {claimed.event_type} are not known here")
     template = ready.template if ready else None
-    data = bytes(claimed.data)
-    return Message(claimed.id, type_, claimed.tenant_id, claimed.occurred_at, data, False, template, mark)
+    reading = READINGS.of(claimed.event_id, type_, bytes(claimed.data))
+    return Message(
+        claimed.id,
+        type_,
+        claimed.tenant_id,
+        claimed.occurred_at,
+        reading.data,
+        template=template,
+        mark=mark,
+        reading=reading,
+    )
 
 
 def request_of(kind: AnyDestinationType, message: Message, at: datetime) -> Request:

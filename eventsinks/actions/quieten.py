@@ -6,14 +6,14 @@ Runs inside the transaction that accepts the alerts: what is held back, and that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from eventsinks.actions.route import Route, Sink, Verdict
 from eventsinks.event_types.documents import said
+from eventsinks.event_types.reading import Reading
 from eventsinks.models import Event, QuietWindow
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import Claim, WindowKind
@@ -41,10 +41,10 @@ def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], rout
     ]
     if not cases or cases[0].event.event_type.ours:
         return found
-    documents = {case.event.id: orjson.loads(bytes(case.event.data)) for case in cases}
+    readings = {event.id: Reading(event.event_type, bytes(event.data)) for event in {case.event for case in cases}}
     for kind in WindowKind:
         wishes = [
-            (case, wish) for case in cases if (wish := wish_of(kind, case, documents[case.event.id])) is not None
+            (case, wish) for case in cases if (wish := wish_of(kind, case, readings[case.event.id])) is not None
         ]
         pass_windows(wishes)
     for case in cases:
@@ -73,28 +73,31 @@ def pass_windows(wishes: Sequence[tuple[Case, Claim]]) -> None:
     QuietWindow.objects.note(list(windows.values()))
 
 
-def wish_of(kind: WindowKind, case: Case, document: Mapping[str, Any]) -> Claim | None:
+def wish_of(kind: WindowKind, case: Case, reading: Reading) -> Claim | None:
     """Return the window of this kind that an event must pass, None if there is none."""
     if kind == WindowKind.SILENCE:
         return case.verdict.silence
     quiet = case.sink.quiet
-    if case.verdict.reason or quiet is None or document.get("status", "firing") != "firing":
+    if case.verdict.reason or quiet is None or reading.document.get("status", "firing") != "firing":
         return None
     if kind == WindowKind.DEDUP:
-        return dedup_wish(case, quiet, document)
+        return dedup_wish(case, quiet, reading)
     if kind == WindowKind.GROUP and quiet.group:
-        values = [said(document, *path.split(".")) for path in quiet.group.by]
-        return Claim(case.sink.id, kind, digest(values), 1, quiet.group.window_s)
+        by = quiet.group.by
+        key = reading.once(
+            ("group", by), lambda: digest([said(reading.document, *path.split(".")) for path in by])
+        )
+        return Claim(case.sink.id, kind, key, 1, quiet.group.window_s)
     if kind == WindowKind.THROTTLE and quiet.throttle:
         return Claim(case.sink.id, kind, "", quiet.throttle.limit, quiet.throttle.window_s)
     return None
 
 
-def dedup_wish(case: Case, quiet: Quiet, document: Mapping[str, Any]) -> Claim | None:
+def dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> Claim | None:
     """Return the window of an incident. One that only this alert belongs to needs none: its id comes once."""
     if not quiet.dedup_window_s:
         return None
-    key = case.event.event_type.dedup_key(document, case.sink.template)
+    key = reading.dedup_key(case.sink.template)
     if not key or key == case.event.key:
         return None
     return Claim(case.sink.id, WindowKind.DEDUP, digest([key]), 1, quiet.dedup_window_s)

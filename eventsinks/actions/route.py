@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from eventsinks.event_types import EventType
-from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
-from eventsinks.lib.event_filter import filter_of
+from eventsinks.event_types.reading import parsed
+from eventsinks.lib.event_filter import Asked, BadFilter, filter_of, told
 from eventsinks.models import Destination, Silence, Tenant
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import Claim, WindowKind
@@ -48,7 +48,7 @@ class Sink:
     @functools.cached_property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
-        return AlertTemplate.model_validate(self.kept_template) if self.kept_template else None
+        return stored_template(self.kept_template) if self.kept_template else None
 
     @functools.cached_property
     def quiet(self) -> Quiet | None:
@@ -66,11 +66,11 @@ class Hush:
     why: str
     seconds: float
 
-    def holds(self, sink: int, told: Mapping[str, Any]) -> bool:
+    def holds(self, sink: int, asked: Asked) -> bool:
         """Whether it holds an event back at a sink."""
         if self.sink not in (None, sink):
             return False
-        return not self.filter or filter_of(self.filter).rejects(told) is None
+        return not self.filter or rejection(self.filter, asked) is None
 
 
 class Route:
@@ -111,30 +111,42 @@ class Route:
             named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
             if not (named and self._silences):
                 return [Verdict(sink.id) for sink in named]
-            told = self._type.told_to_filters(orjson.loads(accepted.data))
-            return [self._silenced(sink, told) for sink in named]
+            asked = self._asked(accepted.data)
+            return [self._silenced(sink, asked) for sink in named]
         if not self._looks:
             return self._plain
-        told = self._type.told_to_filters(orjson.loads(accepted.data))
-        return [self._judged(sink, told) for sink in self._hearing]
+        asked = self._asked(accepted.data)
+        return [self._judged(sink, asked) for sink in self._hearing]
 
     def _named(self, index: int, uuid: UUID) -> Sink:
         if uuid not in self._by_uuid:
             raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
         return self._by_uuid[uuid]
 
-    def _judged(self, sink: Sink, told: Mapping[str, Any]) -> Verdict:
-        rejected = filter_of(sink.filter).rejects(told) if sink.filter else None
+    def _asked(self, data: bytes) -> Asked:
+        """Return an event for all filters and silences to be asked of: on one budget."""
+        return Asked(self._type.told_to_filters(parsed(data)))
+
+    def _judged(self, sink: Sink, asked: Asked) -> Verdict:
+        rejected = rejection(sink.filter, asked) if sink.filter else None
         if rejected is not None:
             return Verdict(sink.id, f"filtered: not {rejected}")
-        return self._silenced(sink, told)
+        return self._silenced(sink, asked)
 
-    def _silenced(self, sink: Sink, told: Mapping[str, Any]) -> Verdict:
+    def _silenced(self, sink: Sink, asked: Asked) -> Verdict:
         for silence in self._silences:
-            if silence.holds(sink.id, told):
+            if silence.holds(sink.id, asked):
                 window = Claim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
                 return Verdict(sink.id, silence.why, window)
         return Verdict(sink.id)
+
+
+def rejection(filter: str, asked: Asked) -> str | None:
+    """Return why a filter rejects an event, None if it does not. One that is none any more rejects all."""
+    try:
+        return filter_of(filter).rejects(asked)
+    except BadFilter as error:
+        return f"{told(filter)} ({error})"
 
 
 def silences_of(tenant: Tenant) -> list[Hush]:

@@ -12,13 +12,15 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.limits import hold_room
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.budget import FILTER_STEPS, Budget
+from eventsinks.lib.event_filter import Asked, BadFilter, EventFilter
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
 from eventsinks.models.clock import database_now
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)
-PREVIEWED = 1000  # alerts that a preview looks at
+PREVIEWED = 1000  # alerts that a preview looks at,
+PREVIEW_STEPS = 1_000_000  # or fewer, where these take more than about a second
 STARTED, ENDED = "silence.create", "silence.end"
 
 
@@ -94,7 +96,8 @@ def held_by(silence: Silence) -> int:
 def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
     """Look which of the tenant's newest alerts of the last `hours` a filter matches. Raises NotConfigurable.
 
-    The time is asked of what was read: there is no index of it, and few alerts would be looked for among all.
+    Large ones are dear to look through: then fewer are looked at. The time is asked of what was read: there is no
+    index of it, and few alerts would be looked for among all.
     """
     try:
         wanted = EventFilter(filter) if filter.strip() else None
@@ -102,13 +105,24 @@ def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
         raise NotConfigurable(FieldError("filter", str(error))) from None
     since = database_now() - timedelta(hours=hours)
     alerts = Event.objects.filter(tenant=tenant, type="detection_alert").order_by("-id")
-    newest = [event for event in alerts[:PREVIEWED] if event.received_at >= since]
-    matching = [
-        event
-        for event in newest
-        if wanted is None or wanted.rejects(event.event_type.told_to_filters(event.document)) is None
-    ]
-    return Preview(len(newest), len(matching), tuple(matching[:10]))
+    budget, looked_at, matching = Budget(PREVIEW_STEPS), 0, []
+    for event in alerts[:PREVIEWED]:
+        if event.received_at < since:
+            continue
+        if not budget.affords(len(event.data) // 50):
+            break
+        looked_at += 1
+        if wanted is None or is_held(event, wanted, budget):
+            matching.append(event)
+    return Preview(looked_at, len(matching), tuple(matching[:10]))
+
+
+def is_held(event: Event, wanted: EventFilter, budget: Budget) -> bool:
+    """Whether a filter matches an alert, looked through at most as much as `budget` pays for."""
+    asked = Asked(event.event_type.told_to_filters(event.document))
+    held = wanted.rejects(asked) is None
+    budget.affords(min(FILTER_STEPS - asked.budget.left, max(budget.left, 0)))
+    return held
 
 
 def record(activity_code: str, silence: Silence, initiator: Initiator) -> None:

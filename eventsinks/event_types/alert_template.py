@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from eventsinks.lib.template import BadTemplate, template
+from eventsinks.lib.budget import TEMPLATE_STEPS, Budget
+from eventsinks.lib.template import BROUGHT, KEPT, BadTemplate, Compiled, compile_steps, rendered
 
 MAX_INFO = 50
 MAX_ACTIONS = 25
 MAX_LABEL = 75  # characters, as many as a button of Slack may have
 MAX_VALUE = 10_000  # characters
+MAX_COMPILE = 10_000  # steps of all values together
+# How a template is read that was checked before, and is compiled when it is used; and one that an alert brings.
+STORED, OF_AN_ALERT = "stored", "of_an_alert"
 
 
-def check_value(text: str) -> str:
-    """Raise ValueError for a text that is no template."""
-    try:
-        template(text)
-    except BadTemplate as error:
-        raise ValueError(str(error)) from None
+def check_value(text: str, info: ValidationInfo) -> str:
+    """Raise ValueError for a text that is no template. What was checked when it was stored is left for later."""
+    context = info.context or {}
+    if not context.get(STORED):
+        try:
+            (BROUGHT if context.get(OF_AN_ALERT) else KEPT).get(text)
+        except BadTemplate as error:
+            raise ValueError(str(error)) from None
     return text
+
+
+def steps_to_compile(given: Any) -> int:
+    """Return what it costs to compile the values of a template as it was sent, whatever its shape."""
+    found = given if isinstance(given, dict) else {}
+    lists = [(found.get("info"), MAX_INFO), (found.get("actions"), MAX_ACTIONS)]
+    items = [item for items, most in lists if isinstance(items, list | tuple) for item in items[:most]]
+    values = {item.get("value") for item in items if isinstance(item, dict) and isinstance(item.get("value"), str)}
+    total = 0
+    for value in values:
+        with suppress(BadTemplate):  # it is said of that value
+            total += compile_steps(str(value))
+    return total
 
 
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
@@ -65,19 +85,49 @@ class AlertTemplate(BaseModel):
     info: tuple[Info, ...] = Field((), max_length=MAX_INFO)
     actions: tuple[Action, ...] = Field((), max_length=MAX_ACTIONS)
 
-    def told(self, document: Mapping[str, Any]) -> Told:
-        """Return it filled in with the fields of an alert. Never raises."""
+    @model_validator(mode="before")
+    @classmethod
+    def is_affordable(cls, given: Any, info: ValidationInfo) -> Any:
+        """Raise ValueError where compiling it would hold others up. Nothing is compiled before."""
+        if not (info.context or {}).get(STORED) and (steps := steps_to_compile(given)) > MAX_COMPILE:
+            raise ValueError(f"does too much: its tags come to {steps:,}; at most {MAX_COMPILE:,} is allowed")
+        return given
+
+    def told(self, document: Mapping[str, Any], budget: Budget | None = None, among: Compiled = KEPT) -> Told:
+        """Return it filled in with the fields of an alert. Never raises.
+
+        All values together take at most TEMPLATE_STEPS of `budget`, those that tell incidents apart first.
+        """
+        paying = (budget or Budget()).share(TEMPLATE_STEPS)
+        dedup_values = self._dedup_values(document, paying, among)
+        found: dict[str, str] = {}
+
+        def shown(text: str) -> str:
+            if text not in found:
+                found[text] = rendered(text, document, paying, among)
+            return found[text]
+
         return Told(
-            info=tuple((info.label, template(info.value).render(document)) for info in self.info),
-            actions=tuple((action.label, template(action.value).render(document)) for action in self.actions),
-            dedup_values=self.dedup_values(document),
+            info=tuple((info.label, shown(info.value)) for info in self.info),
+            actions=tuple((action.label, shown(action.value)) for action in self.actions),
+            dedup_values=dedup_values,
         )
 
-    def dedup_values(self, document: Mapping[str, Any]) -> tuple[str, ...]:
+    def dedup_values(
+        self, document: Mapping[str, Any], budget: Budget | None = None, among: Compiled = KEPT
+    ) -> tuple[str, ...]:
         """Return the texts that tell one incident of a rule from another.
 
         None where none of them says anything of this alert: all alerts of the rule would be one incident.
         """
+        return self._dedup_values(document, (budget or Budget()).share(TEMPLATE_STEPS), among)
+
+    def _dedup_values(self, document: Mapping[str, Any], budget: Budget, among: Compiled) -> tuple[str, ...]:
         marked = [info.value for info in self.info if info.use_for_dedup]
-        found = tuple(template(value).render(document) for value in marked)
+        found = tuple(rendered(value, document, budget, among) for value in marked)
         return () if found == tuple(marked) else found
+
+
+def stored_template(kept: Any) -> AlertTemplate:
+    """Return a template that was checked when it was stored. Its values are compiled when they are first used."""
+    return AlertTemplate.model_validate(kept, context={STORED: True})

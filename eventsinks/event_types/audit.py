@@ -14,6 +14,7 @@ from eventsinks.event_types.activity_codes import activity_of
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id, written
+from eventsinks.lib.budget import Budget
 
 MAX_FACTS = 20
 TEXTS = ("initiator_id", "initiator_name", "initiator_email", "target_id")
@@ -73,7 +74,9 @@ class Audit(EventType):
         key, data = with_id(raw, event, event.id)
         return Accepted(key=key, occurred_at=moment(event.timestamp), data=data)
 
-    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
         """Tell an audit event to a person."""
         by = said(data, "initiator_name") or said(data, "initiator_email") or said(data, "initiator_id")
         rows = [("By", by), ("Target", said(data, "target_id")), *meta_of(data).items()]

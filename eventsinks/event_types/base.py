@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.lib.budget import Budget
 
 SEVERITIES = ("Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal", "Other")
 
@@ -69,10 +70,17 @@ class EventType(ABC):
         """Check one document. Raises NotAcceptable, which says where and why."""
 
     @abstractmethod
-    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
-        """Tell `data`, as accepted and parsed, to a person; what is told of an alert, `template` may say."""
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
+        """Tell `data`, as accepted and parsed, to a person; what is told of an alert, `template` may say.
 
-    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+        `budget` pays for what is rendered: one for all who are told of the same event.
+        """
+
+    def dedup_key(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> str:
         """Return what is the same for all that is said of one incident, "" where there are no incidents."""
         return ""
 

@@ -7,17 +7,22 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from eventsinks.event_types.alert_template import AlertTemplate, Told
+from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, Told
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
 from eventsinks.event_types.documents import Id, moment, read, text_of, with_id
 from eventsinks.event_types.severities import SEVERITY_IDS, severity_of
+from eventsinks.lib.budget import Budget
+from eventsinks.lib.template import BROUGHT, KEPT
 
 MAX_FACTS = 20
 ROWS, COLUMNS = 5, 6  # how much of the results is told
+MOST_COLUMNS = 1_000
+MOST_KEYS = 3  # of an info or an action
 # What filters find where an alert says nothing.
 DEFAULTS: Mapping[str, Any] = {
     "name": "",
@@ -105,10 +110,12 @@ class DetectionAlert(EventType):
             held="staging" if alert.staging else "",
         )
 
-    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
         """Tell an alert to a person, as its template says: the destination's, else the one that it brings."""
-        chosen = template or own_template(data)
-        told = chosen.told(data) if chosen else Told()
+        chosen, among = (template, KEPT) if template else (own_template(data), BROUGHT)
+        told = chosen.told(data, budget, among) if chosen else Told()
         severity_id = data.get("severity_id")
         by_number = SEVERITY_IDS.get(severity_id, "Unknown") if isinstance(severity_id, int) else "Unknown"
         link = data.get("View in Scanner")
@@ -131,13 +138,15 @@ class DetectionAlert(EventType):
             details=data,
         )
 
-    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+    def dedup_key(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> str:
         """Return what is the same for all alerts of one incident, of 255 characters at most.
 
         The alert's own; else its rule with the values that the template marks; else its id: each alert is one.
         """
-        chosen = template or own_template(data)
-        return incident(data, chosen.dedup_values(data) if chosen else ())
+        chosen, among = (template, KEPT) if template else (own_template(data), BROUGHT)
+        return incident(data, chosen.dedup_values(data, budget, among) if chosen else ())
 
     def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the alert with what filters ask of most: never absent, never null."""
@@ -155,12 +164,18 @@ class DetectionAlert(EventType):
 def own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
     """Return the template that an alert brings from its rule, None where it brings none that is valid."""
     given = data.get("alert_template")
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or len(given) > 2 or has_strange_items(given):
         return None
     try:
-        return AlertTemplate.model_validate(given)
+        return AlertTemplate.model_validate(given, context={OF_AN_ALERT: True})
     except ValidationError:
         return None
+
+
+def has_strange_items(given: Mapping[str, Any]) -> bool:
+    """Whether a template has more keys than it may: each of a hundred thousand would be complained of."""
+    items = [item for found in given.values() if isinstance(found, list) for item in found[: MAX_INFO + 1]]
+    return any(isinstance(item, dict) and len(item) > MOST_KEYS for item in items)
 
 
 def incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
@@ -206,16 +221,17 @@ class Results:
         """Read the results of an alert; what has not their shape is not there. Never raises."""
         given = table if isinstance(table, dict) else {}
         listed, named, total = given.get("rows"), given.get("columns"), given.get("total_row_count")
-        rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
-        columns = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+        rows = [row for row in listed if type(row) is dict] if isinstance(listed, list) else []
+        columns = [name for name in named[:MOST_COLUMNS] if type(name) is str] if isinstance(named, list) else []
         known = any(name in row for row in rows[:ROWS] for name in columns)
         said = total if isinstance(total, int) and not isinstance(total, bool) else 0
-        return cls(columns if known else list(rows[0] if rows else ()), rows, max(said, len(rows)))
+        first = rows[0] if rows else {}
+        return cls(columns if known else list(islice(first, MOST_COLUMNS)), rows, max(said, len(rows)))
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Return the first row as label and value."""
         first = self.rows[0] if self.rows else {}
-        return tuple((str(label), text_of(value)) for label, value in list(first.items())[:MAX_FACTS])
+        return tuple((str(label), text_of(value)) for label, value in islice(first.items(), MAX_FACTS))
 
     def told(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """Return a row as the texts of its first columns, "" where it says nothing."""

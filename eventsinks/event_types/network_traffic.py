@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
+from eventsinks.lib.budget import Budget
 
 # Their bits in a Shape; of the types, several may have happened to one flow.
 TYPES = {"TYPE_UNKNOWN": 1, "TYPE_START": 2, "TYPE_END": 4, "TYPE_DROP": 8}
@@ -155,7 +156,9 @@ class NetworkTraffic(EventType):
         key, data = with_id(raw, flow, flow.id)
         return Accepted(key=key, occurred_at=occurred_at(flow), data=data)
 
-    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
         """Tell a flow to a person."""
         source, destination = end_name(data, "source"), end_name(data, "destination")
         happened = types_of(data)

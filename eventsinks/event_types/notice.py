@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read
+from eventsinks.lib.budget import Budget
 
 
 class NoticeData(BaseModel):
@@ -80,7 +81,9 @@ class Notice(EventType):
         sinks = tuple(uuid.UUID(text) for text in notice.event_sink_ids)
         return Accepted(key=notice.id, occurred_at=moment(notice.timestamp), data=raw, routed_to=sinks)
 
-    def summary(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> Summary:
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
         """Tell a notice; a template is for alerts."""
         notice = NoticeData.model_validate(data)
         return Summary(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 TOKEN = re.compile(
@@ -27,15 +27,31 @@ TOKEN = re.compile(
 OPEN, CLOSE = "([{", ")]}"
 
 
+MACROS_THAT_BUILD = frozenset(["map", "filter"])
+LITERALS = frozenset(["true", "false", "null", "in"])
+# What may look at all of a value.
+LOOKING = frozenset(["bytes", "contains", "double", "duration", "dyn", "endsWith", "has", "in", "int", "matches"])
+LOOKING |= {"size", "startsWith", "string", "timestamp", "type", "uint", "=", "<", ">", "+", "["}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How much of what there is in an expression."""
+    """How much of what there is in an expression.
+
+    `builders` are the macros that make a list; `operations` are what may look at all of a value. Within a macro,
+    `goes_out` says that another one goes through what is not the first one's, and `looks_out` that something else
+    of the document is looked at in each round.
+    """
 
     nesting: int
     macros: int
     macro_nesting: int
     pluses: int
     pluses_in_macros: int
+    builders: int = 0
+    operations: int = 0
+    goes_out: bool = False
+    looks_out: bool = False
 
 
 def tokens(text: str) -> Iterator[tuple[str, str, int]]:
@@ -47,18 +63,64 @@ def tokens(text: str) -> Iterator[tuple[str, str, int]]:
 def shape(text: str) -> Shape:
     """Return how much an expression does. Too much rather than too little, where it can't be told."""
     inside: list[bool] = []  # for each open bracket: whether it is a macro's
-    nesting = macros = macro_nesting = pluses = pluses_in_macros = 0
+    nesting = macros = macro_nesting = pluses = pluses_in_macros = builders = operations = 0
     for sort, token, _ in tokens(text):
+        operations += token in LOOKING
         if sort == "macro" or (sort == "operator" and token in OPEN):
             inside.append(sort == "macro")
             macros += sort == "macro"
+            builders += sort == "macro" and token.startswith(tuple(MACROS_THAT_BUILD))
         elif sort == "operator" and token in CLOSE and inside:
             inside.pop()
         elif sort == "operator" and token == "+":
             pluses += 1
             pluses_in_macros += any(inside)
         nesting, macro_nesting = max(nesting, len(inside)), max(macro_nesting, sum(inside))
-    return Shape(nesting, macros, macro_nesting, pluses, pluses_in_macros)
+    uses = set(uses_of_outer_names(text)) if macros else set()
+    return Shape(
+        nesting,
+        macros,
+        macro_nesting,
+        pluses,
+        pluses_in_macros,
+        builders,
+        operations,
+        goes_out=bool(uses),
+        looks_out="look" in uses,
+    )
+
+
+def uses_of_outer_names(text: str) -> Iterator[str]:
+    """Yield how each name inside of a macro that is not a macro's own is used.
+
+    A "range" is what another macro goes through. Anything else is a "look".
+    """
+    found = [(sort, token) for sort, token, _ in tokens(text) if sort != "comment" and not token.isspace()]
+    inside: list[str | None] = []  # for each open bracket: the name that a macro gives, None for no macro's
+    for index, (sort, token) in enumerate(found):
+        if sort == "macro" or (sort == "operator" and token in OPEN):
+            inside.append(found[index + 1][1] if sort == "macro" and index + 1 < len(found) else None)
+        elif sort == "operator" and token in CLOSE and inside:
+            inside.pop()
+        elif any(inside) and token not in inside and is_outer_name(found, index):
+            yield "range" if is_range(found, index + 1) else "look"
+
+
+def is_outer_name(found: Sequence[tuple[str, str]], at: int) -> bool:
+    """Whether a token is a name by itself: no field of something, no function, no literal."""
+    sort, token = found[at]
+    if sort not in ("name", "word") or token in LITERALS:
+        return False
+    return found[at - 1][1] != "." and found[at + 1 : at + 2] != [("operator", "(")]
+
+
+def is_range(found: Sequence[tuple[str, str]], at: int) -> bool:
+    """Whether what follows a name are only names after dots, and then a macro."""
+    while found[at : at + 1] == [("operator", ".")] and at + 1 < len(found):
+        if found[at + 1][0] == "macro":
+            return True
+        at += 2
+    return False
 
 
 def clauses(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Filters of events, in CEL (https://cel.dev): compiled once, and never an error once they are.
 
 A filter that says no names the clause that did. CEL has no loops, but its macros (`exists`, `all`, …) walk lists:
-their number and nesting are limited, and what they would cost with a document is estimated before they run.
+their number and nesting are limited, and what they cost at most with a document is known before they run.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 import cel
 
+from eventsinks.lib.asked import Asked, filter_steps
 from eventsinks.lib.cel_text import Shape, clauses, patterns, shape
-from eventsinks.lib.size import Size, measured
+from eventsinks.lib.pattern import pattern_steps
+from eventsinks.lib.size import Size
 
 MAX_FILTER = 4_000  # characters
 MAX_NESTING = 20  # brackets in brackets
 MAX_MACROS = 5
 MAX_MACRO_NESTING = 2  # a macro in a macro
 MAX_PLUSES = 10  # each could double a text
-MAX_DEPTH = 250  # levels of a document
-MAX_COST = 50_000_000  # about a second
-DOCUMENT = "alert"  # what a filter calls the whole document
+MAX_PATTERN = 3_000  # steps: the engine makes each pattern anew whenever it asks it
 
 CONVERSIONS = frozenset(["bytes", "double", "duration", "int", "size", "string", "timestamp", "type", "uint"])
 DATES = frozenset(["getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"])
@@ -55,24 +55,25 @@ class EventFilter:
         program = compiled(text)
         check_names(program)
         check_patterns(text, self._shape)
+        self._pattern_steps = sum(map(pattern_steps, patterns(text)))
         self._names = frozenset(program.variables())
         self._clauses = tuple((clause, truth_of(clause)) for clause in compilable(text))
         for clause, _ in self._clauses:
             check_boolean(clause)
 
-    def rejects(self, document: Mapping[str, Any]) -> str | None:
+    def rejects(self, document: Mapping[str, Any] | Asked) -> str | None:
         """Return None if every clause is true of `document`, else the first that is not, and any failure.
 
-        Never raises, whatever the document holds. `alert` stands for the whole document.
+        Never raises, whatever the document holds. `alert` stands for the whole document. Who asks several filters
+        of the same document gives it as Asked: they share what it costs.
         """
-        seen = {name: document[name] for name in self._names if name in document}
-        if DOCUMENT in self._names:
-            seen[DOCUMENT] = dict(document)
-        if reason := self._too_much(seen):
-            return f"{told(self.text)} ({reason})"
+        asked = document if isinstance(document, Asked) else Asked(document)
+        with asked.budget:
+            if reason := asked.refusal(self._names, self._steps):
+                return f"{told(self.text)} ({reason})"
         for clause, program in self._clauses:
             try:
-                if program.execute(seen) is not True:
+                if program.execute(asked.context) is not True:
                     return told(clause)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
@@ -80,16 +81,12 @@ class EventFilter:
                 return f"{told(clause)} ({reason_of(error)})"
         return None
 
-    def _too_much(self, seen: Mapping[str, Any]) -> str:
-        """Return why a document is more than this filter may look through, "" if it is not."""
-        size = measured(seen.values(), MAX_DEPTH)
-        if size is None:
-            return f"nested deeper than {MAX_DEPTH} levels"
-        affordable = cost(len(self.text), self._shape, size) <= MAX_COST
-        return "" if affordable else "too large to be looked through"
+    def _steps(self, size: Size) -> int:
+        """Return what it costs at most to ask it of values of this size."""
+        return filter_steps(len(self.text), self._shape, self._pattern_steps, size)
 
 
-@functools.lru_cache(maxsize=1000)
+@functools.lru_cache(maxsize=10_000)
 def filter_of(text: str) -> EventFilter:
     """Return the filter of a text, compiled once. Raises BadFilter."""
     return EventFilter(text)
@@ -156,6 +153,8 @@ def check_patterns(text: str, found: Shape) -> None:
             raise BadFilter(
                 f"{told(pattern)} counts with {{}}, which is too slow beside all, exists, map or filter"
             )
+        if pattern_steps(pattern) > MAX_PATTERN:
+            raise BadFilter(f"{told(pattern)} is too slow: it has too many classes, or counts too far")
         try:
             cel.evaluate(f'"".matches({pattern})')
         except Exception as error:
@@ -198,12 +197,6 @@ def check_boolean(clause: str) -> None:
         raise BadFilter(f"{told(clause)} can't be evaluated: {reason_of(error)}") from None
     if not isinstance(value, bool):
         raise BadFilter(f"{told(clause)} is neither true nor false")
-
-
-def cost(length: int, found: Shape, size: Size) -> int:
-    """Return about how many steps an evaluation takes."""
-    rounds: int = (max(size.longest, length) * (1 + found.pluses)) ** found.macro_nesting
-    return rounds * (length + size.total // 50)
 
 
 def reason_of(error: BaseException) -> str:

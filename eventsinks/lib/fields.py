@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liquid.undefined import Undefined
@@ -38,19 +38,25 @@ def segments_of(path: str) -> list[str | int] | None:
     return found if len(found) <= MAX_SEGMENTS else None
 
 
-def found_in(value: Any, path: Sequence[object]) -> Any:
-    """Return what is at `path`, MISSING where nothing is. The longest name that fits is tried first."""
+def found_in(value: Any, path: Sequence[object], charge: Callable[[int], None] | None = None) -> Any:
+    """Return what is at `path`, MISSING where nothing is. The longest name that fits is tried first.
+
+    Each object that is looked into is charged by the names that are tried there: a document may be made so that
+    many ways begin well and end nowhere.
+    """
     if not path:
         return value
     if isinstance(value, list):
         index = path[0]
         fits = type(index) is int and -len(value) <= index < len(value)
-        return found_in(value[int(str(index))], path[1:]) if fits else MISSING
+        return found_in(value[int(str(index))], path[1:], charge) if fits else MISSING
     if not isinstance(value, Mapping):
         return MISSING
+    if charge is not None:
+        charge(1 + len(path) * len(path) // 20)
     for end in range(len(path), 0, -1):
         name = ".".join(map(str, path[:end]))
-        if name in value and (found := found_in(value[name], path[end:])) is not MISSING:
+        if name in value and (found := found_in(value[name], path[end:], charge)) is not MISSING:
             return found
     return MISSING
 

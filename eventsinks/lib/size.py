@@ -9,26 +9,32 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`longest` is the length of the longest list or object; `total` counts values, and characters of text."""
+    """`longest` is the length of the longest list or object; `characters` are those of texts, keys and numbers."""
 
     longest: int = 0
-    total: int = 0
+    values: int = 0
+    characters: int = 0
 
 
-def measured(values: Iterable[Any], max_depth: int) -> Size | None:
-    """Return the size of `values` together, None if one is nested deeper than `max_depth` levels."""
-    level, longest, total = list(values), 0, 0
+def measured(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -> Size | None:
+    """Return the size of `values` together, None if one is nested deeper than `max_depth` levels.
+
+    Where there are more than `most`, it says that there are more, without looking at all of them. The characters
+    of a number are its digits.
+    """
+    level, longest, count, characters = list(values), 0, 0, 0
     for _ in range(max_depth + 1):
-        inside: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                inside += value.values()
-                total += sum(len(key) for key in value if isinstance(key, str))
-            elif isinstance(value, list | tuple):
-                inside += value
-            total += len(value) if isinstance(value, str) else 1
-            longest = max(longest, len(value)) if isinstance(value, dict | list | tuple) else longest
-        if not inside:
-            return Size(longest, total)
-        level = inside
+        objects = [value for value in level if type(value) is dict]
+        lists = [value for value in level if isinstance(value, list | tuple)]
+        characters += sum([len(value) for value in level if isinstance(value, str | bytes | range)])
+        characters += sum([value.bit_length() for value in level if type(value) is int]) // 3
+        longest = max(longest, *map(len, objects), *map(len, lists), 0)
+        count += len(level)
+        if count + sum(map(len, objects)) + sum(map(len, lists)) > most:
+            return Size(longest, most + 1, characters)
+        level = [inner for value in objects for inner in value.values()]
+        level += [inner for value in lists for inner in value]
+        characters += sum([len(key) for value in objects for key in value if isinstance(key, str)])
+        if not level:
+            return Size(longest, count, characters)
     return None

@@ -6,48 +6,20 @@ raises. What a render may cost is counted, not timed: the same document gives th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, TextIO
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
 
-from liquid import Environment, RenderContext, Token
-from liquid.ast import Node
-from liquid.builtin.output import Output, OutputNode
-from liquid.exceptions import LiquidError, ResourceLimitError
-from liquid.template import BoundTemplate
-from liquid.undefined import UNDEFINED
+from liquid.exceptions import LiquidError
 
-from eventsinks.lib.fields import MISSING, Unresolved, as_text, found_in, segments_of, written
+from eventsinks.lib.budget import TEMPLATE_STEPS, Budget, Spent
+from eventsinks.lib.fields import MISSING, as_text, found_in
+from eventsinks.lib.liquid_engine import ENVIRONMENT, MAX_DEPTH, MAX_OUTPUT, ChargedTemplate
 from eventsinks.lib.size import measured
+from eventsinks.lib.template_text import VARIABLE, BadTemplate, Tag, pieces_of
 
-MAX_TEMPLATE = 10_000  # characters
-MAX_OUTPUT = 40_000  # bytes
-MAX_WORK = 50_000  # look-ups, and filters by the size of what they are given
-MAX_VALUE = 2_000_000  # characters that a filter may be given, or give
-MAX_LIST = 2_000  # items that a filter may be given
-VARIABLE = "alert"
-OF_THE_PARSER = frozenset(["content", "output", "illegal"])
-TAGS = OF_THE_PARSER | {"if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "#"}
-NO_FILTERS = frozenset(["date", "safe", "escapejs"])  # `date` pads by as much as it is told to
-ONE_LOOK = frozenset(["size", "first", "last"])  # filters that do not go through a list
-
-TAG = re.compile(r"\{\{-?.*?\}\}|\{%-?.*?%\}", re.DOTALL)
-RAW = re.compile(r"\{%-?\s*(?:end)?raw\b")
-ALONE = re.compile(r"(\{\{-?)\s*@alert\.([^{}|]+?)\s*(-?\}\}|\|)")
-STRING_OR_FIELD = re.compile(
-    r""""[^"]*"|'[^']*'|@alert(?![\w-])((?:\.[^\s.\[\]{}|%,:=<>!"'()]+|\[[^\[\]{}]*\])*)"""
-)
-
-
-class BadTemplate(ValueError):
-    """A text is no template. Says what is wrong, for people."""
-
-
-@lru_cache(maxsize=2_000)
-def template(text: str) -> Template:
-    """Return the template of this text, compiled once. Raises BadTemplate."""
-    return Template(text)
+__all__ = ["BROUGHT", "KEPT", "MAX_OUTPUT", "BadTemplate", "Compiled", "Template", "compile_steps", "template"]
 
 
 class Template:
@@ -59,27 +31,79 @@ class Template:
     """
 
     def __init__(self, text: str) -> None:
-        if len(text) > MAX_TEMPLATE:
-            raise BadTemplate(f"has {len(text):,} characters; at most {MAX_TEMPLATE:,} is allowed")
         self.text = text
-        self._liquid = compiled(text) if "{{" in text or "{%" in text else None
+        self._pieces = pieces_of(text)
+        self._fields = fields_of(self._pieces)
+        self._liquid = compiled(self._pieces) if self._fields is None else None
 
-    def render(self, document: Mapping[str, Any]) -> str:
-        """Return the text with the fields of `document`; itself, where that fails. Never raises."""
-        if self._liquid is None:
+    def render(self, document: Mapping[str, Any], budget: Budget | None = None) -> str:
+        """Return the text with the fields of `document`; itself, where that fails or costs too much."""
+        if len(self._pieces) == 1 and isinstance(self._pieces[0], str):
             return self.text
         try:
-            return self._liquid.render(**{VARIABLE: document})
+            with budget or Budget(TEMPLATE_STEPS) as paying:
+                return self._told(document, paying)
         except Exception:  # a filter may raise anything, and the alert must go out
             return self.text
 
+    def _told(self, document: Mapping[str, Any], budget: Budget) -> str:
+        if self._fields is not None and (told := filled_in(self._fields, document, budget)) is not None:
+            return told
+        if self._liquid is None:  # a field is not there as it is written: Liquid may know what is meant
+            budget.charge(sum(12 + len(tag.inside) for tag in self._pieces if isinstance(tag, Tag)))
+            self._liquid = compiled(self._pieces)
+        return self._liquid.told(document, budget)
 
-def compiled(text: str) -> BoundTemplate:
-    """Return the Liquid of a text. Raises BadTemplate."""
-    if RAW.search(text):
-        raise BadTemplate("raw can't be used; what has to stay as it is can be given as text: {{ '{{' }}")
+
+Fields = list[str | list[str | int]]  # plain texts, and the paths of fields
+
+
+def fields_of(pieces: list[str | Tag]) -> Fields | None:
+    """Return plain texts and paths; None, where a tag is more than one field: that is for Liquid."""
+    found: Fields = []
+    for piece in pieces:
+        part = piece if isinstance(piece, str) else piece.field
+        if part is None:
+            return None
+        found.append(part)
+    return found
+
+
+def filled_in(fields: Fields, document: Mapping[str, Any], budget: Budget) -> str | None:
+    """Return the text, None where a field is not there. Raises Spent, ValueError for too long a text."""
+    budget.charge(1 + 2 * len(fields))
+    told = []
+    for part in fields:
+        if isinstance(part, str):
+            told.append(part)
+            continue
+        value = found_in(document, part, budget.charge)
+        if value is MISSING:
+            return None
+        told.append(charged_text(value, budget))
+    text = "".join(told)
+    if len(text.encode()) > MAX_OUTPUT:
+        raise ValueError("it is too long")
+    return text
+
+
+def charged_text(value: object, budget: Budget) -> str:
+    """Return a value as text. Raises Spent, ValueError for a value that is nested too deep."""
+    if not isinstance(value, str):
+        size = measured([value], MAX_DEPTH, 4 * max(budget.left, 0) + 1_000)
+        if size is None:
+            raise ValueError("it is nested too deep")
+        budget.charge(size.values // 2)
+    text = as_text(value)
+    budget.charge(len(text) // 10)
+    return text
+
+
+def compiled(pieces: list[str | Tag]) -> ChargedTemplate:
+    """Return the Liquid of a template. Raises BadTemplate."""
+    text = "".join(piece if isinstance(piece, str) else piece.liquid for piece in pieces)
     try:
-        found = ENVIRONMENT.from_string(TAG.sub(lambda tag: plain_liquid(tag[0]), text))
+        found = ENVIRONMENT.from_string(text)
         used = found.analyze()
     except (LiquidError, RecursionError) as error:
         raise BadTemplate(complaint(error)) from None
@@ -89,6 +113,7 @@ def compiled(text: str) -> BoundTemplate:
         raise BadTemplate(
             f"there is no {min(unknown)} to show, only {VARIABLE} and its fields: {{{{@alert.name}}}}"
         )
+    assert isinstance(found, ChargedTemplate)
     return found
 
 
@@ -106,126 +131,75 @@ def complaint(error: Exception) -> str:
     return f"{line}{said}"[:200]
 
 
-def plain_liquid(tag: str) -> str:
-    """Return a tag with each `@alert.…` as Liquid's own path."""
-    if (alone := ALONE.match(tag)) and (segments := segments_of(alone[2])) is not None:
-        return f"{alone[1]} {liquid_path(segments)} {alone[3]}{plain_liquid_inside(tag[alone.end() :])}"
-    return plain_liquid_inside(tag)
+def compile_steps(text: str) -> int:
+    """Return what it costs to compile a template. Raises BadTemplate for one that need not be tried."""
+    pieces = pieces_of(text)
+    tags = [piece for piece in pieces if isinstance(piece, Tag)]
+    if fields_of(pieces) is not None:
+        return 2 + len(text) // 100 + sum(tag.steps for tag in tags)
+    return 30 + len(text) // 100 + sum(12 + len(tag.inside) for tag in tags)
 
 
-def plain_liquid_inside(tag: str) -> str:
-    """Return a part of a tag, whose strings stay as they are, with each `@alert.…` as Liquid's own path."""
+class Compiled:
+    """Templates by their texts, each compiled once, and what is no template refused once.
 
-    def replaced(found: re.Match[str]) -> str:
-        segments = segments_of(found[1].removeprefix(".")) if found[1] is not None else None
-        return found[0] if segments is None else liquid_path(segments)
+    Bounded by number and by characters; what was asked for the longest ago is forgotten first.
+    """
 
-    return STRING_OR_FIELD.sub(replaced, tag)
+    def __init__(self, most: int, characters: int) -> None:
+        self._most, self._characters = most, characters
+        self._found: OrderedDict[str, Template | str] = OrderedDict()
+        self._held = 0
+        self._lock = Lock()
 
+    def get(self, text: str, budget: Budget | None = None) -> Template:
+        """Return the template of a text; what must be compiled, `budget` pays. Raises BadTemplate and Spent."""
+        with self._lock:
+            if (found := self._found.get(text)) is not None:
+                self._found.move_to_end(text)
+        if found is None:
+            if budget is not None:
+                budget.charge(compile_steps(text) if len(text) < self._characters else 0)
+            found = made(text)
+            self._keep(text, found)
+        if isinstance(found, str):
+            raise BadTemplate(found)
+        return found
 
-def liquid_path(segments: list[str | int]) -> str:
-    """Return Liquid for a field of the document."""
-    quoted = (f"'{part}'" if isinstance(part, str) and '"' in part else f'"{part}"' for part in segments)
-    parts = (str(part) if isinstance(part, int) else text for part, text in zip(segments, quoted, strict=True))
-    return VARIABLE + "".join(f"[{part}]" for part in parts)
+    def __len__(self) -> int:
+        return len(self._found)
 
-
-class Context(RenderContext):
-    """What a template sees while it is rendered: fields by flat names too, and its work is counted."""
-
-    work = 0
-
-    def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Look a field up; `a.b` may be one name or two."""
-        root = self.scope.get(str(path[0]), MISSING)
-        value = found_in(root, path[1:]) if len(path) > 1 else root
-        self.count(1 + (len(value) // 1_000 if isinstance(value, str | list | dict) else 0))
-        if value is not MISSING:
-            return value
-        found = super().get(path, token=token, default=Unresolved)
-        if found is not Unresolved:
-            return found
-        return Unresolved(written(path), token=token) if default is UNDEFINED else default
-
-    def filter(self, name: str, token: Token | None) -> Callable[..., object]:
-        """Return a filter that refuses more than it should be given."""
-        function = super().filter(name, token)
-
-        def limited(*values: object, **named: object) -> object:
-            if isinstance(values[0], Unresolved) and name != "default":
-                return values[0]
-            self.count(1 + sum(weight(name, value) for value in values) // 100)
-            if name.startswith("replace"):
-                check_replace(*map(str, values))
-            result = function(*values, **named)
-            weight(name if name in ONE_LOOK else "", result)
-            return result
-
-        return limited
-
-    def count(self, work: int) -> None:
-        """Raise ResourceLimitError once too much has been done."""
-        self.work += work
-        if self.work > MAX_WORK:
-            raise ResourceLimitError("it does too much", token=None)
+    def _keep(self, text: str, found: Template | str) -> None:
+        with self._lock:
+            if text not in self._found:
+                self._held += len(text)
+            self._found[text] = found
+            while len(self._found) > self._most or self._held > self._characters:
+                gone, _ = self._found.popitem(last=False)
+                self._held -= len(gone)
 
 
-def weight(name: str, value: object) -> int:
-    """Return the size of what a filter is given. Raises ResourceLimitError for too much."""
-    if name in ONE_LOOK:
-        return 1
-    size = measured([value], 300)
-    items = len(value) if isinstance(value, range | list | tuple) else 0
-    if size is None or size.total > MAX_VALUE or items > MAX_LIST:
-        raise ResourceLimitError("a filter is given too much", token=None)
-    return size.total
+def made(text: str) -> Template | str:
+    """Return the template of a text, or why it is none."""
+    try:
+        return Template(text)
+    except BadTemplate as error:
+        return str(error)
 
 
-def check_replace(text: str, old: str = "", new: str = "", *_: str) -> None:
-    """Raise ResourceLimitError if replacing would make a text too long."""
-    if len(text) + text.count(old) * len(new) > MAX_VALUE:
-        raise ResourceLimitError("replace would make too much", token=None)
+# Those that alerts bring are apart: however many they are, they push out none of the event sinks'.
+KEPT = Compiled(most=5_000, characters=1_000_000)
+BROUGHT = Compiled(most=1_000, characters=250_000)
 
 
-class TextNode(OutputNode):
-    """`{{ … }}`, with lists and objects as JSON."""
-
-    __slots__ = ()
-
-    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        """Write the value as text."""
-        return buffer.write(as_text(self.expression.evaluate(context)))
+def template(text: str) -> Template:
+    """Return the template of this text, compiled once. Raises BadTemplate."""
+    return KEPT.get(text)
 
 
-class TextOutput(Output):
-    """Liquid's `{{ … }}`."""
-
-    node_class: type[Node] = TextNode  # type: ignore[assignment]
-
-
-class LimitedTemplate(BoundTemplate):
-    """A template that is rendered in our Context."""
-
-    context_class = Context
-
-
-class Limited(Environment):
-    """Liquid without files, and with limits."""
-
-    template_class = LimitedTemplate
-    block_nesting_limit = 10
-    context_depth_limit = 20
-    loop_iteration_limit = 1_000
-    local_namespace_limit = 200_000
-    output_stream_limit = MAX_OUTPUT
-
-    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        """Keep the tags and filters that are harmless, and add `json`."""
-        super().setup_tags_and_filters(extra=extra)
-        self.add_tag(TextOutput)
-        self.tags = {name: tag for name, tag in self.tags.items() if name in TAGS}
-        self.filters = {name: one for name, one in self.filters.items() if name not in NO_FILTERS}
-        self.add_filter("json", as_text)
-
-
-ENVIRONMENT = Limited()
+def rendered(text: str, document: Mapping[str, Any], budget: Budget, among: Compiled) -> str:
+    """Return a text with the fields of `document`; itself, where that can't be or costs too much. Never raises."""
+    try:
+        return among.get(text, budget).render(document, budget)
+    except (BadTemplate, Spent):
+        return text

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
-from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.lib.signing import key_of, new_secret
 from eventsinks.lib.smtp import Server
 from eventsinks.models.clock import database_now
@@ -129,7 +129,7 @@ class Destination(models.Model):
     @property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
-        return AlertTemplate.model_validate(self.alert_template) if self.alert_template else None
+        return stored_template(self.alert_template) if self.alert_template else None
 
     @property
     def enabled(self) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
-
-import orjson
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import EventType, Summary
+from eventsinks.event_types.reading import Reading
+
+Made = TypeVar("Made")
 
 
 class Message:
@@ -34,6 +34,7 @@ class Message:
         template: AlertTemplate | None = None,
         mark: str = "",
         memory: Mapping[str, Any] | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self.id = id
         self.event_type = event_type
@@ -44,14 +45,18 @@ class Message:
         self.template = template
         self.mark = mark
         self.memory = memory
+        self.reading = reading or Reading(event_type, data)
 
-    @cached_property
+    @property
     def document(self) -> Any:
         """The data, parsed. What must go on to the byte is `data`."""
-        return orjson.loads(self.data)
+        return self.reading.document
 
     @cached_property
     def summary(self) -> Summary:
         """The event as a person hears of it."""
-        told = self.event_type.summary(self.document, self.template)
-        return replace(told, title=f"{self.mark} {told.title}") if self.mark else told
+        return self.reading.summary(self.template, self.mark)
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of the summary: once for all who are told of this event in the same way."""
+        return self.reading.once((name, self.template, self.mark), make)

@@ -1,0 +1,112 @@
+"""An event that many are told of: parsed once, told once for each template, and all of it on one budget."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from threading import Lock
+from typing import Any, TypeVar, cast
+
+import orjson
+
+from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.base import EventType, Summary
+from eventsinks.lib.budget import Budget
+
+# How much of an event the types that tell people read: more than any of them shows.
+MAX_TEXT = 25_000  # characters of the text
+MAX_VALUE = 10_000  # of a fact or a cell
+MAX_LINE = 5_000  # of a link or a source
+MAX_TAGS, MAX_TAG = 200, 1_000
+LARGE = 100_000  # bytes
+
+Made = TypeVar("Made")
+
+
+class Reading:
+    """One event, to be told to many. `data` is its bytes, as accepted."""
+
+    def __init__(self, event_type: EventType, data: bytes, budget: Budget | None = None) -> None:
+        self.event_type, self.data = event_type, data
+        self.budget = budget or Budget()
+        self._summaries: dict[AlertTemplate | None, Summary] = {}
+        self._made: dict[object, Any] = {}
+
+    @cached_property
+    def document(self) -> Any:
+        """The data, parsed. What must go on to the byte is `data`."""
+        return parsed(self.data)
+
+    def summary(self, template: AlertTemplate | None, mark: str = "") -> Summary:
+        """Return it as a person hears of it, told as `template` says, with `mark` before its title."""
+        if template not in self._summaries:
+            told = self.event_type.summary(self.document, template, self.budget)
+            self._summaries[template] = shortened(told)
+        found = self._summaries[template]
+        return replace(found, title=f"{mark} {found.title}") if mark else found
+
+    def dedup_key(self, template: AlertTemplate | None) -> str:
+        """Return what is the same for all that is said of its incident."""
+        return self.once(
+            ("dedup_key", template), lambda: self.event_type.dedup_key(self.document, template, self.budget)
+        )
+
+    def once(self, key: object, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes, made once for this event and `key`."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(Made, self._made[key])
+
+
+class Readings:
+    """The readings of the events that are being told, by their ids: the newest, of so many bytes together."""
+
+    def __init__(self, most: int = 1_000, size: int = 4 * 1024 * 1024) -> None:
+        self._most, self._size = most, size
+        self._held: OrderedDict[int, Reading] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def of(self, event_id: int, event_type: EventType, data: bytes) -> Reading:
+        """Return the reading of an event."""
+        with self._lock:
+            found = self._held.pop(event_id, None)
+            if found is not None and (found.event_type is not event_type or found.data != data):
+                self._bytes -= len(found.data)
+                found = None
+            if found is None:
+                found = Reading(event_type, data)
+                self._bytes += len(data)
+            self._held[event_id] = found
+            while len(self._held) > 1 and (self._bytes > self._size or len(self._held) > self._most):
+                _, gone = self._held.popitem(last=False)
+                self._bytes -= len(gone.data)
+        return found
+
+
+def parsed(data: bytes) -> Any:
+    """Return JSON, parsed; the collector does not look through each part of a large one while it is made."""
+    if len(data) < LARGE or not gc.isenabled():
+        return orjson.loads(data)
+    gc.disable()
+    try:
+        return orjson.loads(data)
+    finally:
+        gc.enable()
+
+
+def shortened(summary: Summary) -> Summary:
+    """Return a summary of which no part is much longer than what is shown of it."""
+    return replace(
+        summary,
+        text=summary.text[:MAX_TEXT],
+        link=summary.link[:MAX_LINE],
+        source=summary.source[:MAX_LINE],
+        tags=tuple(tag[:MAX_TAG] for tag in summary.tags[:MAX_TAGS]),
+        facts=tuple((label[:MAX_VALUE], value[:MAX_VALUE]) for label, value in summary.facts),
+        columns=tuple(name[:MAX_VALUE] for name in summary.columns),
+        rows=tuple(tuple(cell[:MAX_VALUE] for cell in row) for row in summary.rows),
+    )
