@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from eventsinks.destinations.base import AnyDestinationType
 from eventsinks.event_types import EVENT_TYPES
+from eventsinks.lib.asked import Asked
 from eventsinks.lib.budget import FILTER_STEPS
-from eventsinks.lib.event_filter import Asked, EventFilter, filter_of
+from eventsinks.lib.event_filter import EventFilter, filter_of
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.stream import last_settled, look_ahead, read_members
 from eventsinks.models.stream.read import Logged, Next

@@ -15,7 +15,8 @@ from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.event_types.reading import parsed
-from eventsinks.lib.event_filter import Asked, BadFilter, filter_of, told
+from eventsinks.lib.asked import Asked
+from eventsinks.lib.event_filter import BadFilter, filter_of, told
 from eventsinks.models import Destination, Silence, Tenant
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import Claim, WindowKind

@@ -12,8 +12,9 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.limits import hold_room
+from eventsinks.lib.asked import Asked
 from eventsinks.lib.budget import FILTER_STEPS, Budget
-from eventsinks.lib.event_filter import Asked, BadFilter, EventFilter
+from eventsinks.lib.event_filter import BadFilter, EventFilter
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
 from eventsinks.models.clock import database_now
 from eventsinks.models.quiet_window import WindowKind

@@ -1,6 +1,6 @@
 """A document that filters are asked of, and what that costs.
 
-The engine can't be stopped. So what an evaluation costs at most is told beforehand from how much the filter does and
+The engine can't be stopped. What an evaluation costs at most is told beforehand from how much the filter does and
 how large the values are, in steps of a budget that all filters of one event share.
 """
 
