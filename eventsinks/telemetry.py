@@ -10,7 +10,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import structlog
@@ -29,6 +29,11 @@ TALKATIVE = (
 )
 
 ATTEMPTS = Counter("eventsinks_attempts_total", "Tries, by destination type and outcome.", ["type", "outcome"])
+OVER_BUDGET = Counter(
+    "eventsinks_over_budget_total",
+    "Events of which not all was rendered or asked: it would cost too much.",
+    ["what"],
+)
 UNACCOUNTED = Gauge(
     "eventsinks_unaccounted_deliveries", "Deliveries of the last hour that are not what was accepted: a fault."
 )
@@ -109,6 +114,11 @@ def line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
         return orjson.dumps(facts, option=orjson.OPT_UTC_Z).decode() + "\n"
     told = " ".join(f"{name}={value}" for name, value in list(facts.items())[3:] if value not in ("", None))
     return f"{now:%Y-%m-%d %H:%M:%S} {facts['event']} {told}\n"
+
+
+def over_budget(what: Literal["templates", "filters"]) -> None:
+    """Count an event whose templates or filters would cost more than they may."""
+    OVER_BUDGET.labels(what).inc()
 
 
 def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:

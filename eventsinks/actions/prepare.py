@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from eventsinks import telemetry
 from eventsinks.actions.judge import log_fault
 from eventsinks.actions.unharmed import note, unharmed
 from eventsinks.destinations.base import AnyDestinationType, EventRefused, Message, SendFailure, Temporary
@@ -84,13 +85,17 @@ def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | Se
 def request_of(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
     """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
     try:
-        return kind.build([message], at)
+        request = kind.build([message], at)
     except SendFailure as failure:
         raise masked_failure(failure, kind) from None
     except Exception as error:  # a fault in a type must not stop the others
         log_fault(log, kind, f"{kind.key} could not build a request for {message.id}")
         refused = EventRefused(f"the request could not be built: {error!r}")
         raise masked_failure(refused, kind) from None
+    if message.reading.budget.is_spent and not message.reading.is_counted:
+        message.reading.is_counted = True
+        telemetry.over_budget("templates")
+    return request
 
 
 def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:

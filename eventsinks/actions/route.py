@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,10 +11,11 @@ from uuid import UUID
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
+from eventsinks import telemetry
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
-from eventsinks.event_types.reading import parsed
+from eventsinks.event_types.documents import parsed
 from eventsinks.lib.asked import Asked
 from eventsinks.lib.event_filter import BadFilter, filter_of, told
 from eventsinks.models import Destination, Silence, Tenant
@@ -112,21 +113,23 @@ class Route:
             named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
             if not (named and self._silences):
                 return [Verdict(sink.id) for sink in named]
-            asked = self._asked(accepted.data)
-            return [self._silenced(sink, asked) for sink in named]
-        if not self._looks:
-            return self._plain
-        asked = self._asked(accepted.data)
-        return [self._judged(sink, asked) for sink in self._hearing]
+            return self._verdicts(accepted, named, self._silenced)
+        return self._verdicts(accepted, self._hearing, self._judged) if self._looks else self._plain
+
+    def _verdicts(
+        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], Verdict]
+    ) -> list[Verdict]:
+        """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
+        asked = Asked(self._type.told_to_filters(parsed(accepted.data)))
+        verdicts = [judge(sink, asked) for sink in sinks]
+        if asked.budget.is_spent:
+            telemetry.over_budget("filters")
+        return verdicts
 
     def _named(self, index: int, uuid: UUID) -> Sink:
         if uuid not in self._by_uuid:
             raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
         return self._by_uuid[uuid]
-
-    def _asked(self, data: bytes) -> Asked:
-        """Return an event for all filters and silences to be asked of: on one budget."""
-        return Asked(self._type.told_to_filters(parsed(data)))
 
     def _judged(self, sink: Sink, asked: Asked) -> Verdict:
         rejected = rejection(sink.filter, asked) if sink.filter else None
@@ -144,10 +147,12 @@ class Route:
 
 def rejection(filter: str, asked: Asked) -> str | None:
     """Return why a filter rejects an event, None if it does not. One that is none any more rejects all."""
-    try:
-        return filter_of(filter).rejects(asked)
-    except BadFilter as error:
-        return f"{told(filter)} ({error})"
+    if filter not in asked.answers:
+        try:
+            asked.answers[filter] = filter_of(filter).rejects(asked)
+        except BadFilter as error:
+            asked.answers[filter] = f"{told(filter)} ({error})"
+    return asked.answers[filter]
 
 
 def silences_of(tenant: Tenant) -> list[Hush]:

@@ -155,7 +155,7 @@ class Discord(DestinationType[DiscordConfig]):
         url = f"{given}{'&' if '?' in given else '?'}wait=true"
         document = {
             "username": "eventsinks",
-            "embeds": [embed(message)],
+            "embeds": [message.once("discord", lambda: embed(message))],
             "allowed_mentions": {"parse": []},
         }
         return Request("POST", url, (("Content-Type", "application/json"),), orjson.dumps(document))

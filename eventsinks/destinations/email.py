@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -169,11 +169,23 @@ def mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> Emai
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
     made["X-Auto-Response-Suppress"] = "All"
     # Quoted-printable, in which no line can be the boundary, whatever the event says.
-    text = f"{heading(summary, MAX_SUBJECT)}\n\n{letter(summary, MAX_TEXT, ROWS, COLUMNS)}\n"
-    made.set_content(text, cte="quoted-printable")
-    made.add_alternative(html(summary), subtype="html", cte="quoted-printable")
+    made["MIME-Version"] = "1.0"
+    made["Content-Type"] = "multipart/alternative"
     made.set_boundary(f"=_{message.id.hex}")
+    for part in message.once("email", lambda: [*parts(summary)]):
+        made.attach(part)
     return made
+
+
+def parts(summary: Summary) -> Iterator[EmailMessage]:
+    """Yield the event as plain text and as HTML."""
+    text = f"{heading(summary, MAX_SUBJECT)}\n\n{letter(summary, MAX_TEXT, ROWS, COLUMNS)}\n"
+    for words, subtype in ((text, "plain"), (html(summary), "html")):
+        part = EmailMessage(POLICY)
+        part.set_content(words, subtype=subtype, cte="quoted-printable")
+        if subtype == "plain":
+            del part["MIME-Version"]
+        yield part
 
 
 def subject(summary: Summary) -> str:

@@ -181,16 +181,15 @@ class Jira(DestinationType[JiraConfig]):
         if any(mine in labels for labels in found.values()):
             return None  # a try before this one has opened it
         if found:
-            return self._post(
-                f"{ISSUE}/{next(iter(found))}/comment", {"body": document(message.summary, head=True)}
-            )
+            news = message.once("jira.comment", lambda: document(message.summary, head=True))
+            return self._post(f"{ISSUE}/{next(iter(found))}/comment", {"body": news})
         if message.summary.status != "firing":
             return None  # over before anybody was told, or closed by a person
         fields = {
             "project": {"key": self.config.project_key},
             "issuetype": {"name": self.config.issue_type},
             "summary": heading(message.summary, MAX_SUMMARY),
-            "description": document(message.summary),
+            "description": message.once("jira.issue", lambda: document(message.summary)),
             "labels": ["eventsinks", incident, mine],
         }
         return self._post(ISSUE, {"fields": fields})

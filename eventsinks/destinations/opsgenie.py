@@ -112,7 +112,8 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         alerts = f"{BASES[self.config.region]}/v2/alerts"
         action = DONE.get(message.summary.status)
         if action is None:
-            return self._post(alerts, alert(message))
+            found = message.once("opsgenie", lambda: alert(message.summary))
+            return self._post(alerts, {**found, "alias": alias(message)})
         url = f"{alerts}/{quote(alias(message), safe='')}/{action}?identifierType=alias"
         note = harmless(heading(message.summary, MAX_DESCRIPTION))
         return self._post(url, {"source": source(message.summary), "note": note})
@@ -135,13 +136,12 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         return Request("POST", url, headers, orjson.dumps(document))
 
 
-def alert(message: Message) -> dict[str, Any]:
-    """Return the alert that is to be created."""
-    summary = message.summary
+def alert(summary: Summary) -> dict[str, Any]:
+    """Return the alert that is to be created, which is still to be named."""
     tags = [cut(harmless(one_line(tag)), MAX_TAG) for tag in summary.tags if one_line(tag)]
     return {
         "message": cut(harmless(heading(summary, MAX_MESSAGE)), MAX_MESSAGE),
-        "alias": alias(message),
+        "alias": "",
         "description": cut(harmless(letter(summary, MAX_TEXT, ROWS)), MAX_DESCRIPTION),
         "priority": PRIORITIES.get(summary.severity, "P3"),
         "source": source(summary),

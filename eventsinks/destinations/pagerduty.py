@@ -109,7 +109,8 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, without its details if they would make it too large."""
         (message,) = messages
-        sizes = (self._event(message, found) for found in details(message))
+        told = message.once("pagerduty", lambda: [*incidents(message)])
+        sizes = (self._event(message, incident) for incident in told)
         body = next(body for body in sizes if len(body) < MAX_EVENT)
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
@@ -123,22 +124,31 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
         event = {name: value for name, value in given.items() if name != "links"}
         return request._replace(body=orjson.dumps({**event, "payload": kept}))
 
-    def _event(self, message: Message, details: Any) -> bytes:
+    def _event(self, message: Message, incident: bytes) -> bytes:
         event = {
             "routing_key": self.config.integration_key.get_secret_value(),
             "event_action": ACTIONS.get(message.summary.status, "trigger"),
             "dedup_key": dedup_key(message),
-            "payload": payload(message, details),
-            "client": "eventsinks",
-            "links": links(message.summary),
         }
-        return orjson.dumps(event)
+        return orjson.dumps(event)[:-1] + b"," + incident[1:]
 
 
 def dedup_key(message: Message) -> str:
     """Return the name of the incident; one that PagerDuty would not take becomes its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
     return key if len(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
+
+
+def incidents(message: Message) -> Iterator[bytes]:
+    """Yield what all services that are alerted are told, with fewer and fewer details; none that is too large."""
+    for found in details(message):
+        told = {
+            "payload": payload(message, found),
+            "client": "eventsinks",
+            "links": links(message.summary),
+        }
+        if len(body := orjson.dumps(told)) < MAX_EVENT:
+            yield body
 
 
 def payload(message: Message, details: Any) -> dict[str, Any]:

@@ -162,13 +162,20 @@ class Slack(DestinationType[SlackConfig]):
         """Return the post of a message that says all."""
         channel = self.config.channel_id or self.target()
         return self._call(
-            "chat.postMessage", {"channel": channel, **told(message.summary), **UNPARSED, **UNADORNED}
+            "chat.postMessage",
+            {
+                "channel": channel,
+                **message.once("slack.post", lambda: told(message.summary)),
+                **UNPARSED,
+                **UNADORNED,
+            },
         )
 
     def _answer(self, message: Message, incident: Incident) -> Request:
         """Return the post of what is new, in the thread of the incident."""
         thread = {"channel": incident.channel, "thread_ts": incident.ts}
-        arguments = {**thread, **answer_of(message.summary), **UNPARSED, **UNADORNED}
+        news = message.once("slack.answer", lambda: answer_of(message.summary))
+        arguments = {**thread, **news, **UNPARSED, **UNADORNED}
         return self._call("chat.postMessage", arguments)
 
     def _call(self, method: str, arguments: Mapping[str, Any]) -> Request:

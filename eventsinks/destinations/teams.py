@@ -118,8 +118,7 @@ class Teams(DestinationType[TeamsConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one card, told at the greatest length that Teams takes."""
         (message,) = messages
-        bodies = (orjson.dumps(envelope(card(message.summary, *size))) for size in SIZES)
-        body = next((body for body in bodies if len(body) <= MAX_MESSAGE), None)
+        body = message.once("teams", lambda: body_of(message.summary))
         if body is None:  # not even the shortest fits
             raise EventRefused("the alert can't be told in the 28 KB of a card")
         return Request("POST", self.config.url.get_secret_value(), (("Content-Type", "application/json"),), body)
@@ -128,6 +127,12 @@ class Teams(DestinationType[TeamsConfig]):
         """Return a card of two lines: heading and state."""
         plain = orjson.dumps(envelope(two_lines(message.summary)))
         return request._replace(body=plain) if request.body != plain else None
+
+
+def body_of(summary: Summary) -> bytes | None:
+    """Return the longest card that Teams takes, None if it takes none."""
+    bodies = (orjson.dumps(envelope(card(summary, *size))) for size in SIZES)
+    return next((body for body in bodies if len(body) <= MAX_MESSAGE), None)
 
 
 def envelope(card: Element) -> Element:

@@ -32,8 +32,8 @@ def check_value(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def steps_to_compile(given: Any) -> int:
-    """Return what it costs to compile the values of a template as it was sent, whatever its shape."""
+def is_too_much(given: Any) -> bool:
+    """Whether compiling the values of a template as it was sent, of any shape, costs more than MAX_COMPILE."""
     found = given if isinstance(given, dict) else {}
     lists = [(found.get("info"), MAX_INFO), (found.get("actions"), MAX_ACTIONS)]
     items = [item for items, most in lists if isinstance(items, list | tuple) for item in items[:most]]
@@ -42,7 +42,9 @@ def steps_to_compile(given: Any) -> int:
     for value in values:
         with suppress(BadTemplate):  # it is said of that value
             total += compile_steps(str(value))
-    return total
+        if total > MAX_COMPILE:
+            return True
+    return False
 
 
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
@@ -89,8 +91,10 @@ class AlertTemplate(BaseModel):
     @classmethod
     def is_affordable(cls, given: Any, info: ValidationInfo) -> Any:
         """Raise ValueError where compiling it would hold others up. Nothing is compiled before."""
-        if not (info.context or {}).get(STORED) and (steps := steps_to_compile(given)) > MAX_COMPILE:
-            raise ValueError(f"does too much: its tags come to {steps:,}; at most {MAX_COMPILE:,} is allowed")
+        if not (info.context or {}).get(STORED) and is_too_much(given):
+            raise ValueError(
+                "does too much: all tags together may have some 8,000 characters; plain fields cost less"
+            )
         return given
 
     def told(self, document: Mapping[str, Any], budget: Budget | None = None, among: Compiled = KEPT) -> Told:
@@ -126,6 +130,9 @@ class AlertTemplate(BaseModel):
         marked = [info.value for info in self.info if info.use_for_dedup]
         found = tuple(rendered(value, document, budget, among) for value in marked)
         return () if found == tuple(marked) else found
+
+
+NOTHING_TOLD = AlertTemplate(info=(), actions=())  # for who needs of an alert only what no template says
 
 
 def stored_template(kept: Any) -> AlertTemplate:

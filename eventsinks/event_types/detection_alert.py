@@ -48,9 +48,9 @@ class DetectionAlertData(BaseModel):
     status: Literal["firing", "acknowledged", "resolved"] = "firing"
     dedup_key: str | None = Field(None, min_length=1, max_length=255)
     detection_rule_id: str | None = None
-    event_sink_ids: list[str] | None = Field(None, max_length=1000)
+    event_sink_ids: list[str] | None = Field(None, max_length=1000, fail_fast=True)
     staging: bool = False
-    tags: list[str] | None = None
+    tags: list[str] | None = Field(None, fail_fast=True)
     timestamp: int | str | None = None
 
     @field_validator("severity")

@@ -107,7 +107,7 @@ class NetworkTrafficData(Read):
     window_start: str | None = None
     window_end: str | None = None
     receive_timestamp: str | None = None
-    events: list[Happening] | None = Field(None, max_length=10_000)
+    events: list[Happening] | None = Field(None, max_length=10_000, fail_fast=True)
 
 
 class Shape(NamedTuple):

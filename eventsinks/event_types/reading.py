@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +9,9 @@ from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar, cast
 
-import orjson
-
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import EventType, Summary
+from eventsinks.event_types.documents import parsed
 from eventsinks.lib.budget import Budget
 
 # How much of an event the types that tell people read: more than any of them shows.
@@ -21,7 +19,6 @@ MAX_TEXT = 25_000  # characters of the text
 MAX_VALUE = 10_000  # of a fact or a cell
 MAX_LINE = 5_000  # of a link or a source
 MAX_TAGS, MAX_TAG = 200, 1_000
-LARGE = 100_000  # bytes
 
 Made = TypeVar("Made")
 
@@ -32,6 +29,7 @@ class Reading:
     def __init__(self, event_type: EventType, data: bytes, budget: Budget | None = None) -> None:
         self.event_type, self.data = event_type, data
         self.budget = budget or Budget()
+        self.is_counted = False  # whether it was told that its budget was spent
         self._summaries: dict[AlertTemplate | None, Summary] = {}
         self._made: dict[object, Any] = {}
 
@@ -85,17 +83,6 @@ class Readings:
                 _, gone = self._held.popitem(last=False)
                 self._bytes -= len(gone.data)
         return found
-
-
-def parsed(data: bytes) -> Any:
-    """Return JSON, parsed; the collector does not look through each part of a large one while it is made."""
-    if len(data) < LARGE or not gc.isenabled():
-        return orjson.loads(data)
-    gc.disable()
-    try:
-        return orjson.loads(data)
-    finally:
-        gc.enable()
 
 
 def shortened(summary: Summary) -> Summary:

@@ -1,7 +1,7 @@
 """A document that filters are asked of, and what that costs.
 
-The engine can't be stopped. What an evaluation costs at most is told beforehand from how much the filter does and
-how large the values are, in steps of a budget that all filters of one event share.
+The engine can't be stopped. So what an evaluation costs at most is told beforehand, from how much the filter does
+and how large the values are, in steps of a budget that all filters of one event share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import cel
 
-from eventsinks.lib.budget import FILTER_STEPS, Budget
+from eventsinks.lib.budget import CHEAP, FILTER_STEPS, RESERVE, Budget
 from eventsinks.lib.cel_text import Shape
 from eventsinks.lib.size import Size, measured
 
@@ -29,6 +29,7 @@ class Asked:
         self.document = document
         self.budget = budget or Budget(FILTER_STEPS)
         self.context = cel.Context()
+        self.answers: dict[str, str | None] = {}  # by filter, for who asks the same more than once
         self._sizes: dict[str, Size | None] = {}
         self._given: set[str] = set()
 
@@ -54,9 +55,9 @@ class Asked:
     def _size(self, name: str) -> Size | None:
         """Return the size of what a name stands for; of more than could be paid for, only that it is that much."""
         if name not in self._sizes:
-            most = max(self.budget.left, 0)
+            most = max(self.budget.left - RESERVE, CHEAP)
             self._sizes[name] = found = measured([self._value(name)], MAX_DEPTH, most)
-            self.budget.affords(min(found.values // 4 if found else most // 4, max(self.budget.left, 0)))
+            self.budget.affords((found.values if found else most) // 4)
         return self._sizes[name]
 
     def _value(self, name: str) -> Any:

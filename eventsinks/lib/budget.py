@@ -12,6 +12,8 @@ from collections.abc import Callable
 ALERT_STEPS = 25_000  # for all that is rendered of one alert, over all of its sinks
 TEMPLATE_STEPS = 10_000  # of them for one alert template, whatever the others take
 FILTER_STEPS = 40_000  # for all filters that are asked of one event
+RESERVE = 5_000  # of the steps of an event, for what is cheap: dear ones must not be in the way of it
+CHEAP = 300  # steps
 SECONDS = 0.25  # of a clock: ten times what the steps should take
 
 
@@ -30,27 +32,30 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.left = steps
+        self._taken = 0
         self.seconds = seconds
         self.is_spent = False  # whether anything was refused
         self._parent, self._clock = parent, clock
         self._began: float | None = None
 
-    def charge(self, steps: int) -> None:
-        """Take `steps` away. Raises Spent where there are not so many, and takes all that there are."""
-        self.left -= steps
-        if self.left < 0 or self._is_over():
-            self.left = min(self.left, 0)
+    def charge(self, steps: int, leaving: int = 0) -> None:
+        """Take `steps` away. Raises Spent where fewer than `leaving` would be left, and takes all down to that."""
+        if self.left - steps < leaving or self._is_over():
+            self.left = min(self.left, leaving)
             self._refuse()
         if self._parent is not None:
             try:
-                self._parent.charge(steps)
+                self._parent.charge(steps, RESERVE if self._taken > CHEAP else 0)
             except Spent:
                 self.is_spent = True
                 raise
+        self.left -= steps
+        self._taken += steps
 
     def affords(self, steps: int) -> bool:
-        """Take `steps` away if there are so many; otherwise none."""
-        if steps > self.left or self._is_over():
+        """Take `steps` away if there are so many, for what is dear without the reserve; otherwise none."""
+        leaving = RESERVE if steps > CHEAP else 0
+        if self.left - steps < leaving or self._is_over():
             self.is_spent = True
             return False
         self.left -= steps

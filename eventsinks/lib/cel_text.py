@@ -18,7 +18,7 @@ TOKEN = re.compile(
         | [bB]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\r\n])*"|'(?:\\.|[^'\\\r\n])*')
       )
     | (?P<word>`[^`\n]*`)
-    | (?P<macro>(?:all|exists|exists_one|existsOne|map|filter)(?:\s|//[^\n]*)*\()
+    | (?P<macro>(?:all|exists|exists_one|existsOne|map|filter)(?:\s|//[^\n]*+)*+\()
     | (?P<name>[A-Za-z_]\w*)
     | (?P<operator>&&|\|\||.)
     """,

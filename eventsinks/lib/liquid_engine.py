@@ -36,7 +36,7 @@ class Context(RenderContext):
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         """Look a field up; `a.b` may be one name or two."""
-        self.budget.charge(1 + len(path) // 8)
+        self.budget.charge(2 + len(path) // 4)
         root = self.scope.get(str(path[0]), MISSING)
         value = found_in(root, path[1:], self.budget.charge) if len(path) > 1 else root
         if value is not MISSING:
@@ -54,7 +54,7 @@ class Context(RenderContext):
             self.budget.charge(len(value) // 2_000)
         elif isinstance(value, list | tuple | dict):
             if (known := self.seen.get(id(value))) is not None:
-                self.budget.charge(known[1].values // 32)
+                self.budget.charge(1 + known[1].values // 32)
                 return
             size = self.measured([value])
             self.budget.charge(size.values // 4 + size.characters // 10_000)
@@ -72,7 +72,7 @@ class Context(RenderContext):
         function = super().filter(name, token)
 
         def charged(*values: object, **named: object) -> object:
-            self.budget.charge(1)
+            self.budget.charge(2)
             if isinstance(values[0], Unresolved) and name != "default":
                 return values[0]
             if name not in ONE_LOOK:
@@ -87,7 +87,7 @@ class Context(RenderContext):
 
     def assign(self, key: str, val: Any) -> None:
         """Give a name to a value: the sizes of all that have names are added up each time."""
-        self.budget.charge(1 + len(self.locals) // 8)
+        self.budget.charge(1 + len(self.locals) // 4)
         super().assign(key, val)
 
 
@@ -101,9 +101,9 @@ class TextNode(OutputNode):
         value = self.expression.evaluate(context)
         assert isinstance(context, Context)
         if not isinstance(value, str):
-            context.budget.charge(context.measured([value]).values // 4)
+            context.budget.charge(1 + context.measured([value]).values // 4)
         text = as_text(value)
-        context.budget.charge(len(text) // 10)
+        context.budget.charge(1 + len(text) // 10)
         return buffer.write(text)
 
 
@@ -120,7 +120,7 @@ class Round(BlockNode):
 
     def __init__(self, block: BlockNode) -> None:
         super().__init__(block.token, block.nodes)
-        self.steps = steps_of(block.nodes)
+        self.steps = 1 + steps_of(block.nodes)
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         """Charge it, and do it."""

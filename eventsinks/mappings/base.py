@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 
 from eventsinks.event_types import EventType
-from eventsinks.event_types.documents import said
+from eventsinks.event_types.documents import parsed, said
 from eventsinks.lib.moments import read_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ class EventMapping(ABC):
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
         """Return an event's bytes, as accepted, in this schema. Integers of 64 bits stay what they are."""
-        return orjson.dumps(self.mapped(event_type, orjson.loads(data), occurred_at))
+        return orjson.dumps(self.mapped(event_type, parsed(data), occurred_at))
 
 
 class Attack(NamedTuple):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from eventsinks.event_types import EventType
+from eventsinks.event_types.alert_template import NOTHING_TOLD
 from eventsinks.event_types.audit import activity
 from eventsinks.event_types.documents import host_and_port, said, written
 from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
@@ -66,7 +67,7 @@ class Ecs(EventMapping):
 
 def alert(event_type: EventType, document: Document) -> dict[str, Any]:
     """Return what an alert says."""
-    summary = event_type.summary(document)
+    summary = event_type.summary(document, NOTHING_TOLD)
     found = attacks(document)
     tactics = [attack for attack in found if attack.is_tactic]
     techniques = [attack for attack in found if not attack.is_tactic]

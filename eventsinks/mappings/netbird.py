@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 
 from eventsinks.event_types import EventType
+from eventsinks.event_types.alert_template import NOTHING_TOLD
 from eventsinks.event_types.audit import activity, timestamp
 from eventsinks.event_types.documents import said
 from eventsinks.event_types.network_traffic import COUNTERS
@@ -30,7 +31,7 @@ class NetBird(EventMapping):
             return audit(document, occurred_at)
         if event_type.key == "network_traffic":
             return network_traffic(document, occurred_at)
-        summary = event_type.summary(document)
+        summary = event_type.summary(document, NOTHING_TOLD)
         return {
             "timestamp": timestamp(document, occurred_at),
             "message": summary.title,
@@ -48,7 +49,7 @@ def message(event_type: EventType, document: Document) -> str:
         return happened(last_of(document))
     if event_type.key == "audit":
         return activity(document).lower()
-    return event_type.summary(document).title
+    return event_type.summary(document, NOTHING_TOLD).title
 
 
 def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:

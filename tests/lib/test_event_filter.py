@@ -43,6 +43,10 @@ def test_a_filter_lets_through_what_it_describes(text):
     assert EventFilter(text).rejects(ALERT) is None
 
 
+def test_comments_after_a_macro_s_name_are_read_in_one_way():
+    assert EventFilter("tags.all" + " //" * 60 + "x\n == 1").rejects(ALERT)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
