@@ -47,17 +47,23 @@ HEADER, QUERY = "hunter2secret", "hunter3/secret+token"
 BY_HTTP = sorted(key for key in DESTINATION_TYPES if key != "email")  # mail has no secret of a tenant's
 
 
-def echoed(got, status=500):
+SECRET_HEADERS = ("authorization", "x-key", "dd-api-key")  # first, so that they are in what a reason says too
+
+
+def echoed(got):
     """Answer with the request, as it is and in every form in which others write it."""
+    status = 500 if "/hook" in got.path else 400  # of which the types tell what was said
     head = "\n".join([got.path, *(f"{name}: {value}" for name, value in got.headers)])
     said = head + "\n" + got.body.decode("utf-8", "replace")
     said = said[-900:]  # what is kept is the beginning of an answer
     forms = (said, quote(said, safe=""), json.dumps(said), html.escape(said), said.encode().hex())
     encoded = (base64.b64encode(text.encode()).decode() for text in (said, "x" + said))
     number = sum(map(ord, got.path + said)) % len(forms)  # each form begins an answer now and then
-    body = "\n".join([*forms[number:], *encoded, *forms[:number]])
+    secret = "; ".join(value for name, value in got.headers if name.lower() in SECRET_HEADERS)
+    body = "\n".join([secret, *forms[number:], *encoded, *forms[:number]])
     return answer(
-        status, body=json.dumps({"message": body, "errors": [body]}).encode() if number % 2 else body.encode()
+        status,
+        body=json.dumps({"message": body, "errorMessages": [body]}).encode() if number % 2 else body.encode(),
     )
 
 
@@ -192,7 +198,7 @@ def delivered_in_vain(api, tenant, sink, key, receiver):
     way_out = ToReceiver(receiver)
     stream(sink.id, way_out)
     way_out.close()
-    assert Batch.objects.get().reason or Delivery.objects.get().reason
+    assert Batch.objects.exclude(reason="").exists() or Delivery.objects.exclude(reason="").exists()
     for path in ("", "/position"):
         said[path] = api.get(one + path).content.decode()
     said["list"] = api.get("/api/event-streaming").content.decode()
@@ -360,3 +366,35 @@ def test_real_processes_log_dump_and_send_no_secret_at_the_level_debug(tmp_path,
     end = said["log"].index("High", end)
     said["log"] = said["log"][:shown_to_the_operator] + said["log"][end:]
     assert_in_none_of(said, planted.values())
+
+
+TALK = """
+import sys, django; django.setup()
+from eventsinks.lib import slack
+from eventsinks.lib.aws import Account, CallFailed, Keys, assumed
+try:
+    slack.find_channel(sys.argv[1] + "/api/", "planted-token-of-slack", "name", "general")
+except Exception as error:
+    print(type(error).__name__)
+role = "arn:aws:iam::123456789012:role/r"
+print(bool(assumed(Account("eu-central-1", Keys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
+"""
+STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>planted-key-of-sts</SecretAccessKey><SessionToken>planted-token-of-sts
+</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+
+
+def test_clients_of_vendors_log_no_token_at_the_level_debug(tmp_path):
+    environment = {**os.environ, "EVENTSINKS_VAR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "project.settings", "SECRET_KEY": "x" * 60}
+    environment |= {"EVENTSINKS_ENCRYPTION_KEYS": new_key(), "DATABASE_URL": f"sqlite:///{tmp_path}/db"}
+    with Receiver(lambda got: answer(body=STS.encode())) as far_end:
+        done = subprocess.run(
+            [sys.executable, "-c", TALK, far_end.url("")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.stdout.split() == ["SlackSaid", "True"], done.stderr
+    assert "planted" not in done.stderr

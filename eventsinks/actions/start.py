@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from eventsinks.actions.reencrypt import strangers
 from eventsinks.models.sealing import WrongKeys, look, make_canary
@@ -23,6 +23,9 @@ def refuse_wrong_keys() -> None:
         raise SystemExit(f"EVENTSINKS_ENCRYPTION_KEYS: {error}") from None
     except DatabaseError as error:
         log.warning("the encryption keys could not be compared with the database yet: %s", error)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # what is started here may fork
 
 
 def prove_keys() -> None:

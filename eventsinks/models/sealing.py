@@ -110,7 +110,7 @@ def look() -> Canary | None:
 
 def make_canary() -> Canary:
     """Make the canary, sealed with the newest key, or seal the one that there is anew; nothing it says is lost."""
-    canary = Canary.objects.first() or Canary()
+    canary, _ = Canary.objects.get_or_create(id=1, defaults={"sealed": ""})
     canary.sealed = box().seal(SUNG, place_of(canary, "sealed"))
-    canary.save()
+    canary.save(update_fields=["sealed"])
     return canary
