@@ -60,6 +60,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile():
     assert ran("hadolint", "Dockerfile") == (0, "")
 
 
+@pytest.mark.django_db  # the door for web servers proves the encryption keys
 @every_service_of_ours
 def test_a_command_names_what_there_is(name):
     for program, *words in commands_of(OURS[name]):
