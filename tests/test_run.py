@@ -149,7 +149,7 @@ def test_everything_runs_until_ctrl_c_and_leaves_nothing(start, tmp_path):
     kept = tmp_path / "var" / "credentials.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     lines = " ".join(run.others().values())
-    assert all(name in lines for name in ("valkey-server", "project.serve", " worker ", " beat "))
+    assert all(name in lines for name in ("valkey-server", "project.serve", "project worker", "project beat"))
     password = json.loads(kept.read_text())["admin_password"]
     assert password in run.output
     assert not any(secret in lines for secret in (key, password, "requirepass", "redis://"))
@@ -188,7 +188,7 @@ def test_a_killed_starter_leaves_no_orphan(start):
     assert run.leaves_nothing(), run.others()
 
 
-@pytest.mark.parametrize(("child", "named"), [("project.serve", "web server"), (" worker ", "worker")])
+@pytest.mark.parametrize(("child", "named"), [("project.serve", "web server"), ("project worker", "worker")])
 def test_a_child_that_dies_stops_everything_and_is_named(start, child, named):
     run = start("run")
     run.read_until(READY)
