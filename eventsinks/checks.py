@@ -160,9 +160,9 @@ def limits_are_limits(**_: Any) -> list[CheckMessage]:
         Limits.model_validate(settings.EVENTSINKS_LIMITS)
     except ValidationError as error:
         said = "; ".join(f"{field}: {message}" for field, message in errors(error))
-        found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E008"))
+        found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E010"))
     if settings.EVENTSINKS_WRONG_KEYS_PER_MIN < 1:
-        found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E009"))
+        found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E011"))
     return found
 
 

@@ -33,7 +33,7 @@ def options(program, url="postgres://eventsinks@db.example/eventsinks", **enviro
     ).stdout.split()
 
 
-@pytest.mark.parametrize("program", ["celery", "/usr/bin/granian", "-m"])
+@pytest.mark.parametrize("program", ["celery", "/srv/eventsinks/project/serve.py", "-m"])
 def test_web_and_worker_wait_no_longer_than_the_settings_say(program):
     found = options(program, EVENTSINKS_DB_LOCK_TIMEOUT="0.5")
     for option in ("lock_timeout=500", "statement_timeout=30000", "idle_in_transaction_session_timeout=60000"):
