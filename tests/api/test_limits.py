@@ -2,11 +2,13 @@
 
 import time
 from datetime import timedelta
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
+from eventsinks.actions import slack_install
 from eventsinks.actions.tenants import issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types.documents import written
@@ -170,6 +172,19 @@ def test_installations_of_slack_over_the_limit_are_refused(api, acme, limit, set
     limit(acme, slack_installs_per_h=1)
     assert api.post("/v1/slack_integration/install").status_code == 200
     limited(api.post("/v1/slack_integration/install"), "slack_installs_per_h")
+
+
+def test_slack_sends_a_browser_back_while_too_much_is_under_way_and_nothing_is_used_up(
+    nobody, acme, limit, settings
+):
+    settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
+    state = parse_qs(urlsplit(slack_install.begin(acme)).query)["state"][0]
+    limit(acme, tests_at_once=0)
+    response = nobody.get(f"/slack/oauth/callback?{urlencode({'state': state, 'code': 'c'})}")
+    assert response.status_code == 429
+    assert seconds(response)
+    assert "limit tests_at_once of 0 is reached" in response.content.decode()
+    assert slack_install.stands_for(state).tenant == acme
 
 
 def test_a_full_backlog_is_told_in_the_answer_that_takes_the_alert(api, acme, limit, make_webhook):
