@@ -616,7 +616,8 @@ def test_first_tries_are_not_starved_by_retries(make_webhook):
     assert len(order) == 3100
 
 
-def test_no_more_is_in_flight_than_there_are_slots(make_webhook):
+def test_no_more_is_in_flight_than_there_are_slots(acme, limit, make_webhook):
+    limit(acme, event_sinks=140)
     for number in range(140):
         owe(make_webhook(f"https://{number}.example/"), 8)
     world = Patience(lambda request: None, rounds=8)
