@@ -137,7 +137,7 @@ def write_deliveries(sink_id: int, state: str, rows: int) -> None:
         due = f"statement_timestamp() - ({rows} - number) * interval '0.1 second'"
     else:
         id = f"printf('%012x7000%016x', {first} + number * 100, {sink_id} << 32 | number)"
-        due = f"strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || ({rows} - number) / 10.0 || ' seconds')"
+        due = f"strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (({rows} - number) / 10.0) || ' seconds')"
     run(
         "INSERT INTO eventsinks_delivery (id, event_id, destination_id, state, tries, due_at, reason, settled_at) "
         f"SELECT {id}, 10000000 + number, {sink_id}, '{state}', 0, {due}, '', {ended} FROM {numbers(rows)}"

@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks import tasks
@@ -330,6 +331,35 @@ def test_two_sweeps_at_once_do_nothing_twice(backlog):
     clear.work_off()
     clearing = Clearing.objects.get()
     assert (states(sink), clearing.suppressed, state_of(sink)) == ({"suppressed": 60}, 60, "active")
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_leaves_alone_what_another_is_at_and_does_not_wait_for_it(backlog):
+    sink = backlog()
+    configure.resume(sink, skip=True)
+    id = Clearing.objects.get().id
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            Clearing.objects.select_for_update().get(id=id)
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert held.wait(30)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        assert clear.step(id) == (0, False)
+        assert states(sink) == {"pending": 10}
+    finally:
+        done.set()
+        other.join(30)
+        connection.close()
 
 
 def test_another_tenants_ten_do_not_wait_for_this_ones_many(backlog, globex, monkeypatch):
