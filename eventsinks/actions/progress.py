@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from eventsinks.models import Batch, Destination, Position
+from eventsinks.models import Batch, Delivery, Destination, Position
+from eventsinks.models.delivery import DeliveryState, open_deliveries
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.stream import backlog, newest_until
+
+COUNTED = 10_000  # events; more are not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,8 @@ class Progress:
 
     `backlog` counts what waits among the next 100,000 events of the log; `backlog_capped`: there are more.
     `tries` are those of the batch that is under way; `replay` is (the event it has come to, the last one of it).
+    It stands since `stands_since`, None while it goes on; `reason` says why. `set_aside` events were given up, and
+    can be replayed; `tried_apart` were refused among others that were taken, and are tried on their own.
     """
 
     event_id: int | None
@@ -28,6 +34,9 @@ class Progress:
     sent_events: int
     sent_at: datetime | None
     replay: tuple[int, int] | None
+    stands_since: datetime | None
+    set_aside: int
+    tried_apart: int
 
 
 def progress(destination: Destination) -> Progress:
@@ -41,13 +50,52 @@ def progress(destination: Destination) -> Progress:
         received_at,
         waiting,
         capped,
-        destination.state_reason or (batch.reason if batch else ""),
+        why_it_stands(destination, batch) if batch or destination.state_reason else "",
         batch.tries if batch else 0,
         next_try_at(destination, position, batch),
         position.sent_events,
         position.sent_at,
         (position.replay.event_id, position.until.event_id) if position.replay else None,
+        stands_since(destination, position),
+        *apart(destination),
     )
+
+
+class Standing(NamedTuple):
+    """Since when nothing was taken by an integration, None while it goes on; why; and what was given up."""
+
+    stands_since: datetime | None
+    stands_reason: str
+    set_aside: int
+
+
+def standing_of(destination: Destination) -> Standing:
+    """Return whether an integration stands, and why."""
+    position = Position.objects.get(destination=destination)
+    since = stands_since(destination, position)
+    reason = why_it_stands(destination, position.open_batch()) if since else ""
+    return Standing(since, reason, apart(destination)[0])
+
+
+def why_it_stands(destination: Destination, batch: Batch | None) -> str:
+    """Return the last thing that went wrong: of the destination, of its batch, or of what is tried on its own."""
+    if destination.state_reason or (batch and batch.reason):
+        return destination.state_reason or (batch.reason if batch else "")
+    return open_deliveries(destination.id).order_by("-id").values_list("reason", flat=True).first() or ""
+
+
+def stands_since(destination: Destination, position: Position) -> datetime | None:
+    """Return since when nothing was taken, or nothing is sent; None while it goes on."""
+    if destination.state != DestinationState.ACTIVE:
+        return destination.state_since
+    return position.stands_since
+
+
+def apart(destination: Destination) -> tuple[int, int]:
+    """Return how many events were given up, and how many are tried on their own; each at most COUNTED."""
+    its = Delivery.objects.filter(destination_id=destination.id)
+    failed = its.filter(state=DeliveryState.FAILED)[:COUNTED].count()
+    return failed, open_deliveries(destination.id)[:COUNTED].count()
 
 
 def next_try_at(destination: Destination, position: Position, batch: Batch | None) -> datetime | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
+from eventsinks.actions.blame import Faults, faults_of
 from eventsinks.actions.hold import park
 from eventsinks.actions.judge import JITTER
-from eventsinks.destinations.base import DestinationGone, EventRefused, SendFailure, TooLarge
+from eventsinks.destinations.base import DestinationGone, SendFailure, TooLarge
 from eventsinks.models import Batch, Delivery, Position
 from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import DeliveryState, new_id
@@ -33,13 +36,13 @@ def settle_batch(
 
     Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
     """
-    refused = {id: failure for id, failure in failures.items() if isinstance(failure, EventRefused)}
-    left = [id for id in batch.members if id in failures and id not in refused]
-    taken = len(batch.members) - len(left) - len(refused)
+    faults = faults_of(position, batch, failures)
+    left = faults.left
     with transaction.atomic():
-        if not Position.objects.held(position).update(sent_events=F("sent_events") + taken):
+        if not Position.objects.held(position).update(**counted(position, faults)):
             return False
-        set_aside(position, refused)
+        set_aside(position, faults.refused, DeliveryState.FAILED)
+        set_aside(position, faults.suspected, DeliveryState.PENDING)
         if not left:
             advance(position, batch, status, stored)
             return True
@@ -53,6 +56,16 @@ def settle_batch(
     parked = gone and park(position.destination_id, position.destination.version, gone.reason) is not None
     Position.objects.release(position, 0.0 if parked else max(pause_after(batch.tries), asked))
     return False
+
+
+def counted(position: Position, faults: Faults) -> dict[str, Any]:
+    """Return the columns of a position after a try: what was taken, and for how long nothing was."""
+    if faults.taken:
+        position.refused_in_a_row = 0
+        return {"sent_events": F("sent_events") + faults.taken, "refused_in_a_row": 0, "stands_since": None}
+    position.refused_in_a_row += faults.refusals
+    since = Coalesce("stands_since", Now()) if faults.left or faults.suspected else F("stands_since")
+    return {"refused_in_a_row": F("refused_in_a_row") + faults.refusals, "stands_since": since}
 
 
 def advance(position: Position, batch: Batch, status: int | None, stored: Mapping[str, Any] | None) -> None:
@@ -95,23 +108,28 @@ def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
     position.save_members(half, [*rest, *batch.rest], batch.last_place)
 
 
-def set_aside(position: Position, refused: Mapping[int, SendFailure]) -> None:
-    """Make failed deliveries of events that will never be taken: visible, replayable, and out of the way."""
-    if not refused:
+def set_aside(position: Position, events: Mapping[int, SendFailure], state: DeliveryState) -> None:
+    """Make deliveries of events that are out of the stream's way: visible, and with a road of their own.
+
+    Failed ones are what will never be taken; pending ones are tried again, each on its own.
+    """
+    if not events:
         return
-    at = database_now()
+    at, ended = database_now(), state == DeliveryState.FAILED
+    pause = timedelta(seconds=settings.EVENTSINKS_RETRY_SCHEDULE[0])
     rows = [
         Delivery(
             id=new_id(at),
             event_id=event_id,
             destination_id=position.destination_id,
-            state=DeliveryState.FAILED,
+            state=state,
             tries=1,
+            due_at=Now() + (timedelta(0) if ended else pause),
             status=failure.response.status if failure.response else None,
             reason=clean(failure.reason),
-            settled_at=Now(),
+            settled_at=Now() if ended else None,
         )
-        for event_id, failure in refused.items()
+        for event_id, failure in events.items()
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
 

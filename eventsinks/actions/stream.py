@@ -17,6 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError
 
+from eventsinks.actions.blame import is_refused_for_good
 from eventsinks.actions.config import guard, unreadable
 from eventsinks.actions.hold import hold_or_park, park
 from eventsinks.actions.judge import max_tries, settlement
@@ -31,6 +32,7 @@ from eventsinks.destinations.base import (
     EventRefused,
     Message,
     SendFailure,
+    Temporary,
 )
 from eventsinks.destinations.base import Batch as Parcel
 from eventsinks.event_types import EVENT_TYPES
@@ -45,6 +47,7 @@ from eventsinks.models.stream.read import Logged
 
 log = logging.getLogger(__name__)
 
+REFUSED_PAUSE = 60.0  # seconds until an event is tried on its own again, where nothing is taken
 LOCKED_PAUSE = 5.0  # seconds; where a destination is locked by somebody else it can't be held or parked
 
 
@@ -171,10 +174,18 @@ def send_again(
     try:
         parcel = Parcel(claimed.id, 0, [message(position.destination, id, event)])
         sent = transmit(kind, parcel, at, exchange, seconds)
-        failure, response = sent.failures.get(id), sent.response
+        failure = sent.failures.get(id)
+        response = failure.response if failure and failure.response else sent.response
     except EventRefused as refused:
         failure = refused
+    if isinstance(failure, EventRefused) and not is_refused_for_good(position, failure):
+        # The destination takes nothing: that is not this event's fault, and the try does not count.
+        waits = DestinationGone(failure.reason, failure.response)
+        settle([settlement(claimed, at, response, waits, kind)._replace(pause=REFUSED_PAUSE)])
+        return Temporary(failure.reason, failure.response)
     settle([settlement(claimed, at, response, failure, kind)])
+    if failure is None:
+        Position.objects.goes_on(position)
     return failure
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from rest_framework.request import Request
 
 from eventsinks.actions import configure
+from eventsinks.actions.progress import standing_of
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
@@ -101,6 +102,9 @@ class IntegrationOut(BaseModel):
     event_types: list[str]
     mapping: str
     filter: str
+    stands_since: datetime | None
+    stands_reason: str
+    set_aside: int
 
 
 class ManyIntegrations(RootModel[list[IntegrationOut]]):
@@ -160,6 +164,7 @@ def integration_out(integration: Destination) -> dict[str, Any]:
         "event_types": integration.event_types,
         "mapping": integration.mapping,
         "filter": integration.filter,
+        **standing_of(integration)._asdict(),
     }
 
 

@@ -100,6 +100,9 @@ class PositionOut(BaseModel):
     sent_events: int
     sent_at: datetime | None
     replay: ReplayOut | None
+    stands_since: datetime | None
+    set_aside: int
+    tried_apart: int
 
 
 UNSIGNED = {409: OpenApiResponse(ErrorBody, "its requests are not signed, or it was changed at the same time")}
@@ -197,4 +200,7 @@ def position_out(integration: Destination) -> dict[str, Any]:
         "sent_events": found.sent_events,
         "sent_at": found.sent_at,
         "replay": dict(zip(ReplayOut.model_fields, found.replay, strict=True)) if found.replay else None,
+        "stands_since": found.stands_since,
+        "set_aside": found.set_aside,
+        "tried_apart": found.tried_apart,
     }

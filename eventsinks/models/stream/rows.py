@@ -176,6 +176,11 @@ class PositionQuerySet(models.QuerySet["Position"]):
         self.held(position).exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
         position.replay_xid, position.replay_event_id = place
 
+    def goes_on(self, position: Position) -> None:
+        """Say that something was taken: what was refused before is not the destination's fault."""
+        self.held(position).update(refused_in_a_row=0, stands_since=None)
+        position.refused_in_a_row = 0
+
     def wake(self, destination_id: int) -> None:
         """End the pause after a failure, if it is in one: somebody has repaired it."""
         self.filter(destination_id=destination_id, lease=None).update(due_at=Now())
@@ -200,6 +205,8 @@ class Position(models.Model):
     due_at = models.DateTimeField(db_default=Now())  # not before; while it is leased, the end of the lease
     sent_at = models.DateTimeField(null=True)  # when it last moved forward
     sent_events = models.BigIntegerField(default=0)  # that were taken since it was made, each time they were
+    refused_in_a_row = models.PositiveIntegerField(db_default=0, default=0)  # events, with none taken in between
+    stands_since = models.DateTimeField(null=True)  # when the first try failed after which none was taken
     # A second, temporary position: what was sent before is sent again from here up to `until`.
     replay_xid = models.BigIntegerField(null=True)
     replay_event_id = models.BigIntegerField(null=True)
