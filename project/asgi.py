@@ -2,6 +2,7 @@
 
 import os
 import resource
+from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -12,6 +13,8 @@ from eventsinks.front.behind import Behind
 from eventsinks.front.limits import Limits
 from eventsinks.lib.proxies import Proxies
 from project import wsgi
+
+from eventsinks.actions.start import refuse_wrong_keys  # isort: skip - there are no models before
 
 FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files
 MOST = 10_000  # connections, however many descriptors there are
@@ -34,6 +37,9 @@ limits = Limits(
     waiting=settings.EVENTSINKS_WEB_WAITING,
     connections=connections(),
 )
+# In a thread: this is imported inside of the event loop, where Django lets nobody ask the database.
+with ThreadPoolExecutor(1) as aside:
+    aside.submit(refuse_wrong_keys).result()
 django = Behind(
     wsgi.application,
     threads=settings.EVENTSINKS_WEB_THREADS,

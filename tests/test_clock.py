@@ -37,13 +37,12 @@ NAMED = {
     "eventsinks/actions/stream.py send",
     "eventsinks/actions/stream.py send_again",
     "eventsinks/actions/try_out.py try_out",
-    "eventsinks/actions/probe.py probe",
+    "eventsinks/actions/probe.py sent",
     "eventsinks/actions/preview.py previewed",
     "eventsinks/admin/integration_health.py tried",
     # An HTTP date of a far end that does not say what time it is there.
-    "eventsinks/destinations/aws.py failure",
-    "eventsinks/destinations/base/failure.py judged",
-    "eventsinks/destinations/slack_answers.py failure",
+    "eventsinks/destinations/base/answers.py pause_of",
+    "eventsinks/destinations/discord.py pause_of",
     # What an event says of itself whose sender did not say when it happened.
     "eventsinks/event_types/documents.py moment",
     # The time of a log line.
@@ -53,8 +52,13 @@ NAMED = {
     "eventsinks/actions/probe.py test_message",
     "eventsinks/actions/try_out.py message_of",
     "eventsinks/models/replay.py Replay",
-    # Signs, and is never asked for the age of what it signed.
-    "eventsinks/actions/slack_install.py signer",
+    # Since when something is refused, as a person is told.
+    "eventsinks/actions/refusals.py note",
+    "eventsinks/actions/refusals.py share.add",
+    # What axes and allauth have dated themselves, by the same clock.
+    "eventsinks/admin/attempts.py AttemptAdmin.status",
+    "eventsinks/admin/lockout.py locked",
+    "eventsinks/admin/second_factor.py use_up",
 }
 
 

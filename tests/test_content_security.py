@@ -63,7 +63,6 @@ def test_the_question_before_slack_may_lead_there_and_no_other_page_may(state, s
         ("GET", "/v1/event_sink", 401),
         ("GET", "/api/event-streaming", 401),
         ("GET", "/nowhere", 404),
-        ("GET", "/healthz", 200),
         ("GET", "/schema", 200),
         ("GET", "/docs?script=", 200),
         ("POST", "/docs", 405),

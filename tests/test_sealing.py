@@ -209,7 +209,7 @@ def test_a_missing_canary_is_made_at_the_start_and_never_over_keys_that_are_miss
     [
         ["manage.py", "check"],
         ["manage.py", "migrate"],
-        ["-c", "import project.wsgi"],
+        ["-c", "import project.asgi"],
         ["-m", "celery", "-A", "project", "worker", "--loglevel=ERROR"],
         ["-m", "celery", "-A", "project", "beat", "--loglevel=ERROR"],
     ],

@@ -45,7 +45,7 @@ def faults_of(position: Position, batch: Batch, failures: Mapping[int, SendFailu
         refusals = 0
     else:
         refusals = len(theirs)
-        suspected = theirs if position.refused_in_a_row + refusals < REFUSALS else {}
+        suspected = dict(theirs) if position.refused_in_a_row + refusals < REFUSALS else {}
     left = [id for id in failed if id not in ours and id not in suspected]
     return Faults(taken, ours, suspected, left, refusals)
 

@@ -3,6 +3,7 @@
 import uuid
 
 from django.conf import settings
+import django.db.models.functions.datetime
 from django.db import migrations, models
 
 from eventsinks.lib.crypto import SecretBox
@@ -42,7 +43,7 @@ class Migration(migrations.Migration):
                 ('uuid', models.UUIDField(default=uuid.uuid4, editable=False)),
                 ('sealed', models.TextField(editable=False)),
                 ('binding', models.CharField(choices=[('unbound', 'Unbound'), ('binding', 'Binding'), ('bound', 'Bound')], default='bound', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
                 'verbose_name': 'canary',

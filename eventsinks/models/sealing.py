@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 from eventsinks.lib.crypto import CannotOpen, SecretBox
 
@@ -38,7 +39,7 @@ class Canary(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, editable=False)
     sealed = models.TextField(editable=False)
     binding = models.CharField(max_length=16, choices=Binding.choices, default=Binding.BOUND)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     tenant_id = None
 

@@ -183,14 +183,10 @@ def test_a_key_opens_until_it_expires(acme, days):
 @DAYS
 def test_tokens_are_refreshed_when_they_run_out_and_begun_installations_last_their_time(acme, days):
     for name, lasts in (("soon", timedelta(minutes=90)), ("later", timedelta(hours=6))):
-        SlackWorkspace.objects.create(
-            tenant=acme,
-            team_id=name,
-            team_name=name,
-            sealed_token=seal("xoxe-1"),
-            sealed_refresh_token=seal("xoxe-2"),
-            expires_at=database_now() + lasts,
-        )
+        one = SlackWorkspace(tenant=acme, team_id=name, team_name=name, expires_at=database_now() + lasts)
+        one.token = "xoxe-1"
+        one.sealed_refresh_token = seal("xoxe-2", one, "sealed_refresh_token")
+        one.save()
     SlackInstall.objects.create(tenant=acme, initiator_id="x", expires_at=database_now() + timedelta(minutes=9))
     with off_by(days):
         slack_tokens.refresh_due()  # no app is set: each that is due is looked at once, and left for its lease

@@ -149,9 +149,10 @@ def test_a_change_of_limits_is_in_the_tenants_audit_log(acme):
     change_tenant(acme, limits={"event_sinks": 4})
     (event,) = Event.objects.filter(type="audit")
     assert event.document["activity_code"] == "tenant.limits.update"
-    assert event.document["meta"] == {"event_sinks": "4"}
+    assert event.document["meta"] == {"event_sinks": "100 → 4"}
     change_tenant(acme, name="Other")
-    assert Event.objects.filter(type="audit").count() == 1
+    changes = [event.document["activity_code"] for event in Event.objects.filter(type="audit").order_by("id")]
+    assert changes == ["tenant.limits.update", "tenant.update"]
 
 
 def test_the_usage_tells_of_every_limit(acme, limit):

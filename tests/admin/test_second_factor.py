@@ -18,7 +18,7 @@ from django.urls import reverse
 from eventsinks.actions.reencrypt import reencrypt
 from eventsinks.admin.second_factor import passkey_host
 from eventsinks.lib.crypto import new_key
-from eventsinks.models.sealing import open_sealed
+from eventsinks.models.sealing import open_factor
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long password"
@@ -127,13 +127,13 @@ def test_a_recovery_code_stands_in_for_the_app_once(enrolled, root):
 def test_secrets_are_sealed_and_sealed_anew_with_a_new_key(enrolled, root, settings):
     app = Authenticator.objects.get(user=root, type="totp")
     assert enrolled not in json.dumps(app.data)
-    assert open_sealed(app.data["secret"]) == enrolled
+    assert open_factor(app.data["secret"]) == enrolled
     old = settings.EVENTSINKS_ENCRYPTION_KEYS
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key(), *old]
     assert reencrypt().anew == 2
     settings.EVENTSINKS_ENCRYPTION_KEYS = settings.EVENTSINKS_ENCRYPTION_KEYS[:1]
     app.refresh_from_db()
-    assert open_sealed(app.data["secret"]) == enrolled
+    assert open_factor(app.data["secret"]) == enrolled
     assert reencrypt().anew == 0
 
 

@@ -42,6 +42,7 @@ DIALLING = {
     "eventsinks/lib/aws.py",
     "eventsinks/lib/aws_dial.py",
     "eventsinks/lib/slack.py",
+    "eventsinks/admin/oidc.py",  # asks the operator's own provider, with no proxy of the environment
     "eventsinks/management/direct.py",
     "eventsinks/management/system.py",  # http.client knows no proxies
     "eventsinks/management/commands/send_alert.py",  # for the errors of requests

@@ -88,7 +88,7 @@ class Unheard(EventType):
     def accept(self, raw, tenant_id):
         raise NotImplementedError
 
-    def summary(self, data):
+    def summary(self, data, template=None):
         return Summary(title="it rains")
 
 

@@ -64,8 +64,10 @@ def read_body(model: type[Input], request: Request) -> Input:
     return read_input(model, request.data)
 
 
-def read_input(model: type[Input], data: Mapping[str, Any]) -> Input:
-    """Return what was asked, checked. Raises InvalidArgument, which names every field."""
+def read_input(model: type[Input], data: Any) -> Input:
+    """Return what was asked, checked. Raises ParseError for no object, InvalidArgument, which names fields."""
+    if not isinstance(data, Mapping):
+        raise not_json()
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
