@@ -1,5 +1,7 @@
 """Generic HTTP: one POST for each event, in NetBird's shape or in the tenant's own.
 
+Up to 50 are sent at once, so they may arrive in any order; `ordered` sends each when the one before was answered.
+
 https://docs.netbird.io/manage/activity/event-streaming/generic-http
 """
 
@@ -9,7 +11,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, SerializationInfo
@@ -20,6 +22,7 @@ from eventsinks.destinations.base import (
     Answers,
     Config,
     DestinationType,
+    Endpoints,
     EventRefused,
     Limits,
     Meaning,
@@ -106,6 +109,9 @@ class GenericHttpConfig(Config):
     body_template: Annotated[str | None, AfterValidator(check_template), Absent] = Field(
         None, title="Body template"
     )
+    ordered: Annotated[Literal["true", "false"] | None, Absent] = Field(
+        None, title="In order, one request at a time"
+    )
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """A masked value inside the headers means "as it was".
@@ -155,6 +161,13 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     answers = ANSWERS
     signs = True
     limits = Limits(max_events=1, max_requests=50)
+
+    def __init__(
+        self, config: GenericHttpConfig, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
+    ) -> None:
+        super().__init__(config, signing_keys, endpoints)
+        if config.ordered == "true":
+            self.limits = Limits(max_events=1, max_requests=1)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
