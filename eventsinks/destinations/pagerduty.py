@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import orjson
@@ -109,8 +110,7 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, without its details if they would make it too large."""
         (message,) = messages
-        told = message.once("pagerduty", lambda: [*incidents(message)])
-        sizes = (self._event(message, incident) for incident in told)
+        sizes = (self._event(message, incident) for incident in incidents(message))
         body = next(body for body in sizes if len(body) < MAX_EVENT)
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
@@ -140,15 +140,15 @@ def dedup_key(message: Message) -> str:
 
 
 def incidents(message: Message) -> Iterator[bytes]:
-    """Yield what all services that are alerted are told, with fewer and fewer details; none that is too large."""
-    for found in details(message):
-        told = {
-            "payload": payload(message, found),
-            "client": "eventsinks",
-            "links": links(message.summary),
-        }
-        if len(body := orjson.dumps(told)) < MAX_EVENT:
-            yield body
+    """Yield what all services that are alerted are told, with fewer and fewer details, each made once."""
+    for number, found in enumerate(message.once("pagerduty.details", lambda: [*details(message)])):
+        yield message.once(f"pagerduty.{number}", partial(incident, message, found))
+
+
+def incident(message: Message, details: Any) -> bytes:
+    """Return what is the same for all services."""
+    told = {"payload": payload(message, details), "client": "eventsinks", "links": links(message.summary)}
+    return orjson.dumps(told)
 
 
 def payload(message: Message, details: Any) -> dict[str, Any]:

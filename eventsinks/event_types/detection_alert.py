@@ -115,7 +115,7 @@ class DetectionAlert(EventType):
     ) -> Summary:
         """Tell an alert to a person, as its template says: the destination's, else the one that it brings."""
         chosen, among = (template, KEPT) if template else (own_template(data), BROUGHT)
-        told = chosen.told(data, budget, among) if chosen else Told()
+        told = chosen.told(data, budget, among) if chosen and (chosen.info or chosen.actions) else Told()
         severity_id = data.get("severity_id")
         by_number = SEVERITY_IDS.get(severity_id, "Unknown") if isinstance(severity_id, int) else "Unknown"
         link = data.get("View in Scanner")

@@ -26,12 +26,23 @@ Made = TypeVar("Made")
 class Reading:
     """One event, to be told to many. `data` is its bytes, as accepted."""
 
-    def __init__(self, event_type: EventType, data: bytes, budget: Budget | None = None) -> None:
+    is_counted = False  # whether it was told that its budget was spent
+
+    def __init__(self, event_type: EventType, data: bytes) -> None:
         self.event_type, self.data = event_type, data
-        self.budget = budget or Budget()
-        self.is_counted = False  # whether it was told that its budget was spent
-        self._summaries: dict[AlertTemplate | None, Summary] = {}
-        self._made: dict[object, Any] = {}
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What pays for all that is rendered of it."""
+        return Budget()
+
+    @cached_property
+    def _summaries(self) -> dict[AlertTemplate | None, Summary]:
+        return {}
+
+    @cached_property
+    def _made(self) -> dict[object, Any]:
+        return {}
 
     @cached_property
     def document(self) -> Any:

@@ -101,7 +101,7 @@ class TextNode(OutputNode):
         value = self.expression.evaluate(context)
         assert isinstance(context, Context)
         if not isinstance(value, str):
-            context.budget.charge(1 + context.measured([value]).values // 4)
+            context.budget.charge(2 + context.measured([value]).values // 4)
         text = as_text(value)
         context.budget.charge(1 + len(text) // 10)
         return buffer.write(text)

@@ -23,6 +23,8 @@ def measured(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -
     of a number are its digits.
     """
     level, longest, count, characters = list(values), 0, 0, 0
+    if len(level) == 1 and type(level[0]) is str:  # as most are
+        return Size(0, 1, len(level[0]))
     for _ in range(max_depth + 1):
         objects = [value for value in level if type(value) is dict]
         lists = [value for value in level if isinstance(value, list | tuple)]

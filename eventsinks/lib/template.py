@@ -89,7 +89,7 @@ def filled_in(fields: Fields, document: Mapping[str, Any], budget: Budget) -> st
 
 def charged_text(value: object, budget: Budget) -> str:
     """Return a value as text. Raises Spent, ValueError for a value that is nested too deep."""
-    if not isinstance(value, str):
+    if not isinstance(value, str | float | None):
         size = measured([value], MAX_DEPTH, 4 * max(budget.left, 0) + 1_000)
         if size is None:
             raise ValueError("it is nested too deep")

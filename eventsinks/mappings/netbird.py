@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import NOTHING_TOLD
 from eventsinks.event_types.audit import activity, timestamp
+from eventsinks.event_types.base import Summary
 from eventsinks.event_types.documents import said
 from eventsinks.event_types.network_traffic import COUNTERS
 from eventsinks.mappings.base import Document, EventMapping
@@ -31,7 +32,7 @@ class NetBird(EventMapping):
             return audit(document, occurred_at)
         if event_type.key == "network_traffic":
             return network_traffic(document, occurred_at)
-        summary = event_type.summary(document, NOTHING_TOLD)
+        summary = plain_summary(event_type, document)
         return {
             "timestamp": timestamp(document, occurred_at),
             "message": summary.title,
@@ -49,7 +50,13 @@ def message(event_type: EventType, document: Document) -> str:
         return happened(last_of(document))
     if event_type.key == "audit":
         return activity(document).lower()
-    return event_type.summary(document, NOTHING_TOLD).title
+    return plain_summary(event_type, document).title
+
+
+def plain_summary(event_type: EventType, document: Document) -> Summary:
+    """Return what an event of any other type says, of an alert without what its template tells."""
+    is_alert = event_type.key == "detection_alert"
+    return event_type.summary(document, NOTHING_TOLD) if is_alert else event_type.summary(document)
 
 
 def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
