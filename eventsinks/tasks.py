@@ -23,6 +23,7 @@ from eventsinks.actions import (
     clear,
     drill,
     fall_back,
+    line_up,
     nudge,
     reencrypt,
     replay_sink,
@@ -110,6 +111,7 @@ def sweep() -> int:
             fall_back.fall_back,
             replay_sink.work_off,
             clear.work_off,
+            line_up.tend,
             look_at_streams,
         ):
             do_chore(chore)
@@ -154,6 +156,7 @@ def account() -> int:
     found = account_action.account(since=database_now() - timedelta(hours=1))
     waiting = account_action.waiting()
     telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
+    telemetry.in_line(waiting.behind, waiting.longest_behind)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
     return found.unaccounted

@@ -41,6 +41,10 @@ OPEN = Gauge("eventsinks_open_deliveries", "Deliveries that are owed and not end
 CLEARING = Gauge(
     "eventsinks_clearing_deliveries", "Open deliveries of event sinks whose backlog is being suppressed."
 )
+BEHIND = Gauge("eventsinks_behind_deliveries", "Deliveries that wait for an earlier one of the same order.")
+LONGEST_BEHIND = Gauge(
+    "eventsinks_oldest_behind_seconds", "For how long the delivery that waits the longest for an earlier one has."
+)
 LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
 WRONG_KEYS = Counter("eventsinks_wrong_keys_total", "API keys that opened nothing.")
 REFUSED = Counter("eventsinks_refused_total", "What a limit refused, by the limit's name.", ["limit"])
@@ -127,6 +131,12 @@ def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clear
     OPEN.set(open_deliveries)
     CLEARING.set(clearing)
     LATE.set(late_seconds)
+
+
+def in_line(behind: int, seconds: float) -> None:
+    """Tell how many wait for an earlier one, and for how long the first of them has."""
+    BEHIND.set(behind)
+    LONGEST_BEHIND.set(seconds)
 
 
 def exposition() -> tuple[bytes, str]:

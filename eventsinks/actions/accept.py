@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions import backlog
+from eventsinks.actions.line_up import stand_in_line
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.quieten import quieten
 from eventsinks.actions.route import Route, Verdict
 from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
-from eventsinks.models.delivery import DeliveryState, new_id
+from eventsinks.models.delivery import DeliveryState, lock_lines, new_id
 from eventsinks.models.event import digest_of, digests_of, insert_new
 from eventsinks.models.sql import clean
 
@@ -79,7 +80,7 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
         try:
             _commit(tenant, event_type, candidates, route, acceptance)
             return acceptance
-        except TakenAndGone:
+        except (TakenAndGone, IntegrityError):  # an id that was taken is free again, or a place in a line is taken
             if attempt == RACES - 1:
                 raise
         except OperationalError as error:  # two wrote the same ids, each waiting for the other
@@ -101,6 +102,7 @@ def _commit(
 ) -> None:
     """Write what is new. Raises TakenAndGone."""
     with transaction.atomic():
+        lock_lines(tenant.id, {one.ordering_key for own in candidates for one in own.verdicts if one.ordering_key})
         firsts: dict[str, Candidate] = {}
         for one in candidates:
             firsts.setdefault(one.accepted.key, one)
@@ -114,6 +116,7 @@ def _commit(
         verdicts = quieten(events, [candidate.verdicts for candidate in new], route)
         verdicts = backlog.judged(tenant, verdicts)
         rows = [delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own]
+        stand_in_line(rows)
         Delivery.objects.bulk_create(rows)
         owed = sum(row.state == DeliveryState.PENDING for row in rows)
         if owed:
@@ -165,7 +168,8 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
 def delivery(event: Event, verdict: Verdict) -> Delivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     if not verdict.reason:
-        return Delivery(id=new_id(event.received_at), event_id=event.id, destination_id=verdict.sink)
+        id, key = new_id(event.received_at), verdict.ordering_key
+        return Delivery(id=id, event_id=event.id, destination_id=verdict.sink, ordering_key=key)
     return Delivery(
         id=new_id(event.received_at),
         event_id=event.id,

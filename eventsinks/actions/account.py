@@ -40,6 +40,8 @@ class Waiting:
     deliveries: int
     late: float
     clearing: int = 0  # of them at sinks whose backlog is being suppressed
+    behind: int = 0  # of them, those that wait for an earlier one of their line,
+    longest_behind: float = 0.0  # and for how many seconds the first of these does
 
 
 def waiting() -> Waiting:
@@ -47,10 +49,14 @@ def waiting() -> Waiting:
     found = Delivery.objects.filter(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]).aggregate(
         n=Count("pk"), first=Min("due_at")
     )
-    late = (database_now() - found["first"]).total_seconds() if found["first"] else 0.0
+    now = database_now()
+    late = (now - found["first"]).total_seconds() if found["first"] else 0.0
     busy = Clearing.objects.running().values_list("destination_id", flat=True)
     clearing = sum(open_deliveries(id).count() for id in set(busy))
-    return Waiting(found["n"], max(late, 0.0), clearing)
+    in_line = Delivery.objects.all().behind()
+    oldest = in_line.order_by("id").first()
+    waits = (now - oldest.created_at).total_seconds() if oldest else 0.0
+    return Waiting(found["n"], max(late, 0.0), clearing, in_line.count(), max(waits, 0.0))
 
 
 def account(tenant: Tenant | None = None, since: datetime | None = None) -> Account:

@@ -90,6 +90,8 @@ class Pump:
                 found = self._claim() if self._may_claim() else None
                 self._end(self._exchange.poll(self._patience()))
                 settled += self._ended.settle_if_due(self._exchange.in_flight)
+                if self._ended.has_called:
+                    self._woken, self._ended.has_called = True, False
                 nothing_due = (idle and found == 0) or self._stopping()
                 if nothing_due and not self._exchange.in_flight and not self._ended:
                     return settled

@@ -14,10 +14,11 @@ from django.db.models import F, Q
 
 from eventsinks.actions import backlog
 from eventsinks.actions.in_turns import in_turns
+from eventsinks.actions.line_up import stand_behind
 from eventsinks.actions.nudge import nudge
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import DeliveryState, id_at, new_id
+from eventsinks.models.delivery import DeliveryState, id_at, new_id, put_in_order
 from eventsinks.models.destination import DestinationState
 
 AT_ONCE = 500  # deliveries of one transaction
@@ -48,7 +49,8 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
     """
     with transaction.atomic():
         due = Delivery.objects.filter(due_to_fall_back(sink), destination_id=sink.id)
-        found = list(due.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
+        in_order = due.order_by("id")  # of a line, the earlier ones first
+        found = list(in_order.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
         events = Event.objects.filter(id__in=[one.event_id for one in found]).order_by("id")
         free = set(events.select_for_update(no_key=True, skip_locked=True).values_list("id", flat=True))
         found = sorted((one for one in found if one.event_id in free), key=lambda one: one.event_id)
@@ -58,7 +60,9 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
             Delivery(id=new_id(at), event_id=one.event_id, destination_id=there, fallback_of=one.id)
             for one in found
         ]
+        stand_behind(rows)
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+        put_in_order(Delivery.objects.filter(id__in=[row.id for row in rows]).lines())
         made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", flat=True)
         Event.objects.filter(id__in=list(made)).update(owed=F("owed") + 1)
         if made:

@@ -10,6 +10,8 @@ from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.options import Fallback, Options
 
+# What options of plain texts are where a tenant takes them away.
+PLAIN = {"filter": "", "ordering": "incident", "ordering_key": "", "ordering_policy": "skip"}
 NO_FALLBACK = {"fallback_id": None, "fallback_after_failures": 3, "fallback_after_s": 600}
 
 
@@ -23,8 +25,8 @@ def columns_of(tenant: Tenant, options: Options, own_id: int | None = None) -> d
             columns |= {name: value, "drilled_at": Now()}  # the first drill comes after one interval
         elif name == "rate_limit_per_s":
             columns |= {name: value, "limited_until": None}
-        elif name == "filter":
-            columns[name] = value or ""
+        elif name in PLAIN:
+            columns[name] = value or PLAIN[name]
         elif name == "event_types":
             columns[name] = value if value is not None else ["detection_alert"]
         else:
@@ -66,4 +68,7 @@ def options_out(destination: Destination) -> dict[str, Any]:
         "drill_interval_s": destination.drill_interval_s,
         "rate_limit_per_s": destination.rate_limit_per_s,
         "event_types": destination.event_types,
+        "ordering": destination.ordering,
+        "ordering_key": destination.ordering_key or None,
+        "ordering_policy": destination.ordering_policy,
     }

@@ -8,6 +8,7 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.models import Destination
+from eventsinks.models.delivery import put_in_order
 from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
@@ -21,11 +22,19 @@ def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
         whose = deliveries.order_by().values("destination_id")
         for destination in Destination.objects.present().filter(id__in=whose).select_related("tenant"):
             its = deliveries.filter(destination=destination)
-            count = its.replay() + its.bring_forward()
+            count = replay_in_order(its) + its.bring_forward()
             if count:
                 audit.record_destination(audit.UPDATED, destination, initiator, {"replayed": str(count)})
             moved += count
         if moved:
             nudge()
             nudge(STREAMS)
+    return moved
+
+
+def replay_in_order(deliveries: DeliveryQuerySet) -> int:
+    """failed or delivered -> pending, each at its place in its line. Return how many moved."""
+    lines = deliveries.lines()
+    moved = deliveries.replay()
+    put_in_order(lines)
     return moved

@@ -18,6 +18,7 @@ from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.limits import hold_room, take
 from eventsinks.actions.nudge import nudge
+from eventsinks.actions.replay import replay_in_order
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
 from eventsinks.models.clock import PRECISION, database_now
@@ -140,7 +141,7 @@ def step(replay: Replay) -> int:
         here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
         if not here.update(cursor=ids[-1] if ids else stretch_end):
             return 0
-        moved = replay.its().filter(id__in=ids).replay()
+        moved = replay_in_order(replay.its().filter(id__in=ids))
         Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
         nudge()
     return moved

@@ -12,6 +12,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from eventsinks import telemetry
+from eventsinks.actions.line_up import Ordering, key_in, key_without_reading
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
@@ -34,6 +35,7 @@ class Verdict(NamedTuple):
     reason: str = ""
     silence: Claim | None = None
     full: bool = False
+    ordering_key: UUID | None = None  # what it is sent one by one with
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,18 @@ class Sink:
     filter: str
     kept_template: Mapping[str, Any] | None
     kept_quiet: Mapping[str, Any]
+    mode: str
+    expression: str
 
     @functools.cached_property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
         return stored_template(self.kept_template) if self.kept_template else None
+
+    @functools.cached_property
+    def ordering(self) -> Ordering:
+        """What is sent there in order."""
+        return Ordering(self.mode, self.expression, self.template)
 
     @functools.cached_property
     def quiet(self) -> Quiet | None:
@@ -81,7 +90,7 @@ class Route:
     def __init__(self, tenant: Tenant, event_type: EventType) -> None:
         self._tenant, self._type = tenant, event_type
         rows = Destination.objects.of(tenant).sinks()
-        columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet")
+        columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet", "ordering", "ordering_key")
         self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
         self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
         self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
@@ -102,11 +111,28 @@ class Route:
         integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
         return any(self._type.key in event_types for event_types in integrations)
 
+    @functools.cached_property
+    def _orders(self) -> bool:
+        """Whether a sink has an order in which even events stand that tell of no incident."""
+        return any(sink.mode == "event_sink" or sink.ordering.needs_document for sink in self.sinks.values())
+
     def of(self, accepted: Accepted) -> Sequence[Verdict]:
         """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
 
         An event that names its sinks goes past their filters, but not past a silence.
         """
+        verdicts = self._wanted(accepted)
+        if not verdicts or not (accepted.incident or accepted.marks or self._orders):
+            return verdicts
+        reading = accepted.marks and not accepted.incident
+        if not reading and not any(self.sinks[verdict.sink].ordering.needs_document for verdict in verdicts):
+            keys = [key_without_reading(self.sinks[one.sink].ordering, accepted.incident) for one in verdicts]
+        else:
+            document = parsed(accepted.data)
+            keys = [key_in(self.sinks[one.sink].ordering, self._type, accepted.key, document) for one in verdicts]
+        return [one._replace(ordering_key=key) for one, key in zip(verdicts, keys, strict=True)]
+
+    def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:
         if accepted.held:
             return ()
         if accepted.routed_to is not None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError, OperationalError, connection
 
 from eventsinks import telemetry
+from eventsinks.actions.unharmed import unharmed
 from eventsinks.models import sql
-from eventsinks.models.delivery import Settlement, settle, settle_free, still_held
+from eventsinks.models.delivery import Line, Settlement, call_next, settle, settle_free, still_held
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Ended:
         self._locked: list[Settlement] = []
         self._again_at = 0.0
         self.settle_at = 0.0
+        self.has_called = False  # whether something is due that stood behind what was settled
 
     def __bool__(self) -> bool:
         """Whether anything could be settled now."""
@@ -52,11 +54,23 @@ class Ended:
         return len(ended)
 
     def _settled(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """Settle them. Return what is left because somebody else has locked it."""
+        """Settle them, and call who stands behind. Return what is left because somebody else has locked it."""
         if left := settle_surely(settlements):
             log.warning("%d deliveries are locked by somebody else; they are settled later", len(left))
             self._again_at = time.monotonic() + AGAIN
+        if lines := lines_ended(settlements):
+            with unharmed("who stands behind is called by the sweep"):
+                self.has_called = bool(call_next(lines)) or self.has_called
         return left
+
+
+def lines_ended(settlements: Sequence[Settlement]) -> set[Line]:
+    """Return the lines whose first has ended for good, but for what is not settled yet: calling finds out."""
+    return {
+        (one.claimed.destination_id, one.claimed.ordering_key)
+        for one in settlements
+        if one.claimed.ordering_key is not None and one.state != "pending"
+    }
 
 
 def settle_surely(settlements: Sequence[Settlement]) -> list[Settlement]:

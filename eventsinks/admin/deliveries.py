@@ -22,6 +22,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from eventsinks.actions.judge import max_tries
 from eventsinks.actions.nudge import nudge
 from eventsinks.actions.replay import replay
+from eventsinks.actions.skip import skip
 from eventsinks.admin import marks
 from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly, initiator_of
 from eventsinks.admin.filters import SinceFilter, SinkFilter
@@ -110,6 +111,8 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         """When it is due, what it waits for, or when it ended."""
         if delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
             return marks.moment_mark(delivery.settled_at)
+        if delivery.is_behind:
+            return "waits for an earlier one"
         tone, status = marks.sink_status(delivery.destination)
         if delivery.state == DeliveryState.PENDING and tone != "good":
             return f"waits: {status.partition(':')[0].lower() if tone != 'warning' else 'held'}"
@@ -143,7 +146,8 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         """Return what the page of a delivery shows."""
         newest = list(Attempt.objects.filter(delivery_id=delivery.pk).order_by("-id")[:ATTEMPTS])
         may = self.has_replay_permission(request) and delivery.destination.deleted_at is None
-        waits = delivery.state == DeliveryState.PENDING and delivery.due_at > about_now()
+        pending = delivery.state == DeliveryState.PENDING
+        waits = pending and not delivery.is_behind and delivery.due_at > about_now()
         return {
             "title": f"Delivery of {marks.short(delivery.event.key, 60)}",
             "subtitle": None,
@@ -158,6 +162,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
             "may_replay": may and delivery.state == DeliveryState.FAILED,
             "may_send_again": may and delivery.state == DeliveryState.DELIVERED,
             "may_try_now": may and waits,
+            "may_skip": may and delivery.state in (DeliveryState.PENDING, DeliveryState.FAILED),
         }
 
     # --- Trying again
@@ -168,10 +173,11 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the buttons beside the usual ones."""
-        replay, now = map(self.admin_site.admin_view, (self.replay_view, self.try_now_view))
+        replay, now, skip = map(self.admin_site.admin_view, (self.replay_view, self.try_now_view, self.skip_view))
         return [
             path("<path:object_id>/replay/", replay, name="eventsinks_delivery_replay"),
             path("<path:object_id>/try-now/", now, name="eventsinks_delivery_try_now"),
+            path("<path:object_id>/skip/", skip, name="eventsinks_delivery_skip"),
             *super().get_urls(),
         ]
 
@@ -201,7 +207,19 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         initiator = initiator_of(request)
         return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Brought forward")
 
-    def button(self, request: HttpRequest, object_id: str, move: Callable[[Any], int], word: str) -> HttpResponse:
+    def skip_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let go of one delivery, so that what waits behind it is sent."""
+        initiator = initiator_of(request)
+        return self.button(request, object_id, lambda chosen: skip(chosen, initiator), "Skipped", "")
+
+    def button(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        move: Callable[[Any], int],
+        word: str,
+        after: str = " A worker takes it within moments.",
+    ) -> HttpResponse:
         """Answer the press of a button on a delivery's page."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -214,7 +232,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
                 self.log_change(request, delivery, f"{word}.")
             nudge()
         if moved:
-            self.message_user(request, f"{word}. A worker takes it within moments.", messages.SUCCESS)
+            self.message_user(request, f"{word}.{after}", messages.SUCCESS)
         else:
             self.message_user(request, "Nothing was done: it had moved on meanwhile.", messages.WARNING)
         return redirect("admin:eventsinks_delivery_change", delivery.pk)

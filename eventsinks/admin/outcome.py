@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventsinks.actions.explain import earlier_of
 from eventsinks.actions.judge import max_tries
 from eventsinks.admin import marks
 from eventsinks.models import Attempt, Delivery, Destination
@@ -127,6 +128,8 @@ def obstacle(sink: Destination) -> str:
 
 def next_try(delivery: Delivery) -> str:
     """Say when the next try is."""
+    if delivery.is_behind:
+        return f"It waits for {earlier_of(delivery)}."
     which = f"Try {delivery.tries + 1} of {max_tries()}"
     if delivery.due_at <= about_now():
         return f"{which} is due now: a worker takes it within moments."

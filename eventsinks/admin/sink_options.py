@@ -19,6 +19,7 @@ from eventsinks.models.options import Options
 
 FILTER = ("severity_at_least", "filter_tags", "filter_rules", "filter")
 QUIET = ("dedup_window", "group_by", "group_window", "throttle_limit", "throttle_window")
+ORDER = ("order", "order_key", "order_policy")
 FALLBACK = ("fallback_to", "fallback_failures", "fallback_wait")
 # Which fields make up an option, and which of them is meant by a path inside the option.
 MADE_OF = {
@@ -29,6 +30,9 @@ MADE_OF = {
     "fallback": FALLBACK,
     "drill_interval_s": ("drill_interval",),
     "rate_limit_per_s": ("rate_limit",),
+    "ordering": ("order",),
+    "ordering_key": ("order_key",),
+    "ordering_policy": ("order_policy",),
 }
 FIELDS_OF_PATHS = {
     "event_types": "heard",
@@ -44,6 +48,9 @@ FIELDS_OF_PATHS = {
     "fallback.after_s": "fallback_wait",
     "drill_interval_s": "drill_interval",
     "rate_limit_per_s": "rate_limit",
+    "ordering": "order",
+    "ordering_key": "order_key",
+    "ordering_policy": "order_policy",
 }
 
 
@@ -89,6 +96,30 @@ class OptionFields(FilterFields):
         required=False,
         help_text="What is more waits its turn, and nothing is held back. 0.5: one every two seconds.",
         widget=widgets.UnfoldAdminDecimalFieldWidget(attrs={"placeholder": "10", "step": "any"}),
+    )
+    order = forms.ChoiceField(
+        label="In order",
+        choices=[
+            ("incident", "What is told of one incident"),
+            ("event_sink", "Everything, one at a time"),
+            ("none", "Nothing"),
+        ],
+        initial="incident",
+        help_text="What is sent in the order in which it came in: the next only when the one before has ended.",
+        widget=widgets.UnfoldAdminSelectWidget(),
+    )
+    order_key = forms.CharField(
+        label="Or what has the same",
+        required=False,
+        help_text="An expression in CEL over the event, as user.name: it says what is sent in order instead. What "
+        "has no such value waits for nothing.",
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "user.name", "spellcheck": "false"}),
+    )
+    order_policy = forms.ChoiceField(
+        label="When one fails for good",
+        choices=[("skip", "The next one goes"), ("wait", "The next one waits for a replay or a skip")],
+        initial="skip",
+        widget=widgets.UnfoldAdminSelectWidget(),
     )
     fallback_to = forms.ChoiceField(
         label="Fallback event sink",
@@ -141,6 +172,9 @@ class OptionFields(FilterFields):
             "fallback": self._fallback(),
             "drill_interval_s": said["drill_interval"],
             "rate_limit_per_s": said["rate_limit"],
+            "ordering": said["order"],
+            "ordering_key": said["order_key"] or None,
+            "ordering_policy": said["order_policy"],
         }
 
     def _quiet(self) -> dict[str, Any] | None:
@@ -201,4 +235,7 @@ def option_initial(sink: Destination) -> dict[str, Any]:
         "fallback_wait": sink.fallback_after_s,
         "drill_interval": sink.drill_interval_s,
         "rate_limit": sink.rate_limit_per_s,
+        "order": sink.ordering,
+        "order_key": sink.ordering_key,
+        "order_policy": sink.ordering_policy,
     }

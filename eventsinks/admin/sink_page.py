@@ -25,7 +25,7 @@ from eventsinks.admin.base import initiator_of
 from eventsinks.admin.destination_page import DestinationPage, Fieldsets
 from eventsinks.admin.sink_form import SinkForm, sink_form
 from eventsinks.admin.sink_health import health_of, last_drill, next_drill
-from eventsinks.admin.sink_options import FALLBACK, FILTER, QUIET
+from eventsinks.admin.sink_options import FALLBACK, FILTER, ORDER, QUIET
 from eventsinks.admin.windows import windows_of
 from eventsinks.models import Clearing, Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
@@ -130,6 +130,7 @@ OPTIONS = (  # the tabs of a form
     ("Fallback", list(FALLBACK)),
     ("Fire drill", ["drill_interval"]),
     ("Rate limit", ["rate_limit"]),
+    ("Order", list(ORDER)),
 )
 
 

@@ -10,6 +10,7 @@ from eventsinks.actions.options import options_out
 from eventsinks.api.scanner_args import ARGS_SCHEMA, shown, shown_type
 from eventsinks.api.v1 import Name, Text
 from eventsinks.models import Clearing, Destination
+from eventsinks.models.delivery import behind
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
 
@@ -53,6 +54,13 @@ class UpdateEventSink(Options):
         return id.lower() if id else id
 
 
+class OrderingLag(BaseModel):
+    """How many deliveries wait for an earlier one, 10,000 at most, and since when the first of them does."""
+
+    waiting: int
+    since: str | None
+
+
 class EventSinkOut(BaseModel):
     """An event sink."""
 
@@ -77,6 +85,10 @@ class EventSinkOut(BaseModel):
     drill_interval_s: int | None
     rate_limit_per_s: float | None
     event_types: list[str]
+    ordering: str
+    ordering_key: str | None
+    ordering_policy: str
+    ordering_lag: OrderingLag
 
 
 class OneEventSink(BaseModel):
@@ -118,6 +130,7 @@ def sink_out(sink: Destination) -> dict[str, Any]:
         "state_reason": sink.state_reason,
         **clearing_out(sink),
         **options_out(sink),
+        "ordering_lag": behind(sink.id)._asdict(),
     }
 
 

@@ -53,6 +53,8 @@ class Accepted:
     data: bytes
     routed_to: tuple[uuid.UUID, ...] | None = None
     held: str = ""  # why it is kept and sent nowhere, if so
+    incident: str = ""  # what others say of too, if it says so itself
+    marks: bool = False  # whether it may bring a template that tells its incident
 
 
 class EventType(ABC):

@@ -108,6 +108,8 @@ class DetectionAlert(EventType):
             data=data,
             routed_to=sink_ids(alert.event_sink_ids),
             held="staging" if alert.staging else "",
+            incident=alert.dedup_key or "",
+            marks=b"use_for_dedup" in raw,
         )
 
     def summary(

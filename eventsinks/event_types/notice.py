@@ -79,7 +79,13 @@ class Notice(EventType):
         """Check one notice."""
         notice = read(raw, NoticeData)
         sinks = tuple(uuid.UUID(text) for text in notice.event_sink_ids)
-        return Accepted(key=notice.id, occurred_at=moment(notice.timestamp), data=raw, routed_to=sinks)
+        incident = "" if notice.dedup_key == notice.id else notice.dedup_key
+        at = moment(notice.timestamp)
+        return Accepted(key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident)
+
+    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+        """Return the incident that a notice belongs to: its own id, where it is of none."""
+        return str(data.get("dedup_key", ""))
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None

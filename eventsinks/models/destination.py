@@ -91,6 +91,12 @@ class Destination(models.Model):
     drilled_at = models.DateTimeField(null=True, blank=True)
     rate_limit_per_s = models.FloatField(null=True, blank=True)  # messages a second, at most
     limited_until = models.DateTimeField(null=True, blank=True)  # until then there were enough of them
+    # What is sent in order: an incident's alerts ("incident"), everything ("event_sink"), or nothing ("none"); or
+    # what has the same value of an expression in CEL.
+    ordering = models.CharField(max_length=16, default="incident", db_default="incident")
+    ordering_key = models.TextField(blank=True, default="", db_default="")
+    # Whether the next goes when one has failed for good ("skip"), or waits for a person ("wait").
+    ordering_policy = models.CharField(max_length=8, default="skip", db_default="skip")
     version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
@@ -130,6 +136,11 @@ class Destination(models.Model):
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
         return stored_template(self.alert_template) if self.alert_template else None
+
+    @property
+    def orders_incidents(self) -> bool:
+        """Whether what tells of one incident is sent in order, and nothing else."""
+        return self.ordering == "incident" and not self.ordering_key
 
     @property
     def enabled(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.lib.event_filter import EventFilter
+from eventsinks.lib.event_key import EventKey
 
 DAY = 86_400  # seconds
 FIELD_PATH = r"^[^\s.\x00]+(\.[^\s.\x00]+){0,9}$"
@@ -75,6 +76,13 @@ class Fallback(Shape):
     after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY)] = 600
 
 
+def check_key(text: str) -> str:
+    """Raise lib.event_key.BadKey, which is a ValueError, for what is no ordering key; "" is none."""
+    if text.strip():
+        EventKey(text)
+    return text.strip()
+
+
 class Options(Shape):
     """The options of an event sink. None takes one away."""
 
@@ -85,6 +93,9 @@ class Options(Shape):
     drill_interval_s: Annotated[StrictInt, Field(ge=60, le=90 * DAY)] | None = None
     rate_limit_per_s: Annotated[float, Field(strict=True, ge=0.001, le=1_000)] | None = None
     event_types: Annotated[list[HeardType], Field(max_length=10)] | None = None
+    ordering: Literal["incident", "event_sink", "none"] | None = None
+    ordering_key: Annotated[str, AfterValidator(check_key)] | None = None
+    ordering_policy: Literal["skip", "wait"] | None = None
 
     def given(self) -> dict[str, Any]:
         """Return only what was said."""

@@ -57,6 +57,9 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
         "fallback_wait": "5 min",
         "drill_interval": "1 d",
         "rate_limit": "0.5",
+        "order": "event_sink",
+        "order_key": "user.name",
+        "order_policy": "wait",
         "heard": ["detection_alert", "audit"],
     }
     response = save(operator, sink, **changes)
@@ -74,6 +77,9 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
         "drill_interval_s": 86_400,
         "rate_limit_per_s": 0.5,
         "event_types": ["detection_alert", "audit"],
+        "ordering": "event_sink",
+        "ordering_key": "user.name",
+        "ordering_policy": "wait",
     }
     page = operator.get(page_of(sink))
     shown = filled(page)

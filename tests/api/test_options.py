@@ -24,6 +24,9 @@ OPTIONS = {
     },
     "drill_interval_s": 86400,
     "rate_limit_per_s": 2.5,
+    "ordering": "event_sink",
+    "ordering_key": "user.name",
+    "ordering_policy": "wait",
     "event_types": ["detection_alert"],
 }
 
@@ -73,6 +76,9 @@ class TestOptions:
             ({"fallback": {"event_sink_id": "0b6a28a5-7d3e-4f0c-9a40-0b6a28a57d3e"}}, "fallback.event_sink_id"),
             ({"drill_interval_s": 1}, "drill_interval_s"),
             ({"rate_limit_per_s": 0}, "rate_limit_per_s"),
+            ({"ordering": "incidents"}, "ordering"),
+            ({"ordering_key": "user.name =="}, "ordering_key"),
+            ({"ordering_policy": "never"}, "ordering_policy"),
             ({"rate_limit_per_s": "5"}, "rate_limit_per_s"),
             ({"rate_limit_per_s": 1001}, "rate_limit_per_s"),
             ({"event_types": ["nothing"]}, "event_types.0"),

@@ -1,4 +1,4 @@
-"""Deliveries over /v1: see them with their attempts, and give them fresh tries."""
+"""Deliveries over /v1: see them with their attempts, give them fresh tries, and let go of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.replay import replay
+from eventsinks.actions.skip import skip
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.operate.shapes import Free, attempt_out, delivery_out
 from eventsinks.api.v1 import (
@@ -52,7 +53,7 @@ FILTERS = [
 
 
 class DeliveryViewSet(V1View, ViewSet):
-    """Deliveries: see them, and give them fresh tries."""
+    """Deliveries: see them, give them fresh tries, and let go of them."""
 
     scope = "delivery"
     lookup_field = "id"
@@ -80,6 +81,14 @@ class DeliveryViewSet(V1View, ViewSet):
         delivery = find(deliveries_of(request), id)
         moved = replay(Delivery.objects.filter(id=delivery.id), initiator_of(request))
         return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "replayed": bool(moved)})
+
+    @documented(Free, request=None)
+    @action(detail=True, methods=["post"])
+    def skip(self, request: Request, id: str) -> Response:
+        """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
+        delivery = find(deliveries_of(request), id)
+        moved = skip(Delivery.objects.filter(id=delivery.id), initiator_of(request))
+        return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "skipped": bool(moved)})
 
 
 def deliveries_of(request: Request) -> Any:

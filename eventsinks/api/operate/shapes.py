@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -13,6 +14,7 @@ from eventsinks.lib.addresses import shown_peer
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.lib.wire import Timings
 from eventsinks.models import Attempt, Delivery
+from eventsinks.models.delivery import before
 
 
 class Free(BaseModel):
@@ -55,12 +57,19 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
         "detection_alert_id": delivery.event.key,
         "state": delivery.state,
         "tries": delivery.tries,
-        "due_at": delivery.due_at,
+        "due_at": None if delivery.is_behind else delivery.due_at,
+        "waits_for": waits_for(delivery),
         "status": delivery.status,
         "reason": delivery.reason,
         "created_at": delivery.created_at,
         "settled_at": delivery.settled_at,
     }
+
+
+def waits_for(delivery: Delivery) -> UUID | None:
+    """Return the id of the earlier delivery that one waits for, None where it waits for none."""
+    first = before(delivery) if delivery.is_behind else None
+    return first.id if first else None
 
 
 def attempt_out(attempt: Attempt) -> dict[str, Any]:

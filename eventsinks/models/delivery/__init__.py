@@ -12,20 +12,45 @@ lost worker's rows are all "not before". The database's clock decides.
 """
 
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
+from eventsinks.models.delivery.line import (
+    Behind,
+    before,
+    behind,
+    busy_lines,
+    call_next,
+    lines_from,
+    lock_lines,
+    put_in_order,
+)
 from eventsinks.models.delivery.look import Lookout
 from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
 from eventsinks.models.delivery.open import count_open
-from eventsinks.models.delivery.row import Delivery, DeliveryState, id_at, new_id, open_deliveries
+from eventsinks.models.delivery.row import (
+    BEHIND,
+    Delivery,
+    DeliveryState,
+    Line,
+    id_at,
+    new_id,
+    open_deliveries,
+)
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
 from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
 __all__ = [
+    "BEHIND",
+    "Behind",
     "Claimed",
     "Delivery",
     "DeliveryState",
     "Lane",
+    "Line",
     "Lookout",
     "Settlement",
+    "before",
+    "behind",
+    "busy_lines",
+    "call_next",
     "claim",
     "count_open",
     "due_lanes",
@@ -33,8 +58,11 @@ __all__ = [
     "end_turn",
     "give_up_lost",
     "id_at",
+    "lines_from",
+    "lock_lines",
     "new_id",
     "open_deliveries",
+    "put_in_order",
     "settle",
     "settle_free",
     "sinks_with_lost",

@@ -49,6 +49,7 @@ class Claimed(NamedTuple):
     occurred_at: datetime
     data: bytes | memoryview
     fallback_of: uuid.UUID | None = None
+    ordering_key: uuid.UUID | None = None
 
 
 # Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next number
@@ -89,10 +90,10 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
     lease = uuid.uuid4()
     take = _claim_on_postgresql if sql.is_postgresql() else _claim_on_sqlite
     taken = take(quotas, lease, lease_seconds)
-    events = {row[0]: row[1:] for row in events_of({event_id for _, event_id, _, _, _ in taken})}
+    events = {row[0]: row[1:] for row in events_of({event_id for _, event_id, *_ in taken})}
     return [
-        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], fallback_of)
-        for id, event_id, destination_id, tries, fallback_of in taken
+        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], fallback_of, ordering_key)
+        for id, event_id, destination_id, tries, fallback_of, ordering_key in taken
         if event_id in events
     ]
 
@@ -110,7 +111,7 @@ def events_of(ids: Collection[int]) -> Iterable[Told]:
     return cast(list[Told], sql.bound_rows(statement, [list(ids)]))
 
 
-Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None]]
+Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None]]
 
 
 def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
@@ -128,7 +129,8 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
         SET state = 'sending', lease = %b, tries = tries + 1,
             due_at = {sql.now()} + %b::float8 * interval '1 second'
         FROM due WHERE delivery.id = due.id
-        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of"""
+        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of,
+            delivery.ordering_key"""
     columns = [
         [lane.destination_id for lane, _ in quotas],
         [lane.tries for lane, _ in quotas],
@@ -146,13 +148,13 @@ def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease
             SELECT id FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
             ORDER BY due_at LIMIT %s)
-        RETURNING id, event_id, destination_id, tries, fallback_of"""
+        RETURNING id, event_id, destination_id, tries, fallback_of, ordering_key"""
     taken: Taken = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]
             taken += [
-                (uuid.UUID(id), event_id, destination_id, tries, uuid.UUID(parent) if parent else None)
-                for id, event_id, destination_id, tries, parent in sql.rows(statement, parameters)
+                (uuid.UUID(id), *numbers, *[uuid.UUID(text) if text else None for text in (parent, key)])
+                for id, *numbers, parent, key in sql.rows(statement, parameters)
             ]
     return taken

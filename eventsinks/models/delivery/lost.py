@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventsinks.models import sql
+from eventsinks.models.delivery.line import as_line, call_next
 from eventsinks.models.delivery.row import OPEN
 
 AT_ONCE = 2_000  # deliveries of one statement
@@ -38,5 +39,7 @@ def give_up_lost(max_tries: int, destination_id: int) -> int:
             SELECT id FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = %s AND tries >= %s AND due_at <= {sql.now()}
             ORDER BY destination_id, tries, due_at LIMIT %s {sql.skip_locked()})
-        RETURNING id"""
-    return len(sql.rows(statement, [max_tries, destination_id, max_tries, AT_ONCE]))
+        RETURNING destination_id, ordering_key"""
+    given_up = sql.rows(statement, [max_tries, destination_id, max_tries, AT_ONCE])
+    call_next([as_line(row) for row in given_up if row[1] is not None])
+    return len(given_up)

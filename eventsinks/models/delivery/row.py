@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
@@ -17,6 +17,11 @@ from eventsinks.models.destination import Destination
 from eventsinks.models.event import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# When who stands behind another in a line is due: at a time that never comes (see line.py).
+BEHIND = datetime(9999, 1, 1, tzinfo=UTC)
+AT_ONCE = 1000  # lines that a replay puts in order itself; of what is more the sweep takes care
+
+Line = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
 
 
 class DeliveryState(models.TextChoices):
@@ -33,11 +38,37 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Deliveries: what they are looked for by, and the moves that people ask for."""
 
     def replay(self) -> int:
-        """failed or delivered -> pending, with a fresh set of tries. Return how many moved."""
+        """failed or delivered -> pending, with a fresh set of tries. Return how many moved.
+
+        What is one of a line stands in it again, behind all others until it is called.
+        """
         ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
         return ended.update(
-            state=DeliveryState.PENDING, tries=0, due_at=Now(), lease=None, settled_at=None, reason=""
+            state=DeliveryState.PENDING,
+            tries=0,
+            due_at=Case(When(ordering_key=None, then=Now()), default=Value(BEHIND)),
+            lease=None,
+            settled_at=None,
+            reason="",
         )
+
+    def lines(self) -> list[Line]:
+        """Return the lines that they are of, each once, AT_ONCE at most."""
+        keyed = self.exclude(ordering_key=None).order_by()
+        return [
+            (id, key)
+            for id, key in keyed.values_list("destination_id", "ordering_key").distinct()[:AT_ONCE]
+            if key is not None
+        ]
+
+    def behind(self) -> Self:
+        """Keep those that wait for an earlier one of their line."""
+        return self.filter(state=DeliveryState.PENDING, ordering_key__isnull=False, due_at__gte=BEHIND)
+
+    def skip(self, reason: str) -> int:
+        """pending or failed -> suppressed: a person lets what is behind it go. Return how many moved."""
+        left = self.filter(state__in=[DeliveryState.PENDING, DeliveryState.FAILED])
+        return left.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
     def suppress(self, reason: str) -> int:
         """pending -> suppressed. Return how many moved."""
@@ -50,8 +81,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return lost.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
     def bring_forward(self) -> int:
-        """Make what waits for a later try due now. Return how many moved."""
-        return self.filter(state=DeliveryState.PENDING, due_at__gt=Now()).update(due_at=Now())
+        """Make what waits for a later try due now, but nothing that stands in a line. Return how many moved."""
+        waiting = self.filter(state=DeliveryState.PENDING, due_at__gt=Now(), due_at__lt=BEHIND)
+        return waiting.update(due_at=Now())
 
     def of_tenant(self, tenant_id: uuid.UUID) -> Self:
         """Keep those of one tenant."""
@@ -83,6 +115,7 @@ class Delivery(models.Model):
     fallback_of = models.UUIDField(null=True)
     fell_back = models.BooleanField(db_default=False)  # whether one goes, or has gone, in place of this
     settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
+    ordering_key = models.UUIDField(null=True)  # a hash: one by one with all of its sink that have the same
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -96,6 +129,12 @@ class Delivery(models.Model):
                 condition=Q(state="sending", lease__isnull=False) | (~Q(state="sending") & Q(lease__isnull=True)),
                 name="delivery_lease_while_sending",
             ),
+            # Of a line at most one is on its way.
+            models.UniqueConstraint(
+                fields=["destination", "ordering_key"],
+                condition=Q(ordering_key__isnull=False, state__in=["pending", "sending"], due_at__lt=BEHIND),
+                name="delivery_first_in_line",
+            ),
         ]
         indexes: ClassVar = [
             # The one index of the engine: what is open, per sink and number of tries, in order of due_at.
@@ -108,10 +147,31 @@ class Delivery(models.Model):
             models.Index(
                 fields=["destination", "fell_back", "id"], condition=Q(state="failed"), name="delivery_failed"
             ),
+            # Lines, in the order of acceptance. What has no ordering key is in none of these.
+            models.Index(
+                fields=["destination", "ordering_key", "event"],
+                condition=Q(ordering_key__isnull=False, state__in=["pending", "sending"]),
+                name="delivery_in_line",
+            ),
+            models.Index(
+                fields=["destination", "ordering_key", "event"],
+                condition=Q(ordering_key__isnull=False, state="failed"),
+                name="delivery_failed_in_line",
+            ),
+            models.Index(
+                fields=["destination", "id"],
+                condition=Q(ordering_key__isnull=False, state="pending", due_at__gte=BEHIND),
+                name="delivery_behind",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.id} ({self.get_state_display()})"
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it waits for an earlier one of its line."""
+        return self.state == DeliveryState.PENDING and self.due_at >= BEHIND
 
     @property
     def created_at(self) -> datetime:
