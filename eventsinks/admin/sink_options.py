@@ -105,6 +105,7 @@ class OptionFields(FilterFields):
             ("none", "Nothing"),
         ],
         initial="incident",
+        required=False,
         help_text="What is sent in the order in which it came in: the next only when the one before has ended.",
         widget=widgets.UnfoldAdminSelectWidget(),
     )
@@ -119,6 +120,7 @@ class OptionFields(FilterFields):
         label="When one fails for good",
         choices=[("skip", "The next one goes"), ("wait", "The next one waits for a replay or a skip")],
         initial="skip",
+        required=False,
         widget=widgets.UnfoldAdminSelectWidget(),
     )
     fallback_to = forms.ChoiceField(
@@ -172,9 +174,9 @@ class OptionFields(FilterFields):
             "fallback": self._fallback(),
             "drill_interval_s": said["drill_interval"],
             "rate_limit_per_s": said["rate_limit"],
-            "ordering": said["order"],
+            "ordering": said["order"] or None,
             "ordering_key": said["order_key"] or None,
-            "ordering_policy": said["order_policy"],
+            "ordering_policy": said["order_policy"] or None,
         }
 
     def _quiet(self) -> dict[str, Any] | None:

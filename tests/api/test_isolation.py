@@ -46,6 +46,7 @@ WITH_AN_ID = {
     "v1/slack_integration/{id}": "workspace",
     "v1/delivery/{id}": "delivery",
     "v1/delivery/{id}/replay": "delivery",
+    "v1/delivery/{id}/skip": "delivery",
     "v1/detection_alert/{key}": "alert",
     "v1/detection_alert/{key}/explain": "alert",
 }

@@ -1,6 +1,7 @@
 """Kills: whatever process is killed, and when, all that was accepted arrives, and little of it twice."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -247,6 +248,38 @@ def test_a_worker_and_its_beat_killed_again_and_again_lose_nothing(
     assert sum(came.values()) - len(came) <= at_risk
     for path in ("/a", "/b"):
         assert len(receiver.ids(path)) == 750
+
+
+def test_workers_killed_again_and_again_tell_each_incident_in_order(
+    start, queue, receiver, make_webhook, make_alert
+):
+    moods = random.Random(1)
+
+    def moody(got):
+        return slowly(got) if moods.random() < 0.8 else answer(503)
+
+    receiver.answers = moody
+    make_webhook(receiver.url())
+    clock = beat(start)
+    for round_ in range(4):
+        running = [worker(start), worker(start)]
+        for number in range(round_ * 30, round_ * 30 + 30):
+            make_alert(name=f"{number}", dedup_key=f"incident {number % 3}")
+        before = len(receiver.got)
+        until(lambda before=before: len(receiver.got) > before + 5)
+        for process in running:
+            process.kill()
+            process.wait(10)
+        empty(queue)
+        let_leases_run_out()
+    worker(start)
+    until(lambda: not Delivery.objects.exclude(state="delivered").exists())
+    clock.kill()
+    told = [json.loads(got.body) for got in receiver.got]
+    for key in range(3):
+        numbers = [int(alert["name"]) for alert in told if alert["dedup_key"] == f"incident {key}"]
+        assert numbers == sorted(numbers)
+        assert sorted(set(numbers)) == list(range(key, 120, 3))
 
 
 def test_a_worker_told_to_stop_finishes_what_is_in_flight(start, queue, receiver, make_webhook, make_alert):

@@ -3,12 +3,13 @@
     pending --claim--> sending --settle--> delivered
        ^                 |  |
        |<--- settle -----+  +----settle--> failed --replay--> pending
-       |
-       +--suppress--> suppressed                    (delivered --replay--> pending, when a person asks)
+       |                           |
+       +--suppress--> suppressed <-+ skip           (delivered --replay--> pending, when a person asks)
 
 Every move is one guarded UPDATE that names the state (and the lease) it leaves, and nothing outside this package
 writes `state`. `due_at` is the only clock: the pause between tries, the lease of a worker, and the recovery of a
-lost worker's rows are all "not before". The database's clock decides.
+lost worker's rows are all "not before"; what stands behind another (see line.py) is due at no time. The database's
+clock decides.
 """
 
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
