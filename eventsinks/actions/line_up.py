@@ -16,6 +16,7 @@ from django.db import transaction
 from eventsinks.actions.nudge import nudge
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.lib.asked import Asked
 from eventsinks.lib.event_key import key_of
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import BEHIND, busy_lines, call_next, lines_from, put_in_order
@@ -45,10 +46,19 @@ def marks(template: AlertTemplate | None) -> bool:
     return template is not None and any(info.use_for_dedup for info in template.info)
 
 
-def key_in(ordering: Ordering, event_type: EventType, key: str, document: Mapping[str, Any]) -> UUID | None:
-    """Return the ordering key of an event, whose id is `key`, at a sink; None where it waits for no other."""
+def key_in(
+    ordering: Ordering,
+    event_type: EventType,
+    key: str,
+    document: Mapping[str, Any],
+    asked: Asked | None = None,
+) -> UUID | None:
+    """Return the ordering key of an event, whose id is `key`, at a sink; None where it waits for no other.
+
+    `asked` is what expressions see of the document, where several sinks share what that costs.
+    """
     if ordering.expression:
-        value = key_of(ordering.expression).of(event_type.told_to_filters(document))
+        value = key_of(ordering.expression).of(asked or event_type.told_to_filters(document))
         return hashed("key", value) if value else None
     if ordering.mode != "incident":
         return key_without_reading(ordering, "")

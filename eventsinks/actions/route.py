@@ -129,7 +129,9 @@ class Route:
             keys = [key_without_reading(self.sinks[one.sink].ordering, accepted.incident) for one in verdicts]
         else:
             document = parsed(accepted.data)
-            keys = [key_in(self.sinks[one.sink].ordering, self._type, accepted.key, document) for one in verdicts]
+            asked = Asked(self._type.told_to_filters(document))
+            orderings = [self.sinks[one.sink].ordering for one in verdicts]
+            keys = [key_in(one, self._type, accepted.key, document, asked) for one in orderings]
         return [one._replace(ordering_key=key) for one, key in zip(verdicts, keys, strict=True)]
 
     def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:

@@ -83,7 +83,9 @@ class Notice(EventType):
         at = moment(notice.timestamp)
         return Accepted(key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident)
 
-    def dedup_key(self, data: Mapping[str, Any], template: AlertTemplate | None = None) -> str:
+    def dedup_key(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> str:
         """Return the incident that a notice belongs to: its own id, where it is of none."""
         return str(data.get("dedup_key", ""))
 

@@ -11,19 +11,18 @@ from typing import Any
 
 import orjson
 
+from eventsinks.lib.asked import Asked, filter_steps
+from eventsinks.lib.cel_text import patterns
 from eventsinks.lib.event_filter import (
-    DOCUMENT,
-    MAX_COST,
-    MAX_DEPTH,
     BadFilter,
     check_names,
     check_patterns,
     checked,
     compiled,
-    cost,
     reason_of,
 )
-from eventsinks.lib.size import measured
+from eventsinks.lib.pattern import pattern_steps
+from eventsinks.lib.size import Size
 
 MAX_KEY = 10_000  # characters of a value's text: more is no key
 
@@ -49,27 +48,30 @@ class EventKey:
             check_patterns(text, self._shape)
         except BadFilter as error:
             raise BadKey(str(error).replace("a filter", "an ordering key")) from None
+        self._pattern_steps = sum(map(pattern_steps, patterns(text)))
         self._names = frozenset(self._program.variables())
         if not self._names:
             raise BadKey(self._without_names())
 
-    def of(self, document: Mapping[str, Any]) -> str:
+    def of(self, document: Mapping[str, Any] | Asked) -> str:
         """Return the text of its value for `document`; "" is no key: so is null, and what can't be evaluated.
 
-        Never raises, whatever the document holds. `alert` stands for the whole document.
+        Never raises, whatever the document holds. `alert` stands for the whole document. Who asks for several keys
+        of the same document gives it as Asked: they share what it costs.
         """
-        seen = {name: document[name] for name in self._names if name in document}
-        if DOCUMENT in self._names:
-            seen[DOCUMENT] = dict(document)
-        size = measured(seen.values(), MAX_DEPTH)
-        if size is None or cost(len(self._text), self._shape, size) > MAX_COST:
-            return ""
+        asked = document if isinstance(document, Asked) else Asked(document)
+        with asked.budget:
+            if asked.refusal(self._names, self._steps):
+                return ""
         try:
-            return text_of(self._program.execute(seen))
+            return text_of(self._program.execute(asked.context))
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException:  # a panic of the engine is no Exception
             return ""
+
+    def _steps(self, size: Size) -> int:
+        return filter_steps(len(self._text), self._shape, self._pattern_steps, size)
 
     def _without_names(self) -> str:
         try:
