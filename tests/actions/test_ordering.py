@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import timedelta
 from random import Random
 
 import pytest
+from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure, line_up
@@ -138,6 +140,19 @@ def test_with_the_policy_wait_one_that_failed_holds_its_line_until_it_is_replaye
     replay(Delivery.objects.filter(state="failed"))
     Pump(world).run()
     assert names(world) == ["0", "other", "0", "1", "2", "3"]
+
+
+def test_with_the_policy_wait_what_comes_after_one_that_failed_waits_too(sink, make_alert, settings):
+    settings.EVENTSINKS_RETRY_SCHEDULE = []
+    sink(ordering_policy="wait")
+    make_alert(name="0", dedup_key="db")
+    Pump(Answering(BUSY)).run()
+    make_alert(name="1", dedup_key="db")
+    world = Answering()
+    Pump(world).run()
+    assert names(world) == []
+    (verdict,) = explain(Delivery.objects.latest("event_id").event)
+    assert verdict.why.endswith("which failed: replay or skip it")
 
 
 @pytest.mark.parametrize("policy", ["wait", "skip"])
@@ -386,6 +401,7 @@ def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_web
         assert len(set(told)) > 5
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("config", "most"), [({}, 12), ({"ordered": "true"}, 1), ({"ordered": "false"}, 12)])
 def test_a_stream_over_http_is_sent_one_by_one_where_that_is_wanted(acme, config, most):
     world = Answering()
@@ -430,3 +446,24 @@ def test_of_those_that_many_accept_at_once_each_is_sent_after_all_before_it(make
     ids = dict(Event.objects.values_list("key", "id"))
     told = [ids[key] for key in sent]
     assert (len(told), told) == (45, sorted(told))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_of_an_incident_gets_no_id_before_an_earlier_one_is_committed(sink, make_alert):
+    sink()
+    make_alert(dedup_key="db")
+    accepted, committed = threading.Event(), threading.Event()
+
+    def first():
+        with transaction.atomic():
+            make_alert(dedup_key="db")
+            accepted.set()
+            time.sleep(1)
+            committed.set()
+
+    def second():
+        assert accepted.wait(20)
+        make_alert(dedup_key="db")
+        return committed.is_set()
+
+    assert at_once(2, lambda index: (first, second)[index]()) == [None, True]
