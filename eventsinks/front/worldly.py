@@ -7,12 +7,14 @@ import re
 from eventsinks.front.answers import Request
 
 SINKS = re.compile(r"/v1/event_sink")
-# Methods and paths. What they call is in actions: try_out, probe, and what slack_install asks of Slack.
+# Methods and paths. What they call is in actions: try_out, probe, and what slack_install asks of Slack; and the
+# provider that the operator's people log in with.
 WORLDLY = [
     ("POST", re.compile(r"/v1/event_sink/[^/]+/test")),
     ("DELETE", re.compile(r"/v1/slack_integration/[^/]+")),
     ("POST PUT", re.compile(r"/api/(integrations/)?event-streaming(/[^/]+(/test)?)?")),
     ("GET HEAD", re.compile(r"/slack/oauth/callback")),
+    ("GET HEAD POST", re.compile(r"/admin/account/oidc/.+")),
     ("POST", re.compile(r"/admin/eventsinks/(eventsink|integration)/.+/test/")),
     ("POST", re.compile(r"/admin/eventsinks/slackworkspace/(.+/delete/)?")),
 ]

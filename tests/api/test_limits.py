@@ -2,13 +2,13 @@
 
 import time
 from datetime import timedelta
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from eventsinks.actions import slack_install
+from eventsinks.actions import slack_install, slack_state
 from eventsinks.actions.tenants import issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types.documents import written
@@ -178,13 +178,15 @@ def test_slack_sends_a_browser_back_while_too_much_is_under_way_and_nothing_is_u
     nobody, acme, limit, settings
 ):
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    state = parse_qs(urlsplit(slack_install.begin(acme)).query)["state"][0]
+    state = slack_install.begin(acme)
+    cookie = slack_state.cookie_for(state)
+    nobody.client.cookies[cookie["key"]] = cookie["value"]
     limit(acme, tests_at_once=0)
     response = nobody.get(f"/slack/oauth/callback?{urlencode({'state': state, 'code': 'c'})}")
     assert response.status_code == 429
     assert seconds(response)
     assert "limit tests_at_once of 0 is reached" in response.content.decode()
-    assert slack_install.stands_for(state).tenant == acme
+    assert slack_state.begun_with(state).tenant == acme
 
 
 def test_a_full_backlog_is_told_in_the_answer_that_takes_the_alert(api, acme, limit, make_webhook):

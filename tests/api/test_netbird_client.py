@@ -58,7 +58,8 @@ def test_the_real_client_creates_lists_gets_updates_and_deletes(integrations, re
     assert integrations.get(str(created["id"])) == created
 
     off = integrations.update(str(created["id"]), EventStreamingUpdate(enabled=False))
-    assert off == {**created, "enabled": False, "state": "paused", "updated_at": off["updated_at"]}
+    changed = {name: off[name] for name in ("updated_at", "stands_since")}
+    assert off == {**created, "enabled": False, "state": "paused", **changed}
     new = integrations.update(
         str(created["id"]), EventStreamingUpdate(config={"url": receiver.url("/new")}, enabled=True)
     )

@@ -194,7 +194,8 @@ WHO_GO_OUT = {
     "api/netbird/integrations.py": {"probe"},
     "api/netbird/verbs.py": {"tried"},
     "api/operate/sinks.py": {"try_out"},
-    "api/operate/slack_integrations.py": {"finish", "uninstall"},
+    "api/operate/slack_integrations.py": {"uninstall"},
+    "api/operate/slack_pages.py": {"finish"},
     "api/scanner.py": {"install"},
 }
 GOING_OUT = {"try_out", "probe", "send_now", "tried", "install", "finish", "uninstall", "revoke", "exchange"}
