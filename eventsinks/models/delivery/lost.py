@@ -29,17 +29,19 @@ def give_up_lost(max_tries: int, destination_id: int) -> int:
     """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
 
     Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
-    At most AT_ONCE of one sink, and none that is locked. Return how many moved.
+    At most AT_ONCE of one sink, and none that is locked. Return how many moved. They are chosen once: a subquery
+    with a limit may be asked anew for every row.
     """
     statement = f"""
-        UPDATE eventsinks_delivery
-        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
-            reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
-        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()} AND id IN (
+        WITH lost AS MATERIALIZED (
             SELECT id FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = %s AND tries >= %s AND due_at <= {sql.now()}
             ORDER BY destination_id, tries, due_at LIMIT %s {sql.skip_locked()})
+        UPDATE eventsinks_delivery
+        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
+            reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
+        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()} AND id IN (SELECT id FROM lost)
         RETURNING destination_id, ordering_key"""
-    given_up = sql.rows(statement, [max_tries, destination_id, max_tries, AT_ONCE])
+    given_up = sql.rows(statement, [destination_id, max_tries, AT_ONCE, max_tries])
     call_next([as_line(row) for row in given_up if row[1] is not None])
     return len(given_up)
