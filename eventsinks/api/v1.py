@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
-from eventsinks.lib.validation import errors
+from eventsinks.lib.validation import errors, given_twice
 from eventsinks.models import Tenant
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -55,6 +55,8 @@ def read_input(model: type[Input], data: Any) -> Input:
 
 def read_query(model: type[Input], request: Request) -> Input:
     """Return the checked query, with what a GET's JSON body says: some clients send it there."""
+    if twice := given_twice(model, request.query_params.lists()):
+        raise Invalid(twice)
     query = {key: value for key, value in request.query_params.items() if value != ""}
     return read_input(model, {**unbracketed(query), **(request.data if is_object(request.data) else {})})
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 
 def errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str, str]]:
@@ -18,3 +19,12 @@ def errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str
 def first_error(error: ValidationError) -> tuple[str, str]:
     """Return the first error as (path of the field, message)."""
     return errors(error)[0]
+
+
+def given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, str]]:
+    """Return an error, as `errors` does, for each field of `model` that a query gives more than once."""
+    return [
+        (name, "must not be given more than once")
+        for name, values in query
+        if len(values) > 1 and name.partition("[")[0] in model.model_fields
+    ]

@@ -177,6 +177,8 @@ def test_paging_works_from_a_body_too(api, make_webhook):
         ("page_size=0", "page_size"),
         ("page_size=1001", "page_size"),
         ("page_size=x", "page_size"),
+        ("page_size=2&page_size=2", "page_size"),
+        ("pagination[page_size]=2&pagination[page_size]=3", "pagination[page_size]"),
         ("page_size=-1", "page_size"),
         ("page_token=x", "page_token"),
         ("page_token=%C3%A9", "page_token"),
