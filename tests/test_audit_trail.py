@@ -94,6 +94,7 @@ API = {
     ("POST", "v1/slack_integration/install"): (None, "slack_integration.begin"),
     ("DELETE", "v1/slack_integration/{id}"): (None, DELETED),
     ("POST", "v1/delivery/{id}/replay"): (None, UPDATED),
+    ("POST", "v1/delivery/{id}/skip"): (None, UPDATED),
     ("DELETE", "v1/replay/{id}"): (None, "replay.cancel"),
     ("POST", "v1/silence"): ({"reason": "r", "author": "a", "ends_at": "{soon}"}, "silence.create"),
     ("DELETE", "v1/silence/{id}"): (None, "silence.end"),
@@ -170,6 +171,8 @@ def id_of(path, world):
 
 def arrange(method, path, world):
     """Bring about what a call needs to change something."""
+    if path.endswith("/skip"):
+        Delivery.objects.update(state="failed")
     if path.endswith("/resume"):
         configure.pause(world["sink"])
         configure.pause(world["stream"])
@@ -228,7 +231,7 @@ ADMIN = {
         "action delete_selected": DELETED,
     },
     "event": {},
-    "delivery": {"replay": UPDATED, "try_now": UPDATED, "action replay": UPDATED},
+    "delivery": {"replay": UPDATED, "try_now": UPDATED, "skip": UPDATED, "action replay": UPDATED},
 }
 EVERY = [(model, name) for model, names in ADMIN.items() for name in names]
 ROWS = {
@@ -309,6 +312,8 @@ def ready(model, name, world):
         configure.pause(world["stream"])
     if name == "stop_replay":
         replay_stream(world["stream"], timezone.now() - timedelta(days=1))
+    if name == "skip":
+        Delivery.objects.update(state="failed")
     if name == "try_now":
         Delivery.objects.update(state="pending", due_at=timezone.now() + timedelta(hours=1))
 

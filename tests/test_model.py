@@ -114,8 +114,8 @@ class Engine(RuleBasedStateMachine):
         if self.sinks[sink] != "deleted":
             self.sinks[sink] = "deleted"
             for one in self.owed.values():
-                if one.sink == sink and one.state == "pending":
-                    one.state = "suppressed"
+                if one.sink == sink and (one.state == "pending" or (one.state == "sending" and one.due)):
+                    one.state, one.lease = "suppressed", None
 
     @precondition(lambda self: self.owed)
     @rule(data=st.data(), twice=st.booleans())

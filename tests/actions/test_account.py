@@ -24,6 +24,7 @@ from eventsinks.actions.round_up import round_up
 from eventsinks.event_types import event_type
 from eventsinks.lib.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
+from eventsinks.models.delivery import BEHIND
 from eventsinks.models.options import Options
 from tests.actions.worlds import World
 
@@ -78,7 +79,8 @@ class Life:
         accept(self.tenant, event_type("detection_alert"), [json.dumps(alert).encode() for alert in given])
 
     def deliver(self, statuses):
-        Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
+        waiting = Delivery.objects.filter(state="pending", due_at__lt=BEHIND)
+        waiting.update(due_at=timezone.now() - timedelta(seconds=1))
         Pump(World(lambda request: Response(random.choice(statuses), [], b""))).run()
 
     def pass_(self, seconds):

@@ -15,6 +15,7 @@ from eventsinks.actions.deliver import Pump
 from eventsinks.lib.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
 from eventsinks.models.delivery import take_turns
+from eventsinks.models.options import Options
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -67,9 +68,9 @@ def make_sink(acme):
     workspace.token = "xoxb-1"
     workspace.save()
 
-    def make(channel="C1"):
+    def make(channel="C1", **options):
         args = {"slack_integration_id": str(workspace.id), "channel_id": channel, "channel_name": channel.lower()}
-        return configure.create(acme, "slack", args, name="Alerts")
+        return configure.create(acme, "slack", args, name="Alerts", options=Options.model_validate(options))
 
     return make
 
@@ -157,7 +158,7 @@ class TestLife:
         assert tell("resolved") == ["chat.update", "reply"]
 
     def test_a_firing_that_comes_after_its_resolution_begins_no_new_incident(self, slack, make_sink, make_alert):
-        make_sink()
+        make_sink(ordering="none")
         make_alert(dedup_key="i", name="first")
         slack.fails = [Response(500, [], b"")]
         deliver_first_only(slack)

@@ -188,13 +188,16 @@ TEXTS = st.recursive(
 @settings(deadline=None, max_examples=200)
 @given(TEXTS, DOCUMENTS)
 def test_whatever_a_template_does_with_a_document_takes_no_more_calls_than_its_budget_has_steps(text, parts):
-    """Calls of Python and of what it calls in C: counted by the interpreter, and not by us."""
+    """Calls of Python and of what it calls in C: counted by the interpreter, and not by us.
+
+    The dearest step is that of measuring a list: four items, with six short calls for each.
+    """
     try:
         made = Template(text)
     except BadTemplate:
         return
     budget, document = Budget(TEMPLATE_STEPS), document_of(parts)
-    assert calls_of(lambda: made.render(document, budget)) < 16 * (TEMPLATE_STEPS - budget.left) + 4_000
+    assert calls_of(lambda: made.render(document, budget)) < 32 * (TEMPLATE_STEPS - budget.left) + 4_000
 
 
 @pytest.mark.parametrize(
