@@ -69,16 +69,9 @@ def measure(database: str, var: Path, design: str, deliveries: int) -> float:
     """Return the deliveries per CPU-second of one design."""
     var.mkdir(parents=True)
     with broker(var) as (broker_pid, broker_url), database_server(database, var) as (database_pids, url):
-        environment = {
-            **os.environ,
-            "EVENTSINKS_VAR": str(var),
-            "REDIS_URL": broker_url,
-            "DATABASE_URL": url,
-            "SECRET_KEY": "only for benchmarks",
-            "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-            "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
-            "LOG_FORMAT": "json",
-        }
+        environment = environment_of(
+            var, url, REDIS_URL=broker_url, EVENTSINKS_ALLOWED_NETWORKS="127.0.0.1/32", LOG_FORMAT="json"
+        )
         with program("bench.receiver", str(SINKS), environment=environment, stdout=subprocess.PIPE) as receiver:
             assert receiver.stdout
             drive(environment, "prepare", deliveries, *receiver.stdout.readline().split())
@@ -141,6 +134,18 @@ def broker(var: Path) -> Iterator[tuple[int, str]]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def environment_of(var: Path, database_url: str, **settings: str) -> dict[str, str]:
+    """Return the environment of a process that is measured, with its own var directory and keys."""
+    return {
+        **os.environ,
+        "EVENTSINKS_VAR": str(var),
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "only for benchmarks",
+        "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        **settings,
+    }
 
 
 @contextmanager

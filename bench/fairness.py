@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import re
 import socket
 import statistics
@@ -25,7 +24,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from bench.deliveries import ROOT, database_server
+from bench.deliveries import ROOT, database_server, environment_of
 from bench.receiver import ANSWER, END
 
 CHUNK = 50_000  # rows of one statement, so that others have their turn on SQLite
@@ -50,17 +49,9 @@ def main() -> None:
 def compare(name: str, var: Path, url: str, backlog: int, alerts: int) -> None:
     """Measure on one database, without the backlog and then with it, and print the figures and their ratio."""
     print(f"== {name}: milliseconds from POST to received, one tenant of two, {alerts} alerts", flush=True)
-    environment = {
-        **os.environ,
-        "EVENTSINKS_VAR": str(var),
-        "DATABASE_URL": url,
-        "REDIS_URL": "",
-        "SECRET_KEY": "only for benchmarks",
-        "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-        "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
-        "LOG_LEVEL": "WARNING",
-        "PORT": "18400",
-    }
+    environment = environment_of(
+        var, url, REDIS_URL="", EVENTSINKS_ALLOWED_NETWORKS="127.0.0.1/32", LOG_LEVEL="WARNING", PORT="18400"
+    )
     hanging = socket.create_server(("127.0.0.1", 0), backlog=4096)  # takes connections, and that is all
     receiver = Receiver()
     with (

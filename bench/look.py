@@ -7,7 +7,6 @@ sent. Each look and claim finds one delivery of each sink. "Full looks" are thos
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.deliveries import ROOT, database_server
+from bench.deliveries import ROOT, database_server, environment_of
 
 SINKS = 50
 LOOKS = 15
@@ -28,14 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     folders = tempfile.TemporaryDirectory(prefix="eventsinks-bench-")
     with folders as folder, database_server("postgresql", Path(folder)) as (_, url):
-        environment = {
-            **os.environ,
-            "EVENTSINKS_VAR": folder,
-            "DATABASE_URL": url,
-            "SECRET_KEY": "only for benchmarks",
-            "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-        }
+        environment = environment_of(Path(folder), url, DJANGO_SETTINGS_MODULE="project.settings")
         command = [sys.executable, "-m", "bench.look", "inside", str(options.deliveries)]
         subprocess.run(command, env=environment, cwd=ROOT, check=True)
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.deliveries import database_server, program
+from bench.deliveries import database_server, environment_of, program
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
@@ -46,16 +46,13 @@ def main() -> None:
             ):
                 assert receiver.stdout
                 ports = [port.decode() for port in receiver.stdout.readline().split()]
-                environment = {
-                    **os.environ,
-                    "EVENTSINKS_VAR": str(var),
-                    "DATABASE_URL": url,
-                    "SECRET_KEY": "only for benchmarks",
-                    "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-                    "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.1/32",
-                    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[0]}",
-                    "DJANGO_SETTINGS_MODULE": "project.settings",
-                }
+                environment = environment_of(
+                    var,
+                    url,
+                    EVENTSINKS_ALLOWED_NETWORKS="127.0.0.1/32",
+                    AWS_ENDPOINT_URL=f"http://127.0.0.1:{ports[0]}",
+                    DJANGO_SETTINGS_MODULE="project.settings",
+                )
                 command = [sys.executable, "-m", "bench.streams", "inside", str(options.most), *ports]
                 subprocess.run(command, env=environment, cwd=ROOT, check=True)
 

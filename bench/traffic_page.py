@@ -8,7 +8,6 @@ from the check of the key to the last byte of JSON. The tables are unlogged: the
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from bench.deliveries import ROOT, database_server
+from bench.deliveries import ROOT, database_server, environment_of
 
 GOAL = 200.0  # milliseconds
 TABLES = ("eventsinks_event", "eventsinks_networktraffic", "eventsinks_trafficterm")
@@ -94,14 +93,7 @@ def main() -> None:
         given = options.database_url
         server = nullcontext(([], given)) if given else database_server("postgresql", Path(folder))
         with server as (_, url):
-            environment = {
-                **os.environ,
-                "EVENTSINKS_VAR": folder,
-                "DATABASE_URL": url,
-                "SECRET_KEY": "only for benchmarks",
-                "EVENTSINKS_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-                "DJANGO_SETTINGS_MODULE": "project.settings",
-            }
+            environment = environment_of(Path(folder), url, DJANGO_SETTINGS_MODULE="project.settings")
             command = [sys.executable, "-m", "bench.traffic_page", "inside"]
             arguments = ["--events", str(options.events), "--calls", str(options.calls)]
             subprocess.run([*command, *arguments], env=environment, cwd=ROOT, check=True)
