@@ -23,6 +23,7 @@ URL = re.compile(r"(https?://)(?:([^/?#@]*)@)?([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?"
 NAMED = re.compile(
     r"token|key|secret|^sig|signature|^code$|auth|pass|pwd|credential|jwt|hmac|session|^sid$|bearer", re.IGNORECASE
 )
+PAIR = re.compile(r"([?#&;])([^&;=]*)(?:(=)([^&;]*))?")  # of a query or a fragment: mark, name, =, value
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # One run of letters and digits that no person chose, as long as the shortest tokens are.
 RANDOM = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
@@ -120,7 +121,7 @@ def segments(parts: Parts) -> Iterator[tuple[str, bool]]:
 
 def masked_pairs(text: str) -> str:
     """Return a query, or a fragment, with the values masked that are named or look like tokens."""
-    return re.sub(r"([?#&;])([^&;=]*)(?:(=)([^&;]*))?", _masked_pair, text)
+    return PAIR.sub(_masked_pair, text)
 
 
 def _masked_pair(pair: re.Match[str]) -> str:
@@ -138,7 +139,7 @@ def is_secret_pair(name: str, value: str) -> bool:
 def unmasked_pairs(before: str, after: str) -> str:
     """Return a query with each masked value replaced by the next one of that name `before`."""
     kept: dict[str, list[str]] = {}
-    for name, equals, value in re.findall(r"[?#&;]([^&;=]*)(=?)([^&;]*)", before):
+    for _, name, equals, value in PAIR.findall(before):
         kept.setdefault(name if equals else "", []).append(value if equals else name)
 
     def unmasked(pair: re.Match[str]) -> str:
@@ -148,7 +149,7 @@ def unmasked_pairs(before: str, after: str) -> str:
         value = values.pop(0) if values else None
         return pair[0] if not masked or value is None else f"{pair[1]}{name}{pair[3] or ''}{value}"
 
-    return re.sub(r"([?#&;])([^&;=]*)(?:(=)([^&;]*))?", unmasked, after)
+    return PAIR.sub(unmasked, after)
 
 
 def looks_random(text: str) -> bool:
@@ -183,7 +184,7 @@ def secrets_of_url(url: str, *, wholly: bool = False) -> Iterator[str]:
         found += [part for part in parts.path.split("/") if len(part) >= PIECE and part.lower() not in WORDS]
     if parts.user:
         found += [parts.user, parts.user.partition(":")[2]]
-    for name, equals, value in re.findall(r"[?#&;]([^&;=]*)(=?)([^&;]*)", parts.query + parts.fragment):
+    for _, name, equals, value in PAIR.findall(parts.query + parts.fragment):
         if is_secret_pair(name, value) or (not equals and looks_random(name)):
             found.append(value if equals else name)
     for text in filter(lambda text: text not in ("", MASK), found):
