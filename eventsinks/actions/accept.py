@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -15,6 +16,7 @@ from eventsinks.actions.line_up import stand_in_line
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.quieten import quieten
 from eventsinks.actions.route import Route, Verdict
+from eventsinks.actions.tell_ends import tell_ends
 from eventsinks.event_types import EventType
 from eventsinks.event_types.base import Accepted, NotAcceptable
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
@@ -102,7 +104,8 @@ def _commit(
 ) -> None:
     """Write what is new. Raises TakenAndGone."""
     with transaction.atomic():
-        lock_lines(tenant.id, {one.ordering_key for own in candidates for one in own.verdicts if one.ordering_key})
+        lock_lines(tenant.id, keys_of(candidates))
+        candidates = with_ends_told(candidates)
         firsts: dict[str, Candidate] = {}
         for one in candidates:
             firsts.setdefault(one.accepted.key, one)
@@ -129,6 +132,21 @@ def _commit(
     acceptance.backlog_full = backlog.note(tenant, (verdict for own in verdicts for verdict in own))
     acceptance.duplicates = duplicates
     acceptance.rejections = sorted(acceptance.rejections + rejections, key=lambda rejection: rejection.index)
+
+
+def keys_of(candidates: Sequence[Candidate]) -> set[UUID]:
+    """Return the lines and incidents that they are of."""
+    verdicts = [verdict for candidate in candidates for verdict in candidate.verdicts]
+    return {key for one in verdicts for key in (one.ordering_key, one.incident) if key is not None}
+
+
+def with_ends_told(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return them with the ends of incidents going to those sinks that were told of the beginning."""
+    verdicts = tell_ends([candidate.verdicts for candidate in candidates])
+    return [
+        one if own is one.verdicts else replace(one, verdicts=own)
+        for one, own in zip(candidates, verdicts, strict=True)
+    ]
 
 
 def sorted_out(
@@ -167,17 +185,19 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
 
 def delivery(event: Event, verdict: Verdict) -> Delivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
-    if not verdict.reason:
-        id, key = new_id(event.received_at), verdict.ordering_key
-        return Delivery(id=id, event_id=event.id, destination_id=verdict.sink, ordering_key=key)
-    return Delivery(
+    made = Delivery(
         id=new_id(event.received_at),
         event_id=event.id,
         destination_id=verdict.sink,
-        state=DeliveryState.FAILED if verdict.full else DeliveryState.SUPPRESSED,
-        reason=clean(verdict.reason),
-        settled_at=Now(),
+        ordering_key=verdict.ordering_key,
+        incident=verdict.incident,
+        phase=verdict.phase,
     )
+    if verdict.reason:
+        made.state = DeliveryState.FAILED if verdict.full else DeliveryState.SUPPRESSED
+        made.reason = clean(verdict.reason)
+        made.settled_at = Now()
+    return made
 
 
 def write_index(event_type: EventType, events: Sequence[Event]) -> None:

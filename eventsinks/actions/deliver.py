@@ -122,6 +122,7 @@ class Pump:
         looked = time.monotonic()
         self._woken_at = looked + max(LOOK_PART * (looked - began), LOOK_REST)
         self._found = bool(claimed)
+        claimed = self._ended.without_untold(claimed)
         messages = messages_of(claimed, self._sinks.ready)
         self._memories.remind(claimed, messages)
         at = datetime.now(UTC)

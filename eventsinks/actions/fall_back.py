@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from eventsinks.actions import backlog
 from eventsinks.actions.in_turns import in_turns
@@ -18,7 +18,16 @@ from eventsinks.actions.line_up import stand_behind
 from eventsinks.actions.nudge import nudge
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import DeliveryState, id_at, new_id, put_in_order
+from eventsinks.models.delivery import (
+    ENDS,
+    DeliveryState,
+    Phase,
+    ends_after,
+    id_at,
+    lock_lines,
+    new_id,
+    put_in_order,
+)
 from eventsinks.models.destination import DestinationState
 
 AT_ONCE = 500  # deliveries of one transaction
@@ -54,6 +63,7 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
         events = Event.objects.filter(id__in=[one.event_id for one in found]).order_by("id")
         free = set(events.select_for_update(no_key=True, skip_locked=True).values_list("id", flat=True))
         found = sorted((one for one in found if one.event_id in free), key=lambda one: one.event_id)
+        found = with_ends(sink, found)
         Delivery.objects.filter(id__in=[one.id for one in found]).update(fell_back=True)
         at, there = database_now(), sink.fallback_id or 0
         rows = [
@@ -70,6 +80,19 @@ def some_fall_back(sink: Destination) -> tuple[int, int]:
     return len(found), len(made)
 
 
+def with_ends(sink: Destination, found: list[Delivery]) -> list[Delivery]:
+    """Return them with what tells, after the firings among them, that their incidents went on and ended.
+
+    With their incidents locked: what is accepted later goes to the fallback by itself, for it was told.
+    """
+    firings = [one for one in found if one.phase == Phase.FIRING and one.incident]
+    if not firings:
+        return found
+    lock_lines(sink.tenant_id, [one.incident for one in firings if one.incident])
+    ends = Delivery.objects.filter(id__in=ends_after([one.id for one in firings]))
+    return sorted({one.id: one for one in [*found, *ends]}.values(), key=lambda one: one.event_id)
+
+
 def due_to_fall_back(sink: Destination) -> Q:
     """Return what must be true of a delivery of `sink` that falls back."""
     failures, parked = sink.fallback_after_failures, sink.state == DestinationState.PARKED
@@ -81,4 +104,11 @@ def due_to_fall_back(sink: Destination) -> Q:
     found = failed | often | still | pending if parked else failed | often | still
     if sink.state in (DestinationState.PAUSED, DestinationState.RESUMING):  # a person wants it to wait, or to go
         found = failed
-    return found & Q(fell_back=False, fallback_of=None)
+    begun = Delivery.objects.filter(
+        incident=OuterRef("incident"),
+        destination_id=OuterRef("destination_id"),
+        phase=Phase.FIRING,
+        event_id__lt=OuterRef("event_id"),
+    )  # the fallback hears the end of what it was told the beginning of, and that comes with it
+    comes_with_it = Q(Exists(begun), phase__in=ENDS)
+    return found & Q(fell_back=False, fallback_of=None) & ~comes_with_it

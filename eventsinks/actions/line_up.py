@@ -6,7 +6,7 @@ An ordering key is a hash of what they have in common: the incident, the sink, o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.lib.asked import Asked
 from eventsinks.lib.event_key import key_of
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import BEHIND, busy_lines, call_next, lines_from, put_in_order
+from eventsinks.models.delivery import BEHIND, Phase, busy_lines, call_next, lines_from, put_in_order
 
 AT_ONCE = 1000  # lines that one sweep looks at
 FIRST = (0, UUID(int=0))
@@ -33,44 +33,36 @@ class Ordering:
 
     mode: str
     expression: str = ""
-    template: AlertTemplate | None = None
 
-    @property
-    def needs_document(self) -> bool:
-        """Whether an event must be read to know its key, even where its incident is known."""
-        return bool(self.expression) or (self.mode == "incident" and marks(self.template))
+    def key(self, incident: str, asked: Callable[[], Asked]) -> UUID | None:
+        """Return the ordering key of an event that tells of `incident`, "" for one that stands alone.
 
-
-def marks(template: AlertTemplate | None) -> bool:
-    """Whether a template tells incidents of a rule apart."""
-    return template is not None and any(info.use_for_dedup for info in template.info)
-
-
-def key_in(
-    ordering: Ordering,
-    event_type: EventType,
-    key: str,
-    document: Mapping[str, Any],
-    asked: Asked | None = None,
-) -> UUID | None:
-    """Return the ordering key of an event, whose id is `key`, at a sink; None where it waits for no other.
-
-    `asked` is what expressions see of the document, where several sinks share what that costs.
-    """
-    if ordering.expression:
-        value = key_of(ordering.expression).of(asked or event_type.told_to_filters(document))
-        return hashed("key", value) if value else None
-    if ordering.mode != "incident":
-        return key_without_reading(ordering, "")
-    incident = event_type.dedup_key(document, ordering.template)
-    return key_without_reading(ordering, "" if incident == key else incident)
+        None where it waits for no other. `asked` is what expressions see of it.
+        """
+        if self.expression:
+            value = key_of(self.expression).of(asked())
+            return hashed("key", value) if value else None
+        if self.mode == "event_sink":
+            return hashed("event_sink", "")
+        return hashed("incident", incident) if self.mode == "incident" and incident else None
 
 
-def key_without_reading(ordering: Ordering, incident: str) -> UUID | None:
-    """Return the same of an event that tells of `incident`, "" for one that stands alone, at a sink in a mode."""
-    if ordering.mode == "event_sink":
-        return hashed("event_sink", "")
-    return hashed("incident", incident) if ordering.mode == "incident" and incident else None
+def incident_in(
+    event_type: EventType, key: str, document: Mapping[str, Any], template: AlertTemplate | None = None
+) -> str:
+    """Return the incident that an event, whose id is `key`, tells of at a sink; "" where it stands alone."""
+    incident = event_type.dedup_key(document, template)
+    return "" if incident == key else incident
+
+
+def incident_key(tenant_id: UUID, incident: str) -> UUID:
+    """Return what stands for an incident of a tenant in the table of deliveries."""
+    return hashed("incident of", f"{tenant_id}:{incident}")
+
+
+def phase_of(document: Mapping[str, Any]) -> Phase:
+    """Return what an event that tells of an incident says of it."""
+    return Phase[str(document.get("status", "firing")).upper()]
 
 
 def hashed(mode: str, text: str) -> UUID:
@@ -83,11 +75,15 @@ def stand_behind(rows: Sequence[Delivery]) -> None:
     sink = Destination.objects.filter(id__in={row.destination_id for row in rows}).first()
     if sink is None:
         return
-    ordering = Ordering(sink.ordering, sink.ordering_key, sink.template)
+    ordering = Ordering(sink.ordering, sink.ordering_key)
     events = Event.objects.in_bulk([row.event_id for row in rows])
     for row in rows:
         event = events[row.event_id]
-        row.ordering_key = key_in(ordering, event.event_type, event.key, event.document)
+        type_, document = event.event_type, event.document
+        incident = incident_in(type_, event.key, document, sink.template)
+        if incident:
+            row.incident, row.phase = incident_key(sink.tenant_id, incident), phase_of(document)
+        row.ordering_key = ordering.key(incident, lambda: Asked(type_.told_to_filters(document)))  # noqa: B023
         if row.ordering_key is not None:
             row.due_at = BEHIND
 

@@ -8,7 +8,7 @@ from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.models import Destination
-from eventsinks.models.delivery import put_in_order
+from eventsinks.models.delivery import owe_ends, put_in_order
 from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
@@ -33,8 +33,12 @@ def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
 
 
 def replay_in_order(deliveries: DeliveryQuerySet) -> int:
-    """failed or delivered -> pending, each at its place in its line. Return how many moved."""
-    lines = deliveries.lines()
+    """failed or delivered -> pending, each at its place in its line. Return how many moved.
+
+    The end of an incident that was kept from a sink, since the firing was not told there, is owed again with it.
+    """
+    lines, firings = deliveries.lines(), deliveries.lock_firings()
     moved = deliveries.replay()
+    owe_ends(firings)
     put_in_order(lines)
     return moved

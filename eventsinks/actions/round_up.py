@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions.in_turns import SECONDS, in_turns
 from eventsinks.actions.notify import notify
+from eventsinks.actions.route import Hush, silences_of
 from eventsinks.actions.unharmed import each
 from eventsinks.event_types.documents import written
+from eventsinks.lib.asked import Asked
 from eventsinks.models import Destination, Event, QuietWindow
 from eventsinks.models.quiet_window import AT_ONCE as WINDOWS
 from eventsinks.models.quiet_window import WindowKind
@@ -37,20 +40,26 @@ def round_up() -> int:
 
 def tell_some(sink_id: int) -> tuple[int, bool]:
     """Accept the oldest round-ups of one sink. Return how many, and whether there may be more."""
-    told = each(QuietWindow.objects.to_tell().filter(destination_id=sink_id).order_by("closed_at")[:AT_ONCE], tell)
-    return told, told == AT_ONCE
+    owed = QuietWindow.objects.due_to_tell().filter(destination_id=sink_id).order_by("closed_at")[:AT_ONCE]
+    dealt_with = each(owed, tell)
+    return dealt_with, dealt_with == AT_ONCE
 
 
 def tell(window: QuietWindow) -> bool:
-    """Accept the round-up of one window, once: that it was told is committed with it."""
+    """Accept the round-up of one window, once: that it was told is committed with it.
+
+    That of a silence waits for the end of another one that would hold its last alert back too.
+    """
     with transaction.atomic():
-        mine = QuietWindow.objects.to_tell().filter(id=window.id)
-        if not mine.unlocked() or not mine.update(told_at=Now()):
+        mine = QuietWindow.objects.due_to_tell().filter(id=window.id)
+        if not mine.unlocked():
             return False
         sink = Destination.objects.present().select_related("tenant").filter(id=window.destination_id).first()
-        if sink is None:
-            return False
         last = Event.objects.filter(id=window.last_event or 0).first()
+        if window.kind == WindowKind.SILENCE and sink and last and (hush := silence_over(sink, last)):
+            return bool(mine.update(tell_after=Now() + timedelta(seconds=hush.seconds)))
+        if not mine.update(told_at=Now()) or sink is None:
+            return False
         since, until = window.starts_at, window.closed_at or window.ends_at
         notify(
             sink,
@@ -66,6 +75,15 @@ def tell(window: QuietWindow) -> bool:
             **incident(window, sink, last),
         )
         return True
+
+
+def silence_over(sink: Destination, event: Event) -> Hush | None:
+    """Return the longest silence in force that holds `event` back at a sink, None if none does."""
+    silences = [hush for hush in silences_of(sink.tenant) if hush.sink in (None, sink.id)]
+    if not silences:
+        return None
+    asked = Asked(event.event_type.told_to_filters(event.document))
+    return next((hush for hush in silences if hush.holds(sink.id, asked)), None)
 
 
 def incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:

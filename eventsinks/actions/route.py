@@ -12,7 +12,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from eventsinks import telemetry
-from eventsinks.actions.line_up import Ordering, key_in, key_without_reading
+from eventsinks.actions.line_up import Ordering, incident_in, incident_key
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
@@ -20,6 +20,7 @@ from eventsinks.event_types.documents import parsed
 from eventsinks.lib.asked import Asked
 from eventsinks.lib.event_filter import BadFilter, filter_of, told
 from eventsinks.models import Destination, Silence, Tenant
+from eventsinks.models.delivery import Phase
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import Claim, WindowKind
 
@@ -28,7 +29,8 @@ class Verdict(NamedTuple):
     """One event at one event sink: owed to it, unless a reason says why not.
 
     `silence` is the window in which the reason is counted, where it is a silence. `full`: the sink wants it, and
-    has no room for it.
+    has no room for it. `unasked`: the event does not go there, unless it tells the end of what that sink was told
+    the beginning of.
     """
 
     sink: int
@@ -36,6 +38,9 @@ class Verdict(NamedTuple):
     silence: Claim | None = None
     full: bool = False
     ordering_key: UUID | None = None  # what it is sent one by one with
+    incident: UUID | None = None  # what it tells of,
+    phase: Phase | None = None  # and what it says of that
+    unasked: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,13 @@ class Sink:
     @functools.cached_property
     def ordering(self) -> Ordering:
         """What is sent there in order."""
-        return Ordering(self.mode, self.expression, self.template)
+        return Ordering(self.mode, self.expression)
+
+    @functools.cached_property
+    def marks(self) -> bool:
+        """Whether its template tells incidents apart. What can't be read does not, and is in nobody's way."""
+        told = (self.kept_template or {}).get("info")
+        return any(info.get("use_for_dedup") for info in told or () if isinstance(info, dict))
 
     @functools.cached_property
     def quiet(self) -> Quiet | None:
@@ -114,25 +125,48 @@ class Route:
     @functools.cached_property
     def _orders(self) -> bool:
         """Whether a sink has an order in which even events stand that tell of no incident."""
-        return any(sink.mode == "event_sink" or sink.ordering.needs_document for sink in self.sinks.values())
+        return any(sink.mode == "event_sink" or sink.expression for sink in self.sinks.values())
+
+    @functools.cached_property
+    def _marks(self) -> bool:
+        """Whether a sink has a template that tells incidents apart."""
+        return any(sink.marks for sink in self.sinks.values())
 
     def of(self, accepted: Accepted) -> Sequence[Verdict]:
         """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
 
-        An event that names its sinks goes past their filters, but not past a silence.
+        An event that names its sinks goes past their filters, but not past a silence. The end of an incident
+        concerns all sinks: who of them was told of the beginning is asked when it is committed.
         """
         verdicts = self._wanted(accepted)
-        if not verdicts or not (accepted.incident or accepted.marks or self._orders):
+        is_end = accepted.status != "firing" and not accepted.held
+        if not (verdicts or is_end):
             return verdicts
-        reading = accepted.marks and not accepted.incident
-        if not reading and not any(self.sinks[verdict.sink].ordering.needs_document for verdict in verdicts):
-            keys = [key_without_reading(self.sinks[one.sink].ordering, accepted.incident) for one in verdicts]
-        else:
-            document = parsed(accepted.data)
-            asked = Asked(self._type.told_to_filters(document))
-            orderings = [self.sinks[one.sink].ordering for one in verdicts]
-            keys = [key_in(one, self._type, accepted.key, document, asked) for one in orderings]
-        return [one._replace(ordering_key=key) for one, key in zip(verdicts, keys, strict=True)]
+        tells = bool(accepted.incident or accepted.marks or self._marks)
+        if is_end and tells:
+            asked = {verdict.sink for verdict in verdicts}
+            verdicts = [*verdicts, *(Verdict(id, unasked=True) for id in self.sinks if id not in asked)]
+        return self._with_keys(accepted, verdicts) if tells or self._orders else verdicts
+
+    def _with_keys(self, accepted: Accepted, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
+        document = functools.cache(lambda: parsed(accepted.data))
+        asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
+        reads = not accepted.incident
+        phase, found = Phase[accepted.status.upper()], []
+        for verdict in verdicts:
+            sink = self.sinks[verdict.sink]
+            text = accepted.incident
+            if reads and (accepted.marks or sink.marks):
+                text = incident_in(self._type, accepted.key, document(), sink.template)
+            key = sink.ordering.key(text, asked)
+            if text:
+                incident = incident_key(self._tenant.id, text)
+                verdict = verdict._replace(ordering_key=key, incident=incident, phase=phase)
+            else:
+                verdict = verdict._replace(ordering_key=key)
+            found.append(verdict)
+        return found
 
     def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:
         if accepted.held:
@@ -184,9 +218,9 @@ def rejection(filter: str, asked: Asked) -> str | None:
 
 
 def silences_of(tenant: Tenant) -> list[Hush]:
-    """Return the silences in force, each with how long it lasts by the database's clock."""
+    """Return the silences in force, the longest first, each with how long it lasts by the database's clock."""
     left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
-    found = Silence.objects.of(tenant).in_force().annotate(left=left)
+    found = Silence.objects.of(tenant).in_force().annotate(left=left).order_by("-ends_at", "id")
     return [
         Hush(
             id,

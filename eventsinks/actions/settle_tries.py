@@ -11,7 +11,16 @@ from django.db import DatabaseError, OperationalError, connection
 from eventsinks import telemetry
 from eventsinks.actions.unharmed import unharmed
 from eventsinks.models import sql
-from eventsinks.models.delivery import Line, Settlement, call_next, settle, settle_free, still_held
+from eventsinks.models.delivery import (
+    ENDS,
+    Claimed,
+    Settlement,
+    call_next,
+    keep_untold,
+    settle,
+    settle_free,
+    still_held,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +67,31 @@ class Ended:
         if left := settle_surely(settlements):
             log.warning("%d deliveries are locked by somebody else; they are settled later", len(left))
             self._again_at = time.monotonic() + AGAIN
-        if lines := lines_ended(settlements):
-            with unharmed("who stands behind is called by the sweep"):
-                self.has_called = bool(call_next(lines)) or self.has_called
+        self._call_behind([one.claimed for one in settlements if one.state != "pending"])
         return left
 
+    def without_untold(self, claimed: Sequence[Claimed]) -> list[Claimed]:
+        """Return what is to be sent: not the end of an incident whose beginning was not told, which is settled.
 
-def lines_ended(settlements: Sequence[Settlement]) -> set[Line]:
-    """Return the lines whose first has ended for good, but for what is not settled yet: calling finds out."""
-    return {
-        (one.claimed.destination_id, one.claimed.ordering_key)
-        for one in settlements
-        if one.claimed.ordering_key is not None and one.state != "pending"
-    }
+        Where a lock is in the way, ends are due again when their leases run out.
+        """
+        try:
+            left = keep_untold(claimed)
+        except OperationalError as error:
+            if not sql.is_locked(error):
+                raise
+            log.warning("whether ends of incidents are to be told can't be found out now: %s", error)
+            return [one for one in claimed if one.phase not in ENDS]
+        kept = {one.id for one in claimed} - {one.id for one in left}
+        self._call_behind([one for one in claimed if one.id in kept])
+        return left
+
+    def _call_behind(self, ended: Sequence[Claimed]) -> None:
+        """Call who stands behind what has ended for good, but for what is not settled yet: calling finds out."""
+        lines = {(one.destination_id, one.ordering_key) for one in ended if one.ordering_key is not None}
+        if lines:
+            with unharmed("who stands behind is called by the sweep"):
+                self.has_called = bool(call_next(lines)) or self.has_called
 
 
 def settle_surely(settlements: Sequence[Settlement]) -> list[Settlement]:

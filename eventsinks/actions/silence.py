@@ -84,6 +84,7 @@ def end(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
         sinks = list(Destination.objects.filter(tenant_id=silence.tenant_id).values_list("id", flat=True))
         windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex, closed_at=None)
         windows.filter(destination_id__in=sinks).update(ends_at=Least("ends_at", Now()))
+        QuietWindow.objects.filter(destination_id__in=sinks).stop_waiting()
         record(ENDED, silence, initiator)
     return True
 

@@ -54,6 +54,7 @@ class Accepted:
     routed_to: tuple[uuid.UUID, ...] | None = None
     held: str = ""  # why it is kept and sent nowhere, if so
     incident: str = ""  # what others say of too, if it says so itself
+    status: str = "firing"  # what it says of that: `firing`, `acknowledged` or `resolved`
     marks: bool = False  # whether it may bring a template that tells its incident
 
 

@@ -109,6 +109,7 @@ class DetectionAlert(EventType):
             routed_to=sink_ids(alert.event_sink_ids),
             held="staging" if alert.staging else "",
             incident=alert.dedup_key or "",
+            status=alert.status,
             marks=b"use_for_dedup" in raw,
         )
 

@@ -81,7 +81,9 @@ class Notice(EventType):
         sinks = tuple(uuid.UUID(text) for text in notice.event_sink_ids)
         incident = "" if notice.dedup_key == notice.id else notice.dedup_key
         at = moment(notice.timestamp)
-        return Accepted(key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident)
+        return Accepted(
+            key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident, status=notice.status
+        )
 
     def dedup_key(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None

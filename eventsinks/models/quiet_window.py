@@ -92,6 +92,14 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         """Keep those whose round-up is still owed."""
         return self.filter(closed_at__isnull=False, told_at=None, held__gt=0)
 
+    def due_to_tell(self) -> QuietWindowQuerySet:
+        """Keep those of them whose round-up waits for no silence."""
+        return self.to_tell().filter(Q(tell_after=None) | Q(tell_after__lte=Now()))
+
+    def stop_waiting(self) -> None:
+        """Have round-ups that wait for a silence told, or find another one to wait for."""
+        self.to_tell().filter(tell_after__gt=Now()).update(tell_after=None)
+
 
 class QuietWindow(models.Model):
     """One window of one sink. `key` tells what is alike in it."""
@@ -110,6 +118,7 @@ class QuietWindow(models.Model):
     last_title = models.TextField(blank=True)  # and what it was
     closed_at = models.DateTimeField(null=True)
     told_at = models.DateTimeField(null=True)  # when its round-up was accepted
+    tell_after = models.DateTimeField(null=True)  # when the silence ends that its round-up waits for
 
     objects = QuietWindowQuerySet.as_manager()
 

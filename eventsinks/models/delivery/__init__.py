@@ -4,7 +4,8 @@
        ^                 |  |
        |<--- settle -----+  +----settle--> failed --replay--> pending
        |                           |
-       +--suppress--> suppressed <-+ skip           (delivered --replay--> pending, when a person asks)
+       +--suppress--> suppressed <-+ skip           (delivered --replay--> pending, when a person asks;
+                                                     sending --keep_untold--> suppressed --owe_ends--> pending)
 
 Every move is one guarded UPDATE that names the state (and the lease) it leaves, and nothing outside this package
 writes `state`. `due_at` is the only clock: the pause between tries, the lease of a worker, and the recovery of a
@@ -31,15 +32,19 @@ from eventsinks.models.delivery.row import (
     Delivery,
     DeliveryState,
     Line,
+    Phase,
     id_at,
     new_id,
     open_deliveries,
 )
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
+from eventsinks.models.delivery.told import ENDS, UNTOLD, Standing, ends_after, keep_untold, owe_ends, standings
 from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
 __all__ = [
     "BEHIND",
+    "ENDS",
+    "UNTOLD",
     "Behind",
     "Claimed",
     "Delivery",
@@ -47,7 +52,9 @@ __all__ = [
     "Lane",
     "Line",
     "Lookout",
+    "Phase",
     "Settlement",
+    "Standing",
     "before",
     "behind",
     "busy_lines",
@@ -57,17 +64,21 @@ __all__ = [
     "due_lanes",
     "end_limited",
     "end_turn",
+    "ends_after",
     "give_up_lost",
     "id_at",
+    "keep_untold",
     "lines_from",
     "lock_lines",
     "new_id",
     "open_deliveries",
+    "owe_ends",
     "put_in_order",
     "settle",
     "settle_free",
     "sinks_with_lost",
     "sinks_with_open",
+    "standings",
     "still_held",
     "take_limited",
     "take_turns",

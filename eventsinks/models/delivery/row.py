@@ -34,6 +34,14 @@ class DeliveryState(models.TextChoices):
     SUPPRESSED = "suppressed", "Suppressed"  # will not be sent, for the reason given
 
 
+class Phase(models.IntegerChoices):
+    """What a delivery tells of an incident."""
+
+    FIRING = 1
+    ACKNOWLEDGED = 2
+    RESOLVED = 3
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Deliveries: what they are looked for by, and the moves that people ask for."""
 
@@ -51,6 +59,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             settled_at=None,
             reason="",
         )
+
+    def lock_firings(self) -> list[uuid.UUID]:
+        """Lock those that a replay moves and that tell of an incident's beginning. Return their ids."""
+        ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
+        firings = ended.filter(incident__isnull=False, phase=Phase.FIRING).order_by("id")
+        return list(firings.select_for_update(of=("self",), no_key=True).values_list("id", flat=True))
 
     def lines(self) -> list[Line]:
         """Return the lines that they are of, each once, AT_ONCE at most."""
@@ -117,6 +131,9 @@ class Delivery(models.Model):
     settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
     ordering_key = models.UUIDField(null=True)  # a hash: one by one with all of its sink that have the same
 
+    incident = models.UUIDField(null=True)  # a hash: what it tells of, and what of it
+    phase = models.PositiveSmallIntegerField(choices=Phase.choices, null=True)
+
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
@@ -162,6 +179,11 @@ class Delivery(models.Model):
                 fields=["destination", "id"],
                 condition=Q(ordering_key__isnull=False, state="pending", due_at__gte=BEHIND),
                 name="delivery_behind",
+            ),
+            models.Index(
+                fields=["incident", "destination", "phase", "event"],
+                condition=Q(incident__isnull=False),
+                name="delivery_of_incident",
             ),
         ]
 
