@@ -146,6 +146,7 @@ def changes_of(
         if current.config != before:
             connect(current)
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
+        changes |= {"doubts": 0, "doubted_since": None}
         changes["place"] = current.place
         if current.state == DestinationState.PARKED:
             changes |= state(sent_to_again(current.id), "")

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 from eventsinks.actions.fairness import Shares
-from eventsinks.actions.hold import held_or_parked
+from eventsinks.actions.hold import DOUBTED_FOR, held_or_parked, trust
 from eventsinks.actions.judge import following, max_tries, settlement, verdict_of
 from eventsinks.actions.open_sinks import Sinks
 from eventsinks.actions.pace import Quotas, claim_in_turn, count_against_limits
@@ -68,6 +68,7 @@ class Pump:
         self._sinks = Sinks(self._aside)
         self._memories = Memories(self._aside)
         self._ended = Ended()
+        self._doubted: set[int] = set()  # sinks that were refused by, and have taken nothing since
         self._claim_at = 0.0
         self._woken = False  # whether somebody said that there is more,
         self._woken_at = 0.0  # and when that may be looked at, at the soonest
@@ -134,6 +135,7 @@ class Pump:
         """Claim at most `room`, and have its sinks ready."""
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(max_tries()) if lane.destination_id not in resting]
+        self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
         quotas = self._shares.quotas(lanes, room)
         paced = [(lane, quota) for lane, quota in quotas if lane.place or lane.rate]
         free = [(lane, quota) for lane, quota in quotas if not (lane.place or lane.rate)]
@@ -204,9 +206,17 @@ class Pump:
             if memory is not None:  # before it is settled: a try that is made again knows what it did
                 self._memories.remember(sent.claimed, sent.message, memory)
             self._turn_over(sent.ready)
+            if failure is None and destination_id in self._doubted:
+                self._trust(destination_id)
             kind = sent.ready.kind
             failure = held_or_parked(destination_id, sent.ready.version, failure, self._aside)
             self._ended.add(kind.key, settlement(sent.claimed, sent.started_at, outcome, failure, kind))
+
+    def _trust(self, destination_id: int) -> None:
+        """Forget the doubts about a sink that has taken something."""
+        self._doubted.discard(destination_id)
+        with unharmed(f"the next that destination {destination_id} takes ends the doubts about it"):
+            self._aside.write(("trust", destination_id), lambda: trust(destination_id), DOUBTED_FOR)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for the world before looking at the rest."""

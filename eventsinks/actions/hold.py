@@ -14,6 +14,9 @@ from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.models import Destination, sql
 from eventsinks.models.destination import DestinationState
 
+DOUBTS = 3  # refusals in a row by a status alone that park a destination,
+DOUBTED_FOR = 60.0  # seconds, after which the next one does
+
 
 def held_or_parked(
     destination_id: int, version: int, failure: SendFailure | None, aside: Aside
@@ -24,6 +27,7 @@ def held_or_parked(
     the failure is a temporary one: a sink that is not parked would be sent to again at once.
     """
     try:
+        failure = weighed(destination_id, version, failure)
         if isinstance(failure, DestinationGone):
             reason = failure.reason
             aside.write(
@@ -45,6 +49,47 @@ def held_or_parked(
         reason = f"{said}; it could not be held or parked: {error!r}"
         return Temporary(reason, response, getattr(failure, "retry_after", None))
     return failure
+
+
+def weighed(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
+    """Return a failure as it is to be taken: that a destination is gone, where that is not sure, is first a doubt.
+
+    DOUBTS in a row, or doubts for DOUBTED_FOR seconds, make it sure.
+    """
+    if not isinstance(failure, DestinationGone) or failure.sure or is_sure_now(destination_id, version):
+        return failure
+    return Temporary(failure.reason, failure.response)
+
+
+def is_sure_now(destination_id: int, version: int) -> bool:
+    """Count one more doubt about a destination, unless it was changed since. Return whether they are enough.
+
+    What somebody else has locked is not counted now.
+    """
+    counted = sql.rows(
+        f"""UPDATE eventsinks_destination
+            SET doubts = doubts + 1, doubted_since = coalesce(doubted_since, {sql.now()})
+            WHERE id IN (SELECT id FROM eventsinks_destination WHERE id = %s AND version = %s
+                         AND state = 'active' {sql.skip_locked()})
+            RETURNING doubts >= %s OR doubted_since <= {sql.in_seconds()}""",
+        [destination_id, version, DOUBTS, -DOUBTED_FOR],
+    )
+    return any(enough for (enough,) in counted) or not is_active(destination_id, version)
+
+
+def is_active(destination_id: int, version: int) -> bool:
+    """Whether a destination is sent to, as it was."""
+    return Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE).exists()
+
+
+def trust(destination_id: int) -> bool:
+    """Forget the doubts about a destination that has taken something. Return whether no lock was in the way."""
+    doubted = Destination.objects.filter(id=destination_id, doubts__gt=0)
+    with transaction.atomic():
+        if not doubted.select_for_update(no_key=True, skip_locked=True).values_list("id"):
+            return not doubted.exists()
+        doubted.update(doubts=0, doubted_since=None)
+    return True
 
 
 def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> bool:
@@ -95,7 +140,9 @@ def park(destination_id: int, version: int, reason: str) -> bool | None:
     with transaction.atomic():
         if not active.select_for_update(no_key=True, skip_locked=True).values_list("id"):
             return None if active.exists() else False
-        active.update(state=DestinationState.PARKED, state_reason=reason, state_since=Now())
+        active.update(
+            state=DestinationState.PARKED, state_reason=reason, state_since=Now(), doubts=0, doubted_since=None
+        )
         parked = Destination.objects.select_related("tenant").get(id=destination_id)
         told = {"state": parked.state, "reason": reason[:1000]}
         audit.record_destination(audit.UPDATED, parked, audit.SYSTEM, told)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from eventsinks.actions.hold import park
+from eventsinks.actions.hold import park, weighed
 from eventsinks.actions.judge import log_fault
 from eventsinks.actions.transmit import MARGIN
 from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
@@ -37,12 +37,13 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
         kind.seconds = settings.EVENTSINKS_LEASE - MARGIN
         try:
             kind.write_manifest(manifest_of(position, batches))
-        except DestinationGone as failure:
+        except SendFailure as failure:
+            destination = position.destination
+            if not isinstance(weighed(destination.id, destination.version, failure), DestinationGone):
+                return PAUSE
             reason = f"the manifest of an hour can't be written: {masked(failure.reason, kind)}"
-            parked = park(position.destination_id, position.destination.version, reason)
+            parked = park(destination.id, destination.version, reason)
             return PAUSE if parked is None else 0.0  # it can't be parked while somebody else has locked it
-        except SendFailure:
-            return PAUSE
         except Exception:  # a fault in a type, or an answer it did not expect: the stream waits
             log_fault(log, kind, "the manifest of an hour could not be written")
             return PAUSE

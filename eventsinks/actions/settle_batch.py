@@ -13,9 +13,9 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from eventsinks.actions.blame import Faults, faults_of
-from eventsinks.actions.hold import park
+from eventsinks.actions.hold import is_sure_now, park, trust
 from eventsinks.actions.judge import JITTER
-from eventsinks.destinations.base import DestinationGone, SendFailure, TooLarge
+from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary, TooLarge
 from eventsinks.models import Batch, Delivery, Position
 from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import DeliveryState, new_id
@@ -36,8 +36,11 @@ def settle_batch(
 
     Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
     """
+    failures = weighed_together(position, batch, failures)
     faults = faults_of(position, batch, failures)
     left = faults.left
+    if faults.taken and position.destination.doubts:
+        trust(position.destination_id)
     with transaction.atomic():
         if not Position.objects.held(position).update(**counted(position, faults)):
             return False
@@ -56,6 +59,20 @@ def settle_batch(
     parked = gone and park(position.destination_id, position.destination.version, gone.reason) is not None
     Position.objects.release(position, 0.0 if parked else max(pause_after(batch.tries), asked))
     return False
+
+
+def weighed_together(
+    position: Position, batch: Batch, failures: Mapping[int, SendFailure]
+) -> Mapping[int, SendFailure]:
+    """Return the failures of one try as they are to be taken: one doubt for all, none where any was taken."""
+    gone = {id: failure for id, failure in failures.items() if isinstance(failure, DestinationGone)}
+    if not gone or any(failure.sure for failure in gone.values()):
+        return failures
+    some_taken = any(id not in failures for id in batch.members)
+    destination = position.destination
+    if not some_taken and is_sure_now(destination.id, destination.version):
+        return failures
+    return {**failures, **{id: Temporary(one.reason, one.response) for id, one in gone.items()}}
 
 
 def counted(position: Position, faults: Faults) -> dict[str, Any]:

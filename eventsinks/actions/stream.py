@@ -19,7 +19,7 @@ from django.db import OperationalError
 
 from eventsinks.actions.blame import is_refused_for_good
 from eventsinks.actions.config import guard, unreadable
-from eventsinks.actions.hold import hold_or_park, park
+from eventsinks.actions.hold import hold_or_park, park, trust, weighed
 from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.manifest import write_manifests
 from eventsinks.actions.next_batch import next_batch
@@ -183,9 +183,12 @@ def send_again(
         waits = DestinationGone(failure.reason, failure.response)
         settle([settlement(claimed, at, response, waits, kind)._replace(pause=REFUSED_PAUSE)])
         return Temporary(failure.reason, failure.response)
+    failure = weighed(position.destination_id, position.destination.version, failure)
     settle([settlement(claimed, at, response, failure, kind)])
     if failure is None:
         Position.objects.goes_on(position)
+        if position.destination.doubts:
+            trust(position.destination_id)
     return failure
 
 

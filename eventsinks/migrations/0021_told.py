@@ -1,4 +1,4 @@
-"""What was told of incidents, and round-ups that wait. Deliveries that are there tell of no incident that is known.
+"""What was told of incidents, round-ups that wait, and doubts about a sink. Deliveries that are there tell of no incident that is known.
 
 On PostgreSQL the index is built while others read and write; each step may be run again after one that was cut off.
 """
@@ -27,6 +27,8 @@ class Migration(migrations.Migration):
                 choices=[(1, "Firing"), (2, "Acknowledged"), (3, "Resolved")], null=True
             ),
         ),
+        ordering.AddFieldAgain("destination", "doubts", models.PositiveSmallIntegerField(db_default=0, editable=False)),
+        ordering.AddFieldAgain("destination", "doubted_since", models.DateTimeField(null=True, editable=False)),
         ordering.AddFieldAgain("quietwindow", "tell_after", models.DateTimeField(null=True)),
         ordering.AddIndexWithoutLock(
             "delivery",

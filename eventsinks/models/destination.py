@@ -101,6 +101,9 @@ class Destination(models.Model):
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
     state_since = models.DateTimeField(db_default=Now(), editable=False)
+    # How often in a row its credentials or place were refused by a status alone, and since when.
+    doubts = models.PositiveSmallIntegerField(db_default=0, editable=False)
+    doubted_since = models.DateTimeField(null=True, editable=False)
     place = models.CharField(max_length=200, blank=True, db_default="")  # what its pace is the limit of
     paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then

@@ -165,6 +165,26 @@ def test_a_destination_that_takes_nothing_loses_nothing_and_gets_all_after_the_r
     assert standing_of(integration).stands_since is None
 
 
+def test_a_stream_is_parked_by_the_third_401_in_a_row_and_not_by_one(far, integrate, log, outlet):
+    with Receiver(far) as receiver:
+        integration = integrate("generic_http", {"url": receiver.url("/intake")})
+        stands = lambda: Destination.objects.values_list("state", "doubts").get(id=integration.id)  # noqa: E731
+        far.all = 401
+        log(1)
+        run(integration, outlet, 1)
+        assert stands() == ("active", 1)
+        far.all = 0
+        run(integration, outlet, 1)
+        assert stands() == ("active", 0)
+        far.all = 401
+        log(2)
+        run(integration, outlet, 2)
+        assert stands() == ("active", 2)
+        run(integration, outlet, 1)
+        assert stands() == ("parked", 0)
+    assert far.taken == ["1"]
+
+
 def test_a_destination_that_takes_nothing_is_not_asked_at_full_speed(far, integration, log, outlet):
     far.all = 400
     log(*range(200))

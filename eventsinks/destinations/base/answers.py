@@ -32,7 +32,8 @@ class Meaning(StrEnum):
 # What a status means where a service says nothing special of it. 410 is the receiver's word that it is gone, 401
 # that our credentials are not good; what stands nowhere may mend itself.
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-STATUSES = {401: Meaning.BROKEN, 410: Meaning.BROKEN}
+GONE = 410
+STATUSES = {401: Meaning.BROKEN, GONE: Meaning.BROKEN}
 WHY = {"401": "its credentials are not accepted", "410": "it says that it is gone"}
 
 
@@ -83,7 +84,10 @@ class Answers:
         code = self.code(response) if response.status < self.trouble_from else ""
         parts = (f"{self.service} answered {response.status}", self.explained(response.status, code))
         reason = ": ".join(filter(None, (*parts, self.words(response) or code)))
-        return self.as_failure(self.meaning_of(response.status, code), reason, response, count)
+        meaning = self.meaning_of(response.status, code)
+        if meaning is Meaning.BROKEN and code not in self.codes and response.status != GONE:
+            return DestinationGone(reason, response, sure=False)
+        return self.as_failure(meaning, reason, response, count)
 
     def explained(self, status: int, code: str) -> str:
         """Return what a code, else a status, means to a person."""

@@ -55,7 +55,14 @@ class EventRefused(SendFailure):
 
 
 class DestinationGone(SendFailure):
-    """Nothing will be taken until somebody repairs the destination: it is parked."""
+    """Nothing will be taken until somebody repairs the destination: it is parked.
+
+    At once where that is `sure`. What only a status says may be a hiccup of a proxy: it is counted first.
+    """
+
+    def __init__(self, reason: str, response: Response | None = None, *, sure: bool = True) -> None:
+        super().__init__(reason, response)
+        self.sure = sure
 
 
 def retry_after(response: Response, now: datetime) -> float | None:

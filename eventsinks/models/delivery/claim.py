@@ -25,7 +25,8 @@ class Lane(NamedTuple):
     """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration.
 
     `place` is where it sends to, if that takes so many messages a second; `rate` is how many a second the tenant
-    wants at most, 0 if that was not said. `due_at` is that of the first one; a claim takes nothing older.
+    wants at most, 0 if that was not said. `due_at` is that of the first one; a claim takes nothing older. `doubts`
+    is how often in a row the sink's credentials or place were refused.
     """
 
     destination_id: int
@@ -34,6 +35,7 @@ class Lane(NamedTuple):
     place: str = ""
     rate: float = 0.0
     due_at: datetime | None = None
+    doubts: int = 0
 
 
 class Claimed(NamedTuple):
@@ -73,7 +75,8 @@ def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     types = types_with(face)
     statement = f"""
         WITH {OPEN_LANES}
-        SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0)
+        SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0),
+            NULL, sink.doubts
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})

@@ -50,11 +50,11 @@ class Lookout:
             ended = time.monotonic()
             self._full_at = ended + max(FULL, FULL_PART * (ended - began))
         lanes = []
-        for code, due_at, alive_since, version, place, rate in rows:
+        for code, due_at, alive_since, version, place, rate, doubts in rows:
             if code in self._since:
                 self._since[code] = alive_since
             if due_at is not None and version is not None:
-                lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at))
+                lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at, doubts))
         return lanes
 
     def note(self, claimed: Sequence[Claimed]) -> None:
@@ -80,7 +80,7 @@ class Lookout:
 
 
 def look(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
-    """Return (code, due_at, since, version, place, rate) of the lanes `codes`, and of others with something due.
+    """Return (code, due_at, since, version, place, rate, doubts) of the lanes `codes`, and of others that are due.
 
     `due_at` is that of the first delivery that is due, None without one; `since` the moment from which on anything
     may be alive; the rest is of the sink, None where it may not be sent to now. Between the lanes that are known
@@ -101,7 +101,7 @@ def look(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> lis
             SELECT code, since, true AS is_known FROM known
             UNION ALL SELECT code, %b, false FROM unknown WHERE code IS NOT NULL)
         SELECT lane.code, first.due_at, least(first.due_at, {sql.now()} - {SLACK}),
-            sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0)
+            sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0), sink.doubts
         FROM lane
         LEFT JOIN LATERAL (
             SELECT due_at FROM eventsinks_delivery
