@@ -36,6 +36,7 @@ from eventsinks.actions import (
 from eventsinks.actions import stream as stream_action
 from eventsinks.actions.config import guard
 from eventsinks.actions.deliver import Pump
+from eventsinks.actions.obstacles import count_by_obstacle
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.lib.http import Outlet
 from eventsinks.models import sql
@@ -156,6 +157,7 @@ def account() -> int:
     found = account_action.account(since=database_now() - timedelta(hours=1))
     waiting = account_action.waiting()
     telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
+    telemetry.in_the_way(count_by_obstacle())
     telemetry.in_line(waiting.behind, waiting.longest_behind)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)

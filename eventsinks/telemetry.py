@@ -7,7 +7,7 @@ import logging.config
 import sys
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Literal
@@ -40,6 +40,11 @@ UNACCOUNTED = Gauge(
 OPEN = Gauge("eventsinks_open_deliveries", "Deliveries that are owed and not ended.")
 CLEARING = Gauge(
     "eventsinks_clearing_deliveries", "Open deliveries of event sinks whose backlog is being suppressed."
+)
+WAITING = Gauge(
+    "eventsinks_waiting_deliveries",
+    "Deliveries that are owed, by what their event sink waits for; `none` where nothing is in the way.",
+    ["obstacle"],
 )
 BEHIND = Gauge("eventsinks_behind_deliveries", "Deliveries that wait for an earlier one of the same order.")
 LONGEST_BEHIND = Gauge(
@@ -131,6 +136,13 @@ def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clear
     OPEN.set(open_deliveries)
     CLEARING.set(clearing)
     LATE.set(late_seconds)
+
+
+def in_the_way(counts: Mapping[str, int]) -> None:
+    """Tell how many deliveries wait for what."""
+    WAITING.clear()
+    for obstacle, count in counts.items():
+        WAITING.labels(obstacle).set(count)
 
 
 def in_line(behind: int, seconds: float) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from eventsinks.actions.obstacles import describe, find_obstacle
 from eventsinks.models import Attempt, Delivery, Destination, Event
-from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import DeliveryState, before
-from eventsinks.models.destination import DestinationState
+from eventsinks.models.delivery import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,56 +43,12 @@ def explain(event: Event) -> list[Verdict]:
 def why(delivery: Delivery) -> str:
     """Say why a delivery stands where it stands, and what happens next."""
     if delivery.state == DeliveryState.PENDING:
-        return f"waits{waits_for(delivery)}"
+        return f"waits{describe(delivery, find_obstacle(delivery))}"
     if delivery.state == DeliveryState.SENDING:
         return f"is being sent, try {delivery.tries}"
     if delivery.state == DeliveryState.DELIVERED:
         return f"was taken by the far end with status {delivery.status}, try {delivery.tries}"
     return delivery.reason
-
-
-def waits_for(delivery: Delivery) -> str:
-    """Say what a pending delivery waits for: what stands in the way of all of its sink's first."""
-    sink, now = delivery.destination, database_now()
-    if in_the_way := sink_waits_for(sink):
-        return in_the_way
-    if sink.held_until and sink.held_until > now:
-        return f" until {clock(sink.held_until)}: the far end asked for a pause"
-    if delivery.is_behind:
-        return f" for {earlier_of(delivery)}"
-    if delivery.tries and delivery.due_at > now:
-        return f" for try {delivery.tries + 1} at {clock(delivery.due_at)}: {delivery.reason}"
-    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > now:
-        return f": the event sink is sent at most {sink.rate_limit_per_s:g} messages a second"
-    return f" for try {delivery.tries + 1}: {delivery.reason}" if delivery.tries else " for its first try"
-
-
-def sink_waits_for(sink: Destination) -> str:
-    """Say what must happen to a sink before it is sent to; "" where it is active."""
-    if sink.deleted_at:
-        return " to be suppressed: the event sink was deleted"
-    if sink.state == DestinationState.RESUMING:
-        return ": the event sink is resuming; what it skips is suppressed first"
-    if sink.state == DestinationState.PAUSED:
-        return ": the event sink is paused"
-    if sink.state == DestinationState.PARKED:
-        return f": the event sink is parked, since {sink.state_reason}"
-    return ""
-
-
-def earlier_of(delivery: Delivery) -> str:
-    """Say which earlier delivery one waits for, and what can be done about it."""
-    first = before(delivery)
-    if first is None:
-        return "its turn, which comes at once"
-    what = "alert of the same incident" if delivery.destination.orders_incidents else "event in the same order"
-    failed = ", which failed: replay or skip it" if first.state == DeliveryState.FAILED else ""
-    return f"an earlier {what} (delivery {first.id}){failed}"
-
-
-def clock(moment: datetime) -> str:
-    """Return a moment as people read it."""
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def why_not(sink: Destination, event: Event) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventsinks.actions.explain import earlier_of
 from eventsinks.actions.judge import max_tries
+from eventsinks.actions.obstacles import Obstacle, describe, find_obstacle
 from eventsinks.admin import marks
-from eventsinks.models import Attempt, Delivery, Destination
+from eventsinks.models import Attempt, Delivery
 from eventsinks.models.attempt import Outcome
-from eventsinks.models.clock import about_now
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.models.destination import DestinationState
 
 # Why no answer came (lib.wire.ExchangeFailed), each with whose side that is on and what to look at.
 NO_ANSWER = {
@@ -100,7 +98,7 @@ def side_of(attempt: Attempt) -> str:
 def next_of(delivery: Delivery) -> str:
     """Say what happens next, and when."""
     if delivery.state == DeliveryState.PENDING:
-        return obstacle(delivery.destination) or next_try(delivery)
+        return next_try(delivery)
     if delivery.state == DeliveryState.SENDING:
         takes_over = f"If its worker is lost, another one takes over at {marks.clock(delivery.due_at)}."
         return f"A worker is at it. {takes_over}"
@@ -109,28 +107,12 @@ def next_of(delivery: Delivery) -> str:
     return "Nothing more."
 
 
-def obstacle(sink: Destination) -> str:
-    """Say what stands in the way of the next try; empty where nothing does."""
-    if sink.deleted_at:
-        return "Nothing: its event sink was deleted, so it will be suppressed."
-    if sink.state == DestinationState.RESUMING:
-        return "It waits until what the event sink skips is suppressed; if it is of that, it is suppressed too."
-    if sink.state == DestinationState.PAUSED:
-        return "It waits until somebody resumes the event sink, which is paused."
-    if sink.state == DestinationState.PARKED:
-        return f"It waits until somebody repairs the event sink, which is parked: {sink.state_reason}"
-    if sink.held_until and sink.held_until > about_now():
-        return f"It waits: the far end asked for a pause until {marks.clock(sink.held_until)}."
-    if sink.rate_limit_per_s and sink.limited_until and sink.limited_until > about_now():
-        return f"It waits: the event sink is sent at most {sink.rate_limit_per_s:g} messages a second."
-    return ""
-
-
 def next_try(delivery: Delivery) -> str:
-    """Say when the next try is."""
-    if delivery.is_behind:
-        return f"It waits for {earlier_of(delivery)}."
+    """Say what a pending delivery waits for, and when its next try is."""
+    wait = find_obstacle(delivery)
     which = f"Try {delivery.tries + 1} of {max_tries()}"
-    if delivery.due_at <= about_now():
+    if wait is None:
         return f"{which} is due now: a worker takes it within moments."
-    return f"{which} {marks.when(delivery.due_at)}, at {marks.clock(delivery.due_at)}."
+    if wait.obstacle == Obstacle.LATER:
+        return f"{which} {marks.when(delivery.due_at)}, at {marks.clock(delivery.due_at)}."
+    return f"It waits{describe(delivery, wait, marks.clock)}".rstrip(".") + "."

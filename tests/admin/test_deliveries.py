@@ -140,7 +140,7 @@ def test_a_delivery_that_waits_says_for_what(delivery):
     assert story_of(delivery, None).next.startswith("Try 1 of 10 in 28 min, at ")
     hold(sink.pk, 600)
     sink.refresh_from_db()
-    assert "asked for a pause until" in story_of(delivery, None).next
+    assert "the far end asked for a pause" in story_of(delivery, None).next
     park(sink.pk, sink.version, "410 Gone")
     sink.refresh_from_db()
     assert "repairs the event sink, which is parked: 410 Gone" in story_of(delivery, None).next

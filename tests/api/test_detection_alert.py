@@ -521,11 +521,12 @@ def test_explain_says_why_an_alert_waits(make_webhook, make_alert, explained):
     park(parked.id, parked.version, "the far end answered 410 Gone")
     due_at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     retried.deliveries.update(tries=2, due_at=due_at, reason="the far end answered 500")
+    parked_since = "waits until somebody repairs the event sink, which is parked"
     assert explained() == {
         "first": ("pending", "waits for its first try"),
-        "paused": ("pending", "waits: the event sink is paused"),
-        "parked": ("pending", "waits: the event sink is parked, since the far end answered 410 Gone"),
-        "retried": ("pending", "waits for try 3 at 2030-01-02 03:04:05 UTC: the far end answered 500"),
+        "paused": ("pending", "waits until somebody resumes the event sink, which is paused"),
+        "parked": ("pending", f"{parked_since}: the far end answered 410 Gone"),
+        "retried": ("pending", "waits for try 3 of 10 at 2030-01-02 03:04:05 UTC: the far end answered 500"),
     }
     assert first.deliveries.count() == 1
 

@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from eventsinks.actions.obstacles import describe, find_obstacle
 from eventsinks.lib.addresses import shown_peer
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.lib.wire import Timings
 from eventsinks.models import Attempt, Delivery
-from eventsinks.models.delivery import before
+from eventsinks.models.delivery import DeliveryState
 
 
 class Free(BaseModel):
@@ -58,7 +58,7 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state,
         "tries": delivery.tries,
         "due_at": None if delivery.is_behind else delivery.due_at,
-        "waits_for": waits_for(delivery),
+        **waiting_out(delivery),
         "status": delivery.status,
         "reason": delivery.reason,
         "created_at": delivery.created_at,
@@ -66,10 +66,14 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def waits_for(delivery: Delivery) -> UUID | None:
-    """Return the id of the earlier delivery that one waits for, None where it waits for none."""
-    first = before(delivery) if delivery.is_behind else None
-    return first.id if first else None
+def waiting_out(delivery: Delivery) -> dict[str, Any]:
+    """Return what a pending delivery waits for: in a word, in words, and the earlier one where it is that."""
+    wait = find_obstacle(delivery) if delivery.state == DeliveryState.PENDING else None
+    if wait is None:
+        return {"waits_for": None, "waiting": None}
+    text = describe(delivery, wait).lstrip(": ")
+    told = {"obstacle": wait.obstacle, "until": wait.until, "ahead": wait.ahead, "text": text}
+    return {"waits_for": wait.first.id if wait.first else None, "waiting": told}
 
 
 def attempt_out(attempt: Attempt) -> dict[str, Any]:

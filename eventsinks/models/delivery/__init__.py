@@ -26,7 +26,7 @@ from eventsinks.models.delivery.line import (
 )
 from eventsinks.models.delivery.look import Lookout
 from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
-from eventsinks.models.delivery.open import count_open
+from eventsinks.models.delivery.open import count_ahead, count_open
 from eventsinks.models.delivery.row import (
     BEHIND,
     Delivery,
@@ -60,6 +60,7 @@ __all__ = [
     "busy_lines",
     "call_next",
     "claim",
+    "count_ahead",
     "count_open",
     "due_lanes",
     "end_limited",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from eventsinks.models import sql
-from eventsinks.models.delivery.row import OPEN
+from eventsinks.models.delivery.row import OPEN, Delivery, open_deliveries
 
 
 def count_open(ids: Collection[int], most: int) -> dict[int, int]:
@@ -20,3 +20,9 @@ def count_open(ids: Collection[int], most: int) -> dict[int, int]:
         [most, *ids],
     )
     return dict(counted)
+
+
+def count_ahead(delivery: Delivery, most: int) -> int:
+    """Return how many of its sink are due before a delivery after as many tries, `most` where there are more."""
+    lane = open_deliveries(delivery.destination_id).filter(tries=delivery.tries, state="pending")
+    return lane.filter(due_at__lt=delivery.due_at).order_by()[:most].count()

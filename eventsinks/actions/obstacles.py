@@ -1,0 +1,159 @@
+"""Obstacles: what stands between a delivery and its sending.
+
+The one rule for explain, the admin, the API and the metrics. The claim's SQL says the same (`claim.due_lanes`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from eventsinks.actions.judge import max_tries
+from eventsinks.models import Delivery, Destination
+from eventsinks.models.clock import about_now
+from eventsinks.models.delivery import DeliveryState, before, count_ahead, count_open, sinks_with_open
+from eventsinks.models.destination import DestinationState
+
+MOMENTS = timedelta(seconds=5)  # after which what is due is late,
+UNCLAIMED_AFTER = timedelta(seconds=60)  # and after which nobody seems to send
+FEW = 100  # deliveries that are sent within moments
+MOST_COUNTED = 10_000  # deliveries of one sink
+
+
+class Obstacle(StrEnum):
+    """What is in the way, in the order in which people are told: the first one counts."""
+
+    DELETED = "deleted"
+    RESUMING = "resuming"
+    PAUSED = "paused"
+    PARKED = "parked"
+    HELD = "held"  # the far end asked for a pause
+    EARLIER = "earlier"  # one before it in its line
+    LATER = "later"  # its next try is later
+    NO_TRIES = "no_tries"  # the schedule has become shorter
+    RATE_LIMIT = "rate_limit"  # of the event sink
+    TURN = "turn"  # of a place that takes one message at a time
+    QUEUE = "queue"  # others of its sink that are due before it
+    UNCLAIMED = "unclaimed"  # nothing, and no worker takes it
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One obstacle: until when, if that is known, behind which delivery, or behind how many."""
+
+    obstacle: Obstacle
+    until: datetime | None = None
+    first: Delivery | None = None
+    ahead: int = 0
+
+
+STATES = {
+    DestinationState.RESUMING: Obstacle.RESUMING,
+    DestinationState.PAUSED: Obstacle.PAUSED,
+    DestinationState.PARKED: Obstacle.PARKED,
+}
+
+
+def find_obstacle(delivery: Delivery) -> Wait | None:
+    """Return what a pending delivery waits for, None where a worker takes it within moments."""
+    sink, now = delivery.destination, about_now()
+    if found := find_obstacle_of_sink(sink):
+        return found
+    if delivery.is_behind:
+        return Wait(Obstacle.EARLIER, first=before(delivery))
+    if delivery.due_at > now:
+        return Wait(Obstacle.LATER, delivery.due_at)
+    if delivery.tries >= max_tries():
+        return Wait(Obstacle.NO_TRIES)
+    if found := find_brief_obstacle(sink):
+        return found
+    ahead = count_ahead(delivery, MOST_COUNTED)
+    if ahead > FEW or (ahead and delivery.due_at < now - MOMENTS):
+        return Wait(Obstacle.QUEUE, ahead=ahead)
+    return Wait(Obstacle.UNCLAIMED) if not ahead and delivery.due_at < now - UNCLAIMED_AFTER else None
+
+
+def find_obstacle_of_sink(sink: Destination) -> Wait | None:
+    """Return what keeps everything from being sent to a sink for longer than a moment."""
+    if sink.deleted_at:
+        return Wait(Obstacle.DELETED)
+    if (state := DestinationState(sink.state)) in STATES:
+        return Wait(STATES[state])
+    if sink.held_until and sink.held_until > about_now():
+        return Wait(Obstacle.HELD, sink.held_until)
+    return None
+
+
+def find_brief_obstacle(sink: Destination) -> Wait | None:
+    """Return what keeps the next message from a sink for a moment, since one was just sent."""
+    now = about_now()
+    if sink.limited_until and sink.limited_until > now:
+        return Wait(Obstacle.RATE_LIMIT, sink.limited_until)
+    if sink.paced_until and sink.paced_until > now:
+        return Wait(Obstacle.TURN, sink.paced_until)
+    return None
+
+
+def count_by_obstacle() -> Mapping[str, int]:
+    """Return how many open deliveries wait for each obstacle of their sink, "none" for those without one.
+
+    Of one sink MOST_COUNTED are counted.
+    """
+    counts: Counter[str] = Counter()
+    open_at = count_open(sinks_with_open(), MOST_COUNTED)
+    for sink in Destination.objects.filter(id__in=open_at):
+        found = find_obstacle_of_sink(sink)
+        counts[found.obstacle if found else "none"] += open_at[sink.id]
+    return counts
+
+
+def write_clock(moment: datetime) -> str:
+    """Return a moment as people read it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+WORDS = {
+    Obstacle.DELETED: " to be suppressed: the event sink was deleted",
+    Obstacle.RESUMING: ": the event sink is resuming; what it skips is suppressed first",
+    Obstacle.PAUSED: " until somebody resumes the event sink, which is paused",
+    Obstacle.PARKED: " until somebody repairs the event sink, which is parked: {why}",
+    Obstacle.HELD: " until {until}: the far end asked for a pause",
+    Obstacle.EARLIER: " for {earlier}",
+    Obstacle.LATER: " for {number} at {until}{reason}",
+    Obstacle.NO_TRIES: ": it has no tries left, and is given up within moments",
+    Obstacle.RATE_LIMIT: ": the event sink is sent at most {rate:g} messages a second",
+    Obstacle.TURN: ": another message is being sent to the same place, which takes one at a time",
+    Obstacle.QUEUE: ": {ahead} of the same event sink are due before it",
+    Obstacle.UNCLAIMED: ": it has been due since {due}, and no worker has taken it",
+}
+
+
+def describe(delivery: Delivery, wait: Wait | None, clock: Callable[[datetime], str] = write_clock) -> str:
+    """Return what a pending delivery waits for in words that follow "waits"."""
+    number = f"try {delivery.tries + 1} of {max_tries()}" if delivery.tries else "its first try"
+    reason = f": {delivery.reason}" if delivery.tries and delivery.reason else ""
+    if wait is None:
+        return f" for {number}{reason}"
+    sink, most = delivery.destination, "at least " if wait.ahead >= MOST_COUNTED else ""
+    return WORDS[wait.obstacle].format(
+        why=sink.state_reason,
+        until=clock(wait.until) if wait.until else "",
+        earlier=describe_earlier(delivery, wait.first) if wait.obstacle == Obstacle.EARLIER else "",
+        number=number,
+        reason=reason,
+        rate=sink.rate_limit_per_s or 0,
+        ahead=f"{most}{wait.ahead:,}",
+        due=clock(delivery.due_at),
+    )
+
+
+def describe_earlier(delivery: Delivery, first: Delivery | None) -> str:
+    """Say which earlier delivery one waits for, and what can be done about it."""
+    if first is None:
+        return "its turn, which comes at once"
+    what = "alert of the same incident" if delivery.destination.orders_incidents else "event in the same order"
+    failed = ", which failed: replay or skip it" if first.state == DeliveryState.FAILED else ""
+    return f"an earlier {what} (delivery {first.id}){failed}"
