@@ -325,9 +325,9 @@ NO_ROWS = {
     for field in ("TOTAL_FORMS", "INITIAL_FORMS")
 }
 SINK_FORM = {"name": "Renamed", "description": "", "config_url": f"https://example.com/{IN_URL}"}
-SINK_FORM |= {"config_headers": "X-Key: ****", "heard": ["detection_alert"]}
+SINK_FORM |= {"config_headers": "X-Key: ****", "event_types": ["detection_alert"]}
 HTTP_FORM = {"name": "Renamed", "description": "", "config_url": f"https://example.com/{IN_URL}"}
-HTTP_FORM |= {"heard": ["audit"], "mapping": "as_accepted"}
+HTTP_FORM |= {"event_types": ["audit"], "mapping": "as_accepted"}
 FORMS = {
     ("tenant", "add"): lambda world: {"name": "Initech"},
     ("tenant", "change"): lambda world: {"name": "Acme & Sons", **NO_ROWS},

@@ -10,6 +10,7 @@ import pytest
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models.limits import RATES, Limits, burst_of, in_words
+from eventsinks.models.options import Options
 from tests.destinations import test_contract as contract
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -76,6 +77,11 @@ def test_the_tests_of_the_worked_example_pass(worked_example):
     assert len(checks) == 2
     for check in checks:
         check()
+
+
+def test_the_api_tells_of_every_option_what_its_declaration_says():
+    table = [f"| `{name}` | {option.description} |" for name, option in Options.model_fields.items()]
+    assert "\n".join(["| option | meaning |", "|---|---|", *table, ""]) in (DOCS / "api.md").read_text()
 
 
 def test_operating_lists_every_limit_as_it_is():

@@ -113,7 +113,7 @@ def change(
         current = present(destination)
         before = portrait(current)
         changes = changes_of(current, config, plain, enabled)
-        changes |= columns_of(current.tenant, options or Options(), current.id)
+        changes |= columns_of(current.tenant, options or Options(), current)
         moved = Destination.objects.filter(id=current.id, version=current.version, deleted_at=None)
         with transaction.atomic():
             if moved.update(**changes, version=F("version") + 1, updated_at=Now()):

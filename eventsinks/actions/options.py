@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field
 from django.db.models.functions import Now
+from pydantic import BaseModel
 
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.options import Fallback, Options
+from eventsinks.models.options import Fallback, Options, empty
 
-# What options of plain texts are where a tenant takes them away.
-PLAIN = {"filter": "", "ordering": "incident", "ordering_key": "", "ordering_policy": "skip"}
 NO_FALLBACK = {"fallback_id": None, "fallback_after_failures": 3, "fallback_after_s": 600}
+# What else is set with an option: the first drill comes after one interval, a new limit begins at once.
+BESIDE: Mapping[str, dict[str, Any]] = {
+    "drill_interval_s": {"drilled_at": Now()},
+    "rate_limit_per_s": {"limited_until": None},
+}
 
 
-def columns_of(tenant: Tenant, options: Options, own_id: int | None = None) -> dict[str, Any]:
-    """Return the columns of the options that are given; None takes an option away. Raises NotConfigurable."""
+def columns_of(tenant: Tenant, options: Options, current: Destination | None = None) -> dict[str, Any]:
+    """Return the columns of the options that are given; None takes an option away. Raises NotConfigurable.
+
+    `current` is the event sink as it is, None for a new one.
+    """
     columns: dict[str, Any] = {}
+    without_column = dict(current.options) if current else {}
     for name, value in options.given().items():
         if name == "fallback":
-            columns |= fallback_columns(tenant, value, own_id)
-        elif name == "drill_interval_s":
-            columns |= {name: value, "drilled_at": Now()}  # the first drill comes after one interval
-        elif name == "rate_limit_per_s":
-            columns |= {name: value, "limited_until": None}
-        elif name in PLAIN:
-            columns[name] = value or PLAIN[name]
-        elif name == "event_types":
-            columns[name] = value if value is not None else ["detection_alert"]
+            columns |= fallback_columns(tenant, value, current.id if current else None)
+        elif (column := column_of(name)) is not None:
+            columns |= {name: empty_of(column, name) if value is None else as_kept(value), **BESIDE.get(name, {})}
+        elif value is None:
+            without_column.pop(name, None)
         else:
-            empty: Any = {} if name == "quiet" else None
-            columns[name] = value.model_dump(mode="json", exclude_none=True) if value else empty
-    return columns
+            without_column[name] = as_kept(value)
+    before = current.options if current else {}
+    return columns if without_column == before else {**columns, "options": without_column}
+
+
+def column_of(name: str) -> Field[Any, Any] | None:
+    """Return the column that an option has of its own, None where it has none."""
+    try:
+        column: Any = Destination._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return column  # type: ignore[no-any-return]
+
+
+def empty_of(column: Field[Any, Any], name: str) -> Any:
+    """Return what stands in a column where the option is taken away."""
+    return None if column.null else (empty(name) if empty(name) is not None else column.get_default())
+
+
+def as_kept(value: Any) -> Any:
+    """Return an option's value as it is kept."""
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, BaseModel) else value
 
 
 def fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | None) -> dict[str, Any]:
@@ -53,22 +79,23 @@ def fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | No
 
 def options_out(destination: Destination) -> dict[str, Any]:
     """Return the options of an event sink as they are shown and given."""
-    fallback = None
-    if destination.fallback is not None:
-        fallback = {
-            "event_sink_id": destination.fallback.uuid,
-            "after_failures": destination.fallback_after_failures,
-            "after_s": destination.fallback_after_s,
-        }
+    return {name: option_out(destination, name) for name in Options.model_fields}
+
+
+def option_out(destination: Destination, name: str) -> Any:
+    """Return one option as it is shown: None where it is not set, and nothing stands for it."""
+    if name == "fallback":
+        return fallback_out(destination)
+    kept = getattr(destination, name) if column_of(name) is not None else destination.option(name)
+    return None if kept in ("", {}) else kept
+
+
+def fallback_out(destination: Destination) -> dict[str, Any] | None:
+    """Return the fallback of an event sink as it is shown."""
+    if destination.fallback is None:
+        return None
     return {
-        "filter": destination.filter or None,
-        "alert_template": destination.alert_template,
-        "quiet": destination.quiet or None,
-        "fallback": fallback,
-        "drill_interval_s": destination.drill_interval_s,
-        "rate_limit_per_s": destination.rate_limit_per_s,
-        "event_types": destination.event_types,
-        "ordering": destination.ordering,
-        "ordering_key": destination.ordering_key or None,
-        "ordering_policy": destination.ordering_policy,
+        "event_sink_id": destination.fallback.uuid,
+        "after_failures": destination.fallback_after_failures,
+        "after_s": destination.fallback_after_s,
     }

@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from eventsinks.actions.options import option_out
 from eventsinks.lib.crypto import CannotOpen
 from eventsinks.models import Destination
 from eventsinks.models.fingerprint import fingerprint
+from eventsinks.models.options import Options
 
 LONGEST = 300  # characters of one side of a difference
 PLAIN = ("name", "description", "state", "mapping", "filter")
-WHOLE = ("event_types", "alert_template", "quiet", "drill_interval_s", "rate_limit_per_s")
+WHOLE = [name for name in Options.model_fields if name not in ("filter", "fallback")]
 FALLBACK = ("fallback_id", "fallback_after_failures", "fallback_after_s")
 UNREADABLE = "can’t be read"
 
@@ -26,7 +28,8 @@ UNREADABLE = "can’t be read"
 def portrait(destination: Destination) -> dict[str, str]:
     """Return what a destination is set to, each field as text. Opens its secrets, and tells none."""
     told = {name: str(getattr(destination, name)) for name in PLAIN}
-    told |= {name: written(getattr(destination, name)) for name in (*WHOLE, *FALLBACK)}
+    told |= {name: written(option_out(destination, name)) for name in WHOLE}
+    told |= {name: written(getattr(destination, name)) for name in FALLBACK}
     told |= {f"config.{name}": text for name, text in config_texts(destination)}
     return {**told, "signing_secret": signing(destination)}
 

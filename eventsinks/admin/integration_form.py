@@ -10,7 +10,7 @@ from unfold import widgets
 
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.admin.destination_form import DestinationForm, config_fields
-from eventsinks.admin.sink_options import heard_field
+from eventsinks.admin.sink_options import event_types_field
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Integration, Tenant
 from eventsinks.models.clock import database_now
@@ -47,8 +47,7 @@ class IntegrationForm(DestinationForm):
     def more(self) -> dict[str, Any]:
         """Return what it hears and in which shape, where that was changed; for a new one, from where on."""
         said, more = self.cleaned_data, {}
-        fields = {"event_types": "heard", "filter": "filter"}
-        if options := {name: said[field] for name, field in fields.items() if field in self.changed_data}:
+        if options := {name: said[name] for name in ("event_types", "filter") if name in self.changed_data}:
             more["options"] = Options.model_validate(options)
         if "mapping" in self.changed_data:
             more["mapping"] = said["mapping"]
@@ -68,7 +67,9 @@ def integration_form(
 ) -> type[IntegrationForm]:
     """Return the form for an integration of this tenant and of the type with this key; None: a new one."""
     fields = config_fields(key, integration)
-    fields["heard"] = heard_field(integration.event_types if integration else ["audit", "network_traffic"])
+    fields["event_types"] = event_types_field(
+        integration.event_types if integration else ["audit", "network_traffic"]
+    )
     fields["filter"] = forms.CharField(
         label="Filter in CEL",
         required=False,

@@ -97,7 +97,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": [*about, "configuration"]})]
         sets: Fieldsets = [(None, {"fields": about}), self.config_set(request, obj)]
-        sets.append(("What it is sent", {"fields": ["heard", "filter", "mapping"]}))
+        sets.append(("What it is sent", {"fields": ["event_types", "filter", "mapping"]}))
         return sets if obj else [*sets, ("Start", {"fields": ["start", "hours", "enabled"]})]
 
     def standing(self, request: HttpRequest, integration: Integration) -> dict[str, Any]:

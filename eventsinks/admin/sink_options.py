@@ -9,7 +9,9 @@ from django import forms
 from pydantic import ValidationError
 from unfold import widgets
 
+from eventsinks.actions.options import options_out
 from eventsinks.admin.filter_field import FilterFields, filter_initial, lines_of
+from eventsinks.admin.forms import field_of, not_null
 from eventsinks.admin.spans import SpanField
 from eventsinks.admin.template_field import AlertTemplateField
 from eventsinks.event_types import EVENT_TYPES
@@ -19,25 +21,12 @@ from eventsinks.models.options import Options
 
 FILTER = ("severity_at_least", "filter_tags", "filter_rules", "filter")
 QUIET = ("dedup_window", "group_by", "group_window", "throttle_limit", "throttle_window")
-ORDER = ("order", "order_key", "order_policy")
+ORDER = ("ordering", "ordering_key", "ordering_policy")
 FALLBACK = ("fallback_to", "fallback_failures", "fallback_wait")
-# Which fields make up an option, and which of them is meant by a path inside the option.
-MADE_OF = {
-    "event_types": ("heard",),
-    "filter": FILTER,
-    "alert_template": ("template",),
-    "quiet": QUIET,
-    "fallback": FALLBACK,
-    "drill_interval_s": ("drill_interval",),
-    "rate_limit_per_s": ("rate_limit",),
-    "ordering": ("order",),
-    "ordering_key": ("order_key",),
-    "ordering_policy": ("order_policy",),
-}
+# Which fields make up an option, where it is not the one of its name,
+MADE_OF = {"filter": FILTER, "quiet": QUIET, "fallback": FALLBACK}
+# and which of them is meant by a path inside the option.
 FIELDS_OF_PATHS = {
-    "event_types": "heard",
-    "filter": "filter",
-    "alert_template": "template",
     "quiet.dedup_window_s": "dedup_window",
     "quiet.group.by": "group_by",
     "quiet.group.window_s": "group_window",
@@ -46,15 +35,10 @@ FIELDS_OF_PATHS = {
     "fallback.event_sink_id": "fallback_to",
     "fallback.after_failures": "fallback_failures",
     "fallback.after_s": "fallback_wait",
-    "drill_interval_s": "drill_interval",
-    "rate_limit_per_s": "rate_limit",
-    "ordering": "order",
-    "ordering_key": "order_key",
-    "ordering_policy": "order_policy",
 }
 
 
-def heard_field(shown: list[str]) -> forms.MultipleChoiceField:
+def event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
     """Return the choice of event types that a destination hears."""
     return forms.MultipleChoiceField(
         label="Event types",
@@ -68,7 +52,7 @@ def heard_field(shown: list[str]) -> forms.MultipleChoiceField:
 class OptionFields(FilterFields):
     """A mixin for the form of an event sink. What it keeps is in `options()`."""
 
-    template = AlertTemplateField(
+    alert_template = AlertTemplateField(
         help_text="JSON: “info” rows and “actions” (buttons), each with a label and a value. A value holds fields "
         "of the alert as {{@alert.results_table.rows[0].user}}. Rows marked “use_for_dedup” tell incidents apart."
     )
@@ -91,13 +75,13 @@ class OptionFields(FilterFields):
         widget=widgets.UnfoldAdminIntegerFieldWidget(attrs={"placeholder": "100"}),
     )
     throttle_window = SpanField(label="… in", help_text="Acknowledged and resolved alerts always go on.")
-    rate_limit = forms.FloatField(
+    rate_limit_per_s = forms.FloatField(
         label="At most (messages a second)",
         required=False,
         help_text="What is more waits its turn, and nothing is held back. 0.5: one every two seconds.",
         widget=widgets.UnfoldAdminDecimalFieldWidget(attrs={"placeholder": "10", "step": "any"}),
     )
-    order = forms.ChoiceField(
+    ordering = forms.ChoiceField(
         label="In order",
         choices=[
             ("incident", "What is told of one incident"),
@@ -109,14 +93,14 @@ class OptionFields(FilterFields):
         help_text="What is sent in the order in which it came in: the next only when the one before has ended.",
         widget=widgets.UnfoldAdminSelectWidget(),
     )
-    order_key = forms.CharField(
+    ordering_key = forms.CharField(
         label="Or what has the same",
         required=False,
         help_text="An expression in CEL over the event, as user.name: it says what is sent in order instead. What "
         "has no such value waits for nothing.",
         widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "user.name", "spellcheck": "false"}),
     )
-    order_policy = forms.ChoiceField(
+    ordering_policy = forms.ChoiceField(
         label="When one fails for good",
         choices=[("skip", "The next one goes"), ("wait", "The next one waits for a replay or a skip")],
         initial="skip",
@@ -140,7 +124,7 @@ class OptionFields(FilterFields):
         initial=600,
         help_text="Whichever comes first. What failed for good falls back at once.",
     )
-    drill_interval = SpanField(
+    drill_interval_s = SpanField(
         label="Fire drill every",
         help_text="A marked event goes the way of every alert, so that a fault shows before it matters. "
         "From 1 min to 90 d; empty: no drills.",
@@ -149,7 +133,7 @@ class OptionFields(FilterFields):
 
     def options(self) -> Options | None:
         """Return the options whose fields were changed, None if none was; adds errors to the fields."""
-        changed = [name for name, fields in MADE_OF.items() if set(fields) & set(self.changed_data)]
+        changed = [name for name in Options.model_fields if set(made_of(name)) & set(self.changed_data)]
         given = {name: value for name, value in self._given().items() if name in changed}
         try:
             return Options.model_validate(given) if given else None
@@ -162,22 +146,13 @@ class OptionFields(FilterFields):
         """Return the field for a path inside the options, that of the option itself where there is none."""
         names = [path, *(path.rsplit(".", up)[0] for up in range(1, path.count(".") + 1))]
         found = next((FIELDS_OF_PATHS[name] for name in names if name in FIELDS_OF_PATHS), None)
-        return found or next(iter(MADE_OF.get(path.partition(".")[0], ())), None)
+        name = path.partition(".")[0]
+        return found or (name if name in self.fields else next(iter(MADE_OF.get(name, ())), None))
 
     def _given(self) -> Mapping[str, Any]:
         said = self.cleaned_data
-        return {
-            "event_types": said["heard"],
-            "filter": said["filter"] or None,
-            "alert_template": said["template"],
-            "quiet": self._quiet(),
-            "fallback": self._fallback(),
-            "drill_interval_s": said["drill_interval"],
-            "rate_limit_per_s": said["rate_limit"],
-            "ordering": said["order"] or None,
-            "ordering_key": said["order_key"] or None,
-            "ordering_policy": said["order_policy"] or None,
-        }
+        plain = {name: value_of(said[name]) for name in Options.model_fields if name not in MADE_OF}
+        return {**plain, "filter": said["filter"] or None, "quiet": self._quiet(), "fallback": self._fallback()}
 
     def _quiet(self) -> dict[str, Any] | None:
         said, by = self.cleaned_data, lines_of(self.cleaned_data["group_by"])
@@ -198,6 +173,28 @@ class OptionFields(FilterFields):
         return {"event_sink_id": said["fallback_to"], **present(times)}
 
 
+def made_of(name: str) -> tuple[str, ...]:
+    """Return the fields that make up an option."""
+    return MADE_OF.get(name, (name,))
+
+
+def value_of(said: Any) -> Any:
+    """Return what a field says, None where it says nothing."""
+    return None if said == "" else said
+
+
+def plain_fields() -> dict[str, forms.Field]:
+    """Return the fields of options that have none of their own here, as their declaration has them."""
+    schema = Options.model_json_schema()["properties"]
+    own = {*OptionFields.base_fields, *MADE_OF, "event_types"}
+    found = {}
+    for name, of_field in schema.items():
+        if name not in own:
+            shown = {"label": of_field.get("title", name), "help_text": of_field.get("description", "")}
+            found[name] = field_of(not_null(of_field), {**shown, "required": False})
+    return found
+
+
 def present(given: dict[str, Any]) -> dict[str, Any]:
     """Return what was filled in."""
     return {name: value for name, value in given.items() if value is not None}
@@ -208,7 +205,8 @@ def option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.F
     others = Destination.objects.of(tenant).sinks().exclude(pk=sink.pk if sink else 0).order_by("name", "id")
     fallback = OptionFields.base_fields["fallback_to"]
     return {
-        "heard": heard_field(sink.event_types if sink else ["detection_alert"]),
+        **plain_fields(),
+        "event_types": event_types_field(sink.event_types if sink else ["detection_alert"]),
         "fallback_to": forms.ChoiceField(
             label=fallback.label,
             required=False,
@@ -221,12 +219,13 @@ def option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.F
 
 def option_initial(sink: Destination) -> dict[str, Any]:
     """Return what the fields show of a sink's options."""
-    quiet = sink.quiet or {}
+    shown = options_out(sink)
+    quiet = shown["quiet"] or {}
     group, throttle = quiet.get("group") or {}, quiet.get("throttle") or {}
     return {
+        **{name: value for name, value in shown.items() if name not in MADE_OF},
         "filter": "",
         **filter_initial(sink.filter),
-        "template": sink.alert_template,
         "dedup_window": quiet.get("dedup_window_s"),
         "group_by": "\n".join(group.get("by", ())),
         "group_window": group.get("window_s"),
@@ -235,9 +234,7 @@ def option_initial(sink: Destination) -> dict[str, Any]:
         "fallback_to": str(sink.fallback.uuid) if sink.fallback else "",
         "fallback_failures": sink.fallback_after_failures,
         "fallback_wait": sink.fallback_after_s,
-        "drill_interval": sink.drill_interval_s,
-        "rate_limit": sink.rate_limit_per_s,
-        "order": sink.ordering,
-        "order_key": sink.ordering_key,
-        "order_policy": sink.ordering_policy,
     }
+
+
+PLAIN = list(plain_fields())

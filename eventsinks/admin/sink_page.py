@@ -25,7 +25,7 @@ from eventsinks.admin.base import initiator_of
 from eventsinks.admin.destination_page import DestinationPage, Fieldsets
 from eventsinks.admin.sink_form import SinkForm, sink_form
 from eventsinks.admin.sink_health import health_of, last_drill, next_drill
-from eventsinks.admin.sink_options import FALLBACK, FILTER, ORDER, QUIET
+from eventsinks.admin.sink_options import FALLBACK, FILTER, ORDER, PLAIN, QUIET
 from eventsinks.admin.windows import windows_of
 from eventsinks.models import Clearing, Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
@@ -57,6 +57,7 @@ class SinkPage(DestinationPage[EventSink]):
         return sets + [
             (title, {"fields": fields, "classes": ["tab"], "description": described.get(title, "")})
             for title, fields in OPTIONS
+            if fields
         ]
 
     @admin.display(description="Options")
@@ -124,13 +125,14 @@ class SinkPage(DestinationPage[EventSink]):
 
 
 OPTIONS = (  # the tabs of a form
-    ("Filter", ["heard", *FILTER]),
-    ("Alert template", ["template"]),
+    ("Filter", ["event_types", *FILTER]),
+    ("Alert template", ["alert_template"]),
     ("Quiet", list(QUIET)),
     ("Fallback", list(FALLBACK)),
-    ("Fire drill", ["drill_interval"]),
-    ("Rate limit", ["rate_limit"]),
+    ("Fire drill", ["drill_interval_s"]),
+    ("Rate limit", ["rate_limit_per_s"]),
     ("Order", list(ORDER)),
+    ("More", PLAIN),
 )
 
 

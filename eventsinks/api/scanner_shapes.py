@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model, field_validator
 
 from eventsinks.actions.options import options_out
 from eventsinks.api.scanner_args import ARGS_SCHEMA, shown, shown_type
@@ -21,6 +21,7 @@ def use_args_schema(schema: dict[str, Any]) -> None:
     schema.update(ARGS_SCHEMA)
 
 
+OPTIONS: Any = Options.model_fields
 ARGS: Any = Field(json_schema_extra=use_args_schema)
 
 
@@ -54,6 +55,13 @@ class UpdateEventSink(Options):
         return id.lower() if id else id
 
 
+# The options of an event sink, all of them, as they are declared.
+SHOWN: dict[str, Any] = {
+    name: (one.annotation, Field(description=one.description)) for name, one in OPTIONS.items()
+}
+OptionsOut = create_model("OptionsOut", **SHOWN)
+
+
 class OrderingLag(BaseModel):
     """How many deliveries wait for an earlier one, 10,000 at most, and since when the first of them does."""
 
@@ -61,7 +69,7 @@ class OrderingLag(BaseModel):
     since: str | None
 
 
-class EventSinkOut(BaseModel):
+class EventSinkOut(OptionsOut):  # type: ignore[misc, valid-type]
     """An event sink."""
 
     id: str
@@ -78,16 +86,6 @@ class EventSinkOut(BaseModel):
     state: str
     state_reason: str
     clearing: dict[str, Any] | None = None  # only where a backlog is being suppressed
-    filter: str | None
-    alert_template: dict[str, Any] | None
-    quiet: dict[str, Any] | None
-    fallback: dict[str, Any] | None
-    drill_interval_s: int | None
-    rate_limit_per_s: float | None
-    event_types: list[str]
-    ordering: str
-    ordering_key: str | None
-    ordering_policy: str
     ordering_lag: OrderingLag
 
 

@@ -17,6 +17,7 @@ from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.lib.signing import key_of, new_secret
 from eventsinks.lib.smtp import Server
 from eventsinks.models.clock import database_now
+from eventsinks.models.options import empty
 from eventsinks.models.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
@@ -87,6 +88,7 @@ class Destination(models.Model):
     )
     fallback_after_failures = models.PositiveSmallIntegerField(default=3)
     fallback_after_s = models.PositiveIntegerField(default=600)
+    options = models.JSONField(default=dict, db_default={}, blank=True)  # those without a column of their own
     drill_interval_s = models.PositiveIntegerField(null=True, blank=True)  # seconds between fire drills
     drilled_at = models.DateTimeField(null=True, blank=True)
     rate_limit_per_s = models.FloatField(null=True, blank=True)  # messages a second, at most
@@ -139,6 +141,10 @@ class Destination(models.Model):
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
         return stored_template(self.alert_template) if self.alert_template else None
+
+    def option(self, name: str) -> Any:
+        """Return an option that has no column of its own, as the tenant gave it, else what stands for it."""
+        return self.options.get(name, empty(name))
 
     @property
     def orders_incidents(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from copy import deepcopy
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
@@ -34,6 +35,7 @@ def check_event_type(key: str) -> str:
 
 
 HeardType = Annotated[str, AfterValidator(check_event_type)]
+HeardTypes = Annotated[list[HeardType], Field(max_length=10)]
 
 
 class Shape(BaseModel):
@@ -83,20 +85,70 @@ def check_key(text: str) -> str:
     return text.strip()
 
 
-class Options(Shape):
-    """The options of an event sink. None takes one away."""
+class Kept(NamedTuple):
+    """What stands for an option that nobody gave, or that was taken away: `empty`, where that is not null."""
 
-    filter: Annotated[str, AfterValidator(check_filter)] | None = None
-    alert_template: AlertTemplate | None = None
-    quiet: Quiet | None = None
-    fallback: Fallback | None = None
-    drill_interval_s: Annotated[StrictInt, Field(ge=60, le=90 * DAY)] | None = None
-    rate_limit_per_s: Annotated[float, Field(strict=True, ge=0.001, le=1_000)] | None = None
-    event_types: Annotated[list[HeardType], Field(max_length=10)] | None = None
-    ordering: Literal["incident", "event_sink", "none"] | None = None
-    ordering_key: Annotated[str, AfterValidator(check_key)] | None = None
-    ordering_policy: Literal["skip", "wait"] | None = None
+    empty: Any
+
+
+def option(text: str) -> Any:
+    """Return the field of an option, which may be absent; `text` says in docs/api.md what it means."""
+    return Field(None, description=text)
+
+
+class Options(Shape):
+    """The options of an event sink, each declared here and nowhere else. None takes one away.
+
+    An option is kept in the column of its name where SQL reads it, else in `Destination.options`.
+    """
+
+    filter: Annotated[str, AfterValidator(check_filter)] | None = option(
+        'CEL over the alert: `severity_id >= 4 && "prod" in tags` '
+        "([filters-and-templates.md](filters-and-templates.md)). An alert that names its sinks goes past their "
+        "filters"
+    )
+    alert_template: AlertTemplate | None = option(
+        '`{"info": [{"label", "value", "use_for_dedup"}], "actions": [{"label", "value"}]}`, '
+        "as Scanner's rules have it"
+    )
+    quiet: Quiet | None = option(
+        '`{"dedup_window_s", "group": {"by": ["detection_rule_id"], "window_s"}, '
+        '"throttle": {"limit", "window_s"}}`, '
+        "each optional. Only alerts that are firing are held back; each window ends in one round-up: "
+        "`+37 like this, 12:00–12:10 UTC, last: …`"
+    )
+    fallback: Fallback | None = option(
+        '`{"event_sink_id", "after_failures": 3, "after_s": 600}`: what failed so often, waits so long or was '
+        "refused for good goes there too, marked"
+    )
+    drill_interval_s: Annotated[StrictInt, Field(ge=60, le=90 * DAY)] | None = option(
+        "a fire drill so often, at least 60 seconds apart"
+    )
+    rate_limit_per_s: Annotated[float, Field(strict=True, ge=0.001, le=1_000)] | None = option(
+        "messages a second at most, 0.001 to 1,000, over all workers; what is more waits"
+    )
+    event_types: Annotated[HeardTypes | None, Kept(["detection_alert"])] = option(
+        "what it hears: `detection_alert` (default), `audit`, `network_traffic`"
+    )
+    ordering: Annotated[Literal["incident", "event_sink", "none"] | None, Kept("incident")] = option(
+        "what is sent one after another, in the order in which it was accepted: `incident` (default: alerts of "
+        "one incident, by `dedup_key` or by the marked values of a template), `event_sink` (everything), `none`"
+    )
+    ordering_key: Annotated[str, AfterValidator(check_key)] | None = option(
+        "CEL over the event, as `user.name`: what has the same value is sent in order, instead of what `ordering` "
+        'says. Null, "" and what can\'t be evaluated wait for nothing'
+    )
+    ordering_policy: Annotated[Literal["skip", "wait"] | None, Kept("skip")] = option(
+        "when one has failed for good: `skip` (default) lets the next go, `wait` holds it until the failed one is "
+        "replayed or skipped"
+    )
 
     def given(self) -> dict[str, Any]:
         """Return only what was said."""
         return {name: getattr(self, name) for name in Options.model_fields if name in self.model_fields_set}
+
+
+def empty(name: str) -> Any:
+    """Return what stands for an option that nobody gave: a new value each time."""
+    kept = (one.empty for one in Options.model_fields[name].metadata if isinstance(one, Kept))
+    return deepcopy(next(kept, None))

@@ -19,7 +19,7 @@ from tests.admin.conftest import HEADER, ROUTING_KEY
 from tests.destinations.examples import example
 
 OPTIONS = {
-    "heard": "detection_alert",
+    "event_types": "detection_alert",
     "fallback_failures": "3",
     "fallback_wait": "10 min",
 }

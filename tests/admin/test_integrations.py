@@ -36,7 +36,7 @@ def add(client, tenant, type="generic_http", **fields):
     form = {
         "name": "new",
         "config_url": "https://example.com/in",
-        "heard": ["audit", "network_traffic"],
+        "event_types": ["audit", "network_traffic"],
         "mapping": "as_accepted",
         "start": "now",
         "enabled": "on",
@@ -88,7 +88,7 @@ def test_adding_begins_with_the_tenant_and_the_type(operator, acme):
 
 
 def test_an_integration_is_added(operator, acme):
-    assert add(operator, acme, mapping="ocsf", heard=["audit"]).status_code == 302
+    assert add(operator, acme, mapping="ocsf", event_types=["audit"]).status_code == 302
     made = Integration.objects.get()
     assert (made.tenant, made.mapping, made.event_types, made.state) == (acme, "ocsf", ["audit"], "active")
 
@@ -112,7 +112,7 @@ def test_a_filter_is_kept_changed_and_taken_away_and_one_that_can_not_be_read_is
 )
 def test_a_new_integration_begins_where_it_was_said_to(transactional_db, operator, acme, events, fields, waiting):
     visible(acme)
-    assert add(operator, acme, enabled="", heard=["audit"], **fields).status_code == 302
+    assert add(operator, acme, enabled="", event_types=["audit"], **fields).status_code == 302
     made = Integration.objects.get()
     newest = events[-1].pk
     Event.objects.filter(pk__gt=newest).delete()  # what the making itself recorded
@@ -126,8 +126,8 @@ def test_a_new_integration_begins_where_it_was_said_to(transactional_db, operato
         ({"config_url": "http://10.0.0.1/"}, "config_url", "10.0.0.1"),
         ({"start": "hours", "hours": ""}, "hours", "how many hours"),
         ({"start": "hours", "hours": "0"}, "hours", "greater than or equal to 1"),
-        ({"heard": []}, "heard", "at least one"),
-        ({"heard": ["notice"]}, "heard", "valid choice"),
+        ({"event_types": []}, "event_types", "at least one"),
+        ({"event_types": ["notice"]}, "event_types", "valid choice"),
         ({"mapping": "nothing"}, "mapping", "valid choice"),
     ],
 )

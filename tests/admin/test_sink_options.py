@@ -46,7 +46,7 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
     changes = {
         "severity_at_least": "High",
         "filter_tags": "aws, gcp",
-        "template": TEMPLATE,
+        "alert_template": TEMPLATE,
         "dedup_window": "10 min",
         "group_by": "user.name",
         "group_window": "1 h",
@@ -55,12 +55,12 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
         "fallback_to": str(other.uuid),
         "fallback_failures": "2",
         "fallback_wait": "5 min",
-        "drill_interval": "1 d",
-        "rate_limit": "0.5",
-        "order": "event_sink",
-        "order_key": "user.name",
-        "order_policy": "wait",
-        "heard": ["detection_alert", "audit"],
+        "drill_interval_s": "1 d",
+        "rate_limit_per_s": "0.5",
+        "ordering": "event_sink",
+        "ordering_key": "user.name",
+        "ordering_policy": "wait",
+        "event_types": ["detection_alert", "audit"],
     }
     response = save(operator, sink, **changes)
     assert response.status_code == 302, response.context["adminform"].form.errors
@@ -84,7 +84,7 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
     page = operator.get(page_of(sink))
     shown = filled(page)
     assert (shown["severity_at_least"], shown["filter_tags"]) == ("High", "aws\ngcp")
-    assert (shown["dedup_window"], shown["drill_interval"]) == ("10 min", "1 d")
+    assert (shown["dedup_window"], shown["drill_interval_s"]) == ("10 min", "1 d")
     assert "filter" not in shown
 
 
@@ -118,7 +118,7 @@ def test_options_are_taken_away_by_emptying_their_fields(operator, make_webhook)
     ("changes", "field", "message"),
     [
         ({"filter": "severity_id >="}, "filter", "Not a filter"),
-        ({"template": '{"info": [{"label": "", "value": "x"}]}'}, "template", "info.0.label"),
+        ({"alert_template": '{"info": [{"label": "", "value": "x"}]}'}, "alert_template", "info.0.label"),
         ({"dedup_window": "soon"}, "dedup_window", "a number and a unit"),
         ({"dedup_window": "30 d"}, "dedup_window", "less than or equal to 604800"),
         ({"group_by": "user.name"}, "group_window", "Field required"),
@@ -126,9 +126,9 @@ def test_options_are_taken_away_by_emptying_their_fields(operator, make_webhook)
         ({"throttle_limit": "5"}, "throttle_window", "Field required"),
         ({"throttle_limit": "0", "throttle_window": "1 h"}, "throttle_limit", "greater than or equal to 1"),
         ({"fallback_failures": "101", "fallback_to": "other"}, "fallback_failures", "less than or equal to 100"),
-        ({"drill_interval": "5 s"}, "drill_interval", "greater than or equal to 60"),
-        ({"heard": []}, "heard", "Choose at least one"),
-        ({"heard": ["notice"]}, "heard", "valid choice"),
+        ({"drill_interval_s": "5 s"}, "drill_interval_s", "greater than or equal to 60"),
+        ({"event_types": []}, "event_types", "Choose at least one"),
+        ({"event_types": ["notice"]}, "event_types", "valid choice"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_said_at_its_field(operator, make_webhook, changes, field, message):
