@@ -15,7 +15,7 @@ from typing import Any, cast
 from celery import shared_task
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
-from django.db import OperationalError
+from django.db import Error
 
 from eventsinks import telemetry
 from eventsinks.actions import account as account_action
@@ -39,7 +39,7 @@ from eventsinks.actions.deliver import Pump
 from eventsinks.actions.obstacles import count_by_obstacle
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.lib.http import Outlet
-from eventsinks.models import sql
+from eventsinks.models import sql, unavailable
 from eventsinks.models.clock import database_now
 from eventsinks.models.destination import mail_server
 from eventsinks.models.stream import due_positions, log_is_ahead
@@ -84,6 +84,17 @@ def way_out() -> Outlet:
 
 
 def drain() -> int:
+    """Deliver until nothing is due, or the database takes nothing. Return how many were settled."""
+    try:
+        return drained()
+    except Error as error:
+        if not (reason := unavailable.find_reason(error)):
+            raise
+        unavailable.tell(reason, "nothing can be sent")
+        return 0
+
+
+def drained() -> int:
     """Deliver until nothing is due. One at a time in a process: a running one is woken, and looks at once."""
     nudge.answered()
     start.prove_keys()  # or every sink would be parked: the database may have been away when this process began
@@ -126,13 +137,13 @@ def do_chore(chore: Callable[[], int]) -> None:
         return
     try:
         chore()
-    except OperationalError as error:
-        if not sql.is_locked(error):
-            log.exception("%s failed; the next sweep tries again", chore.__name__)
-        else:
+    except Exception as error:
+        if sql.is_locked(error):
             log.warning("%s met a lock; the next sweep tries again", chore.__name__)
-    except Exception:
-        log.exception("%s failed; the next sweep tries again", chore.__name__)
+        elif reason := unavailable.find_reason(error):
+            unavailable.tell(reason, "the sweep can't do its chores")
+        else:
+            log.exception("%s failed; the next sweep tries again", chore.__name__)
     finally:
         busy.release()
 

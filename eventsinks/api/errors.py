@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from pydantic import BaseModel
 from rest_framework import status
 from rest_framework.exceptions import APIException
@@ -16,6 +17,7 @@ from rest_framework.views import set_rollback
 from eventsinks.actions.limits import LimitReached
 from eventsinks.api.json import dumps
 from eventsinks.api.limits import retry_after
+from eventsinks.models.unavailable import find_reason, pause_for
 
 
 class FieldProblem(BaseModel):
@@ -62,10 +64,8 @@ def v1_exception_handler(error: Exception, context: dict[str, Any]) -> Response 
     """Answer an error in the shape of /v1. What is not known goes on, and becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, "not_found", str(error) or "not found")
-    if isinstance(error, OperationalError | InterfaceError):
-        return respond(
-            503, "unavailable", "the database can't be reached; try again", headers={"Retry-After": "1"}
-        )
+    if reason := find_reason(error):
+        return respond(503, "unavailable", f"{reason}; try again", headers=try_again(reason))
     if isinstance(error, LimitReached):
         set_rollback()
         return respond(429, "limit_reached", str(error), [(error.name, error.brief)], retry_after(error))
@@ -108,4 +108,23 @@ def outside_views(code: int, word: str, message: str) -> Callable[..., HttpRespo
 
 bad_request = outside_views(400, "bad_request", "bad request")
 not_found = outside_views(404, "not_found", "not found")
-server_error = outside_views(500, "internal", "internal server error")
+internal_error = outside_views(500, "internal", "internal server error")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what no view has caught: 503 where the database takes nothing, else 500."""
+    error = sys.exception()
+    reason = find_reason(error) if error else ""
+    if not reason:
+        return internal_error(request)
+    if request.path.startswith("/admin/"):
+        page = render_to_string("503.html", {"reason": reason})
+        return HttpResponse(page, status=503, headers=try_again(reason))
+    answer = outside_views(503, "unavailable", f"{reason}; try again")(request)
+    answer["Retry-After"] = str(pause_for(reason))
+    return answer
+
+
+def try_again(reason: str) -> dict[str, str]:
+    """Return the header that says when."""
+    return {"Retry-After": str(pause_for(reason))}

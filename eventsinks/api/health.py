@@ -11,12 +11,16 @@ from django.views.decorators.http import require_safe
 from eventsinks import telemetry
 from eventsinks.actions import nudge
 from eventsinks.api.json import dumps
+from eventsinks.models import sql
+from eventsinks.models.unavailable import find_reason, recent_reason
+
+MET_WITHIN = 10.0  # seconds for which what a request has met counts
 
 
 @csrf_exempt
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer whether the database and the broker can be reached; 503 without the database.
+    """Answer whether the database can be written and the broker reached; 503 without the database.
 
     Without the broker events are still accepted, and found by the sweep once it is back.
     """
@@ -35,13 +39,18 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def database() -> str:
-    """Return "ok", or what is wrong."""
+    """Return "ok", or what is wrong. It asks to write, and writes nothing.
+
+    A full disk shows only where something grows: it is told for a while after a request has met it.
+    """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        with sql.impatient(), connection.cursor() as cursor:
+            cursor.execute("UPDATE eventsinks_canary SET id = id WHERE 1 = 0")
     except Error as error:  # InterfaceError is no DatabaseError
-        return type(error).__name__
-    return "ok"
+        if sql.is_locked(error):
+            return "ok"  # somebody writes
+        return find_reason(error) or type(error).__name__
+    return recent_reason(MET_WITHIN) or "ok"
 
 
 def broker() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from rest_framework.views import set_rollback
 
 from eventsinks.actions.limits import LimitReached
 from eventsinks.api.limits import retry_after
+from eventsinks.models.unavailable import find_reason, pause_for
 
 NOT_JSON = "couldn't parse JSON request"
 
@@ -56,8 +56,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Answer an error in NetBird's shape. What is not known goes on, and becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, str(error) or "not found")
-    if isinstance(error, OperationalError | InterfaceError):
-        return respond(503, "the database can't be reached; try again", {"Retry-After": "1"})
+    if reason := find_reason(error):
+        return respond(503, f"{reason}; try again", {"Retry-After": str(pause_for(reason))})
     if isinstance(error, LimitReached):
         set_rollback()
         return respond(429, str(error), retry_after(error))
