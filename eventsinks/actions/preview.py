@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from uuid_utils.compat import uuid7
 
 from eventsinks.destinations import destination_type
@@ -16,7 +15,7 @@ from eventsinks.destinations.base import AnyDestinationType, DestinationType, Me
 from eventsinks.destinations.base.config import MASK
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.event_types.documents import moment
+from eventsinks.event_types.documents import moment, parsed
 from eventsinks.lib.event_filter import EventFilter
 from eventsinks.lib.wire import Request
 from eventsinks.models import Destination, Event, Tenant
@@ -61,7 +60,7 @@ def previewed(
 ) -> Previewed:
     """Return what is made of one alert."""
     now = datetime.now(UTC)
-    document = orjson.loads(alert)
+    document = parsed(alert)
     message = Message(uuid7(), ALERT, NOBODY, moment(document.get("timestamp")), alert, template=template)
     rejected = wanted.rejects(ALERT.told_to_filters(document)) if wanted else None
     return Previewed(message.summary.title, rejected, kind.build([message], now), message.summary.dedup_key)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
+import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +16,7 @@ from eventsinks.admin.base import InfinitePaginator, ModelAdmin, ReadOnly
 from eventsinks.admin.filters import EventTypeFilter
 from eventsinks.admin.silence_form import may_silence, silence_like
 from eventsinks.event_types import EVENT_TYPES
+from eventsinks.lib.numbers import dumps, parse
 from eventsinks.models import Event, Tenant
 
 SHOWN = 200_000  # characters of an event's data that a page shows
@@ -110,8 +111,8 @@ def told(event: Event) -> dict[str, Any]:
 def pretty(raw: bytes) -> str:
     """Return JSON with its lines broken, for reading: what goes on to the byte is the data itself."""
     try:
-        return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):  # a number of thousands of digits, say
+        return dumps(parse(raw), orjson.OPT_INDENT_2).decode()
+    except (ValueError, TypeError, RecursionError):  # written before JSON was read strictly
         return raw.decode("utf-8", "replace")
 
 

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from eventsinks.api.media_types import in_utf_8
+from eventsinks.lib.numbers import as_written
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # no database column takes it
 
@@ -68,5 +69,5 @@ def dumps(data: Any) -> bytes:
 
 
 def _default(value: Any) -> Any:
-    """Turn what orjson does not know into what it does: Django's lazy texts and strings, DRF's dictionaries."""
-    return dict(value) if isinstance(value, Mapping) else str(value)
+    """Turn what orjson does not know into what it does: numbers as written, lazy texts, DRF's dictionaries."""
+    return dict(value) if isinstance(value, Mapping) else as_written(value)

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from eventsinks.destinations.base import Message
-from eventsinks.event_types.documents import said, written
+from eventsinks.event_types.documents import parsed, said, written
+from eventsinks.lib import numbers
 from eventsinks.mappings.netbird import NetBird
 from eventsinks.mappings.netbird import message as message_of
 
@@ -51,7 +52,7 @@ def headline(message: Message) -> str:
     if message.mapped:
         return said(message.document, "message") or message.event_type.label
     # Not message.document: a thousand documents that are kept cost more than reading them.
-    return message_of(message.event_type, orjson.loads(message.data))
+    return message_of(message.event_type, parsed(message.data))
 
 
 def told(message: Message) -> Told:
@@ -62,7 +63,7 @@ def told(message: Message) -> Told:
     event = MAPPING.mapped(message.event_type, message.document, message.occurred_at)
     event["id"] = str(message.id) if event["id"] == "" else event["id"]
     in_parts = message.event_type.key in TOLD_IN_PARTS
-    event["meta_json"] = orjson.dumps(event["meta"]) if in_parts else message.data
+    event["meta_json"] = numbers.dumps(event["meta"]) if in_parts else message.data
     event["timestamp"] = moment(event["timestamp"], message.occurred_at)
     return Told(**event)
 
@@ -72,12 +73,12 @@ def mixed_case(message: Message) -> bytes:
 
     In another schema, it goes on in that.
     """
-    return message.data if message.mapped else orjson.dumps(_in_fields(told(message), MIXED))
+    return message.data if message.mapped else numbers.dumps(_in_fields(told(message), MIXED))
 
 
 def snake_case(message: Message) -> bytes:
     """Return an event as NetBird writes it to S3. In another schema, it goes on in that."""
-    return message.data if message.mapped else orjson.dumps(_in_fields(told(message), SNAKE))
+    return message.data if message.mapped else numbers.dumps(_in_fields(told(message), SNAKE))
 
 
 def _in_fields(event: Told, names: Mapping[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.numbers import dumps, parse
 from eventsinks.lib.wire import Request, Response
 
 ACTIONS = {"firing": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
@@ -117,12 +118,12 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     def in_words(self, message: Message, request: Request) -> Request | None:
         """Return the event with its first line alone: without details, links and time."""
         plain = {"summary", "source", "severity"}
-        given = orjson.loads(request.body)
+        given = parse(request.body)
         if set(given["payload"]) == plain:
             return None
         kept = {name: value for name, value in given["payload"].items() if name in plain}
         event = {name: value for name, value in given.items() if name != "links"}
-        return request._replace(body=orjson.dumps({**event, "payload": kept}))
+        return request._replace(body=dumps({**event, "payload": kept}))
 
     def _event(self, message: Message, incident: bytes) -> bytes:
         event = {

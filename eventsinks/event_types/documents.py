@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from eventsinks.event_types.base import NotAcceptable, from_epoch
+from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
 from eventsinks.lib.validation import first_error
 
@@ -30,10 +31,12 @@ def read(raw: bytes, model: type[Document]) -> Document:
     """Read one document strictly: RFC 8259 JSON, an object, no NaN, not too deep. Raises NotAcceptable."""
     try:
         with uncollected(len(raw)):
-            document = orjson.loads(raw)
+            document = numbers.parse(raw)
             is_too_deep = isinstance(document, dict) and too_deep(raw, document)
-    except orjson.JSONDecodeError as error:
-        raise NotAcceptable(f"not valid JSON: {error}") from None
+    except ValueError as error:
+        raise NotAcceptable(f"not valid JSON: {complaint(raw) or error}") from None
+    except RecursionError:
+        raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels") from None
     if not isinstance(document, dict):
         raise NotAcceptable("must be a JSON object")
     if is_too_deep:
@@ -45,10 +48,19 @@ def read(raw: bytes, model: type[Document]) -> Document:
         raise NotAcceptable(message, field) from None
 
 
+def complaint(raw: bytes) -> str:
+    """Return what is wrong with JSON, and where; "" where nothing is."""
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return str(error)
+    return ""
+
+
 def parsed(data: bytes) -> Any:
-    """Return the JSON of an event that was accepted, parsed."""
+    """Return the JSON of an event that was accepted, parsed, with numbers as they are written."""
     with uncollected(len(data)):
-        return orjson.loads(data)
+        return numbers.parse(data)
 
 
 @contextmanager
@@ -110,7 +122,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return orjson.dumps(value, default=str).decode()
+        return numbers.dumps(value).decode()
     except orjson.JSONEncodeError:  # it reads what is nested more deeply than what it writes
         return "(nested too deeply to be shown)"
 

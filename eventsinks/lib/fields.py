@@ -5,12 +5,13 @@ A name may hold dots itself (`{"userIdentity.arn": …}`, as the columns of a qu
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liquid.undefined import Undefined
+
+from eventsinks.lib.numbers import spaced
 
 MISSING = object()
 MAX_SEGMENTS = 50
@@ -72,4 +73,4 @@ def as_text(value: object) -> str:
     """Return a value as people read it: texts as they are, the rest as JSON."""
     if isinstance(value, str | Undefined):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return spaced(value)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventsinks.lib.go_time import GoTime
+from eventsinks.lib.numbers import spaced
 
 MAX_TEMPLATE = 32_768  # characters
 MAX_ACTIONS = 500
@@ -180,7 +181,7 @@ def as_json(value: Any) -> str:
     """Return a value as JSON on one line."""
     if isinstance(value, RawJson):
         return value.text
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return spaced(value)
 
 
 @dataclass(frozen=True, slots=True)

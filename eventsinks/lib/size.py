@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eventsinks.lib.numbers import Number
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -30,6 +32,7 @@ def measured(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -
         lists = [value for value in level if isinstance(value, list | tuple)]
         characters += sum([len(value) for value in level if isinstance(value, str | bytes | range)])
         characters += sum([value.bit_length() for value in level if type(value) is int]) // 3
+        characters += sum([len(value.text) for value in level if type(value) is Number])
         longest = max(longest, *map(len, objects), *map(len, lists), 0)
         count += len(level)
         if count + sum(map(len, objects)) + sum(map(len, lists)) > most:

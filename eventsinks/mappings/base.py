@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
-import orjson
-
 from eventsinks.event_types import EventType
 from eventsinks.event_types.documents import parsed, said
+from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,8 +31,8 @@ class EventMapping(ABC):
         """Return an event, as accepted and parsed, in this schema."""
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
-        """Return an event's bytes, as accepted, in this schema. Integers of 64 bits stay what they are."""
-        return orjson.dumps(self.mapped(event_type, parsed(data), occurred_at))
+        """Return an event's bytes, as accepted, in this schema. Numbers stay as they are written."""
+        return numbers.dumps(self.mapped(event_type, parsed(data), occurred_at))
 
 
 class Attack(NamedTuple):

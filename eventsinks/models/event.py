@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import orjson
 from django.db import connection, models
 from django.db.models import Func
 from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
+from eventsinks.event_types.documents import parsed
 from eventsinks.models import sql
 from eventsinks.models.tenant import Tenant
 
@@ -68,7 +68,7 @@ class Event(models.Model):
     @property
     def document(self) -> Any:
         """Its data, parsed."""
-        return orjson.loads(bytes(self.data))
+        return parsed(bytes(self.data))
 
     @property
     def summary(self) -> Summary:

@@ -32,7 +32,6 @@ BAD = {
     "an overlong slash": b'{"name": "\xc0\xaf", "severity": "High"}',
     "NaN": b'{"name": "x", "severity": "High", "n": NaN}',
     "Infinity": b'{"name": "x", "severity": "High", "n": -Infinity}',
-    "beyond every number": b'{"name": "x", "severity": "High", "n": 1e400}',
     "a number with a zero first": b'{"n": 01}',
     "a control character": b'{"name": "a\x01b", "severity": "High"}',
     "a NUL": b'{"name": "a\x00b", "severity": "High"}',

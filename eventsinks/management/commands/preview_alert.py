@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 from uuid import UUID
 
+import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import ValidationError
 from rich.console import Console
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.panel import Panel
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from eventsinks.actions.preview import ALERT, NOBODY, Previewed, last_alerts, pr
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import NotAcceptable
 from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.numbers import dumps, parse
 from eventsinks.lib.validation import first_error
 from eventsinks.management.block_kit import WIDTH, as_text
 from eventsinks.models import Destination, Event, Tenant
@@ -53,6 +55,12 @@ class Command(BaseCommand):
             show(console, shown, sink.type if sink else options["type"])
 
 
+def indented(body: bytes) -> str:
+    """Return JSON with its lines broken, numbers as they are written, and nothing that a terminal could act on."""
+    text = dumps(parse(body), orjson.OPT_INDENT_2).decode()
+    return re.sub(r"[^\n -~]", lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def show(console: Console, shown: Previewed, type: str) -> None:
     """Print one alert as the sink would show it."""
     if type == "slack":
@@ -62,7 +70,7 @@ def show(console: Console, shown: Previewed, type: str) -> None:
         mail = shown.request.body.decode("utf-8", "replace").replace("\r\n", "\n")
         console.print(harmless(mail), soft_wrap=True)
     else:
-        console.print(JSON.from_data(json.loads(shown.request.body), ensure_ascii=True).text, soft_wrap=True)
+        console.print(JSONHighlighter()(indented(shown.request.body)), soft_wrap=True)
     console.print(harmless(f"incident: {shown.dedup_key}"), soft_wrap=True)
     if shown.rejected is not None:
         console.print(harmless(f"not sent: the filter says no: {shown.rejected}", "yellow"), soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
+from eventsinks.event_types.documents import parsed
 from eventsinks.models import sql
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.event import Event
@@ -30,7 +31,7 @@ class Logged(NamedTuple):
     @property
     def document(self) -> Any:
         """Its data, parsed."""
-        return orjson.loads(bytes(self.data))
+        return parsed(bytes(self.data))
 
 
 class Next(NamedTuple):
