@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
+from pydantic import ConfigDict
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -43,6 +44,12 @@ from eventsinks.api.v1 import (
 from eventsinks.models import Destination
 
 
+class SinkListing(Listing):
+    """Which event sinks. What Scanner's clients ask beside, such as an order, is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class EventSinkViewSet(V1View, ViewSet):
     """Create, list, get, update and delete event sinks."""
 
@@ -56,7 +63,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
         The real client follows no pages.
         """
-        asked = read_query(Listing, request)
+        asked = read_query(SinkListing, request)
         require_tenant(request, asked.tenant_id)
         rows, paging = sinks_of(request), asked.page
         if paging.page_size is None and paging.page_token is None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model, fie
 
 from eventsinks.actions.options import options_out
 from eventsinks.api.scanner_args import ARGS_SCHEMA, shown, shown_type
-from eventsinks.api.v1 import Name, Text
+from eventsinks.api.v1 import Description, Name
 from eventsinks.models import Clearing, Destination
 from eventsinks.models.delivery import behind
 from eventsinks.models.destination import DestinationState
@@ -32,7 +32,7 @@ class CreateEventSink(Options):
 
     tenant_id: str = Field(json_schema_extra={"format": "uuid"})
     name: Name
-    description: Text
+    description: Description
     event_sink_args: dict[str, Any] = ARGS
     enabled: StrictBool = True
 
@@ -44,7 +44,7 @@ class UpdateEventSink(Options):
 
     id: str | None = Field(None, json_schema_extra={"format": "uuid"})
     name: Name | None = None
-    description: Text | None = None
+    description: Description | None = None
     event_sink_args: dict[str, Any] | None = None
     enabled: StrictBool | None = None
 

@@ -14,13 +14,15 @@ from django.db.models import Model, QuerySet, UUIDField
 from django.http import Http404
 from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from eventsinks.api import queries
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
-from eventsinks.lib.validation import errors, given_twice
+from eventsinks.api.queries import Text
+from eventsinks.lib.validation import errors
 from eventsinks.models import Tenant
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -30,7 +32,7 @@ MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(max_length=10_000)]
+Description = Annotated[str, StringConstraints(max_length=10_000)]
 
 
 class V1View(APIView):
@@ -55,39 +57,7 @@ def read_input(model: type[Input], data: Any) -> Input:
 
 def read_query(model: type[Input], request: Request) -> Input:
     """Return the checked query, with what a GET's JSON body says: some clients send it there."""
-    if twice := given_twice(model, request.query_params.lists()):
-        raise Invalid(twice)
-    query = {key: value for key, value in request.query_params.items() if value != ""}
-    return read_input(model, {**unbracketed(query), **(request.data if is_object(request.data) else {})})
-
-
-def is_object(data: Any) -> bool:
-    """Whether a body was a JSON object."""
-    return isinstance(data, dict)
-
-
-def unbracketed(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `pagination[page_size]=10` as `{"pagination": {"page_size": "10"}}`."""
-    found: dict[str, Any] = {}
-    inside: dict[str, dict[str, Any]] = {}
-    for key, value in query.items():
-        name, bracket, rest = key.partition("[")
-        if bracket and rest.endswith("]"):
-            inside.setdefault(name, {})[rest[:-1]] = value
-        else:
-            found[key] = value
-    return {**found, **inside}
-
-
-def no_nul(text: str) -> str:
-    """Raise ValueError for a NUL, which no database column takes."""
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
-
-
-# SQLite takes no longer text in a LIKE than 50,000 bytes.
-Query = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
+    return queries.read_query(model, request, Invalid, request.data if isinstance(request.data, dict) else None)
 
 
 def require_tenant(request: Request, tenant_id: str | None) -> None:
@@ -107,20 +77,27 @@ def find(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
 class Paging(BaseModel):
     """Which page: how many rows, after which one."""
 
+    model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would show what was not asked for
+
     page_size: Annotated[int, AfterValidator(lambda size: within(size, 1, MAX_PAGE))] | None = None
-    page_token: Query | None = None
+    page_token: Text | None = None
 
 
-class Listing(Paging):
-    """Whose rows, and which page, by its own fields or as Scanner writes them: `pagination[page_size]=10`."""
+class Pages(Paging):
+    """Which page, by its own fields or as Scanner writes them: `pagination[page_size]=10`."""
 
-    tenant_id: str | None = None
     pagination: Paging | None = None
 
     @property
     def page(self) -> Paging:
         """Which page."""
         return self.pagination or self
+
+
+class Listing(Pages):
+    """Whose rows, and which page of them."""
+
+    tenant_id: str | None = None
 
 
 def within(value: int, least: int, most: int) -> int:

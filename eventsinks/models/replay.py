@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -106,7 +106,7 @@ class Replay(models.Model):
 
 def id_after(until: datetime) -> UUID:
     """Return the least id of what was made after `until`."""
-    return id_at(until + timedelta(milliseconds=1))
+    return UUID(int=id_at(until).int + (1 << 80))
 
 
 def replayable(

@@ -123,7 +123,7 @@ def known(in_this_thread, settings, acme, acme_key, operator_key, make_webhook, 
 def send(case, known, excluded):
     beyond = set(case.query or {}) - {parameter.name for parameter in case.operation.query}
     if beyond:
-        # What a query holds beyond what is known is ignored.
+        # What a query holds beyond what is known is refused by our own lists, and ignored by the others.
         excluded = excluded + NEGATIVE
     key = known["keys"][case.path.startswith(FOR_OPERATORS)]
     headers = {"Authorization": f"Bearer {key}"}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,6 +18,7 @@ from eventsinks.api.authentication import tenant_of
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
 from eventsinks.api.netbird.view import documented, read_query
+from eventsinks.api.queries import Text
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
@@ -67,14 +68,6 @@ def end(given: str) -> datetime:
     return moment(given, read_end)
 
 
-def no_nul(text: str) -> str:
-    """Raise ValueError for a NUL, which no database column takes."""
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
-
-
-Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 End = Annotated[datetime, BeforeValidator(end)]
 Protocol = Annotated[int, BeforeValidator(protocol)]

@@ -12,10 +12,11 @@ from rest_framework.exceptions import ParseError, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from eventsinks.api import queries
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.json import JSONParser, JSONRenderer
 from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
-from eventsinks.lib.validation import errors, given_twice
+from eventsinks.lib.validation import errors
 
 Input = TypeVar("Input", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -76,9 +77,7 @@ def read_input(model: type[Input], data: Any) -> Input:
 
 def read_query(model: type[Input], request: Request) -> Input:
     """Return the checked query; an empty value is as if it were absent. Raises InvalidArgument."""
-    if twice := given_twice(model, request.query_params.lists()):
-        raise InvalidArgument(twice)
-    return read_input(model, {key: value for key, value in request.query_params.items() if value != ""})
+    return queries.read_query(model, request, InvalidArgument)
 
 
 def documented(ok: Any, **options: Any) -> Callable[[View], View]:

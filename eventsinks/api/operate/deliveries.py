@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,12 +14,12 @@ from rest_framework.viewsets import ViewSet
 from eventsinks.actions.replay import replay
 from eventsinks.actions.skip import skip
 from eventsinks.api.authentication import initiator_of, tenant_of
-from eventsinks.api.operate.shapes import Free, attempt_out, delivery_out
+from eventsinks.api.operate.shapes import End, Free, Moment, attempt_out, delivery_out
+from eventsinks.api.queries import Text
 from eventsinks.api.v1 import (
     PAGING,
     TENANT,
     Listing,
-    Query,
     V1View,
     documented,
     find,
@@ -30,17 +30,30 @@ from eventsinks.api.v1 import (
     require_tenant,
 )
 from eventsinks.models import Delivery
-from eventsinks.models.delivery import DeliveryState
+from eventsinks.models.delivery import DeliveryState, id_at
+from eventsinks.models.replay import id_after
 
 
 class DeliveryQuery(Listing):
-    """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text."""
+    """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text.
+
+    `since` and `until` are when they were made.
+    """
 
     event_sink_id: UUID | None = None
-    detection_alert_id: Query | None = None
+    detection_alert_id: Text | None = None
     state: DeliveryState | None = None
     status_class: Annotated[int, Field(ge=1, le=5)] | None = None
-    reason: Query | None = None
+    reason: Text | None = None
+    since: Moment | None = None
+    until: End | None = None
+
+    @model_validator(mode="after")
+    def ends_after_it_begins(self) -> Self:
+        """Refuse a stretch that ends before it begins."""
+        if self.since and self.until and self.until < self.since:
+            raise ValueError("until must not be before since")
+        return self
 
 
 FILTERS = [
@@ -49,6 +62,8 @@ FILTERS = [
     parameter("state", type="string", enum=DeliveryState.values),
     parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
     parameter("reason", "a part of the reason", type="string", maxLength=1000),
+    parameter("since", "made then or later", type="string", format="date-time"),
+    parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
 ]
 
 
@@ -110,4 +125,8 @@ def filtered(deliveries: Any, query: DeliveryQuery) -> Any:
         deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
     if query.reason:
         deliveries = deliveries.filter(reason__icontains=query.reason)
+    if query.since:
+        deliveries = deliveries.filter(id__gte=id_at(query.since))
+    if query.until:
+        deliveries = deliveries.filter(id__lt=id_after(query.until))
     return deliveries

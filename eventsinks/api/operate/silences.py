@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, StringConstraints
+from pydantic import BaseModel, Field, StrictInt, StringConstraints
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,20 +20,21 @@ from eventsinks.api.errors import Invalid
 from eventsinks.api.operate.shapes import End, Free, Moment
 from eventsinks.api.v1 import (
     PAGING,
-    Paging,
+    TENANT,
+    Listing,
     V1View,
     documented,
     find,
-    no_nul,
     page_of,
     paged,
     read_input,
     read_query,
+    require_tenant,
 )
 from eventsinks.models import Destination, Silence
 
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000), AfterValidator(no_nul)]
-Filter = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(no_nul)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Filter = Annotated[str, StringConstraints(max_length=4_000)]
 
 
 class CreateSilence(BaseModel):
@@ -42,7 +43,7 @@ class CreateSilence(BaseModel):
     event_sink_id: str | None = Field(None, json_schema_extra={"format": "uuid"})
     filter: Filter = ""
     reason: Reason
-    author: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)]
+    author: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     starts_at: Moment | None = None
     ends_at: End
 
@@ -61,10 +62,12 @@ class SilenceViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=PAGING)
+    @documented(Free, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List silences, those that have ended among them."""
-        found, token = page_of(silences_of(request), read_query(Paging, request))
+        query = read_query(Listing, request)
+        require_tenant(request, query.tenant_id)
+        found, token = page_of(silences_of(request), query.page)
         return Response(paged("silences", [silence_out(silence) for silence in found], token))
 
     @documented(Free, request=CreateSilence)

@@ -17,9 +17,10 @@ from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.operate.alerts import alerts_of
 from eventsinks.api.operate.replays import ReplaySink, started
 from eventsinks.api.operate.shapes import Free, Moment, timings_out
+from eventsinks.api.queries import Text
 from eventsinks.api.scanner import EventSinkViewSet, sinks_of
 from eventsinks.api.scanner_shapes import OneEventSink, sink_out
-from eventsinks.api.v1 import Query, documented, find, read_input
+from eventsinks.api.v1 import documented, find, read_input
 from eventsinks.lib.addresses import shown_peer
 
 
@@ -46,7 +47,7 @@ class RotateSecret(BaseModel):
 class TestSink(BaseModel):
     """Which alert to send; a sample if none is named."""
 
-    detection_alert_id: Query | None = None
+    detection_alert_id: Text | None = None
 
 
 class OperatedEventSinkViewSet(EventSinkViewSet):

@@ -21,7 +21,7 @@ from eventsinks.api.operate.shapes import Free, Moment
 from eventsinks.api.v1 import (
     PAGING,
     Name,
-    Paging,
+    Pages,
     V1View,
     documented,
     find,
@@ -69,7 +69,7 @@ class TenantViewSet(V1View, ViewSet):
     @documented(Free, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List tenants."""
-        found, token = page_of(Tenant.objects.all(), read_query(Paging, request))
+        found, token = page_of(Tenant.objects.all(), read_query(Pages, request).page)
         return Response(paged("tenants", [tenant_out(tenant) for tenant in found], token))
 
     @documented(Free, request=CreateTenant, errors={409: ErrorResponse})
@@ -106,7 +106,7 @@ class ApiKeyViewSet(V1View, ViewSet):
     @documented(Free, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List the keys of all tenants; their texts are not kept."""
-        found, token = page_of(tenants_keys(), read_query(Paging, request))
+        found, token = page_of(tenants_keys(), read_query(Pages, request).page)
         return Response(paged("api_keys", [key_out(key) for key in found], token))
 
     @documented(Free, request=CreateApiKey)

@@ -1,0 +1,62 @@
+"""How a query is read, over both APIs: each field once, and of a list that is ours none that it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+from rest_framework.request import Request
+
+from eventsinks.lib.validation import errors, given_twice
+
+Input = TypeVar("Input", bound=BaseModel)
+Wrong = Callable[[list[tuple[str, str]]], Exception]  # an error of one of the APIs, made of fields and messages
+
+
+def no_nul(text: str) -> str:
+    """Raise ValueError for a NUL, which no database column takes: bodies are looked through when they are read."""
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+# A text of a query. SQLite takes no longer one in a LIKE than 50,000 bytes.
+Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
+
+
+def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping[str, Any] | None = None) -> Input:
+    """Return the checked query, with what a `body` says beside it; an empty value is as if it were absent.
+
+    A model that forbids what it does not know names what it knows. Raises `wrong`.
+    """
+    query, body = request.query_params, body or {}
+    if problems := given_twice(model, query.lists()) or unknown(model, [*query, *body]):
+        raise wrong(problems)
+    given = unbracketed({name: value for name, value in query.items() if value != ""})
+    try:
+        return model.model_validate({**given, **body})
+    except ValidationError as error:
+        raise wrong(errors(error)) from None
+
+
+def unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return an error for each name that a model which forbids others does not know."""
+    if model.model_config.get("extra") != "forbid":
+        return []
+    known = ", ".join(model.model_fields)
+    beyond = [name for name in names if name.partition("[")[0] not in model.model_fields]
+    return [(name[:300] or '""', f"is not known; there is {known}") for name in beyond]
+
+
+def unbracketed(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `pagination[page_size]=10` as `{"pagination": {"page_size": "10"}}`."""
+    found: dict[str, Any] = {}
+    inside: dict[str, dict[str, Any]] = {}
+    for key, value in query.items():
+        name, bracket, rest = key.partition("[")
+        if bracket and rest.endswith("]"):
+            inside.setdefault(name, {})[rest[:-1]] = value
+        else:
+            found[key] = value
+    return {**found, **inside}
