@@ -11,7 +11,7 @@ from typing import Any
 from django import forms
 from unfold import widgets
 
-from eventsinks.destinations.base import MASK, Config
+from eventsinks.destinations.base import LONG_TEXT, MASK, Config
 
 PREFIX = "config_"  # before the fields of a Config, so that none of them is taken for a field of the sink
 Schema = Mapping[str, Any]
@@ -42,6 +42,22 @@ class SecretField(forms.CharField):
         if MASK in cleaned and cleaned != MASK:
             raise forms.ValidationError(f"Replace the whole value, or leave {MASK} as it is.")
         return cleaned
+
+
+class LongField(forms.CharField):
+    """A text of several lines, kept to the letter, whichever way a browser ends its lines."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"})
+        super().__init__(widget=widget, strip=False, **options)
+
+    def to_python(self, value: Any) -> str:
+        """Return the text with lines that end in a line feed alone."""
+        return super().to_python(value).replace("\r\n", "\n")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether it says something else than the text that was there."""
+        return self.to_python(data) != self.to_python(initial)
 
 
 class PairsField(forms.CharField):
@@ -152,7 +168,10 @@ def field_of(schema: Schema, options: dict[str, Any]) -> forms.Field:
         choices = [(value, value) for value in schema["enum"]]
         return forms.ChoiceField(choices=choices, widget=widgets.UnfoldAdminSelectWidget(), **options)
     if kind == "string" and schema.get("format") == "password":
-        return SecretField(**options)
+        # What is shown of some holds names beside masks; left as it is, all of it stays.
+        return SecretField(**{**options, "initial": MASK if options["initial"] else ""})
+    if kind == "string" and schema.get("format") == LONG_TEXT:
+        return LongField(**options)
     if kind == "string":
         return forms.CharField(widget=widgets.UnfoldAdminTextInputWidget(), **options)
     if kind == "boolean":

@@ -17,6 +17,7 @@ import orjson
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, SerializationInfo
 
 from eventsinks.destinations.base import (
+    LONG_TEXT,
     MASK,
     Absent,
     Answers,
@@ -99,6 +100,9 @@ def parsed_template(text: str) -> Template:
     return Template(text, NAMES, nested="Meta", time="Timestamp")
 
 
+LongText = Annotated[str, Field(json_schema_extra={"format": LONG_TEXT})]
+
+
 class GenericHttpConfig(Config):
     """Where events are posted, with which headers, and in which shape if not in NetBird's."""
 
@@ -106,7 +110,7 @@ class GenericHttpConfig(Config):
     headers: Annotated[
         SecretStr | None, PlainSerializer(dump_headers), AfterValidator(check_headers_text), Absent
     ] = Field(None, title="Headers")
-    body_template: Annotated[str | None, AfterValidator(check_template), Absent] = Field(
+    body_template: Annotated[LongText | None, AfterValidator(check_template), Absent] = Field(
         None, title="Body template"
     )
     ordered: Annotated[Literal["true", "false"] | None, Absent] = Field(
@@ -114,13 +118,8 @@ class GenericHttpConfig(Config):
     )
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A masked value inside the headers means "as it was".
-
-        NetBird's dashboard takes a template away by sending all the rest without it.
-        """
+        """A masked value inside the headers means "as it was"."""
         given = dict(changes)
-        if given.get("url"):
-            given.setdefault("body_template", None)
         if isinstance(given.get("headers"), str) and self.headers is not None:
             given["headers"] = unmasked_headers(self.headers, given["headers"])
         return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -151,6 +152,38 @@ def test_a_masked_secret_stays_as_it_was_and_is_never_shown(operator, datadog):
     kept = Integration.objects.get()
     assert (kept.name, kept.mapping) == ("renamed", "ecs")
     assert kept.opened_config().revealed()["api_key"] == KEY
+
+
+POSTED = {"url": "https://example.com/", "headers": '{"X-Key":"k"}', "body_template": '{"m": {{.ID}}}'}
+
+
+def test_what_a_browser_sends_back_of_a_page_changes_nothing(operator, acme):
+    """It sends the values that stand in the page, of which masked headers are one."""
+    posted = {**POSTED, "ordered": "true", "body_template": " {{.ID}}\n\n{{.Message}} "}
+    made = configure.create(acme, "generic_http", posted, name="g")
+    page = operator.get(page_of(made)).content.decode()
+    (shown,) = re.findall(r'<input[^>]*name="config_headers"[^>]*>', page)
+    assert 'value="****"' in shown
+    written = {"config_headers": "****", "config_body_template": posted["body_template"].replace("\n", "\r\n")}
+    assert re.search(r'<textarea[^>]*name="config_body_template"', page)
+    for changes in (written, {**written, "config_url": "https://example.com/new"}):
+        assert save(operator, made, **changes).status_code == 302
+        kept = Integration.objects.get().opened_config().revealed()
+        assert kept == {**posted, "url": changes.get("config_url", posted["url"])}
+
+
+def test_a_url_and_headers_that_change_together_leave_the_template_alone(operator, acme):
+    made = configure.create(acme, "generic_http", POSTED, name="g")
+    changes = {"config_url": "https://example.com/new", "config_headers": '{"X-Key": "n"}'}
+    assert save(operator, made, **changes).status_code == 302
+    kept = Integration.objects.get().opened_config().revealed()
+    assert kept == {
+        "url": "https://example.com/new",
+        "headers": '{"X-Key":"n"}',
+        "body_template": '{"m": {{.ID}}}',
+    }
+    assert save(operator, Integration.objects.get(), config_body_template="").status_code == 302
+    assert "body_template" not in Integration.objects.get().config
 
 
 def test_a_change_of_the_name_alone_moves_nothing(operator, datadog):

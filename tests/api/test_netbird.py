@@ -277,10 +277,45 @@ def test_a_config_is_merged_and_the_platform_is_ignored(api, made, receiver):
     assert api.put(f"{PATH}/{made['id']}", {"platform": 5}).json() == changed
 
 
-def test_a_template_goes_where_the_rest_comes_without_it(api, receiver):
-    made = create(api, {"url": receiver.url(), "body_template": '{"m": "{{.Message}}"}'})
-    changed = api.put(f"{PATH}/{made['id']}", {"config": {"url": receiver.url()}}).json()
-    assert changed["config"] == {"url": receiver.url()}
+@pytest.mark.parametrize("given", ["", "{}", headers(**{"X-Key": "****"}), headers(**{"X-Key": "new"})])
+def test_a_template_goes_where_the_dashboard_sends_the_rest_without_it(api, receiver, given):
+    whole = {"url": receiver.url(), "headers": headers(**{"X-Key": "k"}), "ordered": "true"}
+    made = create(api, {**whole, "body_template": '{"m": "{{.Message}}"}'})
+    changed = api.put(f"{PATH}/{made['id']}", {"config": {"url": receiver.url(), "headers": given}}).json()
+    assert "body_template" not in changed["config"]
+    assert changed["config"]["ordered"] == "true"
+
+
+KEYS = {"access_key": "AKIA1", "secret_key": "s3cr3t", "region": "us-east-1"}
+ROLE = {"role_arn": "arn:aws:iam::123456789012:role/logs", "external_id": "acme"}
+WHOLE = {
+    "generic_http": {
+        "url": "https://example.com/in",
+        "headers": headers(Authorization=BASIC),
+        "body_template": '{"m": "{{.Message}}"}',
+        "ordered": "true",
+    },
+    "datadog": {
+        "api_key": "s3cr3t",
+        "site": "datadoghq.eu",
+        "service": "siem",
+        "ddsource": "nb",
+        "ddtags": "env:prod",
+        "hostname": "h",
+    },
+    "s3": {**KEYS, **ROLE, "bucket_name": "acme", "prefix": "logs/", "layout": "batch", "sse": "AES256"},
+    "firehose": {**KEYS, **ROLE, "stream_name": "logs"},
+}
+
+
+@pytest.mark.parametrize(("platform", "field"), [(key, name) for key, whole in WHOLE.items() for name in whole])
+def test_a_part_of_a_config_leaves_the_rest_as_it_is(api, platform, field):
+    made = create(api, WHOLE[platform], platform, enabled=False)
+    before = secrets_of(made)
+    changed = api.put(f"{PATH}/{made['id']}", {"config": {field: WHOLE[platform][field]}})
+    assert changed.status_code == 200, changed.content
+    assert changed.json()["config"] == made["config"]
+    assert secrets_of(made) == before
 
 
 def test_datadogs_key_is_kept_and_replaced(api):

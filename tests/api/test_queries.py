@@ -29,7 +29,9 @@ def caller(api, operator_api):
     return lambda path: operator_api if path in ("tenant", "api_key") else api
 
 
-@pytest.mark.parametrize("name", ["stat", "states", "State", "x" * 500, "page_sizes", "é", "\0", "format", "[]", "tenant_id]"])
+@pytest.mark.parametrize(
+    "name", ["stat", "states", "State", "x" * 500, "page_sizes", "é", "\0", "format", "[]", "tenant_id]"]
+)
 @pytest.mark.parametrize("value", ["failed", ""])
 @pytest.mark.parametrize("path", OURS)
 def test_a_field_that_a_list_of_ours_does_not_know_is_named_beside_those_that_it_knows(caller, path, name, value):

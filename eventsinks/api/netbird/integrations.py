@@ -22,6 +22,7 @@ from eventsinks.api.netbird.shapes import (
     ManyIntegrations,
     Nothing,
     UpdateIntegration,
+    changes_of,
     find,
     in_config,
     integration_out,
@@ -94,12 +95,13 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         if not asked.model_dump(exclude_none=True):
             return Response(integration_out(integration))
         on = integration.enabled if asked.enabled is None else asked.enabled
+        config = changes_of(integration, asked.config)
         try:
-            if on and (asked.config is not None or not integration.enabled):
-                connect(integration.tenant, ready_after(integration, asked.config or {}))
+            if on and (config is not None or not integration.enabled):
+                connect(integration.tenant, ready_after(integration, config or {}))
             changed = configure.change(
                 integration,
-                asked.config,
+                config,
                 enabled=asked.enabled,
                 mapping=asked.mapping,
                 options=options_of(asked),

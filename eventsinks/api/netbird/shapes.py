@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -119,6 +119,16 @@ def options_of(asked: CreateIntegration | UpdateIntegration) -> Options:
     """Return the options that were given."""
     given = {name: value for name in ("event_types", "filter") if (value := getattr(asked, name)) is not None}
     return Options(**given)
+
+
+def changes_of(integration: Destination, config: Mapping[str, str] | None) -> Mapping[str, Any] | None:
+    """Return what is to change of the config: what is not given stays.
+
+    NetBird's dashboard takes a template away by sending all else that it knows, URL and headers, without it.
+    """
+    if config is None or integration.type != "generic_http" or not {"url", "headers"} <= config.keys():
+        return config
+    return {"body_template": None, **config}
 
 
 def integrations_of(request: Request) -> Any:

@@ -2,6 +2,7 @@
 
 from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import (
+    LONG_TEXT,
     MASK,
     NEEDED,
     Absent,
@@ -36,6 +37,7 @@ from eventsinks.destinations.base.failure import (
 from eventsinks.destinations.base.message import Message
 
 __all__ = [
+    "LONG_TEXT",
     "MASK",
     "MAX_REQUESTS",
     "MAX_RETRY_AFTER",

@@ -22,6 +22,7 @@ from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.redact import MASK as MASK
 from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
 
+LONG_TEXT = "long-text"  # the format, in a schema, of a text that may have several lines
 NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for
 KEPT = f"{MASK} stands for a secret that is kept, and there is none here yet"
 
