@@ -51,7 +51,7 @@ def create(
     description: str = "",
     enabled: bool = True,
     start: Place | None = None,
-    mapping: str = "as_accepted",
+    mapping: str | None = None,
     options: Options | None = None,
     signing_secret: str = "",
     initiator: Initiator = SYSTEM,
@@ -59,8 +59,8 @@ def create(
     """Make a destination of the type with key `type`. Raises NotConfigurable and LimitReached.
 
     It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what
-    comes from `start` in the tenant's event log on, in the shape `mapping`; from now on without it. Of `options`,
-    only the event types are for integrations, too.
+    comes from `start` in the tenant's event log on, in the shape `mapping`; without them from now on, in the usual
+    shape of its type. Of `options`, only the event types are for integrations, too.
     """
     kind = destination_type(type)
     check_room(tenant, LIMITS[kind.face])
@@ -70,13 +70,14 @@ def create(
         name=name,
         description=description,
         event_types=HEARS[kind.face],
-        mapping=mapping,
         state=DestinationState.ACTIVE if enabled else DestinationState.PAUSED,
         slack_workspace=workspace(tenant, config),
     )
     if signing_secret:
         destination.sealed_signing_secret = seal(signing_secret, destination, "sealed_signing_secret")
-    destination.set_config(check(type, config))
+    checked = check(type, config)
+    destination.set_config(checked)
+    destination.mapping = mapping or kind(checked).usual_mapping
     for column, value in columns_of(tenant, options or Options()).items():
         setattr(destination, column, value)
     connect(destination)

@@ -32,25 +32,26 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
 from eventsinks.lib.signing import key_of
 from eventsinks.lib.wire import ExchangeFailed
+from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import endpoints
 
 NOBODY = UUID(int=0)  # the tenant of a message that is no tenant's event
 
 
-def probe(tenant: Tenant, kind: AnyDestinationType) -> Receipt:
-    """Send one test message for a tenant and return what came of it.
+def probe(tenant: Tenant, kind: AnyDestinationType, mapping: str | None = None) -> Receipt:
+    """Send one test message for a tenant, in a shape, or the type's usual one. Return what came of it.
 
     Raises SendFailure, whatever it was that went wrong, and LimitReached.
     """
     with trial(tenant):
-        return sent(kind)
+        return sent(kind, mapping or kind.usual_mapping)
 
 
-def sent(kind: AnyDestinationType) -> Receipt:
+def sent(kind: AnyDestinationType, mapping: str) -> Receipt:
     """Send the test message. Raises SendFailure."""
     now = datetime.now(UTC)
-    message = test_message(now)
+    message = test_message(now, mapping)
     if isinstance(kind, ClientType):
         kind.guard = guard()
         client, batch = kind, Batch(uuid7(), 0, [message])
@@ -82,8 +83,8 @@ def exchanged(kind: AnyDestinationType, message: Message, now: datetime) -> Rece
     return kind.read(outcome, [message])
 
 
-def test_message(now: datetime) -> Message:
-    """Return the message: NetBird's "integration test"."""
+def test_message(now: datetime, mapping: str) -> Message:
+    """Return the message in this shape: NetBird's "integration test"."""
     document = {
         "id": f"test-event-{int(now.timestamp())}",
         "timestamp": written(now),
@@ -95,7 +96,9 @@ def test_message(now: datetime) -> Message:
         "target_id": "netbird",
         "meta": {"purpose": "configuration-test"},
     }
-    return Message(uuid7(), event_type("audit"), NOBODY, now, orjson.dumps(document))
+    audit_event = event_type("audit")
+    data = MAPPINGS[mapping].written(audit_event, orjson.dumps(document), now)
+    return Message(uuid7(), audit_event, NOBODY, now, data, mapping)
 
 
 def tried(destination: Destination, initiator: Initiator = SYSTEM) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def tried(destination: Destination, initiator: Initiator = SYSTEM) -> dict[str, 
     audit.record_destination(audit.TESTED, destination, initiator)
     reason, response, started = "", None, time.monotonic()
     try:
-        response = probe(destination.tenant, kind).response
+        response = probe(destination.tenant, kind, destination.mapping).response
     except SendFailure as failure:
         reason, response = failure.reason, failure.response
     return {

@@ -202,8 +202,7 @@ def message(destination: Destination, id: UUID, event: Logged) -> Message:
     except Exception as error:  # a fault in a mapping must not stop the others
         log.exception("%s could not map event %s", destination.mapping, event.id)
         raise EventRefused(f"could not be put into the form {destination.mapping}: {error!r}") from error
-    mapped = destination.mapping != "as_accepted"
-    return Message(id, type_, destination.tenant_id, event.occurred_at, data, mapped=mapped)
+    return Message(id, type_, destination.tenant_id, event.occurred_at, data, destination.mapping)
 
 
 def message_id(destination_id: int, event_id: int) -> UUID:

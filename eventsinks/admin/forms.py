@@ -53,7 +53,7 @@ class LongField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         """Return the text with lines that end in a line feed alone."""
-        return super().to_python(value).replace("\r\n", "\n")
+        return (super().to_python(value) or "").replace("\r\n", "\n")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether it says something else than the text that was there."""

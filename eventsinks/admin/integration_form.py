@@ -11,6 +11,7 @@ from unfold import widgets
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.admin.destination_form import DestinationForm, config_fields
 from eventsinks.admin.sink_options import event_types_field
+from eventsinks.destinations import destination_type
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Integration, Tenant
 from eventsinks.models.clock import database_now
@@ -80,7 +81,7 @@ def integration_form(
     fields["mapping"] = forms.ChoiceField(
         label="Shape",
         choices=[(found.key, f"{found.label} {found.version}".strip()) for found in MAPPINGS.values()],
-        initial=integration.mapping if integration else "as_accepted",
+        initial=integration.mapping if integration else destination_type(key).usual_mapping,
         help_text="The schema in which events are sent. What waits already is sent in the new shape.",
         widget=widgets.UnfoldAdminSelectWidget(),
     )

@@ -1,4 +1,4 @@
-"""Generic HTTP: one POST for each event, in NetBird's shape or in the tenant's own.
+"""Generic HTTP: one POST for each event, in NetBird's shape, another one, or a template of the tenant's own.
 
 Up to 50 are sent at once, so they may arrive in any order; `ordered` sends each when the one before was answered.
 
@@ -30,7 +30,7 @@ from eventsinks.destinations.base import (
     Message,
     PublicUrl,
 )
-from eventsinks.destinations.netbird import Told, mixed_case, told
+from eventsinks.destinations.netbird import Told, told
 from eventsinks.destinations.webhook import MAX_HEADERS, check_headers
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.go_template import RawJson, Template
@@ -104,7 +104,7 @@ LongText = Annotated[str, Field(json_schema_extra={"format": LONG_TEXT})]
 
 
 class GenericHttpConfig(Config):
-    """Where events are posted, with which headers, and in which shape if not in NetBird's."""
+    """Where events are posted, with which headers, and filled into which template, if into one."""
 
     url: PublicUrl = Field(max_length=2_000, title="URL")
     headers: Annotated[
@@ -160,6 +160,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     answers = ANSWERS
     signs = True
     limits = Limits(max_events=1, max_requests=50)
+    usual_mapping = "netbird_http"
 
     def __init__(
         self, config: GenericHttpConfig, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
@@ -181,7 +182,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
 
     def _body(self, message: Message) -> bytes:
         if self._template is None:
-            return mixed_case(message)
+            return message.data
         try:
             return self._template.render(variables(told(message)), MAX_BODY).encode()
         except ValueError as error:

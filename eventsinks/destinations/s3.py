@@ -120,7 +120,7 @@ class S3(AwsType[S3Config]):
         super().__init__(config, signing_keys, endpoints)
         self._knows_conditions = True  # until the store says that it does not
         if config.layout == "object_per_event":
-            self.limits = EACH
+            self.limits, self.usual_mapping = EACH, "netbird"
 
     def put(self, batch: Batch) -> Receipt:
         """Write the batch as one object, or each of its events as one."""

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from eventsinks.destinations.base import Batch, Manifest, Message
-from eventsinks.destinations.netbird import snake_case, told
+from eventsinks.destinations.netbird import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
 
 
 def object_of_event(message: Message, prefix: str) -> Object:
-    """Return one event as NetBird writes it, under NetBird's name for it.
+    """Return one event under NetBird's name for it.
 
     That name is not unique: it knows seconds only. So it ends in the message's id.
     """
-    body = snake_case(message)
+    body = message.data
     time = message.occurred_at.astimezone(UTC).isoformat()[:19]
     id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(told(message).id))[:80]
     return Object(

@@ -6,42 +6,62 @@ https://docs.netbird.io/manage/activity/event-streaming/amazon-s3
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, cast
+
+import orjson
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import NOTHING_TOLD
 from eventsinks.event_types.audit import activity, timestamp
 from eventsinks.event_types.base import Summary
-from eventsinks.event_types.documents import said
+from eventsinks.event_types.documents import parsed, said, written
 from eventsinks.event_types.network_traffic import COUNTERS
+from eventsinks.lib.numbers import dumps
 from eventsinks.mappings.base import Document, EventMapping
 
+FIELDS = ("timestamp", "message", "id", "initiator_id", "target_id", "meta", "reference")
+TOLD_IN_PARTS = ("audit", "network_traffic")  # of the others, `meta` is the whole event
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # what every reader of JSON that knows 64 bits reads as a number
 
 
 class NetBird(EventMapping):
-    """What NetBird's own streams look like."""
+    """What NetBird's own streams look like. `names` are the names of the seven fields, in order."""
 
     key: ClassVar[str] = "netbird"
     label: ClassVar[str] = "NetBird"
+    names: ClassVar[Mapping[str, str]] = dict(zip(FIELDS, FIELDS, strict=True))
 
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
-        """Return an event in the seven fields: an event of no type of NetBird's is told by its summary."""
-        if event_type.key == "audit":
-            return audit(document, occurred_at)
-        if event_type.key == "network_traffic":
-            return network_traffic(document, occurred_at)
-        summary = plain_summary(event_type, document)
-        return {
-            "timestamp": timestamp(document, occurred_at),
-            "message": summary.title,
-            "id": said(document, "id"),
-            "initiator_id": "",
-            "target_id": "",
-            "meta": dict(document),
-            "reference": summary.link,
-        }
+        """Return an event in the seven fields."""
+        found = seven_fields(event_type, document, occurred_at)
+        return {name: found[field] for field, name in self.names.items()}
+
+    def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
+        """Return an event in the seven fields; what is told whole in `meta` stays as it is to the byte."""
+        event = self.mapped(event_type, parsed(data), occurred_at)
+        if event_type.key not in TOLD_IN_PARTS:
+            event[self.names["meta"]] = orjson.Fragment(data)
+        return dumps(event)
+
+
+def seven_fields(event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
+    """Return an event in FIELDS: an event of no type of NetBird's is told by its summary."""
+    if event_type.key == "audit":
+        return audit(document, occurred_at)
+    if event_type.key == "network_traffic":
+        return network_traffic(document, occurred_at)
+    summary = plain_summary(event_type, document)
+    return {
+        "timestamp": moment(document, occurred_at),
+        "message": summary.title,
+        "id": said(document, "id"),
+        "initiator_id": "",
+        "target_id": "",
+        "meta": dict(document),
+        "reference": summary.link,
+    }
 
 
 def message(event_type: EventType, document: Document) -> str:
@@ -63,7 +83,7 @@ def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return an audit event. Its id is a number where it can be one."""
     id = said(document, "id")
     return {
-        "timestamp": timestamp(document, occurred_at),
+        "timestamp": moment(document, occurred_at),
         "message": activity(document).lower(),
         "id": int(id) if NUMBER.fullmatch(id) else id,
         "initiator_id": said(document, "initiator_id"),
@@ -77,7 +97,7 @@ def network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]
     """Return a flow by the last thing that happened to it; who and how much is in its meta."""
     last = last_of(document)
     return {
-        "timestamp": timestamp(last, occurred_at),
+        "timestamp": moment(last, occurred_at),
         "message": happened(last),
         "id": said(document, "flow_id"),
         "initiator_id": "",
@@ -95,6 +115,16 @@ def network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]
         },
         "reference": "",
     }
+
+
+def moment(document: Document, occurred_at: datetime) -> str:
+    """Return the time as it is said, to the nanosecond, or as we know it where there is no such time."""
+    given = timestamp(document, occurred_at)
+    try:
+        datetime.fromisoformat(given)
+    except ValueError:
+        return written(occurred_at)
+    return given
 
 
 def last_of(document: Document) -> Document:

@@ -176,6 +176,38 @@ def test_the_far_end_gets_one_message_that_says_it_is_a_test(api, receiver):
     assert body["ID"].startswith("test-event-")
 
 
+@pytest.mark.parametrize(
+    ("mapping", "first"),
+    [("as_accepted", "id"), ("netbird", "timestamp"), ("netbird_http", "ID"), ("ecs", "@timestamp")],
+)
+def test_the_test_message_has_the_shape_that_was_asked_for(api, receiver, mapping, first):
+    body = {"platform": "generic_http", "config": {"url": receiver.url()}, "enabled": True, "mapping": mapping}
+    made = api.post(PATH, body).json()
+    assert made["mapping"] == mapping
+    api.put(f"{PATH}/{made['id']}", {"config": {"url": receiver.url()}})
+    api.post(f"{PATH}/{made['id']}/test")
+    assert [next(iter(json.loads(got.body))) for got in receiver.got] == [first] * 3
+    api.put(f"{PATH}/{made['id']}", {"config": {"url": receiver.url()}, "mapping": "as_accepted"})
+    assert next(iter(json.loads(receiver.got[-1].body))) == "id"
+
+
+@pytest.mark.parametrize(
+    ("platform", "more", "mapping"),
+    [
+        ("generic_http", {}, "netbird_http"),
+        ("datadog", {}, "as_accepted"),
+        ("firehose", {}, "as_accepted"),
+        ("s3", {"layout": "batch"}, "as_accepted"),
+        ("s3", {"layout": "object_per_event"}, "netbird"),
+    ],
+)
+def test_who_asks_for_no_shape_gets_the_one_that_netbirds_page_shows(api, platform, more, mapping):
+    config = {**WHOLE[platform], **more}
+    assert create(api, config, platform, enabled=False)["mapping"] == mapping
+    asked = {"platform": platform, "config": config, "enabled": False, "mapping": "as_accepted"}
+    assert api.post(PATH, asked).json()["mapping"] == "as_accepted"
+
+
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 410, 413, 429, 500, 503])
 def test_what_the_far_end_does_not_take_is_not_kept(api, status):
     with Receiver(lambda got: answer(status)) as far_end:

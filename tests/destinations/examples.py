@@ -18,6 +18,7 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Batch, Message
 from eventsinks.event_types import event_type
 from eventsinks.lib.wire import Response
+from eventsinks.mappings import MAPPINGS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ACME = UUID("6a1d5f0e-3c58-4b8f-9a51-0b6f6c1f2e10")
@@ -105,11 +106,18 @@ def with_summary(message=None, **changes):
     return message
 
 
-def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, occurred_at=AT, mapped=False, **changes):
-    """Return the message of an event of NetBird's: `audit` or `network_traffic`."""
+def make_streamed(key, event=None, raw=None, message_id=MESSAGE_ID, mapping="as_accepted", **changes):
+    """Return the message of an event of NetBird's, `audit` or `network_traffic`, in the shape `mapping`."""
+    occurred_at = changes.pop("occurred_at", AT)
     given = event or {"audit": AUDIT, "network_traffic": TRAFFIC}[key]
     data = raw if raw is not None else orjson.dumps({**given, **changes})
-    return Message(message_id, event_type(key), ACME, occurred_at, data, mapped)
+    return Message(message_id, event_type(key), ACME, occurred_at, data, mapping)
+
+
+def in_shape(mapping, message):
+    """Return a message of what was accepted in another shape."""
+    data = MAPPINGS[mapping].written(message.event_type, message.data, message.occurred_at)
+    return Message(message.id, message.event_type, message.tenant_id, message.occurred_at, data, mapping)
 
 
 def make_audit(**options):

@@ -75,10 +75,10 @@ def test_the_message_is_what_happened():
 
 
 def test_an_event_in_another_schema_goes_on_in_that():
-    item = log(make_audit(raw=b'{"class_uid":3004,"message":"Policy added"}', mapped=True))
+    item = log(make_audit(raw=b'{"class_uid":3004,"message":"Policy added"}', mapping="ocsf"))
     assert item["event"] == {"class_uid": 3004, "message": "Policy added"}
     assert item["message"] == "Policy added"
-    assert log(make_audit(raw=b"{}", mapped=True))["message"] == "Audit"
+    assert log(make_audit(raw=b"{}", mapping="ocsf"))["message"] == "Audit"
 
 
 def test_no_number_of_an_event_is_rounded():

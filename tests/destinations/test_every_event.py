@@ -73,7 +73,7 @@ def test_every_event_is_told_in_every_mapping(key, name, event_key, number):
     kind, event_type = make_type(key), EVENT_TYPES[event_key]
     plain = message(event_key, number)
     data = MAPPINGS[name].written(event_type, plain.data, plain.occurred_at)
-    mapped = Message(MESSAGE_ID, event_type, ACME, plain.occurred_at, data, mapped=name != "as_accepted")
+    mapped = Message(MESSAGE_ID, event_type, ACME, plain.occurred_at, data, name)
     if not isinstance(kind, ClientType):
         assert kind.build([mapped], AT).body
     assert orjson.loads(data)

@@ -9,6 +9,7 @@ from tests.destinations.examples import (
     ALERT,
     AT,
     assert_golden,
+    in_shape,
     make_audit,
     make_message,
     make_response,
@@ -27,15 +28,21 @@ PLAIN = {"url": EXAMPLE["url"]}
 
 def body(message, template=None):
     given = {**PLAIN, "body_template": template} if template else PLAIN
-    return make_type("generic_http", given).build([message], AT).body.decode()
+    shaped = message if message.mapped else in_shape("netbird_http", message)
+    return make_type("generic_http", given).build([shaped], AT).body.decode()
 
 
 def test_an_audit_event_is_the_golden_one():
-    assert_golden("generic_http_audit", make_type("generic_http", PLAIN).build([make_audit()], AT))
+    assert_golden(
+        "generic_http_audit", make_type("generic_http", PLAIN).build([in_shape("netbird_http", make_audit())], AT)
+    )
 
 
 def test_a_flow_is_the_golden_one():
-    assert_golden("generic_http_traffic", make_type("generic_http", PLAIN).build([make_traffic()], AT))
+    assert_golden(
+        "generic_http_traffic",
+        make_type("generic_http", PLAIN).build([in_shape("netbird_http", make_traffic())], AT),
+    )
 
 
 def test_a_filled_in_template_is_the_golden_one():
@@ -54,6 +61,22 @@ def test_an_alert_is_told_by_its_name_and_goes_on_whole_in_meta():
 )
 def test_the_id_of_an_audit_event_is_a_number_where_it_can_be_one(id, expected):
     assert json.loads(body(make_audit(id=id)))["ID"] == expected
+
+
+@pytest.mark.parametrize("shape", ["as_accepted", "netbird", "netbird_http"])
+@pytest.mark.parametrize("make", [make_audit, make_traffic, make_message])
+def test_a_template_names_the_same_fields_in_whichever_shape_of_netbirds_or_none(shape, make):
+    template = "{{.ID}} {{.Timestamp}} {{.Message}} {{.InitiatorID}} {{.TargetID}} {{.Meta}} {{.Reference}}"
+    kind = make_type("generic_http", {**PLAIN, "body_template": template})
+    expected, told = (kind.build([message], AT).body for message in (make(), in_shape(shape, make())))
+    assert told.decode().replace(" ", "") == expected.decode().replace(" ", "")
+
+
+@pytest.mark.parametrize("make", [make_audit, make_traffic, make_message])
+def test_what_was_accepted_goes_on_to_the_byte(make):
+    raw = b'{ "id":"1", "activity_code":"a.b",\n"n": 1.10 }'
+    message = make(raw=raw) if make is make_audit else make()
+    assert make_type("generic_http", PLAIN).build([message], AT).body == message.data
 
 
 def test_an_event_with_nothing_in_it_has_all_seven_fields():
@@ -142,7 +165,7 @@ def test_each_request_has_the_id_that_stays_and_a_signature():
 
 def test_an_event_in_another_schema_goes_on_in_that():
     raw = b'{"class_uid":3004, "message":"Policy added", "time":1777887000123456789}'
-    message = make_audit(raw=raw, mapped=True)
+    message = make_audit(raw=raw, mapping="ocsf")
     assert body(message).encode() == raw
     assert body(message, "{{.Message}} {{.Meta.class_uid}} {{.Timestamp}}") == (
         "Policy added 3004 2026-05-04T09:30:15.250000Z"

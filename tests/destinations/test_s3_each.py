@@ -10,6 +10,7 @@ from tests.destinations.examples import (
     AT,
     MESSAGE_ID,
     assert_golden_data,
+    in_shape,
     make_audit,
     make_audits,
     make_batch,
@@ -25,7 +26,8 @@ EACH = {**EXAMPLE, "layout": "object_per_event", "prefix": ""}
 
 def test_every_event_is_an_object_under_netbirds_name(amazon):
     bucket = amazon.make_bucket()
-    messages = (make_audit(), make_traffic(message_id=UUID(int=2)), make_message(message_id=UUID(int=3)))
+    taken = (make_audit(), make_traffic(message_id=UUID(int=2)), make_message(message_id=UUID(int=3)))
+    messages = [in_shape("netbird", message) for message in taken]
     destination = make_type("s3", EACH, endpoints=amazon.endpoints)
     for _ in range(2):
         assert not destination.send(make_batch(*messages), AT).failures
@@ -33,6 +35,15 @@ def test_every_event_is_an_object_under_netbirds_name(amazon):
     found = {object.key: json.loads(object.get()["Body"].read()) for object in bucket.objects.all()}
     assert f"ID90210_2026-05-04-09-30-15_{MESSAGE_ID}.json" in found
     assert_golden_data("s3_object_per_event", found)
+
+
+def test_what_was_accepted_goes_on_to_the_byte_under_the_same_name(amazon):
+    bucket = amazon.make_bucket()
+    raw = b'{ "id":"90210", "activity_code":"a.b",\n"n": 1.10 }'
+    make_type("s3", EACH, endpoints=amazon.endpoints).send(make_batch(make_audit(raw=raw)), AT)
+    (object,) = bucket.objects.all()
+    assert object.key == f"ID90210_2026-05-04-09-30-15_{MESSAGE_ID}.json"
+    assert object.get()["Body"].read() == raw
 
 
 def test_two_events_of_one_id_and_second_are_two_objects(amazon):
@@ -55,7 +66,7 @@ def test_no_id_of_an_event_leads_out_of_its_place(id):
 def test_an_event_in_another_schema_is_written_in_that(amazon):
     bucket = amazon.make_bucket()
     raw = b'{"class_uid":3004, "message":"Policy added"}'
-    make_type("s3", EACH, endpoints=amazon.endpoints).send(make_batch(make_audit(raw=raw, mapped=True)), AT)
+    make_type("s3", EACH, endpoints=amazon.endpoints).send(make_batch(make_audit(raw=raw, mapping="ocsf")), AT)
     (object,) = bucket.objects.all()
     assert object.get()["Body"].read() == raw
 

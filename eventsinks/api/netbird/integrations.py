@@ -65,7 +65,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
             kind = ready_with(asked.platform, asked.config, secret)
             check_room(tenant, "integrations")
             if asked.enabled:
-                connect(tenant, kind)
+                connect(tenant, kind, asked.mapping)
             made = configure.create(
                 tenant,
                 asked.platform,
@@ -98,7 +98,8 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         config = changes_of(integration, asked.config)
         try:
             if on and (config is not None or not integration.enabled):
-                connect(integration.tenant, ready_after(integration, config or {}))
+                after = ready_after(integration, config or {})
+                connect(integration.tenant, after, asked.mapping or integration.mapping)
             changed = configure.change(
                 integration,
                 config,
@@ -125,9 +126,9 @@ class AliasedIntegrationViewSet(IntegrationViewSet):
     """The same under the path that NetBird's dashboard uses."""
 
 
-def connect(tenant: Tenant, kind: AnyDestinationType) -> None:
+def connect(tenant: Tenant, kind: AnyDestinationType, mapping: str | None) -> None:
     """Try the connection. Raises PreconditionFailed with what the far end says, and LimitReached."""
     try:
-        probe(tenant, kind)
+        probe(tenant, kind, mapping)
     except SendFailure as failure:
         raise PreconditionFailed(f"the test message was not taken: {failure.reason}") from None

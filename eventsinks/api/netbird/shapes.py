@@ -72,7 +72,7 @@ class CreateIntegration(BaseModel):
     config: dict[StrictStr, StrictStr]
     enabled: StrictBool = True
     start: Start = "now"
-    mapping: MappingKey = "as_accepted"
+    mapping: MappingKey | None = None
     event_types: EventTypes | None = None
     filter: Filter | None = None
 

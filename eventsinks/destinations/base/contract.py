@@ -109,6 +109,7 @@ class DestinationType(ABC, Generic[ConfigT]):
     example: ClassVar[Mapping[str, Any]] = {}  # a config that stands in where no secret is to be opened
     answers: ClassVar[Answers] = Answers()  # what the service's answers mean
     limits: Limits = Limits()  # ask the instance: they may depend on its configuration
+    usual_mapping: str = "as_accepted"  # the shape of its events, unless one is asked for; ask the instance, too
     connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
     # Whether a message is to bring what was remembered of its incident. It must have a pace: its messages go one
     # after the other then.

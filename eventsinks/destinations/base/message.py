@@ -18,7 +18,7 @@ Made = TypeVar("Made")
 class Message:
     """All that a destination type may know of an event. `id` stays the same over every try.
 
-    `mapped` says that the data is no longer as accepted: it is in a schema that its event type knows nothing of.
+    `mapping` is the shape of the data; in any but `as_accepted` its event type knows nothing of it.
     `template` is how the destination wants alerts told; `mark` goes before the title, such as `[DRILL]`; `memory`
     is what the type asked to remember of the same incident (`Receipt.memory`).
     """
@@ -30,7 +30,7 @@ class Message:
         tenant_id: UUID,
         occurred_at: datetime,
         data: bytes,
-        mapped: bool = False,
+        mapping: str = "as_accepted",
         template: AlertTemplate | None = None,
         mark: str = "",
         memory: Mapping[str, Any] | None = None,
@@ -41,11 +41,16 @@ class Message:
         self.tenant_id = tenant_id
         self.occurred_at = occurred_at
         self.data = data
-        self.mapped = mapped
+        self.mapping = mapping
         self.template = template
         self.mark = mark
         self.memory = memory
         self.reading = reading or Reading(event_type, data)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the data is no longer as accepted."""
+        return self.mapping != "as_accepted"
 
     @property
     def document(self) -> Any:
