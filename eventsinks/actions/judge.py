@@ -50,7 +50,7 @@ def verdict_of(
     What a response means is the type's knowledge.
     """
     if isinstance(outcome, ExchangeFailed):
-        return masked_failure(Temporary(f"{outcome.reason}: {outcome.message}"), kind), None
+        return masked_failure(unanswered(outcome), kind), None
     try:
         receipt = kind.read(outcome, [message])
     except SendFailure as failure:
@@ -60,6 +60,12 @@ def verdict_of(
         return masked_failure(Temporary(f"the answer could not be read: {error!r}", outcome), kind), None
     found = (receipt.failures or {}).get(message.id)
     return found and masked_failure(found, kind), receipt.memory
+
+
+def unanswered(outcome: ExchangeFailed) -> SendFailure:
+    """Return what it means that no answer came. What can't be written as a request, no later try can send."""
+    reason = f"{outcome.reason}: {outcome.message}"
+    return DestinationGone(reason) if outcome.reason == "bad_request" else Temporary(reason)
 
 
 def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from eventsinks.actions import audit
 from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.config import changed_config, check, guard
-from eventsinks.actions.judge import excerpt_of
+from eventsinks.actions.judge import excerpt_of, unanswered
 from eventsinks.actions.send_now import send_now
 from eventsinks.actions.transmit import judged
 from eventsinks.actions.trials import trial
@@ -26,7 +26,6 @@ from eventsinks.destinations.base import (
     Message,
     Receipt,
     SendFailure,
-    Temporary,
 )
 from eventsinks.event_types import event_type
 from eventsinks.event_types.documents import written
@@ -79,7 +78,7 @@ def exchanged(kind: AnyDestinationType, message: Message, now: datetime) -> Rece
     """Send a message over HTTP and return what came of it. Raises SendFailure."""
     _, outcome = send_now(kind, message, now)
     if isinstance(outcome, ExchangeFailed):
-        raise Temporary(f"{outcome.reason}: {outcome.message}")
+        raise unanswered(outcome)
     return kind.read(outcome, [message])
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from eventsinks.actions.judge import log_fault
+from eventsinks.actions.judge import log_fault, unanswered
 from eventsinks.destinations.base import (
     AnyDestinationType,
     Batch,
@@ -106,7 +106,7 @@ def answers(exchange: Exchange, started: Collection[object], seconds: float) -> 
 def judge(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> Sent:
     """Return what came of one request."""
     if isinstance(outcome, ExchangeFailed):
-        failure = masked_failure(Temporary(f"{outcome.reason}: {outcome.message}"), kind)
+        failure = masked_failure(unanswered(outcome), kind)
         return Sent(dict.fromkeys([message.id for message in messages], failure))
     return judged(kind, lambda: kind.read(outcome, messages), messages)
 

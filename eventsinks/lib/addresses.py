@@ -154,7 +154,7 @@ def parse_url(url: str) -> Url:
 
     Raises ValueError, with a reason fit for a user, unless it is an absolute http(s) URL without credentials.
     """
-    if re.search(r"[\s\\\x00-\x20\x7f]", url):
+    if re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
         raise ValueError("a URL must not contain spaces, control characters or backslashes")
     try:
         parsed = Url(url)

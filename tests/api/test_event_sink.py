@@ -731,10 +731,29 @@ def test_what_is_no_plain_web_address_is_refused(create, url):
 
 @pytest.mark.parametrize(
     "url",
-    ["https://example.com", "http://example.com:8443/a?b=c#d", "https://bücher.example/", "https://1.1.1.1/"],
+    [
+        "https://example.com",
+        "http://example.com:8443/a?b=c#d",
+        "https://xn--bcher-kva.example/",
+        "https://1.1.1.1/",
+    ],
 )
 def test_a_public_address_is_shown_as_it_was_given(create, url):
     assert create({"Webhook": {"url": url}}).json()["event_sink"]["configuration"]["Webhook"]["url"] == url
+
+
+def test_an_address_with_other_letters_is_shown_as_it_is_sent_and_is_no_new_place(create, api):
+    made = create({"Webhook": {"url": "https://bücher.example/hööks?team=Zürich", "headers": {"X-Key": "k"}}})
+    sink = made.json()["event_sink"]
+    shown = "https://xn--bcher-kva.example/h%C3%B6%C3%B6ks?team=Z%C3%BCrich"
+    assert sink["configuration"]["Webhook"]["url"] == shown
+    changed = api.put(
+        f"/v1/event_sink/{sink['id']}", {"event_sink_args": {"Webhook": {"url": "https://BÜCHER.example/ü"}}}
+    )
+    assert changed.status_code == 200, changed.content
+    assert (
+        changed.json()["event_sink"]["configuration"]["Webhook"]["url"] == "https://xn--bcher-kva.example/%C3%BC"
+    )
 
 
 # --- Headers ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from eventsinks.lib.addresses import AddressGuard, parse_url
 from eventsinks.lib.redact import MASK as MASK
 from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
+from eventsinks.lib.urls import ascii_url
 
 LONG_TEXT = "long-text"  # the format, in a schema, of a text that may have several lines
 NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for
@@ -50,11 +51,16 @@ def _none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _as_sent(value: Any) -> Any:
+    """Return a URL in ASCII, before it is measured; what is none, or holds a mask, is judged afterwards."""
+    return ascii_url(value) if isinstance(value, str) and MASK not in value else value
+
+
 def _check_url(url: str, info: ValidationInfo) -> str:
     guard: AddressGuard | None = (info.context or {}).get("guard")
-    parse_url(url)
     if MASK in url:
         raise ValueError(KEPT)
+    parse_url(url)
     if guard is not None:
         guard.check_url(url)
     return url
@@ -71,11 +77,13 @@ def _check_secret_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_not_a_mask), PlainSerializer(_dump_secret, return_type=str)]
 # Goes before a field that may be absent: where every value is a string, "" is how a client takes one away.
 Absent = BeforeValidator(_none_if_empty)
-# An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context.
-# What of it is a token or a webhook's secret is dumped as "****".
-PublicUrl = Annotated[str, AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)]
+# An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context: kept
+# in ASCII, as it is sent. What of it is a token or a webhook's secret is dumped as "****".
+PublicUrl = Annotated[
+    str, BeforeValidator(_as_sent), AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)
+]
 # A PublicUrl that whoever knows it may post to: https only, and shown as "****".
-SecretUrl = Annotated[Secret, AfterValidator(_check_secret_url)]
+SecretUrl = Annotated[Secret, BeforeValidator(_as_sent), AfterValidator(_check_secret_url)]
 
 
 class Config(BaseModel):
