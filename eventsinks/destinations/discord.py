@@ -24,17 +24,21 @@ from eventsinks.destinations.base import (
     retry_after,
 )
 from eventsinks.destinations.telling import (
+    MAX_WAYS,
     answer,
+    cut,
     escaped,
     heading,
     length,
     links,
+    more,
     one_line,
     pairs,
     said,
     state,
     told_table,
     visible,
+    way,
 )
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.wire import Request, Response
@@ -165,52 +169,56 @@ class Discord(DestinationType[DiscordConfig]):
         given = orjson.loads(request.body)
         if not given.pop("embeds", None):
             return None
-        told = [state(message.summary), heading(message.summary, MAX_TITLE), visible(message.summary.text)]
+        summary = message.summary
+        link = cut(one_line(summary.link), MAX_VALUE)
+        told = [state(summary), heading(summary, MAX_TITLE), *([link] if link else []), visible(summary.text)]
         return request._replace(body=orjson.dumps({**given, "content": marked("\n".join(told), MAX_TEXT)}))
 
 
 def embed(message: Message) -> dict[str, Any]:
     """Return the message: title with the link, severity, description, facts, rows, tags."""
     summary = message.summary
-    ways = links(summary)
     title = marked(heading(summary, MAX_TITLE), MAX_TITLE)
     text = marked(visible(summary.text), MAX_TEXT)
     found: dict[str, Any] = {
         "title": title,
         "color": COLOURS.get(summary.severity, GREY) if summary.status == "firing" else GREEN,
         "timestamp": message.occurred_at.isoformat(),
-        "fields": fields(summary, MAX_EMBED - sum(map(length, (title, text)))),
     }
+    found["fields"], left = fields(summary, MAX_EMBED - sum(map(length, (title, text))))
+    if left:
+        found["footer"] = {"text": left}
     if text.strip():
         found["description"] = text
-    if ways and ways[0][1] == summary.link:
-        found["url"] = summary.link
+    if url := way(summary.link):
+        found["url"] = url
     return found
 
 
-def fields(summary: Summary, room: int) -> list[dict[str, Any]]:
-    """Return severity, buttons, facts and rows: as many as there is `room` for, in characters."""
+def fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]:
+    """Return severity, buttons, facts and rows, as many as `room` holds in characters, and how many are left."""
     told = [("Severity", marked(state(summary), MAX_VALUE), True)]
-    told += [(label, way(url), True) for label, url in links(summary) if url != summary.link]
+    told += [(label, link(url), True) for label, url in links(summary) if url != way(summary.link)]
     told += [(label, marked(value, MAX_VALUE), True) for label, value in pairs(summary)]
     if rows := told_table(summary, ROWS, COLUMNS, CELL):
         told.append((f"{summary.row_count} rows", marked("\n".join(rows), MAX_VALUE), False))
     if tags := one_line(" · ".join(summary.tags)):
         told.append(("Tags", marked(tags, MAX_TAGS), False))
     found: list[dict[str, Any]] = []
+    room -= length(more(MAX_WAYS))
     for name, value, inline in told:
         name, value = marked(name, MAX_NAME), value if value.strip() else "–"
         room -= length(name) + length(value)
         if room < 0 or len(found) == MAX_FIELDS:
             break
-        if length(value) <= MAX_VALUE:  # a link can't be cut
-            found.append({"name": name, "value": value, "inline": inline})
-    return found
+        found.append({"name": name, "value": value, "inline": inline})
+    return found, more(len(told) - len(found))
 
 
-def way(url: str) -> str:
-    """Return the link to `url`; nothing in it ends the link early."""
-    return f"[Open]({url.replace('(', '%28').replace(')', '%29').replace('<', '%3C').replace('>', '%3E')})"
+def link(url: str) -> str:
+    """Return the link to `url`, in which nothing ends it early; its text, where a field can't hold the link."""
+    found = f"[Open]({url.replace('(', '%28').replace(')', '%29')})"
+    return found if length(found) <= MAX_VALUE else marked(url, MAX_VALUE)
 
 
 def marked(text: str, limit: int) -> str:

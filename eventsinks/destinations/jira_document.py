@@ -11,6 +11,7 @@ from eventsinks.destinations.telling import (
     cut,
     heading,
     links,
+    more,
     one_line,
     pairs,
     state,
@@ -37,14 +38,15 @@ def document(summary: Summary, head: bool = False) -> Node:
     content += [paragraph(text(line)) for line in lines]
     known = [
         [text(cut(label, MAX_LABEL) + ": ", strong=True), text(cut(value, MAX_VALUE))]
-        for label, value in pairs(summary)
+        for label, value in pairs(summary, most=MAX_LINKS)
     ]
     if known:
-        content.append(bullets(known[:MAX_FACTS]))
+        left = more(len(known) - MAX_FACTS)
+        content.append(bullets([*known[:MAX_FACTS], *([[text(left)]] if left else [])]))
     content += grid(summary)
-    ways = [[text(cut(label, MAX_LABEL), link=url)] for label, url in links(summary)]
+    ways = [[text(cut(label, MAX_LABEL), link=url)] for label, url in links(summary, most=MAX_LINKS)]
     if ways:
-        content.append(bullets(ways[:MAX_LINKS]))
+        content.append(bullets(ways))
     if tags := one_line(" · ".join(summary.tags)):
         content.append(paragraph(text(cut(tags, 500))))
     return {"type": "doc", "version": 1, "content": content}
@@ -61,8 +63,8 @@ def grid(summary: Summary) -> list[Node]:
     if not head:
         return []
     lines = [row(head, "tableHeader"), *(row(cells, "tableCell") for cells in rows)]
-    more = untold(summary, len(rows))
-    return [{"type": "table", "content": lines}, *([paragraph(text(more))] if more else [])]
+    left = untold(summary, len(rows))
+    return [{"type": "table", "content": lines}, *([paragraph(text(left))] if left else [])]
 
 
 def row(cells: list[str], sort: str) -> Node:

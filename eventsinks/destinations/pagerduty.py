@@ -20,8 +20,8 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
+from eventsinks.destinations.telling import ways
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.numbers import dumps, parse
 from eventsinks.lib.wire import Request, Response
 
@@ -175,8 +175,7 @@ def details(message: Message) -> Iterator[Any]:
     # The bytes go in as they were accepted: parsing them would round what no float can hold.
     alert = orjson.Fragment(message.data)
     summary = message.summary
-    texts = [(label, value) for label, value in summary.actions if not is_link(value)]
-    if told := distinct([*summary.info, *texts]):
+    if told := distinct([*summary.info, *ways(summary, MAX_LINK)[1]]):
         yield {**told, "alert": alert}
         yield {**told, "alert": TOO_LARGE["note"]}
     else:
@@ -195,14 +194,4 @@ def distinct(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 def links(summary: Summary) -> list[dict[str, str]]:
     """Return the link to the event and the template's actions, those that can be followed."""
-    found = [("View in Scanner", summary.link), *summary.actions]
-    return [{"href": link, "text": label} for label, link in found if is_link(link)]
-
-
-def is_link(text: str) -> bool:
-    """Whether a text is a URL that can be followed."""
-    try:
-        parse_url(text)
-    except ValueError:
-        return False
-    return len(text) <= MAX_LINK
+    return [{"href": link, "text": label} for label, link in ways(summary, MAX_LINK)[0]]

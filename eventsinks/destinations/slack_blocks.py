@@ -15,7 +15,7 @@ from slack_sdk.models import blocks as kit
 from slack_sdk.models.blocks import RichTextElementParts
 
 from eventsinks.destinations import telling
-from eventsinks.destinations.telling import Pairs, cut, length, one_line, visible
+from eventsinks.destinations.telling import TO_THE_EVENT, Pairs, cut, length, one_line, visible
 from eventsinks.event_types.base import Summary
 
 MARKS = {"Fatal": "🟣", "Critical": "🔴", "High": "🟠", "Medium": "🟡", "Low": "🔵"}
@@ -126,7 +126,7 @@ class Told:
             fields = [plain(escaped(f"{label}\n{value}", limit)) for label, value in facts[:MAX_FIELDS]]
             found.append(kit.SectionBlock(fields=fields))
         left = len(info) + len(facts) - shown
-        return [*found, small(f"… and {left} more")] if left else found
+        return [*found, small(telling.more(left))] if left else found
 
     def table(self) -> list[kit.Block]:
         """Return the first rows. A message has one table, and Slack shows it last."""
@@ -150,21 +150,21 @@ class Told:
 
 
 def linked(summary: Summary) -> tuple[str, Pairs, Pairs]:
-    """Return where the title leads, the buttons, and the actions that lead nowhere.
+    """Return where the title leads, the buttons, and what is told as text.
 
-    Buttons are as many as there is room for; what leads nowhere is told as text.
+    Buttons are as many as there is room for; the others are text, as is what leads nowhere.
     """
-    link = summary.link if telling.leads(summary.link, MAX_URL) else ""
+    link = telling.way(summary.link, MAX_URL)
     room = MAX_LINKS - length(link)
     ways: Pairs = []
-    dead: Pairs = []
-    for label, url in [*summary.actions, *([("View in Scanner", link)] if link else [])]:
-        name = escaped(one_line(label) or "Open", MAX_LABEL)
-        if not telling.leads(url, MAX_URL):
-            dead.append((label, url))
-        elif length(name) + length(url) <= room and len(ways) < MAX_BUTTONS:
+    dead: Pairs = [(TO_THE_EVENT, summary.link)] if summary.link.strip() and not link else []
+    for label, text in [*summary.actions, *([(TO_THE_EVENT, link)] if link else [])]:
+        name, url = escaped(one_line(label) or "Open", MAX_LABEL), telling.way(text, MAX_URL)
+        if url and length(name) + length(url) <= room and len(ways) < MAX_BUTTONS:
             ways.append((name, url))
             room -= length(name) + length(url)
+        elif not url or url != link:  # the title leads there already
+            dead.append((label, text))
     return link, ways, dead
 
 

@@ -29,6 +29,7 @@ from eventsinks.destinations.telling import (
     cut,
     heading,
     links,
+    more,
     one_line,
     pairs,
     said,
@@ -148,7 +149,10 @@ def card(summary: Summary, limit: int, facts: int, rows: int) -> Element:
     body: list[Element] = [{"type": "Container", "style": style, "bleed": True, "items": head}]
     if summary.text.strip():
         body.append(text(cut(visible(summary.text), limit)))
-    body += [fact(label, value, limit) for label, value in pairs(summary)[:facts]]
+    known = pairs(summary, most=MAX_BUTTONS)
+    body += [fact(label, value, limit) for label, value in known[:facts]]
+    if left := more(len(known) - facts):
+        body.append(text(left, isSubtle=True))
     body += grid(summary, rows, min(limit, 200))
     if tags := one_line(" · ".join(summary.tags)):
         body.append(text(cut(tags, 500), isSubtle=True, size="Small"))
@@ -161,7 +165,7 @@ def card(summary: Summary, limit: int, facts: int, rows: int) -> Element:
         "body": body,
         "actions": [
             {"type": "Action.OpenUrl", "title": plain(cut(label, MAX_LABEL)), "url": url}
-            for label, url in links(summary)[:MAX_BUTTONS]
+            for label, url in links(summary, most=MAX_BUTTONS)
         ],
     }
 
@@ -205,5 +209,5 @@ def grid(summary: Summary, rows: int, limit: int) -> list[Element]:
         "columns": [{"width": 1} for _ in lines[0]],
         "rows": [{"type": "TableRow", "cells": line} for line in cells],
     }
-    more = untold(summary, len(lines) - 1)
-    return [found, text(more, isSubtle=True)] if more else [found]
+    left = untold(summary, len(lines) - 1)
+    return [found, text(left, isSubtle=True)] if left else [found]

@@ -11,11 +11,13 @@ from typing import Any
 import orjson
 
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.addresses import parse_url
+from eventsinks.lib.urls import ascii_url
 
 # Control characters, and those that turn the direction of writing: text would look like other text.
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 MAX_LINK = 2_000  # characters
+MAX_WAYS = 50  # more than there are
+TO_THE_EVENT = "View in Scanner"
 MAX_REASON = 300  # characters of what a service says of a failure
 
 Pairs = list[tuple[str, str]]
@@ -31,16 +33,15 @@ def state(summary: Summary) -> str:
     return summary.severity if summary.status == "firing" else f"{summary.severity} · {summary.status}"
 
 
-def pairs(summary: Summary) -> Pairs:
-    """Return what is known of it, as label and value: its info, its facts, and the actions that lead nowhere.
+def pairs(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> Pairs:
+    """Return what is known of it, as label and value: its info, the ways that can't be followed, its facts.
 
-    Of several rows, the table tells more than the facts of the first.
+    `limit` and `most` are those of `ways`. Of several rows, the table tells more than the facts of the first.
     """
     facts = summary.facts if len(summary.rows) < 2 else ()
     if facts and summary.row_count > 1:
         facts = (*facts, ("Rows", f"1 of {summary.row_count}"))
-    dead = [(label, value) for label, value in summary.actions if not leads(value)]
-    return named((*summary.info, *facts, *dead))
+    return named((*summary.info, *ways(summary, limit, most)[1], *facts))
 
 
 def named(found: Iterable[tuple[str, str]]) -> Pairs:
@@ -49,19 +50,43 @@ def named(found: Iterable[tuple[str, str]]) -> Pairs:
     return [(label or "–", value) for label, value in shown if label or value.strip()]
 
 
-def links(summary: Summary) -> Pairs:
-    """Return the ways that can be followed, as label and URL: to the event, and the actions."""
-    found = [("View in Scanner", summary.link), *summary.actions]
-    return [(one_line(label) or "Open", url) for label, url in found if leads(url)]
+def links(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> Pairs:
+    """Return the ways that can be followed, as label and URL."""
+    return ways(summary, limit, most)[0]
 
 
-def leads(url: str, limit: int = MAX_LINK) -> bool:
-    """Whether `url` is one that can be followed: http or https, without credentials, not too long."""
+def ways(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> tuple[Pairs, Pairs]:
+    """Return the ways that can be followed, to the event and the actions, `most` of them; and the others.
+
+    Those are to be told as text, so that none is gone. `limit` are the characters that a URL may have.
+    """
+    followed: Pairs = []
+    told: Pairs = []
+    to_the_event = [(TO_THE_EVENT, summary.link)] if summary.link.strip() else []
+    for label, text in (*to_the_event, *summary.actions):
+        url = way(text, limit)
+        if url and len(followed) < most:
+            followed.append((one_line(label) or "Open", url))
+        else:
+            told.append((label, text))
+    return followed, told
+
+
+def way(text: str, limit: int = MAX_LINK) -> str:
+    """Return a text as the URL that can be followed: http or https, in ASCII, without credentials, not too long.
+
+    "" where it can't.
+    """
     try:
-        parse_url(url)
+        url = ascii_url(text)
     except ValueError:
-        return False
-    return len(url) <= limit
+        return ""
+    return url if len(url) <= limit else ""
+
+
+def more(left: int) -> str:
+    """Say how many things are left out; nothing where none is."""
+    return f"… and {left} more" if left > 0 else ""
 
 
 def table(summary: Summary, rows: int, columns: int, limit: int) -> list[list[str]]:
@@ -86,12 +111,16 @@ def told_table(summary: Summary, rows: int, columns: int, limit: int) -> list[st
 
 
 def letter(summary: Summary, text: int, rows: int, columns: int = 8) -> str:
-    """Return the event as plain text: its state, its text of at most `text` characters, and all that is known."""
+    """Return the event as plain text: its state, its text of at most `text` characters, and all that is known.
+
+    Where it leads to stands early: whoever has no room for all of it cuts the end.
+    """
     known = [f"{label}: {cut(value, 1_000)}" for label, value in pairs(summary)]
-    ways = [f"{label}: {url}" for label, url in links(summary)]
+    led = [f"{label}: {url}" for label, url in links(summary)]
     tags = [cut(one_line(" · ".join(summary.tags)), 500)]
-    said = [[state(summary)], [cut(visible(summary.text), text)], known, told_table(summary, rows, columns, 100)]
-    return "\n\n".join("\n".join(part) for part in (*said, ways, tags) if "".join(part).strip())
+    said = [[state(summary)], [cut(visible(summary.text), text)], led, known]
+    found = told_table(summary, rows, columns, 100)
+    return "\n\n".join("\n".join(part) for part in (*said, found, tags) if "".join(part).strip())
 
 
 def visible(text: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, Told
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
-from eventsinks.event_types.documents import Id, moment, read, text_of, with_id
+from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id
 from eventsinks.event_types.severities import SEVERITY_IDS, severity_of
 from eventsinks.lib.budget import Budget
 from eventsinks.lib.template import BROUGHT, KEPT
@@ -121,14 +121,13 @@ class DetectionAlert(EventType):
         told = chosen.told(data, budget, among) if chosen and (chosen.info or chosen.actions) else Told()
         severity_id = data.get("severity_id")
         by_number = SEVERITY_IDS.get(severity_id, "Unknown") if isinstance(severity_id, int) else "Unknown"
-        link = data.get("View in Scanner")
         found = Results.of(data.get("results_table"))
         return Summary(
             title=str(data.get("name", "")),
             text=str(data.get("description") or ""),
             severity=str(data.get("severity") or by_number).capitalize(),
             status=str(data.get("status", "firing")),
-            link=link if isinstance(link, str) else "",
+            link=said(data, "View in Scanner"),
             source=str(data.get("source") or data.get("detection_rule_id") or "eventsinks"),
             dedup_key=incident(data, told.dedup_values),
             tags=tuple(map(str, data.get("tags") or ())),
