@@ -21,6 +21,7 @@ from eventsinks.destinations.base import (
     Secret,
 )
 from eventsinks.destinations.telling import ways
+from eventsinks.destinations.templated import distinct
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.numbers import dumps, parse
 from eventsinks.lib.wire import Request, Response
@@ -175,21 +176,12 @@ def details(message: Message) -> Iterator[Any]:
     # The bytes go in as they were accepted: parsing them would round what no float can hold.
     alert = orjson.Fragment(message.data)
     summary = message.summary
-    if told := distinct([*summary.info, *ways(summary, MAX_LINK)[1]]):
+    if told := distinct([*summary.info, *ways(summary, MAX_LINK)[1]], ("alert",)):
         yield {**told, "alert": alert}
         yield {**told, "alert": TOO_LARGE["note"]}
     else:
         yield alert
     yield TOO_LARGE
-
-
-def distinct(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return label and value as a dict; a label that is taken, and `alert`, is told from the other by a number."""
-    found: dict[str, str] = {}
-    for label, value in pairs:
-        names = (label, *(f"{label} ({number})" for number in range(2, len(pairs) + 3)))
-        found[next(name for name in names if name not in (*found, "alert"))] = value
-    return found
 
 
 def links(summary: Summary) -> list[dict[str, str]]:

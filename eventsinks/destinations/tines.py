@@ -1,5 +1,6 @@
 """Tines: the bare event as it was accepted, to a webhook of a story (https://www.tines.com/docs/actions/types/webhook).
 
+An alert template of the sink's own adds keys, as at webhooks.
 The path holds the webhook's secret, and is one. Scanner's client reads a sink of this type by its two fields.
 """
 
@@ -20,6 +21,7 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
+from eventsinks.destinations.templated import body_of
 from eventsinks.lib.wire import Request
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -80,7 +82,7 @@ class Tines(DestinationType[TinesConfig]):
         """Return the POST of one message."""
         (message,) = messages
         url = f"https://{self.target()}/webhook/{self.config.path.get_secret_value()}"
-        return Request("POST", url, (("Content-Type", "application/json"),), message.data)
+        return Request("POST", url, (("Content-Type", "application/json"),), body_of(message))
 
     def target(self) -> str:
         """Return the host."""

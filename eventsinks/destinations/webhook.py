@@ -1,7 +1,7 @@
 """Webhook: the bare event as it was accepted, with the tenant's headers and a Standard Webhooks signature.
 
-The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers. No alert
-template changes it: what reads it is a program, which takes the fields it wants from the bytes that were accepted.
+The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers. A template of
+the sink's own adds keys (destinations/templated); one that an alert brings does not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field
 
 from eventsinks.destinations.base import Config, DestinationType, Message, PublicUrl, Secret
+from eventsinks.destinations.templated import body_of
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.signing import signature_headers
 from eventsinks.lib.wire import Request
@@ -93,9 +94,10 @@ class Webhook(DestinationType[WebhookConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`."""
         (message,) = messages
-        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), message.data)
+        body = body_of(message)
+        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         marked = (("Eventsinks-Mark", header_text(message.mark)),) if message.mark else ()
-        return Request("POST", self.config.url, (*self._headers, *marked, *signature), message.data)
+        return Request("POST", self.config.url, (*self._headers, *marked, *signature), body)
 
     def target(self) -> str:
         """Return the host."""
