@@ -10,7 +10,7 @@ from eventsinks.models import Destination
 from tests.api.test_netbird import WHOLE
 
 pytestmark = pytest.mark.django_db
-named = importlib.import_module("eventsinks.migrations.0025_netbird_over_http")
+named = importlib.import_module("eventsinks.migrations.0027_netbird_over_http")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def forget_the_names(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("eventsinks", "0020_ordering"),
+        ("eventsinks", "0026_options"),
     ]
 
     operations = [
