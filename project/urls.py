@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from eventsinks.admin import login
 from eventsinks.api import errors, health, schema  # noqa: F401  (schema registers itself)
-from eventsinks.api.netbird import events, integrations, traffic
+from eventsinks.api.netbird import events, integrations, proxy, traffic
 from eventsinks.api.operate import (
     alerts,
     deliveries,
@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/events", events.AliasedAuditView.as_view()),
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
+    path("api/events/proxy", proxy.ProxyView.as_view(), name="proxy"),
     path("slack/install", slack_pages.landing, name="slack_install"),
     path("slack/oauth/callback", slack_pages.callback, name="slack_callback"),
     path("readyz", health.readyz),

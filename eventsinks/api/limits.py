@@ -12,7 +12,12 @@ from rest_framework.throttling import BaseThrottle
 from eventsinks.actions.limits import LimitReached, take
 from eventsinks.models import ApiKey, Tenant
 
-TAKEN_IN = {"detection_alert": "alerts_per_s", "audit": "events_per_s", "network_traffic": "events_per_s"}
+TAKEN_IN = {
+    "detection_alert": "alerts_per_s",
+    "audit": "events_per_s",
+    "network_traffic": "events_per_s",
+    "proxy": "events_per_s",
+}
 
 
 class RequestRate(BaseThrottle):

@@ -13,6 +13,7 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
 from eventsinks.lib.budget import Budget
+from eventsinks.lib.moments import read_time
 
 # Their bits in a Shape; of the types, several may have happened to one flow.
 TYPES = {"TYPE_UNKNOWN": 1, "TYPE_START": 2, "TYPE_END": 4, "TYPE_DROP": 8}
@@ -203,9 +204,13 @@ class NetworkTraffic(EventType):
         """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
         happened = data.get("events") or []
         starts = {name: sum(one["type"] == type for one in happened) for name, type in HAPPENED.items()}
+        received = data.get("receive_timestamp") or written(received_at)
+        begins, ends = window_of(data)
         return {
             **data,
-            "receive_timestamp": data.get("receive_timestamp") or written(received_at),
+            "receive_timestamp": received,
+            "window_start": begins or received,
+            "window_end": ends or received,
             "reporter_id": said(data, "reporter_id"),
             "source": endpoint(data["source"]),
             "destination": endpoint(data["destination"]),
@@ -233,6 +238,17 @@ def occurred_at(flow: NetworkTrafficData) -> datetime:
         return known[f"events.{len(flow.events) - 1}.timestamp"]
     by = next((field for field in ("window_end", "window_start", "receive_timestamp") if field in known), None)
     return known[by] if by else moment(None)
+
+
+def window_of(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Return when a flow's window begins and ends: as it says, else the first and last of what happened to it.
+
+    "" where it says nothing of the kind.
+    """
+    moments = [said(one, "timestamp") for one in data.get("events") or ()]
+    by_time = sorted(moments, key=read_time) or [""]
+    begins, ends = said(data, "window_start"), said(data, "window_end")
+    return begins or by_time[0] or ends, ends or by_time[-1] or begins
 
 
 def types_of(data: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from eventsinks.event_types import EventType
-from eventsinks.event_types.documents import parsed, said
+from eventsinks.event_types.documents import parsed
+from eventsinks.event_types.network_traffic import window_of
 from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
 
@@ -110,5 +111,4 @@ def moment_of(text: Any) -> datetime | None:
 
 def span(document: Document) -> tuple[str, str]:
     """Return when a flow's window begins and ends, or the first and the last of what happened to it."""
-    moments = [said(one, "timestamp") for one in document.get("events") or ()] or [""]
-    return said(document, "window_start") or moments[0], said(document, "window_end") or moments[-1]
+    return window_of(document)

@@ -14,6 +14,7 @@ from eventsinks.event_types.audit import activity
 from eventsinks.event_types.documents import host_and_port, said, written
 from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
 from eventsinks.mappings.base import Document, EventMapping, attacks, flow, left, pruned, span, total
+from eventsinks.mappings.ecs_proxy import access
 from eventsinks.mappings.ocsf import SEVERITIES, version_of
 from eventsinks.mappings.ocsf_audit import ACCOUNT_CHANGES, LOGONS
 
@@ -52,6 +53,8 @@ class Ecs(EventMapping):
             found = traffic(document)
         elif event_type.key == "audit":
             found = audit(document)
+        elif event_type.key == "proxy":
+            found = access(document)
         else:
             found = {"message": event_type.summary(document).title, "event": {"kind": "event"}}
             found["rest"] = dict(document)

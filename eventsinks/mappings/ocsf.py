@@ -27,6 +27,7 @@ from eventsinks.mappings.base import (
     total,
 )
 from eventsinks.mappings.ocsf_audit import class_of
+from eventsinks.mappings.ocsf_proxy import http_activity
 
 VERSION = "1.3.0"
 SEVERITIES = {"Unknown": 0, "Informational": 1, "Low": 2, "Medium": 3, "High": 4, "Critical": 5, "Fatal": 6}
@@ -64,6 +65,8 @@ class Ocsf(EventMapping):
             found = network_activity(document)
         elif event_type.key == "audit":
             found = account_or_entity(document)
+        elif event_type.key == "proxy":
+            found = http_activity(document)
         else:
             found = {"class_uid": 0, "class_name": "Base Event", "category_uid": 0, "activity_id": 99}
             found |= {"activity_name": event_type.key, "severity_id": 0, "rest": dict(document)}

@@ -7,6 +7,7 @@ from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
 from eventsinks.models.incident import Incident
 from eventsinks.models.network_traffic import NetworkTraffic, write_flows
+from eventsinks.models.proxy_access import ProxyAccess, write_accesses
 from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.replay import Replay
 from eventsinks.models.sealing import Canary
@@ -17,7 +18,7 @@ from eventsinks.models.tenant import SCOPES, ApiKey, Tenant
 from eventsinks.models.traffic_term import TrafficTerm
 
 # The tables beside the log, by which events of a type are looked for: written with the event.
-INDEXES = {"network_traffic": write_flows}
+INDEXES = {"network_traffic": write_flows, "proxy": write_accesses}
 
 __all__ = [
     "INDEXES",
@@ -35,6 +36,7 @@ __all__ = [
     "Integration",
     "NetworkTraffic",
     "Position",
+    "ProxyAccess",
     "QuietWindow",
     "Replay",
     "Silence",

@@ -128,7 +128,7 @@ class Options(Shape):
         "messages a second at most, 0.001 to 1,000, over all workers; what is more waits"
     )
     event_types: Annotated[HeardTypes | None, Kept(["detection_alert"])] = option(
-        "what it hears: `detection_alert` (default), `audit`, `network_traffic`"
+        "what it hears: `detection_alert` (default), `audit`, `network_traffic`, `proxy`"
     )
     ordering: Annotated[Literal["incident", "event_sink", "none"] | None, Kept("incident")] = option(
         "what is sent one after another, in the order in which it was accepted: `incident` (default: alerts of "

@@ -44,6 +44,7 @@ FLOW = {
     "tx_packets": 5,
     "events": [{"type": "TYPE_START", "timestamp": "2026-01-01T00:00:00Z"}],
 }
+PROXY = event_type("proxy").examples[1]
 
 
 def take(tenant, type, example, changes):

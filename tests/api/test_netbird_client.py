@@ -15,6 +15,7 @@ from netbird.exceptions import (
 from netbird.models.cloud.event_streaming import EventStreamingCreate, EventStreamingUpdate
 
 from eventsinks.models import Destination
+from tests.api.conftest import Caller
 from tests.api.netbird_examples import AUDIT, FLOW, take_audit, take_traffic
 from tests.receiver import Receiver, answer
 
@@ -181,3 +182,22 @@ def test_a_filter_that_makes_no_sense_arrives_as_the_clients_own_exception(clien
 def test_bearer_is_as_good_as_token(live_server, acme_key):
     with APIClient(host=live_server.url, api_token=acme_key, auth_scheme="Bearer") as client:
         assert client.cloud.event_streaming.list() == []
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp", "all"])
+@pytest.mark.parametrize("connection_type", ["relay", "p2p"])
+@pytest.mark.parametrize("direction", ["sent", "received"])
+def test_the_real_client_may_ask_with_every_value_that_it_knows(client, protocol, connection_type, direction):
+    asked = {"protocol": protocol, "connection_type": connection_type, "direction": direction}
+    assert client.events.get_network_traffic_events(**asked) == []
+
+
+def test_the_real_client_reads_what_the_reverse_proxy_served(client, live_server, acme_key):
+    taken = {"id": "1", "method": "POST", "host": "wiki.example.com", "path": "/login", "status_code": 403}
+    Caller(acme_key).post("/api/events/proxy", taken)
+    (told,) = client.events.get_proxy_events(
+        page=1, page_size=10, sort_by="timestamp", sort_order="desc", search="login", host="wiki.example.com",
+        path="/log", method="POST", status="failed", status_code=403, start_date="2020-01-01T00:00:00Z",
+    )  # fmt: skip
+    assert told == {**told, **taken, "duration_ms": 0, "service_id": ""}
+    assert client.events.get_proxy_events(status="success") == []

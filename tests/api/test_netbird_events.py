@@ -12,11 +12,12 @@ from tests.api.netbird_examples import AUDIT, END, FLOW, take_audit, take_traffi
 from tests.api.test_netbird import refused
 
 pytestmark = pytest.mark.django_db
-AUDITS, FLOWS = "/api/events/audit", "/api/events/network-traffic"
-EXAMPLES = {AUDITS: AUDIT, FLOWS: FLOW}
-TYPES = {AUDITS: "audit", FLOWS: "network_traffic"}
+AUDITS, FLOWS, PROXY = "/api/events/audit", "/api/events/network-traffic", "/api/events/proxy"
+EXAMPLES = {AUDITS: AUDIT, FLOWS: FLOW, PROXY: event_type("proxy").examples[1]}
+TYPES = {AUDITS: "audit", FLOWS: "network_traffic", PROXY: "proxy"}
+NEEDED = {AUDITS: "activity_code", FLOWS: "flow_id", PROXY: "method"}
 NDJSON = "application/x-ndjson"
-both = pytest.mark.parametrize("path", [AUDITS, FLOWS])
+every_door = pytest.mark.parametrize("path", list(TYPES))
 
 
 def listed(api, path):
@@ -31,7 +32,7 @@ def stored():
 # --- Taking in ------------------------------------------------------------------------------------
 
 
-@both
+@every_door
 def test_one_event_is_answered_as_it_will_be_read(api, path):
     response = api.post(path, EXAMPLES[path])
     assert response.status_code == 200
@@ -40,7 +41,7 @@ def test_one_event_is_answered_as_it_will_be_read(api, path):
     assert response.json()["id"] == EXAMPLES[path]["id"]
 
 
-@both
+@every_door
 @pytest.mark.parametrize("shape", ["array", "ndjson", "ndjson-crlf"])
 def test_many_are_counted_and_the_broken_ones_named(api, path, shape):
     good = [orjson.dumps({**EXAMPLES[path], "id": id}) for id in ("x1", "x2", "x1")]
@@ -55,11 +56,11 @@ def test_many_are_counted_and_the_broken_ones_named(api, path, shape):
     answer = response.json()
     assert (answer["accepted"], answer["duplicates"]) == (2, 1)
     (rejected,) = answer["rejected"]
-    assert (rejected["index"], rejected["field"]) == (1, "activity_code" if path == AUDITS else "flow_id")
+    assert (rejected["index"], rejected["field"]) == (1, NEEDED[path])
     assert sorted(event["id"] for event in listed(api, path)) == ["x1", "x2"]
 
 
-@both
+@every_door
 def test_where_none_was_good_it_is_an_error(api, path):
     response = api.post(path, [{}, 5])
     assert response.status_code == 422
@@ -68,7 +69,7 @@ def test_where_none_was_good_it_is_an_error(api, path):
     assert not Event.objects.exists()
 
 
-@both
+@every_door
 def test_every_byte_stays_and_an_id_is_put_in_front_where_there_is_none(api, path):
     example = {key: value for key, value in EXAMPLES[path].items() if key != "id"}
     raw = b'\n { "surprise":[1e2,18446744073709551615,"\\u00e9"],  ' + orjson.dumps(example)[1:] + b"\n"
@@ -77,7 +78,7 @@ def test_every_byte_stays_and_an_id_is_put_in_front_where_there_is_none(api, pat
     assert listed(api, path)[0]["surprise"] == [100.0, 18446744073709551615, "é"]
 
 
-@both
+@every_door
 def test_the_same_again_is_the_same_event_and_other_content_a_conflict(api, path):
     first = api.post(path, EXAMPLES[path]).json()
     assert api.post(path, EXAMPLES[path]).json() == first
@@ -130,7 +131,7 @@ def test_what_is_no_event_is_refused_at_its_field(api, path, change, field):
     assert not NetworkTraffic.objects.exists()
 
 
-@both
+@every_door
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"5", b'{"a": NaN}', b'"x"', b"\xff", b"[" * 300])
 def test_what_is_no_json_is_refused_and_nothing_is_kept(api, path, body):
     response = api.post(path, body)
@@ -139,7 +140,7 @@ def test_what_is_no_json_is_refused_and_nothing_is_kept(api, path, body):
     assert not Event.objects.exists()
 
 
-@both
+@every_door
 def test_too_much_is_too_large(api, path, settings):
     settings.EVENTSINKS_MAX_EVENT_BYTES = 2000
     refused(api.post(path, {**EXAMPLES[path], "x": "y" * 2000}), 413)
@@ -223,7 +224,9 @@ def test_a_flow_is_read_as_the_page_shows_it(api, acme):
     take_traffic(acme, {})
     (found,) = api.get(FLOWS).json()["data"]
     ours = {"connection_type", "num_of_starts", "num_of_ends", "num_of_drops", "receive_timestamp"}
+    ours |= {"window_start", "window_end"}
     assert {key: value for key, value in found.items() if key not in ours} == FLOW
+    assert found["window_start"] == found["window_end"] == FLOW["events"][0]["timestamp"]
     assert (found["connection_type"], found["num_of_starts"], found["num_of_drops"]) == ("P2P", 1, 0)
     assert found["receive_timestamp"].endswith("Z")
 
@@ -242,6 +245,7 @@ def test_a_flow_that_says_little_has_every_field_that_netbird_always_says(api):
     }
     assert found == {
         **{key: value for key, value in found.items() if key in ("id", "receive_timestamp")},
+        **dict.fromkeys(("window_start", "window_end"), found["receive_timestamp"]),
         "flow_id": "f",
         "source": end,
         "destination": {**end, "name": "x"},
@@ -256,6 +260,22 @@ def test_a_flow_that_says_little_has_every_field_that_netbird_always_says(api):
         **dict.fromkeys(("num_of_starts", "num_of_ends", "num_of_drops"), 0),
         "events": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("says", "window"),
+    [
+        ({"window_start": "2026-01-01T00:00:00Z"}, ("00", "00")),
+        ({"window_end": "2026-01-01T01:00:00Z"}, ("01", "01")),
+        ({"window_start": "2026-01-01T00:00:00Z", "window_end": "2026-01-01T01:00:00Z"}, ("00", "01")),
+        ({"events": [("TYPE_END", "05"), ("TYPE_START", "03"), ("TYPE_DROP", "04")]}, ("03", "05")),
+        ({"window_end": "2026-01-01T09:00:00Z", "events": [("TYPE_START", "03")]}, ("03", "09")),
+    ],
+)
+def test_a_flow_is_read_with_its_first_and_last_moment(api, says, window):
+    happened = [{"type": type, "timestamp": f"2026-01-01T{hour}:00:00Z"} for type, hour in says.pop("events", ())]
+    found = api.post(FLOWS, {**FLOW, "events": happened, **says}).json()
+    assert (found["window_start"][11:13], found["window_end"][11:13]) == window
 
 
 def test_counters_of_64_bits_are_not_rounded(api):

@@ -11,7 +11,7 @@ import pytest
 
 from eventsinks.actions import configure
 from eventsinks.models import ApiKey, Delivery, Destination, Event, NetworkTraffic, Tenant
-from tests.api.netbird_examples import AUDIT, FLOW, take_audit, take_traffic
+from tests.api.netbird_examples import AUDIT, FLOW, PROXY, take, take_audit, take_traffic
 from tests.api.test_isolation import METHODS, OF_NETBIRD, url_table
 from tests.api.test_netbird import refused
 
@@ -26,6 +26,7 @@ LISTS = [
     "api/events",
     "api/events/audit",
     "api/events/network-traffic",
+    "api/events/proxy",
 ]
 
 
@@ -45,6 +46,7 @@ def foreign(acme):
     made = configure.create(acme, "generic_http", config, name="Acme's own")
     take_audit(acme, {"id": "acmes-event", "initiator_name": "Acme's own"})
     take_traffic(acme, {"id": "acmes-flow", "user": {"id": "acmes-user", "name": "Acme's own"}})
+    take(acme, "proxy", PROXY, [{"id": "acmes-request", "user_id": "acmes-user", "host": "acme.example"}])
     return made.id
 
 
@@ -90,7 +92,8 @@ def test_a_list_never_shows_what_is_another_accounts(api, globex_api, foreign, p
 
 
 @pytest.mark.parametrize(
-    ("path", "example"), [("/api/events/audit", AUDIT), ("/api/events/network-traffic", FLOW)]
+    ("path", "example"),
+    [("/api/events/audit", AUDIT), ("/api/events/network-traffic", FLOW), ("/api/events/proxy", PROXY)],
 )
 def test_the_same_id_in_two_accounts_is_each_ones_own(api, globex_api, path, example):
     for who, name in ((api, "acmes"), (globex_api, "globexs")):

@@ -20,7 +20,8 @@ from eventsinks.mappings.base import attacks, flow
 from tests.destinations.examples import ACME, ALERT, AT, AUDIT, TRAFFIC
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mappings"
-EXAMPLES = {"detection_alert": ALERT, "audit": AUDIT, "network_traffic": {"id": "f-1", **TRAFFIC}}
+PROXY = event_type("proxy").examples[1]
+EXAMPLES = {"detection_alert": ALERT, "audit": AUDIT, "network_traffic": {"id": "f-1", **TRAFFIC}, "proxy": PROXY}
 every_mapping = pytest.mark.parametrize("key", sorted(MAPPINGS))
 
 
@@ -131,6 +132,8 @@ OCSF_REQUIRED = {"activity_id", "category_uid", "class_uid", "metadata", "severi
         ("network_traffic", {}, 4001, 2, "src_endpoint"),
         ("network_traffic", {"events": [DROP]}, 4001, 5, "dst_endpoint"),
         ("network_traffic", {"events": []}, 4001, 6, "dst_endpoint"),
+        ("proxy", {}, 4002, 6, "http_request"),
+        ("proxy", {"method": "PROPFIND"}, 4002, 99, "http_response"),
     ],
 )  # fmt: skip
 def test_ocsf_has_what_its_class_requires(type, changes, class_uid, activity_id, more):
@@ -245,6 +248,12 @@ documents = {
         icmp=objects(type=st.integers(0, 255)),
         direction=st.sampled_from(["INGRESS", "EGRESS"]),
         window_start=st.just("2026-01-01T00:00:00Z"),
+    ),
+    "proxy": objects(
+        {"method": texts, "host": texts, "path": texts, "status_code": st.integers(90, 610)},
+        duration_ms=counts,
+        source_ip=texts | st.just("2001:db8::1"),
+        user_email=texts,
     ),
     "detection_alert": objects(
         {"name": texts, "severity": st.sampled_from(["Low", "other"])},

@@ -26,6 +26,7 @@ from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, documented
 from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit, AuditData
 from eventsinks.event_types.network_traffic import NetworkTraffic, NetworkTrafficData
+from eventsinks.event_types.proxy import Proxy, ProxyData
 from eventsinks.models import Event
 
 MOST = 10_000  # audit events that one answer holds, as NetBird's
@@ -82,6 +83,10 @@ class AuditIn(RootModel[AuditData | Many[AuditData]]):
 
 class NetworkTrafficIn(RootModel[NetworkTrafficData | Many[NetworkTrafficData]]):
     """One flow, or many."""
+
+
+class ProxyIn(RootModel[ProxyData | Many[ProxyData]]):
+    """One request to the reverse proxy, or many."""
 
 
 LINES = {"type": "string", "description": "one event a line"}
@@ -146,7 +151,7 @@ class AliasedAuditView(AuditView):
 def event_out(event: Event) -> dict[str, Any]:
     """Return an event as NetBird shows it: with everything that it always says."""
     kind = event.event_type
-    if isinstance(kind, Audit):
+    if isinstance(kind, Audit | Proxy):
         return kind.read_back(event.document, event.occurred_at)
     assert isinstance(kind, NetworkTraffic)
     return kind.read_back(event.document, event.received_at)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -31,7 +31,8 @@ LARGEST_PAGE = 50_000
 CHUNK = 5_000  # events fetched by one statement
 NAMES = {name: number for number, name in PROTOCOLS.items()} | {"icmpv6": 58, "icmp6": 58}
 # What the docstrings of NetBird's Python client suggest.
-SPOKEN = {"SENT": "EGRESS", "RECEIVED": "INGRESS"}
+SPOKEN = {"SENT": "EGRESS", "RECEIVED": "INGRESS", "RELAY": "ROUTED", "RELAYED": "ROUTED"}
+ALL = ("ALL", "ANY")  # a filter that keeps everything
 
 
 def protocol(given: str) -> int:
@@ -92,6 +93,12 @@ class TrafficQuery(BaseModel):
     search: Text | None = None
     start_date: Moment | None = None
     end_date: End | None = None
+
+    @field_validator("protocol", "type", "connection_type", "direction", mode="before")
+    @classmethod
+    def keep_everything(cls, given: Any) -> Any:
+        """Take what NetBird's client calls `all` for no filter."""
+        return None if isinstance(given, str) and given.strip().upper() in ALL else given
 
 
 class TrafficPage(BaseModel):

@@ -1,0 +1,181 @@
+"""GET /api/events/proxy: what NetBird's reverse proxy served, by every filter of NetBird's, page by page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from django.db.models import Q, QuerySet
+from pydantic import BaseModel, Field
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.api.authentication import tenant_of
+from eventsinks.api.media_types import JSON, NDJSON
+from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, ProxyIn, Taken, event_out
+from eventsinks.api.netbird.traffic import End, Moment, events_of, one_of, parameter
+from eventsinks.api.netbird.view import documented, read_query
+from eventsinks.api.queries import Text
+from eventsinks.models import ProxyAccess, Tenant
+
+MOST = 100_000  # of the newest that match: these are counted, sorted and paged through
+LARGEST_PAGE = 50_000
+# What NetBird sorts by, and our columns for it.
+SORTS = {
+    "timestamp": ("occurred_at",),
+    "url": ("host", "path"),
+    "host": ("host",),
+    "path": ("path",),
+    "method": ("method",),
+    "status_code": ("status_code",),
+    "duration": ("duration_ms",),
+    "source_ip": ("source_ip",),
+    "user_id": ("user_id",),
+    "auth_method": ("auth_method",),
+    "reason": ("reason",),
+}
+# How each filter asks the rows.
+LOOKUPS = {
+    **{name: name for name in ("source_ip", "host", "user_id", "method", "status_code")},
+    **{name: f"{name}__contains" for name in ("path", "user_email", "user_name", "search")},
+    "start_date": "occurred_at__gte",
+    "end_date": "occurred_at__lte",
+}
+
+Column = Annotated[str, one_of(*map(str.upper, SORTS))]
+Order = Annotated[str, one_of("ASC", "DESC")]
+Status = Annotated[str, one_of("SUCCESS", "FAILED")]
+
+
+class ProxyQuery(BaseModel):
+    """Which requests, in which order, and which page of them. All that is given must hold."""
+
+    page: Annotated[int, Field(ge=1, lt=2**31)] = 1
+    page_size: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 50
+    sort_by: Column = "TIMESTAMP"
+    sort_order: Order = "DESC"
+    search: Text | None = None
+    source_ip: Text | None = None
+    host: Text | None = None
+    path: Text | None = None
+    user_id: Text | None = None
+    user_email: Text | None = None
+    user_name: Text | None = None
+    method: Text | None = None
+    status: Status | None = None
+    status_code: Annotated[int, Field(ge=100, le=599)] | None = None
+    start_date: Moment | None = None
+    end_date: End | None = None
+
+
+class ProxyOut(EventOut):
+    """A request to the reverse proxy."""
+
+    service_id: str
+    timestamp: str
+    method: str
+    host: str
+    path: str
+    duration_ms: int
+    status_code: int
+    source_ip: str
+    reason: str
+    user_id: str
+    auth_method_used: str
+    country_code: str
+    city_name: str
+
+
+class ProxyPage(BaseModel):
+    """A page of requests. `total_capped`: there are more than `total_records`, behind the last page."""
+
+    data: list[ProxyOut]
+    page: int
+    page_size: int
+    total_records: int
+    total_pages: int
+    total_capped: bool
+
+
+FILTERS = [
+    parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
+    parameter("page_size", "50 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
+    parameter("sort_by", "timestamp unless said otherwise", type="string", enum=list(SORTS)),
+    parameter("sort_order", "desc unless said otherwise", type="string", enum=["asc", "desc"]),
+    parameter("search", "a part of the id, host, path, address, email or name", type="string", maxLength=1000),
+    *(parameter(name, "exactly", type="string", maxLength=1000) for name in ("source_ip", "host", "user_id")),
+    *(
+        parameter(name, "a part of it", type="string", maxLength=1000)
+        for name in ("path", "user_email", "user_name")
+    ),
+    parameter("method", "as GET", type="string", maxLength=1000),
+    parameter("status", "success: 2xx and 3xx; failed: the rest", type="string", enum=["success", "failed"]),
+    parameter("status_code", "exactly", type="integer", minimum=100, maximum=599),
+    parameter("start_date", "from then on", type="string", format="date-time"),
+    parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
+]
+
+
+class ProxyView(EventsView):
+    """Requests to the reverse proxy."""
+
+    type = "proxy"
+
+    @documented(ProxyPage, parameters=FILTERS, operation_id="api_events_proxy_list")
+    def get(self, request: Request) -> Response:
+        """List the requests of the account, newest first; the newest 100,000 that match are counted and sorted."""
+        asked = read_query(ProxyQuery, request)
+        ids, total, capped = page_of(requests_of(tenant_of(request), asked), asked)
+        return Response(
+            {
+                "data": [event_out(event) for event in events_of(ids)],
+                "page": asked.page,
+                "page_size": asked.page_size,
+                "total_records": total,
+                "total_pages": math.ceil(total / asked.page_size),
+                "total_capped": capped,
+            }
+        )
+
+    @documented(
+        Taken,
+        request={JSON: ProxyIn, NDJSON: LINES},
+        operation_id="api_events_proxy_create",
+        errors=TAKING,
+    )
+    def post(self, request: Request) -> Response:
+        """Take in one request, an array or NDJSON."""
+        return self.take(request)
+
+
+def requests_of(tenant: Tenant, asked: ProxyQuery) -> QuerySet[ProxyAccess]:
+    """Return the rows of the tenant's requests that are asked for."""
+    given = asked.model_dump(include=set(LOOKUPS), exclude_none=True)
+    conditions = {LOOKUPS[name]: cased(name, value) for name, value in given.items()}
+    found = ProxyAccess.objects.filter(tenant=tenant, **conditions)
+    if asked.status:
+        went_well = Q(status_code__gte=200, status_code__lt=400)
+        found = found.filter(went_well if asked.status == "SUCCESS" else ~went_well)
+    return found
+
+
+def cased(name: str, value: Any) -> Any:
+    """Return what is asked for in the case in which the rows have it."""
+    if name == "method":
+        return value.upper()
+    return value.lower() if name in ("host", "search", "user_email", "user_name") else value
+
+
+def page_of(found: QuerySet[ProxyAccess], asked: ProxyQuery) -> tuple[Sequence[int], int, bool]:
+    """Return the ids of a page, how many requests there are, and whether there are more than that."""
+    first = (asked.page - 1) * asked.page_size
+    last = min(first + asked.page_size, MOST)
+    count = found.order_by()[: MOST + 1].count()
+    columns, sign = SORTS[asked.sort_by.lower()], "-" if asked.sort_order == "DESC" else ""
+    newest = found.order_by("-occurred_at", "-event_id")
+    if asked.sort_by != "TIMESTAMP" and count > MOST:  # what is sorted is bounded, too
+        newest = ProxyAccess.objects.filter(event_id__in=newest.values("event_id")[:MOST])
+    order = [f"{sign}{column}" for column in (*columns, "event_id")]
+    ids = list(newest.order_by(*order).values_list("event_id", flat=True)[first:last]) if first < last else []
+    return ids, min(count, MOST), count > MOST

@@ -1,0 +1,130 @@
+"""A request that NetBird's reverse proxy served, in the shape in which it is read back (GET /api/events/proxy)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.audit import timestamp
+from eventsinks.event_types.base import Accepted, EventType, Summary
+from eventsinks.event_types.documents import Id, moment, read, said, with_id
+from eventsinks.lib.budget import Budget
+
+TEXTS = ("service_id", "method", "host", "path", "source_ip", "reason", "user_id", "auth_method_used")
+PLACES = ("country_code", "city_name")
+SEARCHED = ("id", "host", "path", "source_ip", "user_email", "user_name")
+
+Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
+Line = Annotated[str, Field(max_length=10_000)]
+
+
+class ProxyData(BaseModel):
+    """What is read of a request. Unknown keys are kept, and go on as they came."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: Id | None = None
+    service_id: Name | None = None
+    timestamp: str | None = None
+    method: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[!-~]+$")]
+    host: Name
+    path: Line
+    duration_ms: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    status_code: Annotated[int, Field(ge=100, le=599)]
+    source_ip: Name | None = None
+    reason: Line | None = None
+    user_id: Name | None = None
+    user_email: Name | None = None
+    user_name: Name | None = None
+    auth_method_used: Name | None = None
+    country_code: Name | None = None
+    city_name: Line | None = None
+
+
+class Proxy(EventType):
+    """A request to a service behind the reverse proxy, and how it was answered."""
+
+    key: ClassVar[str] = "proxy"
+    label: ClassVar[str] = "Proxy access"
+    Data: ClassVar[type[BaseModel]] = ProxyData
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"method": "GET", "host": "wiki.example.com", "path": "/", "status_code": 200},
+        {
+            "id": "1",
+            "service_id": "service-1",
+            "timestamp": "2026-05-04T09:30:00Z",
+            "method": "POST",
+            "host": "wiki.example.com",
+            "path": "/login?next=/",
+            "duration_ms": 150,
+            "status_code": 403,
+            "source_ip": "203.0.113.7",
+            "reason": "Authentication failed",
+            "user_id": "user-1",
+            "user_email": "jo@example.com",
+            "user_name": "Jo",
+            "auth_method_used": "oidc",
+            "country_code": "DE",
+            "city_name": "Berlin",
+        },
+    )
+
+    def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
+        """Check one request, and put an id at its front if it has none; every other byte stays."""
+        request = read(raw, ProxyData)
+        key, data = with_id(raw, request, request.id)
+        return Accepted(key=key, occurred_at=moment(request.timestamp), data=data)
+
+    def summary(
+        self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
+    ) -> Summary:
+        """Tell a request to a person."""
+        rows = [
+            ("Status", str(data["status_code"])),
+            ("Reason", said(data, "reason")),
+            ("From", said(data, "source_ip")),
+            ("User", said(data, "user_email") or said(data, "user_name") or said(data, "user_id")),
+            ("Took", f"{data['duration_ms']} ms" if data.get("duration_ms") is not None else ""),
+        ]
+        return Summary(
+            title=f"{said(data, 'method')} {said(data, 'host')}{said(data, 'path')}",
+            text=f"answered {data['status_code']}",
+            severity="Informational",
+            source="proxy",
+            dedup_key=said(data, "id"),
+            facts=tuple((label, value) for label, value in rows if value),
+            details=data,
+        )
+
+    def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what requests are looked for and sorted by."""
+        search = "\n".join(said(data, name) for name in SEARCHED)
+        return {
+            **{name: said(data, name)[:255] for name in ("source_ip", "user_id")},
+            "method": said(data, "method").upper(),
+            "status_code": data["status_code"],
+            "duration_ms": data.get("duration_ms") or 0,
+            "host": said(data, "host").lower(),
+            "path": said(data, "path").replace("\0", "")[:2000],
+            "user_email": said(data, "user_email").lower(),
+            "user_name": said(data, "user_name").lower(),
+            "auth_method": said(data, "auth_method_used"),
+            "reason": said(data, "reason").replace("\0", "")[:255],
+            "search": search.lower().replace("\0", ""),
+        }
+
+    def read_back(self, data: Mapping[str, Any], occurred_at: datetime) -> dict[str, Any]:
+        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        return {
+            **data,
+            "id": said(data, "id"),
+            "timestamp": timestamp(data, occurred_at),
+            **{name: said(data, name) for name in (*TEXTS, *PLACES)},
+            "duration_ms": data.get("duration_ms") or 0,
+            "status_code": data["status_code"],
+        }

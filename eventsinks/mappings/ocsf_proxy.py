@@ -1,0 +1,67 @@
+"""Requests to a reverse proxy in OCSF: HTTP Activity, https://schema.ocsf.io/1.3.0/classes/http_activity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventsinks.event_types.documents import said
+from eventsinks.mappings.base import Document, left
+
+# a method: (activity_id, its name)
+METHODS = {
+    name.upper(): (number, name)
+    for number, name in enumerate(("Connect", "Delete", "Get", "Head", "Options", "Post", "Put", "Trace"), 1)
+}
+# What of a request has a field.
+TAKEN = (
+    *(
+        "id",
+        "service_id",
+        "timestamp",
+        "method",
+        "host",
+        "path",
+        "duration_ms",
+        "status_code",
+        "source_ip",
+        "reason",
+    ),
+    *("user_id", "user_email", "user_name", "country_code", "city_name"),
+)
+
+
+def http_activity(document: Document) -> dict[str, Any]:
+    """Return what was asked for, by whom, and how it was answered."""
+    activity_id, activity_name = METHODS.get(said(document, "method").upper(), (99, "Other"))
+    went_well = 200 <= document["status_code"] < 400
+    path, _, query = said(document, "path").partition("?")
+    return {
+        "category_uid": 4,
+        "category_name": "Network Activity",
+        "class_uid": 4002,
+        "class_name": "HTTP Activity",
+        "activity_id": activity_id,
+        "activity_name": activity_name,
+        "severity_id": 1,
+        "severity": "Informational",
+        "status_id": 1 if went_well else 2,
+        "status": "Success" if went_well else "Failure",
+        "status_detail": said(document, "reason"),
+        "message": f"{said(document, 'method')} {said(document, 'host')}{path}",
+        "http_request": {
+            "http_method": said(document, "method"),
+            "url": {"hostname": said(document, "host"), "path": path, "query_string": query},
+        },
+        "http_response": {"code": document["status_code"], "latency": document.get("duration_ms")},
+        "src_endpoint": {
+            "ip": said(document, "source_ip"),
+            "location": {"city": said(document, "city_name"), "country": said(document, "country_code")},
+            "owner": {
+                "uid": said(document, "user_id"),
+                "name": said(document, "user_name"),
+                "email_addr": said(document, "user_email"),
+            },
+        },
+        "dst_endpoint": {"hostname": said(document, "host"), "svc_name": said(document, "service_id")},
+        "rest": left(document, *TAKEN),
+    }

@@ -1,0 +1,58 @@
+"""What requests to the reverse proxy are looked for by: one narrow row beside each event of the type `proxy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.db import models
+
+from eventsinks.models.event import Event
+from eventsinks.models.tenant import Tenant
+
+
+class ProxyAccess(models.Model):
+    """A request's row of columns, written with its event and never changed. The event itself is what is shown.
+
+    Texts are "" where the request says nothing; host, email, name and `search` are in lower case.
+    """
+
+    event = models.OneToOneField(Event, on_delete=models.DO_NOTHING, db_constraint=False, primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    occurred_at = models.DateTimeField()
+    method = models.CharField(max_length=32)
+    host = models.CharField(max_length=255)
+    path = models.CharField(max_length=2000)
+    status_code = models.PositiveSmallIntegerField()
+    duration_ms = models.BigIntegerField()
+    source_ip = models.CharField(max_length=255)
+    user_id = models.CharField(max_length=255)
+    user_email = models.CharField(max_length=255)
+    user_name = models.CharField(max_length=255)
+    auth_method = models.CharField(max_length=255)
+    reason = models.CharField(max_length=255)
+    search = models.TextField()
+
+    class Meta:
+        verbose_name = "proxy access"
+        verbose_name_plural = "proxy accesses"
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "occurred_at", "event"], name="proxy_by_time"),
+            models.Index(fields=["tenant", "user_id", "occurred_at", "event"], name="proxy_by_user"),
+            models.Index(fields=["tenant", "source_ip", "occurred_at", "event"], name="proxy_by_source"),
+            models.Index(fields=["tenant", "host", "occurred_at", "event"], name="proxy_by_host"),
+            models.Index(fields=["tenant", "status_code", "occurred_at", "event"], name="proxy_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.event_id)
+
+
+def write_accesses(requests: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
+    """Write the rows of new events of one tenant, each with its columns."""
+    ProxyAccess.objects.bulk_create(
+        [
+            ProxyAccess(event=event, tenant_id=event.tenant_id, occurred_at=event.occurred_at, **columns)
+            for event, columns in requests
+        ]
+    )
