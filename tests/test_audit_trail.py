@@ -16,7 +16,7 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from eventsinks.actions import configure, replay_sink, silence, slack_install
+from eventsinks.actions import configure, replay_job, silence, slack_install
 from eventsinks.actions.replay_stream import replay_stream
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import ApiKey, Delivery, Event, Position, Silence, SlackWorkspace, Tenant
@@ -164,7 +164,7 @@ def test_what_a_key_does_is_recorded_with_the_key_and_its_address(method, path, 
 
 def id_of(path, world):
     if path.startswith("v1/replay"):
-        return replay_sink.start(world["sink"], since=timezone.now() - timedelta(hours=1)).pk
+        return replay_job.start(world["sink"], since=timezone.now() - timedelta(hours=1)).pk
     prefix = "/".join(path.split("/")[:2])
     return NAMED[prefix](world) if "{id}" in path else ""
 

@@ -79,6 +79,7 @@ def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | Se
         template=template,
         mark=mark,
         reading=reading,
+        replayed=claimed.replayed,
     )
 
 

@@ -44,6 +44,8 @@ def settle_batch(
     with transaction.atomic():
         if not Position.objects.held(position).update(**counted(position, faults)):
             return False
+        if batch.last_place <= position.place:
+            take_back(position, [id for id in batch.members if id not in failures])
         set_aside(position, faults.refused, DeliveryState.FAILED)
         set_aside(position, faults.suspected, DeliveryState.PENDING)
         if not left:
@@ -149,6 +151,14 @@ def set_aside(position: Position, events: Mapping[int, SendFailure], state: Deli
         for event_id, failure in events.items()
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def take_back(position: Position, taken: Sequence[int]) -> None:
+    """failed -> delivered: what had been given up was taken when the stretch that it is of was sent again."""
+    given_up = Delivery.objects.filter(
+        destination_id=position.destination_id, event_id__in=taken, state=DeliveryState.FAILED
+    )
+    given_up.arrive()
 
 
 def pause_after(tries: int) -> float:

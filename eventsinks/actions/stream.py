@@ -115,6 +115,7 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
 def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange) -> bool:
     """Send a batch once and settle it. Return whether the stream may go on at once."""
     limit, destination = kind.limits.max_event_bytes, position.destination
+    replayed = is_again(position, batch)
     refused: dict[int, SendFailure] = {}
     ids: dict[UUID, int] = {}
     messages = []
@@ -122,7 +123,7 @@ def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: E
         try:
             if len(event.data) > limit:
                 raise EventRefused(f"is larger than the {limit} bytes that {kind.label} takes")
-            messages.append(message(destination, message_id(destination.id, event.id), event))
+            messages.append(message(destination, message_id(destination.id, event.id), event, replayed))
             ids[messages[-1].id] = event.id
         except EventRefused as failure:
             refused[event.id] = failure
@@ -172,7 +173,7 @@ def send_again(
     failure: SendFailure | None
     response: Response | None = None
     try:
-        parcel = Parcel(claimed.id, 0, [message(position.destination, id, event)])
+        parcel = Parcel(claimed.id, 0, [message(position.destination, id, event, claimed.replayed)])
         sent = transmit(kind, parcel, at, exchange, seconds)
         failure = sent.failures.get(id)
         response = failure.response if failure and failure.response else sent.response
@@ -192,7 +193,7 @@ def send_again(
     return failure
 
 
-def message(destination: Destination, id: UUID, event: Logged) -> Message:
+def message(destination: Destination, id: UUID, event: Logged, replayed: bool = False) -> Message:
     """Return an event as the integration's type is to see it. Raises EventRefused where there is no such form."""
     type_ = EVENT_TYPES.get(event.type)
     if type_ is None:  # it may be one of a newer version
@@ -202,7 +203,14 @@ def message(destination: Destination, id: UUID, event: Logged) -> Message:
     except Exception as error:  # a fault in a mapping must not stop the others
         log.exception("%s could not map event %s", destination.mapping, event.id)
         raise EventRefused(f"could not be put into the form {destination.mapping}: {error!r}") from error
-    return Message(id, type_, destination.tenant_id, event.occurred_at, data, destination.mapping)
+    return Message(
+        id, type_, destination.tenant_id, event.occurred_at, data, destination.mapping, replayed=replayed
+    )
+
+
+def is_again(position: Position, batch: Batch) -> bool:
+    """Whether a batch is of a replay: the stream has been there before."""
+    return batch.last_place <= position.place
 
 
 def message_id(destination_id: int, event_id: int) -> UUID:

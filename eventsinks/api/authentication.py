@@ -80,3 +80,8 @@ def initiator_of(request: Request) -> Initiator:
     """Return who asks and from where, for the audit: the key, not its text."""
     key = cast(ApiKey, request.auth)
     return Initiator(str(key.id), key.name, address=request.META.get("REMOTE_ADDR", ""))
+
+
+def may(request: Request, scope: str) -> bool:
+    """Whether the key allows `scope` beside what its view needs."""
+    return cast(ApiKey, request.auth).allows(scope)

@@ -31,7 +31,7 @@ from eventsinks.destinations.base import (
     PublicUrl,
 )
 from eventsinks.destinations.netbird import Told, told
-from eventsinks.destinations.webhook import MAX_HEADERS, check_headers
+from eventsinks.destinations.webhook import MAX_HEADERS, check_headers, replay_headers
 from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.go_template import RawJson, Template
 from eventsinks.lib.go_time import GoTime
@@ -174,7 +174,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
         (message,) = messages
         body = self._body(message)
         signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
-        return Request("POST", self.config.url, (*self._headers, *signature), body)
+        return Request("POST", self.config.url, (*self._headers, *replay_headers(message), *signature), body)
 
     def target(self) -> str:
         """Return the host."""

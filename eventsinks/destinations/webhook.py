@@ -37,6 +37,7 @@ RESERVED = frozenset(
         "webhook-id",
         "webhook-timestamp",
         "webhook-signature",
+        "webhook-replay",
         "eventsinks-mark",
         "user-agent",
     ]
@@ -64,6 +65,11 @@ def check_headers(headers: dict[str, Secret] | None) -> dict[str, Secret] | None
 def is_latin1(text: str) -> bool:
     """Whether every character is of ISO 8859-1, all that a header can carry."""
     return all(ord(character) < 256 for character in text)
+
+
+def replay_headers(message: Message) -> tuple[tuple[str, str], ...]:
+    """Return the header that says that a message is sent again because somebody asked for it."""
+    return (("webhook-replay", "true"),) if message.replayed else ()
 
 
 def header_text(text: str) -> str:
@@ -97,7 +103,9 @@ class Webhook(DestinationType[WebhookConfig]):
         body = body_of(message)
         signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         marked = (("Eventsinks-Mark", header_text(message.mark)),) if message.mark else ()
-        return Request("POST", self.config.url, (*self._headers, *marked, *signature), body)
+        return Request(
+            "POST", self.config.url, (*self._headers, *marked, *replay_headers(message), *signature), body
+        )
 
     def target(self) -> str:
         """Return the host."""

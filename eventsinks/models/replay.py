@@ -1,8 +1,11 @@
-"""Replays: jobs that give a stretch of an event sink's deliveries a fresh set of tries, step by step."""
+"""Replays: jobs that give a stretch of a destination's deliveries a fresh set of tries, step by step.
+
+An integration has deliveries, too: of the events that left its stream.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from datetime import datetime
 from typing import ClassVar, Self
 from uuid import UUID
@@ -40,6 +43,10 @@ class ReplayQuerySet(models.QuerySet["Replay"]):
         """Keep those that are not at their end."""
         return self.filter(state=ReplayState.RUNNING)
 
+    def due(self) -> Self:
+        """Keep those whose rate lets more go now."""
+        return self.filter(Q(next_at=None) | Q(next_at__lte=Now()))
+
     def end(self, state: ReplayState) -> int:
         """running -> done or cancelled. Return how many moved."""
         return self.running().update(state=state, ended_at=Now())
@@ -58,11 +65,16 @@ class Replay(models.Model):
         on_delete=models.CASCADE,
         db_index=False,
         related_name="replays",
-        verbose_name="event sink",
+        verbose_name="destination",
     )
     since = models.DateTimeField()  # of when its deliveries were made; both included
     until = models.DateTimeField()
     states = models.JSONField()  # in which of REPLAYABLE its deliveries are
+    status_class = models.PositiveSmallIntegerField(null=True)  # of the last answer: 5 for 5xx, 0 for none at all
+    reason = models.CharField(max_length=1000, blank=True, db_default="")  # a part of why they failed
+    event_type = models.CharField(max_length=32, blank=True, db_default="")  # the key of the type of their events
+    rate_per_s = models.FloatField(null=True)  # at most so many a second
+    next_at = models.DateTimeField(null=True)  # before then the rate lets no more go
     counted = models.PositiveIntegerField(default=0)  # how many they were when it was made: it replays no more
     replayed = models.PositiveIntegerField(default=0)  # how many it has replayed
     counted_to = models.UUIDField(null=True)  # up to where they are counted by now; None: all of them are
@@ -90,8 +102,35 @@ class Replay(models.Model):
         return f"{self.id} ({self.get_state_display()})"
 
     def its(self) -> DeliveryQuerySet:
-        """Return the deliveries that it is to replay."""
-        return replayable(self.destination, self.since, self.until, self.states, self.created_at)
+        """Return the deliveries that it is to replay: those that had ended when it was made, and are as asked."""
+        found = Delivery.objects.filter(
+            destination_id=self.destination_id,
+            id__gte=id_at(self.since),
+            id__lt=id_after(self.until),
+            state__in=self.states,
+            settled_at__lte=self.created_at,
+        )
+        if self.status_class is not None:
+            first = self.status_class * 100
+            found = found.filter(status__gte=first, status__lt=first + 100) if first else found.filter(status=None)
+        if self.reason:
+            found = found.filter(reason__icontains=self.reason)
+        return found.filter(event__type=self.event_type) if self.event_type else found
+
+    def outcome(self, most: int) -> dict[str, int]:
+        """Return how many of what it has replayed are delivered, failed again or open, of the last `most`."""
+        done = Delivery.objects.filter(
+            destination_id=self.destination_id,
+            id__gte=id_at(self.since),
+            id__lte=self.cursor or id_at(self.since),
+            replayed=True,
+        ).exclude(settled_at__lte=self.created_at)
+        states = Counter(done.order_by("-id").values_list("state", flat=True)[:most])
+        return {
+            "delivered": states[DeliveryState.DELIVERED],
+            "failed": states[DeliveryState.FAILED],
+            "open": states[DeliveryState.PENDING] + states[DeliveryState.SENDING],
+        }
 
     def stretch(self, after: UUID | None, number: int) -> tuple[DeliveryQuerySet, UUID | None]:
         """Return its own among the next `number` deliveries of the sink after `after`, and the last of these.
@@ -107,16 +146,3 @@ class Replay(models.Model):
 def id_after(until: datetime) -> UUID:
     """Return the least id of what was made after `until`."""
     return UUID(int=id_at(until).int + (1 << 80))
-
-
-def replayable(
-    sink: Destination, since: datetime, until: datetime, states: Sequence[str], ended_by: datetime | Now
-) -> DeliveryQuerySet:
-    """Return the deliveries of `sink` made from `since` to `until` that ended, in one of `states`, by a moment."""
-    return Delivery.objects.filter(
-        destination_id=sink.id,
-        id__gte=id_at(since),
-        id__lt=id_after(until),
-        state__in=states,
-        settled_at__lte=ended_by,
-    )

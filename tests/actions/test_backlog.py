@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from eventsinks.actions import backlog, replay_sink
+from eventsinks.actions import backlog, replay_job
 from eventsinks.actions.accept import accept
 from eventsinks.actions.account import account
 from eventsinks.actions.explain import explain
@@ -14,6 +14,7 @@ from eventsinks.event_types import event_type
 from eventsinks.models import Delivery, Event
 from eventsinks.models.delivery import count_open
 from eventsinks.models.options import Options
+from tests import replays
 from tests.actions.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,8 +82,8 @@ def test_the_books_balance_and_a_replay_brings_what_found_no_room(acme, limit, m
     assert (found.pending, found.failed) == (2, 3)
     deliver_all(sink)
     since = Delivery.objects.order_by("id").first().created_at
-    replay_sink.start(sink, since=since)
-    assert replay_sink.work_off() == 3
+    replays.start(sink, since=since)
+    assert replay_job.work_off() == 3
     assert states(sink) == {"delivered": 2, "pending": 3}
 
 

@@ -4,7 +4,7 @@
 import gzip
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db.models import F
@@ -12,15 +12,19 @@ from django.db.models import F
 from eventsinks.actions.accept import accept
 from eventsinks.actions.blame import REFUSALS
 from eventsinks.actions.progress import progress, standing_of
+from eventsinks.actions.replay_job import work_off
+from eventsinks.actions.replay_stream import replay_stream
 from eventsinks.actions.stream import stream
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.event_types import event_type
 from eventsinks.models import Delivery, Destination, Position
+from tests import replays
 from tests.actions.test_stream import integrate, outlet, silent_audit  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
 from tests.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Far:
@@ -31,6 +35,7 @@ class Far:
         self.all = 0
         self.retry_after = ""
         self.taken = []
+        self.said_again = {}
         self.asked = 0
 
     def __call__(self, got):
@@ -42,6 +47,7 @@ class Far:
         if status:
             return answer(status, [("Retry-After", self.retry_after)] if self.retry_after else [])
         self.taken += codes
+        self.said_again |= dict.fromkeys(codes, ("webhook-replay", "true") in got.headers)
         return answer(202)
 
 
@@ -204,3 +210,53 @@ def test_being_told_to_wait_is_no_event_s_fault(far, integrate, log, outlet):
         far.poison = {}
         run(integration, outlet)
     assert sorted(map(int, set(far.taken))) == list(range(10))
+
+
+class TestReplays:
+    """What had been given up, once the far end takes it: delivered, and counted as that, by either replay."""
+
+    @pytest.fixture
+    def given_up(self, far, integrate, log, outlet):
+        """Return an integration that has given up two events among others, and is repaired."""
+        with Receiver(far) as receiver:
+            integration = integrate("generic_http", {"url": receiver.url("/intake")})
+            far.poison = {"4": 400, "5": 400}
+            log(*range(10))
+            run(integration, outlet, 3)
+            assert standing_of(integration).set_aside == 2
+            far.poison, far.taken, far.said_again = {}, [], {}
+            yield integration
+
+    def test_a_replay_of_what_was_given_up_sends_that_alone(self, far, given_up, outlet):
+        made = replays.start(given_up, LONG_AGO, status_class=4)
+        assert (made.counted, work_off()) == (2, 2)
+        run(given_up, outlet, 3)
+        assert sorted(filter(str.isdigit, far.taken)) == ["4", "5"]  # and that there was a replay
+        assert states(given_up) == ["delivered"] * 2
+        assert (standing_of(given_up).set_aside, progress(given_up).tried_apart) == (0, 0)
+        assert made.outcome(10)["failed"] == 0
+
+    def test_a_replay_of_the_stretch_settles_what_was_given_up_in_it(self, far, given_up, outlet):
+        assert replay_stream(given_up, LONG_AGO)
+        run(given_up, outlet, 3)
+        assert {code for code in far.taken if code.isdigit()} == set(map(str, range(10)))
+        assert states(given_up) == ["delivered"] * 2
+        assert standing_of(given_up).set_aside == 0
+
+    def test_what_is_refused_again_stays_given_up(self, far, given_up, outlet):
+        far.poison = {"4": 400}
+        assert replay_stream(given_up, LONG_AGO)
+        run(given_up, outlet, 3)
+        assert states(given_up) == ["delivered", "failed"]
+
+    @pytest.mark.parametrize("replayed", ["given up", "stretch"])
+    def test_what_is_sent_again_says_so_and_what_is_new_does_not(self, far, given_up, log, outlet, replayed):
+        if replayed == "stretch":
+            replay_stream(given_up, LONG_AGO)
+        else:
+            replays.start(given_up, LONG_AGO)
+            work_off()
+        log("new")
+        run(given_up, outlet, 3)
+        assert far.said_again["new"] is False
+        assert {again for code, again in far.said_again.items() if code.isdigit()} == {True}

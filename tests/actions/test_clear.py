@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import clear, configure, fall_back, replay_sink, round_up
+from eventsinks.actions import clear, configure, fall_back, replay_job, round_up
 from eventsinks.actions import in_turns as turns
 from eventsinks.actions import tidy as tidying
 from eventsinks.actions.account import account, waiting
@@ -26,6 +26,7 @@ from eventsinks.models import Clearing, Delivery, Destination, Event, Incident, 
 from eventsinks.models.clock import database_now
 from eventsinks.models.delivery import due_lanes, id_at, lost
 from eventsinks.models.options import Options
+from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -427,24 +428,24 @@ def test_why_says_that_a_deleted_sinks_deliveries_will_be_suppressed(backlog):
 
 
 def test_a_replay_of_a_long_stretch_is_counted_by_the_sweep_before_it_begins(backlog, monkeypatch):
-    monkeypatch.setattr(replay_sink, "COUNTED", 4)
-    monkeypatch.setattr(replay_sink, "LOOKED_AT", 3)
+    monkeypatch.setattr(replay_job, "COUNTED", 4)
+    monkeypatch.setattr(replay_job, "LOOKED_AT", 3)
     sink = backlog(11)
     Delivery.objects.update(state="failed", tries=10, settled_at=Now())
     Delivery.objects.filter(id__in=list(Delivery.objects.order_by("id").values_list("id", flat=True)[3:8])).update(
         state="suppressed"
     )
-    assert replay_sink.preview(sink, database_now() - hours(1)) == (3, True)
-    made = replay_sink.start(sink, database_now() - hours(1))
+    assert replays.preview(sink, database_now() - hours(1)) == (3, True)
+    made = replays.start(sink, database_now() - hours(1))
     assert (made.counted, made.counted_to is None) == (3, False)
     counted = []
     while made.counted_to is not None:
-        assert replay_sink.work_off() == 0
+        assert replay_job.work_off() == 0
         made.refresh_from_db()
         counted.append(made.counted)
     assert counted[-1] == 6
     for _ in range(9):
-        replay_sink.work_off()
+        replay_job.work_off()
     made.refresh_from_db()
     assert (made.replayed, made.state, states(sink)) == (6, "done", {"pending": 6, "suppressed": 5})
 

@@ -11,7 +11,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import configure, fall_back, replay_sink, rotate_secret, slack_tokens, tidy
+from eventsinks.actions import configure, fall_back, replay_job, rotate_secret, slack_tokens, tidy
 from eventsinks.actions.account import waiting
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.drill import drill
@@ -38,6 +38,7 @@ from eventsinks.models.clock import about_now, database_now
 from eventsinks.models.delivery import id_at
 from eventsinks.models.options import Options
 from eventsinks.models.sealing import seal
+from tests import replays
 from tests.actions.worlds import World
 
 DAYS = pytest.mark.parametrize("days", [-1, 1])
@@ -162,11 +163,11 @@ def test_a_replay_takes_what_ended_before_it_was_made(acme, make_webhook, make_a
         make_alert(id="b")
         Delivery.objects.filter(event__key="a").update(state="failed", tries=10, settled_at=Now())
         with pytest.raises(NotConfigurable):
-            replay_sink.start(sink, database_now() + HOUR)
-        made = replay_sink.start(sink, database_now() - HOUR, database_now() + timedelta(days=9))
+            replays.start(sink, database_now() + HOUR)
+        made = replays.start(sink, database_now() - HOUR, database_now() + timedelta(days=9))
         assert (made.counted, is_now(made.until)) == (1, True)
-        assert replay_sink.work_off() == 1
-        assert replay_sink.work_off() == 0
+        assert replay_job.work_off() == 1
+        assert replay_job.work_off() == 0
     assert Replay.objects.get().state == "done"
     assert Delivery.objects.get(event__key="a").state == "pending"
 

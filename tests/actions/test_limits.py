@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, refusals, replay_sink, replay_stream, silence
+from eventsinks.actions import configure, refusals, replay_job, replay_stream, silence
 from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.tenants import change_tenant, issue_key, revoke_key
 from eventsinks.actions.usage import usage
 from eventsinks.models import ApiKey, Destination, Event, Position, Replay, Silence, Tenant
 from eventsinks.models.limits import NAMES, server_limits
+from tests import replays
 from tests.actions.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +32,7 @@ def make_silence(tenant):
 
 
 def make_replay(tenant):
-    return replay_sink.start(make_sink(tenant), since=timezone.now() - timedelta(hours=1))
+    return replays.start(make_sink(tenant), since=timezone.now() - timedelta(hours=1))
 
 
 def make_stream_replay(tenant):
@@ -95,7 +96,7 @@ def test_what_has_ended_makes_room(acme, limit):
     key, hush, again = issue_key(acme)[0], make_silence(acme), make_replay(acme)
     revoke_key(key)
     silence.end(hush)
-    replay_sink.cancel(again)
+    replay_job.cancel(again)
     issue_key(acme, expires_at=timezone.now() - timedelta(seconds=1))
     issue_key(acme), make_silence(acme), make_replay(acme)
 
@@ -112,7 +113,7 @@ def test_replays_of_sinks_and_of_integrations_share_their_limit(acme, limit):
 def test_replays_are_so_many_an_hour(acme, limit):
     limit(acme, replays_per_h=2)
     for _ in range(2):
-        replay_sink.cancel(make_replay(acme))
+        replay_job.cancel(make_replay(acme))
     with pytest.raises(LimitReached) as reached:
         make_replay(acme)
     assert 1700 < reached.value.wait <= 1800

@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from eventsinks import tasks
-from eventsinks.actions import audit, configure, replay_sink
+from eventsinks.actions import audit, configure
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.settle_tries import settle_surely
@@ -32,6 +32,7 @@ from eventsinks.models import (
     Incident,
     NetworkTraffic,
     Position,
+    ProxyAccess,
     QuietWindow,
     Replay,
     Silence,
@@ -42,6 +43,7 @@ from eventsinks.models import (
 )
 from eventsinks.models.delivery import claim, due_lanes, end_turn, take_turns
 from eventsinks.models.options import Options
+from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.visible import visible
@@ -50,7 +52,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one lock for all rows")
 
 # What neither the sender nor a stream nor the sweep writes. (The sweep's neighbour refreshes Slack's tokens.)
-NEVER_WRITTEN = {ApiKey, Canary, Silence, NetworkTraffic, TrafficTerm, SlackInstall}
+NEVER_WRITTEN = {ApiKey, Canary, Silence, NetworkTraffic, ProxyAccess, TrafficTerm, SlackInstall}
 WRITTEN = [
     model
     for model in apps.get_app_config("eventsinks").get_models()
@@ -181,7 +183,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     slack_one = alert(slack, "told again", dedup_key="i", status="resolved")
     lost = move(alert(ended, "lost"), state="sending", lease=well.uuid, tries=max_tries(), due_at=past)
     replayed = move(alert(ended, "replayed"), state="failed", settled_at=past)
-    job = replay_sink.start(ended, past)
+    job = replays.start(ended, past)
     fallen = move(alert(failing, "fallen"), state="failed", settled_at=past)
     deleted = sink("deleted")
     owed = alert(deleted, "owed")

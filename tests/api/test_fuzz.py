@@ -22,11 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
 
-from eventsinks.actions import configure, replay_sink
+from eventsinks.actions import configure
 from eventsinks.actions.silence import silence
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
+from tests import replays
 from tests.api.conftest import Caller
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -103,7 +104,7 @@ def known(in_this_thread, settings, acme, acme_key, operator_key, make_webhook, 
     make_alert(id="a/lert")
     ends_at = timezone.now() + timedelta(hours=1)
     hush = silence(acme, reason="r", author="a", filter="false", ends_at=ends_at)
-    again = replay_sink.start(make_webhook("http://127.0.0.1:2/"), since=timezone.now())
+    again = replays.start(make_webhook("http://127.0.0.1:2/"), since=timezone.now())
     stream = configure.create(acme, "generic_http", {"url": "http://127.0.0.1:2/"}, name="stream")
     return {
         "keys": {True: operator_key, False: acme_key},

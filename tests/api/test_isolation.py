@@ -13,7 +13,6 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from eventsinks.actions import replay_sink
 from eventsinks.actions.hold import park
 from eventsinks.actions.silence import silence
 from eventsinks.actions.tenants import issue_key
@@ -28,6 +27,7 @@ from eventsinks.models import (
     SlackWorkspace,
     Tenant,
 )
+from tests import replays
 from tests.api.conftest import says
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,7 @@ def foreign(acme, make_webhook, make_alert, make_workspace):
     key, _ = issue_key(acme, name="Acme's own")
     hour = timedelta(hours=1)
     own_silence = silence(acme, reason="Acme's own", author="acme", ends_at=timezone.now() + hour, filter="false")
-    own_replay = replay_sink.start(sink, since=timezone.now() - hour)
+    own_replay = replays.start(sink, since=timezone.now() - hour)
     workspace = make_workspace()
     make_workspace(team_id="T00000002")
     SlackWorkspace.objects.update(team_name="Acme's own")
@@ -182,7 +182,7 @@ def test_a_token_of_another_tenants_list_shows_nothing_of_theirs(
     body = {"reason": "r", "author": "a", "ends_at": (timezone.now() + timedelta(hours=1)).isoformat()}
     assert api.post("/v1/silence", body).status_code == 200
     for sink in Destination.objects.filter(replays=None):
-        replay_sink.start(sink, since=timezone.now())
+        replays.start(sink, since=timezone.now())
     token = api.get(f"/{path}?page_size=1").json()["pagination"]["next_page_token"]
     assert token
     response = globex_api.get(f"/{path}?page_token={token}")

@@ -3,9 +3,14 @@
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions.replay_sink import work_off
+from eventsinks.actions import configure
+from eventsinks.actions.deliver import Pump
+from eventsinks.actions.replay_job import work_off
 from eventsinks.actions.tenants import issue_key
+from eventsinks.lib.wire import Response
 from eventsinks.models import Delivery, Event, Replay
+from eventsinks.models.delivery import new_id
+from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of, says
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +36,15 @@ def test_a_replay_goes_from_its_asking_to_its_end(api, path):
     seen = api.get(f"/v1/replay/{made['id']}").json()["replay"]
     assert (seen["state"], seen["replayed"]) == ("done", 2)
     assert seen["ended_at"]
+    assert seen.pop("outcome") == {"delivered": 0, "failed": 0, "open": 2}
     assert api.get("/v1/replay").json()["data"]["replays"] == [seen]
 
 
 def test_a_dry_run_counts_and_keeps_nothing(api, path):
     answer = api.post(path, {"since": SINCE, "dry_run": True})
-    assert answer.json() == {"preview": {"deliveries": 2, "deliveries_capped": False}}
+    told = answer.json()["preview"]
+    assert (told["deliveries"], told["deliveries_capped"], len(told["sample"])) == (2, False, 2)
+    assert (told["sample"][0]["title"], told["sample"][0]["state"]) == ("Root login", "failed")
     assert not Replay.objects.exists()
 
 
@@ -106,3 +114,104 @@ def test_who_asked_is_on_record(acme, path):
     started = Event.objects.filter(type="audit").latest("id").document
     assert (started["activity_code"], started["initiator_id"]) == ("replay.create", str(key.id))
     assert started["target_id"] == f"replay:{made['id']}"
+
+
+class TestMany:
+    """POST /v1/replay: of several event sinks and integrations at once."""
+
+    @pytest.fixture
+    def failed(self, acme, make_webhook, make_alert):
+        """Return two event sinks and an integration, each with what has failed."""
+        sinks = [make_webhook(name="one"), make_webhook(name="two")]
+        made = configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="stream")
+        make_alert(name="first")
+        make_alert(name="second")
+        event = Event.objects.filter(type="detection_alert").first()
+        Delivery.objects.create(id=new_id(timezone.now()), event=event, destination=made)
+        Delivery.objects.update(state="failed", tries=10, status=503, reason="busy", settled_at=timezone.now())
+        return [*sinks, made]
+
+    def test_of_all_event_sinks_where_none_is_named(self, api, failed):
+        made = api.post("/v1/replay", {"since": SINCE}).json()["replays"]
+        assert sorted((one["event_sink_name"], one["deliveries"]) for one in made) == [("one", 2), ("two", 2)]
+
+    def test_of_those_that_are_named_an_integration_among_them(self, api, failed):
+        named = {"event_sink_ids": [str(failed[1].uuid)], "integration_ids": [failed[2].id]}
+        made = api.post("/v1/replay", {"since": SINCE, **named}).json()["replays"]
+        assert [(one["event_sink_id"], one["integration_id"], one["deliveries"]) for one in made] == [
+            (str(failed[1].uuid), None, 2),
+            (None, failed[2].id, 1),
+        ]
+        work_off()
+        states = dict(Delivery.objects.values_list("destination__name", "state"))
+        assert states == {"one": "failed", "two": "pending", "stream": "pending"}
+
+    def test_all_or_none_where_one_is_under_way(self, api, failed):
+        api.post(f"/v1/event_sink/{failed[1].uuid}/replay", {"since": SINCE})
+        says(api.post("/v1/replay", {"since": SINCE}), 409, "two")
+        assert Replay.objects.count() == 1
+
+    def test_a_dry_run_counts_them_together(self, api, failed):
+        told = api.post("/v1/replay", {"since": SINCE, "dry_run": True}).json()["preview"]
+        assert (told["deliveries"], len(told["sample"])) == (4, 4)
+        assert {one["destination_name"] for one in told["sample"]} == {"one", "two"}
+
+    def test_what_is_not_there_is_named(self, api, failed, globex, make_webhook):
+        foreign = make_webhook(tenant=globex)
+        named = {"event_sink_ids": [str(failed[0].uuid), str(foreign.uuid)], "integration_ids": [failed[0].id]}
+        answer = api.post("/v1/replay", {"since": SINCE, **named})
+        assert fields_of(answer) == ["event_sink_ids.1", "integration_ids.0"]
+
+    def test_integrations_need_the_scope_of_their_own_verbs(self, acme, failed):
+        key = Caller(issue_key(acme, scopes=["event_sink:write"])[1])
+        says(key.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id]}), 403, "event_streaming")
+
+    @pytest.mark.parametrize(
+        ("asked", "count"),
+        [
+            ({"status_class": 5}, 4),
+            ({"status_class": 4}, 0),
+            ({"status_class": 0}, 0),
+            ({"reason": "BUS"}, 4),
+            ({"reason": "refused"}, 0),
+            ({"event_type": "detection_alert"}, 4),
+            ({"event_type": "audit"}, 0),
+            ({"reason": "busy", "status_class": 5, "event_type": "detection_alert"}, 4),
+        ],
+    )
+    def test_each_filter_keeps_what_it_says(self, api, failed, asked, count):
+        told = api.post("/v1/replay", {"since": SINCE, "dry_run": True, **asked}).json()["preview"]
+        assert told["deliveries"] == count
+        assert (
+            sum(one["deliveries"] for one in api.post("/v1/replay", {"since": SINCE, **asked}).json()["replays"])
+            == count
+        )
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"status_class": 6}, {"event_type": "notice"}, {"rate_per_s": 0}, {"reason": ""}, {"event_sink_ids": []}],
+    )
+    def test_what_makes_no_sense_is_refused_at_its_field(self, api, failed, wrong):
+        assert fields_of(api.post("/v1/replay", {"since": SINCE, **wrong})) == list(wrong)
+
+    def test_a_rate_lets_so_many_go_in_a_second(self, api, failed):
+        id = str(failed[0].uuid)
+        made = api.post("/v1/replay", {"since": SINCE, "event_sink_ids": [id], "rate_per_s": 0.5}).json()[
+            "replays"
+        ][0]
+        assert (made["rate_per_s"], work_off(), work_off()) == (0.5, 1, 0)
+        Replay.objects.update(next_at=timezone.now())
+        assert work_off() == 1
+
+    def test_what_is_replayed_says_so_in_a_header_and_on_record(self, api, failed, make_alert):
+        api.post("/v1/replay", {"since": SINCE, "event_sink_ids": [str(failed[0].uuid)]})
+        work_off()
+        make_alert(name="new")
+        seen = []
+        Pump(World(lambda request: seen.append(dict(request.headers)) or Response(200, [], b""))).run()
+        told = {headers["webhook-id"]: headers.get("webhook-replay") for headers in seen}
+        assert sorted(map(str, told.values())) == ["None", "None", "true", "true"]
+        for id, replayed in told.items():
+            assert api.get(f"/v1/delivery/{id}").json()["delivery"]["replayed"] is bool(replayed)
+        outcome = api.get(f"/v1/replay/{Replay.objects.get().id}").json()["replay"]["outcome"]
+        assert outcome == {"delivered": 2, "failed": 0, "open": 0}

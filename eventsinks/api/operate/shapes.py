@@ -63,6 +63,7 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
         "reason": delivery.reason,
         "created_at": delivery.created_at,
         "settled_at": delivery.settled_at,
+        "replayed": delivery.replayed,
     }
 
 

@@ -77,7 +77,8 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     def replay(self, request: Request, id: str) -> Response:
         """Give a stretch of its deliveries a fresh set of tries, as a job: see /v1/replay."""
         sink = find(sinks_of(request), id, "uuid")
-        return Response(started(request, sink, read_input(ReplaySink, request.data or {})))
+        answer = started(request, [sink], read_input(ReplaySink, request.data or {}))
+        return Response({"replay": answer["replays"][0]} if "replays" in answer else answer)
 
     @documented(Free, request=TestSink)
     @action(detail=True, methods=["post"])

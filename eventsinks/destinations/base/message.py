@@ -20,7 +20,8 @@ class Message:
 
     `mapping` is the shape of the data; in any but `as_accepted` its event type knows nothing of it.
     `template` is how the destination wants alerts told; `mark` goes before the title, such as `[DRILL]`; `memory`
-    is what the type asked to remember of the same incident (`Receipt.memory`).
+    is what the type asked to remember of the same incident (`Receipt.memory`). `replayed`: somebody asked for it
+    to be sent again.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Message:
         mark: str = "",
         memory: Mapping[str, Any] | None = None,
         reading: Reading | None = None,
+        replayed: bool = False,
     ) -> None:
         self.id = id
         self.event_type = event_type
@@ -45,6 +47,7 @@ class Message:
         self.template = template
         self.mark = mark
         self.memory = memory
+        self.replayed = replayed
         self.reading = reading or Reading(event_type, data)
 
     @property

@@ -53,6 +53,7 @@ class Claimed(NamedTuple):
     fallback_of: uuid.UUID | None = None
     ordering_key: uuid.UUID | None = None
     phase: int | None = None  # one of row.Phase, where it tells of an incident
+    replayed: bool = False
 
 
 # Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next number
@@ -96,8 +97,8 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
     taken = take(quotas, lease, lease_seconds)
     events = {row[0]: row[1:] for row in events_of({event_id for _, event_id, *_ in taken})}
     return [
-        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], fallback_of, ordering_key, phase)
-        for id, event_id, destination_id, tries, fallback_of, ordering_key, phase in taken
+        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], parent, key, phase, replayed)
+        for id, event_id, destination_id, tries, parent, key, phase, replayed in taken
         if event_id in events
     ]
 
@@ -115,7 +116,7 @@ def events_of(ids: Collection[int]) -> Iterable[Told]:
     return cast(list[Told], sql.bound_rows(statement, [list(ids)]))
 
 
-Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None]]
+Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
 
 
 def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
@@ -134,7 +135,7 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
             due_at = {sql.now()} + %b::float8 * interval '1 second'
         FROM due WHERE delivery.id = due.id
         RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of,
-            delivery.ordering_key, delivery.phase"""
+            delivery.ordering_key, delivery.phase, delivery.replayed"""
     columns = [
         [lane.destination_id for lane, _ in quotas],
         [lane.tries for lane, _ in quotas],
@@ -152,13 +153,12 @@ def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease
             SELECT id FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
             ORDER BY due_at LIMIT %s)
-        RETURNING id, event_id, destination_id, tries, fallback_of, ordering_key, phase"""
+        RETURNING id, event_id, destination_id, tries, fallback_of, ordering_key, phase, replayed"""
     taken: Taken = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]
-            taken += [
-                (uuid.UUID(id), *numbers, *[uuid.UUID(text) if text else None for text in (parent, key)], phase)
-                for id, *numbers, parent, key, phase in sql.rows(statement, parameters)
-            ]
+            for id, *numbers, parent, key, phase, replayed in sql.rows(statement, parameters):
+                ids = [uuid.UUID(text) if text else None for text in (parent, key)]
+                taken.append((uuid.UUID(id), *numbers, *ids, phase, bool(replayed)))
     return taken

@@ -54,11 +54,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return ended.update(
             state=DeliveryState.PENDING,
             tries=0,
+            replayed=True,
             due_at=Case(When(ordering_key=None, then=Now()), default=Value(BEHIND)),
             lease=None,
             settled_at=None,
             reason="",
         )
+
+    def arrive(self) -> int:
+        """failed -> delivered: it was taken on another road, by a replay of its stream. Return how many moved."""
+        failed = self.filter(state=DeliveryState.FAILED)
+        return failed.update(state=DeliveryState.DELIVERED, settled_at=Now(), reason="", replayed=True)
 
     def lock_firings(self) -> list[uuid.UUID]:
         """Lock those that a replay moves and that tell of an incident's beginning. Return their ids."""
@@ -131,6 +137,9 @@ class Delivery(models.Model):
     settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
     ordering_key = models.UUIDField(null=True)  # a hash: one by one with all of its sink that have the same
 
+    replayed = models.BooleanField(
+        db_default=False
+    )  # whether it is sent, or was, since somebody asked for it again
     incident = models.UUIDField(null=True)  # a hash: what it tells of, and what of it
     phase = models.PositiveSmallIntegerField(choices=Phase.choices, null=True)
 

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventsinks import tasks
-from eventsinks.actions import configure, replay_sink
+from eventsinks.actions import configure, replay_job
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.replay_sink import UnderWay, cancel, preview, start, step, work_off
+from eventsinks.actions.replay_job import UnderWay, cancel, step, work_off
 from eventsinks.models import Delivery, Destination, Event, Replay
 from eventsinks.models.delivery import id_at
 from tests.actions.crowd import at_once
+from tests.replays import preview, start
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -89,7 +90,7 @@ class TestReplaying:
         assert states(sink) == ["failed", "pending", "pending"]
 
     def test_what_fails_again_is_not_replayed_twice(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 2)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(5)
         start(sink, LONG_AGO)
         moved = []
@@ -131,7 +132,7 @@ class TestReplaying:
 
 class TestRoom:
     def test_it_waits_while_the_sink_has_much_open(self, sink, make_failed, make_alert, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 3)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 3)
         make_failed(5)
         make_alert()
         made = start(sink, LONG_AGO)
@@ -145,7 +146,7 @@ class TestRoom:
         assert (made.state, made.replayed) == ("done", 5)
 
     def test_where_one_message_a_second_is_taken_less_is_open(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN_AT_A_PLACE", 1)
+        monkeypatch.setattr(replay_job, "MOST_OPEN_AT_A_PLACE", 1)
         make_failed(2)
         Destination.objects.update(place="slack:T1:C1")
         start(sink, LONG_AGO)
@@ -241,7 +242,7 @@ class TestItsLife:
         assert Replay.objects.count() == 3
 
     def test_cancelled_what_was_replayed_stays_and_the_rest_is_not_touched(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 2)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(3)
         made = start(sink, LONG_AGO)
         work_off()
@@ -297,7 +298,7 @@ class TestKills:
     def test_killed_between_any_two_statements_it_neither_loses_nor_doubles_a_step(
         self, sink, make_failed, monkeypatch
     ):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 2)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(5)
         start(sink, LONG_AGO)
         moved, statement, kills = 0, 0, 0
@@ -326,7 +327,7 @@ class TestKills:
         assert (Replay.objects.count(), len(told("replay.create"))) == (1, 1)
 
     def test_many_steps_at_once_replay_each_delivery_once(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 7)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 7)
         make_failed(20)
         start(sink, LONG_AGO)
         moved = []
@@ -342,7 +343,7 @@ class TestKills:
         assert len(told("replay.finish")) == 1
 
     def test_two_that_read_the_same_cursor_take_one_step(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_sink, "MOST_OPEN", 2)
+        monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(4)
         start(sink, LONG_AGO)
         one, other = (Replay.objects.select_related("destination", "tenant").get() for _ in range(2))

@@ -1,4 +1,6 @@
-"""Replay of a sink: give a stretch of its deliveries a fresh set of tries, as a job that the sweep works off.
+"""Replay job: give a stretch of a destination's deliveries a fresh set of tries, step by step, by the sweep.
+
+Of an integration these are the events that left its stream and were given up.
 
 A step is one short transaction: the cursor, the progress and the deliveries move together or not at all.
 """
@@ -6,7 +8,9 @@ A step is one short transaction: the cursor, the progress and the deliveries mov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -17,7 +21,7 @@ from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.in_turns import in_turns
 from eventsinks.actions.limits import hold_room, take
-from eventsinks.actions.nudge import nudge
+from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.replay import replay_in_order
 from eventsinks.event_types.documents import written
 from eventsinks.models import Delivery, Destination, Replay
@@ -33,54 +37,102 @@ LOOKED_AT = 20_000  # deliveries that one step looks at to replay some of them
 MOST_OPEN_AT_A_PLACE = 10  # where one message a second is taken
 
 
+SHOWN = 10  # deliveries that a preview shows
+
+
 class UnderWay(Exception):
-    """Another replay of this event sink is not at its end yet."""
+    """Another replay of this destination is not at its end yet."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__(destination.name)
+        self.destination = destination
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries: made from `since` to `until` (now), in one of `states`, and what else must be true.
+
+    `status_class` is that of the last answer: 5 for 5xx, 0 for none. `reason` is a part of why they failed;
+    `event_type` the key of the type of their events.
+    """
+
+    since: datetime
+    until: datetime | None = None
+    states: Sequence[str] = (DeliveryState.FAILED,)
+    status_class: int | None = None
+    reason: str = ""
+    event_type: str = ""
+
+
+class Preview(NamedTuple):
+    """What a replay would take now: how many, whether more were not looked at, and the newest of them."""
+
+    deliveries: int
+    capped: bool
+    sample: Sequence[Delivery]
 
 
 def start(
-    sink: Destination,
-    since: datetime,
-    until: datetime | None = None,
-    states: Sequence[str] = (DeliveryState.FAILED,),
+    destinations: Sequence[Destination],
+    selection: Selection,
+    rate_per_s: float | None = None,
     initiator: Initiator = SYSTEM,
-) -> Replay:
-    """Make the job, and count what it will replay; of a long stretch, the sweep counts the rest.
+) -> list[Replay]:
+    """Make a job for each destination, all or none, and count what it will replay; of a long stretch, the sweep
+    counts the rest.
 
     Raises NotConfigurable, UnderWay and LimitReached.
     """
-    until, states = checked(since, until, states)
-    take(sink.tenant, "replays_per_h")
+    jobs = [job(destination, selection) for destination in destinations]
+    if not jobs:
+        return []
+    tenant = jobs[0].tenant
+    take(tenant, "replays_per_h", len(jobs))
     with transaction.atomic():
-        hold_room(sink.tenant, "replays_at_once")
-        made = Replay(tenant=sink.tenant, destination=sink, since=since, until=until, states=states)
-        made.asked_by = initiator.email or initiator.name or initiator.id
-        try:
-            with transaction.atomic():
-                made.save(force_insert=True)
-        except IntegrityError:
-            raise UnderWay from None
-        made.refresh_from_db(fields=["created_at"])
-        stretch, made.counted_to = made.stretch(None, COUNTED)
-        made.counted = stretch.count()
-        made.save(update_fields=["counted", "counted_to"])
-        record(STARTED, made, initiator)
-    return made
+        for made in jobs:
+            hold_room(tenant, "replays_at_once")
+            made.rate_per_s = rate_per_s
+            made.asked_by = initiator.email or initiator.name or initiator.id
+            begin(made, initiator)
+    return jobs
 
 
-def preview(
-    sink: Destination,
-    since: datetime,
-    until: datetime | None = None,
-    states: Sequence[str] = (DeliveryState.FAILED,),
-) -> tuple[int, bool]:
-    """Return how many deliveries such a replay would take now, and whether more were not looked at.
+def begin(made: Replay, initiator: Initiator) -> None:
+    """Write a job, with what is counted at once. Raises UnderWay."""
+    try:
+        with transaction.atomic():
+            made.save(force_insert=True)
+    except IntegrityError:
+        raise UnderWay(made.destination) from None
+    made.refresh_from_db(fields=["created_at"])
+    stretch, made.counted_to = made.stretch(None, COUNTED)
+    made.counted = stretch.count()
+    made.save(update_fields=["counted", "counted_to"])
+    record(STARTED, made, initiator)
 
-    Raises NotConfigurable.
-    """
-    until, states = checked(since, until, states)
-    asked = Replay(destination=sink, since=since, until=until, states=states, created_at=Now())
+
+def job(destination: Destination, selection: Selection) -> Replay:
+    """Return the job that would be made. Raises NotConfigurable."""
+    until, states = checked(selection.since, selection.until, selection.states)
+    return Replay(
+        tenant=destination.tenant,
+        destination=destination,
+        since=selection.since,
+        until=until,
+        states=states,
+        status_class=selection.status_class,
+        reason=selection.reason,
+        event_type=selection.event_type,
+    )
+
+
+def preview(destination: Destination, selection: Selection) -> Preview:
+    """Return what such a replay would take now. Raises NotConfigurable."""
+    asked = job(destination, selection)
+    asked.created_at = Now()
     stretch, end = asked.stretch(None, COUNTED)
-    return stretch.count(), end is not None
+    shown = stretch.select_related("event", "destination").order_by("-id")[:SHOWN]
+    return Preview(stretch.count(), end is not None, list(shown))
 
 
 def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
@@ -102,7 +154,7 @@ def cancel(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
 
 def work_off() -> int:
     """Take one step of every running replay. Return how many deliveries were replayed."""
-    running = Replay.objects.running().select_related("destination", "tenant")
+    running = Replay.objects.running().due().select_related("destination", "tenant")
     return in_turns([(replay.tenant_id, replay) for replay in running], lambda replay: (step(replay), False))
 
 
@@ -125,7 +177,7 @@ def step(replay: Replay) -> int:
     if replay.counted_to is not None:
         count_on(replay)
         return 0
-    room = room_of(sink)
+    room = min(room_of(sink), at_a_time(replay))
     if room <= 0:
         return 0
     with transaction.atomic():
@@ -139,12 +191,25 @@ def step(replay: Replay) -> int:
             end(replay, ReplayState.DONE, FINISHED)
             return 0
         here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
-        if not here.update(cursor=ids[-1] if ids else stretch_end):
+        if not here.update(cursor=ids[-1] if ids else stretch_end, **next_step_of(replay, len(ids))):
             return 0
         moved = replay_in_order(replay.its().filter(id__in=ids))
         Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
         nudge()
+        nudge(STREAMS)
     return moved
+
+
+def at_a_time(replay: Replay) -> int:
+    """Return how many deliveries one step may replay by the rate that was asked for: what one second allows."""
+    return MOST_OPEN if replay.rate_per_s is None else max(int(replay.rate_per_s), 1)
+
+
+def next_step_of(replay: Replay, number: int) -> dict[str, Any]:
+    """Return the columns that keep a replay waiting after a step of so many, where it has a rate."""
+    if not replay.rate_per_s or not number:
+        return {}
+    return {"next_at": Now() + timedelta(seconds=number / replay.rate_per_s)}
 
 
 def room_of(sink: Destination) -> int:
@@ -167,6 +232,7 @@ def end(replay: Replay, state: ReplayState, activity_code: str, initiator: Initi
 
 def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
     """Record it in the tenant's audit log."""
+    wanted = {"status_class": replay.status_class, "reason": replay.reason, "event_type": replay.event_type}
     meta = {
         "event_sink_id": str(replay.destination.uuid),
         "name": replay.destination.name,
@@ -175,5 +241,6 @@ def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
         "states": " ".join(replay.states),
         "deliveries": str(replay.counted),
         "replayed": str(replay.replayed),
+        **{name: str(value) for name, value in wanted.items() if value not in (None, "")},
     }
     audit.record(replay.tenant, activity_code, f"replay:{replay.id}", meta, initiator)
