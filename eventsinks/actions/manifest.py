@@ -7,7 +7,8 @@ the manifest of an hour that is over is the same whoever writes it, however ofte
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.conf import settings
 
@@ -57,8 +58,13 @@ def manifest_of(position: Position, batches: Sequence[Batch]) -> Manifest:
     """Return what is to be written of the batches of one hour, in the order of their numbers."""
     first, last = batches[0], batches[-1]
     stored = [
-        {"number": batch.number, "id": str(batch.id), **batch.stored}
+        {"number": batch.number, "id": str(batch.id), **object}
         for batch in batches
-        if batch.stored is not None
+        for object in objects_of(batch)
     ]
     return Manifest(last.id, position.destination.uuid, hour_of(first), first.number, last.number, stored)
+
+
+def objects_of(batch: Batch) -> Sequence[Mapping[str, Any]]:
+    """Return what was stored of a batch. Before there was an object for each hour of it, there was one."""
+    return [batch.stored] if isinstance(batch.stored, dict) else batch.stored or []

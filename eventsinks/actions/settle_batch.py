@@ -30,9 +30,11 @@ def settle_batch(
     batch: Batch,
     failures: Mapping[int, SendFailure],
     status: int | None = None,
-    stored: Mapping[str, Any] | None = None,
+    stored: Sequence[Mapping[str, Any]] = (),
 ) -> bool:
-    """Record what came of one try. `failures` are by event id. Return whether the stream may go on at once.
+    """Record what came of one try: `failures` by event id, and what was `stored` of those that were taken.
+
+    Return whether the stream may go on at once.
 
     Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
     """
@@ -41,6 +43,7 @@ def settle_batch(
     left = faults.left
     if faults.taken and position.destination.doubts:
         trust(position.destination_id)
+    batch.stored = [*(batch.stored or []), *stored] or None  # by earlier tries, too
     with transaction.atomic():
         if not Position.objects.held(position).update(**counted(position, faults)):
             return False
@@ -49,7 +52,7 @@ def settle_batch(
         set_aside(position, faults.refused, DeliveryState.FAILED)
         set_aside(position, faults.suspected, DeliveryState.PENDING)
         if not left:
-            advance(position, batch, status, stored)
+            advance(position, batch, status)
             return True
         if any(isinstance(failures[id], TooLarge) for id in left) and len(left) > 1:
             split(position, batch, left)
@@ -87,13 +90,13 @@ def counted(position: Position, faults: Faults) -> dict[str, Any]:
     return {"refused_in_a_row": F("refused_in_a_row") + faults.refusals, "stands_since": since}
 
 
-def advance(position: Position, batch: Batch, status: int | None, stored: Mapping[str, Any] | None) -> None:
+def advance(position: Position, batch: Batch, status: int | None) -> None:
     """Everything of the batch is accounted for: go on with its rest, or move past it."""
     Batch.objects.filter(id=batch.id).update(
         state=BatchState.SENT,
         members=[],
         rest=[],
-        stored=stored,
+        stored=batch.stored,
         tries=F("tries") + 1,
         status=status,
         reason="",
@@ -114,7 +117,7 @@ def keep(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | 
     """Keep what is left of the batch, and why, for the next try."""
     batch.tries += 1
     Batch.objects.filter(id=batch.id).update(
-        members=list(left), tries=batch.tries, status=status, reason=clean(failure.reason)
+        members=list(left), stored=batch.stored, tries=batch.tries, status=status, reason=clean(failure.reason)
     )
 
 
@@ -122,7 +125,12 @@ def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
     """Go on with the first half as a batch of its own, and then with the rest: what was taken is in neither."""
     half, rest = left[: len(left) // 2], left[len(left) // 2 :]
     Batch.objects.filter(id=batch.id).update(
-        state=BatchState.SPLIT, members=[], rest=[], settled_at=Now(), reason="too large: sent in halves"
+        state=BatchState.SPLIT,
+        members=[],
+        rest=[],
+        stored=batch.stored,
+        settled_at=Now(),
+        reason="too large: sent in halves",
     )
     position.save_members(half, [*rest, *batch.rest], batch.last_place)
 

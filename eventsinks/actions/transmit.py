@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
     failures: Failures
     response: Response | None = None
-    stored: Mapping[str, Any] | None = None
+    stored: Sequence[Mapping[str, Any]] = ()
 
     @property
     def status(self) -> int | None:

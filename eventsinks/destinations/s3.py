@@ -1,8 +1,8 @@
 """Amazon S3, and what speaks like it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
 
-A batch is one object of gzipped lines. Its name, its bytes and its metadata are the same over every try, and it is
-only ever written where there is nothing yet; so it is there once, whatever is killed in between. A store without
-conditions is asked first whether it has it, and gets the same bytes under the same name.
+A batch is an object of gzipped lines for each hour of its events. Each one's name, bytes and metadata are the same
+over every try, and it is only ever written where there is nothing yet; so it is there once, whatever is killed in
+between. A store without conditions is asked first whether it has it, and gets the same bytes under the same name.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import gzip
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
-from uuid import UUID
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -27,19 +25,19 @@ from eventsinks.destinations.base import (
     Manifest,
     PublicUrl,
     Receipt,
-    SendFailure,
     Temporary,
 )
 from eventsinks.destinations.s3_objects import (
     Object,
     is_ours,
     md5,
-    object_of_batch,
     object_of_event,
     object_of_manifest,
+    objects_of_batch,
 )
+from eventsinks.destinations.s3_writing import blameless, write_all
 from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.aws import AT_ONCE, CallFailed, response_of
+from eventsinks.lib.aws import CallFailed, response_of
 from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.wire import Response
 
@@ -123,12 +121,15 @@ class S3(AwsType[S3Config]):
             self.limits, self.usual_mapping = EACH, "netbird"
 
     def put(self, batch: Batch) -> Receipt:
-        """Write the batch as one object, or each of its events as one."""
+        """Write an object for each hour of the batch, or for each of its events."""
         prefix = (self.config.prefix or "").rstrip("/")
         if self.config.layout == "object_per_event":
-            return self._write_each({message.id: object_of_event(message, prefix) for message in batch.messages})
-        object = object_of_batch(batch, prefix)
-        return Receipt(self._write_surely(object), stored=object.listed(self.config.bucket_name))
+            each = write_all([object_of_event(message, prefix) for message in batch.messages], self._write)
+            return Receipt(each.response, each.failures)
+        hours = write_all(objects_of_batch(batch, prefix), self._write_surely)
+        failures = {id: blameless(failure) for id, failure in hours.failures.items()}
+        stored = [object.listed(self.config.bucket_name) for object in hours.objects]
+        return Receipt(hours.response, failures or None, stored=stored)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest of an hour, once. Raises SendFailure."""
@@ -216,40 +217,9 @@ class S3(AwsType[S3Config]):
             return response_of(answer)
         raise EventRefused(f"an object of somebody else's lies at {object.key}", response_of(answer))
 
-    def _write_each(self, objects: Mapping[UUID, Object]) -> Receipt:
-        """Write objects, several at once, until there is trouble; the rest waits for the next try.
-
-        Raises SendFailure where none was written.
-        """
-        outcomes: dict[UUID, Response | SendFailure] = {}
-        trouble: SendFailure | None = None
-        ids = list(objects)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            while trouble is None and len(outcomes) < len(ids):
-                some = ids[len(outcomes) : len(outcomes) + AT_ONCE]
-                outcomes |= zip(some, pool.map(self._try, [objects[id] for id in some]), strict=True)
-                trouble = next(filter(is_trouble, map(outcomes.__getitem__, some)), None)
-        written = [outcome for outcome in outcomes.values() if isinstance(outcome, Response)]
-        if trouble is not None and not written:
-            raise trouble
-        every = {id: outcomes.get(id, trouble) for id in ids}
-        failures = {id: outcome for id, outcome in every.items() if isinstance(outcome, SendFailure)}
-        return Receipt(written[0] if written else None, failures)
-
-    def _try(self, object: Object) -> Response | SendFailure:
-        try:
-            return self._write(object)
-        except SendFailure as error:
-            return error
-
 
 def is_about_conditions(error: CallFailed) -> bool:
     """Whether a store says that it does not know `If-None-Match`."""
     status = error.response.status if error.response else 0
     named = "if-none-match" in error.message.lower()
     return status == 501 or error.code == "NotImplemented" or (status == 400 and named)
-
-
-def is_trouble(outcome: Response | SendFailure) -> TypeGuard[SendFailure]:
-    """Whether it stands in the way of the other objects too."""
-    return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -17,12 +18,13 @@ from eventsinks.destinations.netbird import told
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object to be written. `body` is what is in it, before it is zipped."""
+    """An object to be written. `body` is what is in it, before it is zipped; `ids` are the messages in it."""
 
     key: str
     body: bytes
     content_type: str
     metadata: Mapping[str, str]
+    ids: Sequence[UUID] = ()
     gzipped: bool = False
 
     def listed(self, bucket: str) -> dict[str, Any]:
@@ -32,41 +34,51 @@ class Object:
         return {"bucket": bucket, "key": self.key, "count": count, "bytes": size, "sha256": hash}
 
 
-def object_of_batch(batch: Batch, prefix: str) -> Object:
-    """Return a batch as lines of JSON, under the hour of its first event.
+def objects_of_batch(batch: Batch, prefix: str) -> list[Object]:
+    """Return a batch as one object for each hour in which its events happened, the first event's hour first.
+
+    An hour is written whole or not at all, and what is in it hangs on no other hour: so what is left of a batch
+    makes the very same objects.
+    """
+    hours: dict[str, list[Message]] = {}
+    for message in batch.messages:
+        hours.setdefault(hour_of(message.occurred_at), []).append(message)
+    return [object_of_hour(batch, hour, messages, prefix) for hour, messages in hours.items()]
+
+
+def object_of_hour(batch: Batch, hour: str, messages: Sequence[Message], prefix: str) -> Object:
+    """Return a batch's messages of one hour as lines of JSON, in their order.
 
     Its hash is of the lines, not of the gzip, which another version of zlib may write otherwise.
     """
-    first, last = batch.messages[0], batch.messages[-1]
-    body = b"".join([line(message.data) for message in batch.messages])
-    hour = first.occurred_at.astimezone(UTC).isoformat()
+    body = b"".join([line(message.data) for message in messages])
     return Object(
-        key=joined(prefix, f"dt={hour[:10]}/hour={hour[11:13]}/{batch.number:012d}-{batch.id}.json.gz"),
+        key=joined(prefix, f"{hour}/{batch.number:012d}-{batch.id}.json.gz"),
         body=body,
         content_type="application/x-ndjson",
         gzipped=True,
         metadata={
             "batch-id": str(batch.id),
             "batch-number": str(batch.number),
-            "first-id": str(first.id),
-            "last-id": str(last.id),
-            "count": str(len(batch.messages)),
+            "first-id": str(messages[0].id),
+            "last-id": str(messages[-1].id),
+            "count": str(len(messages)),
             "sha256": digest(body),
         },
+        ids=[message.id for message in messages],
     )
 
 
 def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
     """Return the manifest of an hour, apart from the events: who looks for `dt=` alone does not meet it.
 
-    The hour is the one in which its objects were written, which their keys need not say: those are of the events'
-    time.
+    The hour is the one in which its batches were settled, which their objects' keys need not say: those are of the
+    events' time.
     """
-    hour = manifest.hour.isoformat()
     numbers = {"first_number": manifest.first, "last_number": manifest.last}
     said = {
         "integration": manifest.integration,
-        "hour": f"{hour[:13]}:00:00Z",
+        "hour": f"{manifest.hour.isoformat()[:13]}:00:00Z",
         **numbers,
         "count": sum(object["count"] for object in manifest.objects),
         "objects": manifest.objects,
@@ -74,7 +86,7 @@ def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
     body = orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n"
     name = f"{manifest.first:012d}-{manifest.last:012d}-{manifest.id}.json"
     return Object(
-        key=joined(prefix, f"_manifest/dt={hour[:10]}/hour={hour[11:13]}/{name}"),
+        key=joined(prefix, f"_manifest/{hour_of(manifest.hour)}/{name}"),
         body=body,
         content_type="application/json",
         metadata={
@@ -97,7 +109,14 @@ def object_of_event(message: Message, prefix: str) -> Object:
         body=body,
         content_type="application/json",
         metadata={"event-id": str(message.id), "sha256": digest(body)},
+        ids=[message.id],
     )
+
+
+def hour_of(moment: datetime) -> str:
+    """Return the folder of the hour of a moment, in UTC: `dt=2026-01-31/hour=12`."""
+    said = moment.astimezone(UTC).isoformat()
+    return f"dt={said[:10]}/hour={said[11:13]}"
 
 
 def is_ours(answer: Mapping[str, Any], object: Object, body: bytes) -> bool:

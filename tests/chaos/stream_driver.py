@@ -1,12 +1,15 @@
 """A process that streams, and kills itself around a PutObject: `… -m tests.chaos.stream_driver POINT AFTER ID`.
 
-    POINT   `before put`, `after put` (the object is there, nobody has heard of it), or `nowhere`
-    AFTER   the count of the put at which it dies
+    POINT   `before batch`, `after batch` (all of it is there, nobody has heard of it), `before put`, `after put`
+            (one of its objects is there, perhaps not the others), or `nowhere`
+    AFTER   the count of the batch or put at which it dies
     ID      the integration
 
-Batches are small, so that each life sends several. The points are outside of the product: S3.send is wrapped.
+Batches are small, so that each life sends several. The points are outside of the product: S3.send and the writing
+of one object are wrapped.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -24,8 +27,6 @@ from eventsinks.lib.addresses import AddressGuard  # noqa: E402
 from eventsinks.lib.aws import Keys, make_client  # noqa: E402
 from eventsinks.lib.http import Outlet  # noqa: E402
 
-send = S3.send
-
 
 def die():
     """End as a power cut would."""
@@ -34,18 +35,25 @@ def die():
 
 def main(point, after, destination_id):
     """Stream until there is nothing more, or until death."""
-    left = [int(after)]
+    moment, what = point.split() if " " in point else ("", "")
+    numbers = itertools.count(1)
 
-    def deadly(self, batch, at):
-        left[0] -= 1
-        if point == "before put" and left[0] == 0:
-            die()
-        receipt = send(self, batch, at)
-        if point == "after put" and left[0] == 0:
-            die()
-        return receipt
+    def deadly(do):
+        def done(*arguments):
+            last = next(numbers) == int(after)
+            if last and moment == "before":
+                die()
+            outcome = do(*arguments)
+            if last and moment == "after":
+                die()
+            return outcome
 
-    S3.send = deadly
+        return done
+
+    if what == "batch":
+        S3.send = deadly(S3.send)
+    elif what == "put":
+        S3._write = deadly(S3._write)
     S3.limits = Limits(max_events=5)
     stream(int(destination_id), Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), 5))
 

@@ -1,10 +1,13 @@
 """Kills of a stream: whenever its process is killed, the objects in the bucket hold every event exactly once.
 
+The events are of three hours, in no order: so most batches are several objects, each of one hour.
+
 EVENTSINKS_TEST_KILLS in the environment says how many (200 take a minute or three); each is a SIGKILL of a real
 process.
 """
 
 import gzip
+import itertools
 import json
 import os
 import random
@@ -29,6 +32,7 @@ from tests.visible import visible
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("EVENTSINKS_TEST_KILLS", "60"))
+POINTS = ("before batch", "after batch", "before put", "after put")
 KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
 
 
@@ -77,17 +81,24 @@ def make_due(destination):
 
 def log(tenant, codes):
     """Write events into the tenant's log; return when they can be read."""
-    accept(tenant, event_type("audit"), [b'{"activity_code":"%d"}' % code for code in codes])
+    said = [{"activity_code": str(code), "timestamp": f"2026-05-04T{hour_of(code)}:30:00Z"} for code in codes]
+    accept(tenant, event_type("audit"), [json.dumps(one).encode() for one in said])
     visible(tenant)
 
 
-def lines(bucket):
-    """Return the codes in every object, in the order of their names."""
-    return [
-        json.loads(line)["activity_code"]
-        for found in bucket.objects.all()
-        for line in gzip.decompress(found.get()["Body"].read()).splitlines()
-    ]
+def hour_of(code):
+    """Return the hour in which an event happened: one of three, in no order."""
+    return ("09", "10", "23")[random.Random(code).randrange(3)]
+
+
+def codes_by_hour(bucket):
+    """Return the codes in every object, in the order of their names, by the hour in these."""
+    found = {}
+    for object in bucket.objects.all():
+        lines = gzip.decompress(object.get()["Body"].read()).splitlines()
+        hour = object.key.partition("/hour=")[2][:2]
+        found[hour] = found.get(hour, []) + [int(json.loads(line)["activity_code"]) for line in lines]
+    return found
 
 
 def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_once(
@@ -102,24 +113,24 @@ def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_on
     bucket = amazon.make_bucket()
     integration = configure.create(acme, "s3", {"bucket_name": "acme-events", **KEYS}, name="i")
     dice = random.Random(1)
-    written = killed = 0
-    points = {"before put": 0, "after put": 0}
-    while killed < KILLS:
+    plan = list(itertools.islice(itertools.cycle(POINTS), KILLS))
+    dice.shuffle(plan)
+    written = 0
+    for point in plan:
         if Event.objects.filter(id__gt=Position.objects.get().event_id).count() < 30:
             log(acme, range(written, written + 200))
             written += 200
-        point = dice.choice(list(points))
         assert lives(point, dice.randint(1, 3), integration) == -signal.SIGKILL
         assert Batch.objects.filter(state="open").count() == 1  # its membership was saved before it was sent
-        killed += 1
-        points[point] += 1
     assert lives("nowhere", 1, integration) == 0
-    assert lines(bucket) == list(map(str, range(written)))  # each once, and in order
+    by_hour = {}
+    for code in range(written):
+        by_hour.setdefault(hour_of(code), []).append(code)
+    assert codes_by_hour(bucket) == by_hour  # each once, in order, and under its own hour
     versions = [version.object_key for version in bucket.object_versions.all()]
     assert len(versions) == len(set(versions))  # nothing was ever written over
     assert not Batch.objects.filter(state="open").exists()
     assert not Delivery.objects.exists()
-    assert min(points.values()) > KILLS / 4
 
 
 def test_a_process_that_is_killed_leaves_the_position_to_the_next_when_its_lease_is_over(

@@ -6,14 +6,16 @@ import os
 import socket
 import subprocess
 import time
+from datetime import timedelta
 from types import SimpleNamespace
+from uuid import UUID
 
 import boto3
 import pytest
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.lib.addresses import AddressGuard
-from tests.destinations.examples import AT, make_audits, make_batch, make_type
+from tests.destinations.examples import AT, make_audit, make_audits, make_batch, make_type
 from tests.destinations.store import Store
 from tests.destinations.test_s3 import EXAMPLE
 
@@ -42,6 +44,12 @@ def send_until_taken(store, batch, fresh):
     raise AssertionError("it was never taken")
 
 
+def two_hours():
+    """Return three events of one hour, and one of the next among them."""
+    first, second, third = make_audits(3)
+    return first, make_audit(message_id=UUID(int=9), occurred_at=AT + timedelta(hours=1)), second, third
+
+
 @pytest.mark.parametrize(
     ("conditions", "keeps_metadata", "may_look", "habit"),
     list(itertools.product(CONDITIONS, (True, False), (True, False), HABITS)),
@@ -50,16 +58,18 @@ def test_a_batch_is_there_under_one_name_and_once_where_the_store_allows_it(
     conditions, keeps_metadata, may_look, habit
 ):
     with Store(conditions, keeps_metadata=keeps_metadata, may_look=may_look, first=habit) as store:
-        batch = make_batch(*make_audits(3))
+        batch = make_batch(*two_hours())
         for fresh in (True, False):
             send_until_taken(store, batch, fresh)
-        ((name, bodies),) = store.versions.items()
-    assert name.endswith(f"-{batch.id}.json.gz")
-    assert len(set(bodies)) == 1
-    assert gzip.decompress(bodies[0]).count(b"\n") == 3
+        found = store.versions
+    assert sorted(name.rpartition("/hour%3D")[2] for name in found) == [
+        f"{hour}/000000000007-{batch.id}.json.gz" for hour in ("09", "10")
+    ]
+    assert [len(set(bodies)) for bodies in found.values()] == [1, 1]
+    assert sorted(gzip.decompress(bodies[0]).count(b"\n") for bodies in found.values()) == [1, 3]
     # Without conditions boto3's own second try, after a lost answer, writes the same bytes once more.
     if conditions == "kept" or (may_look and conditions != "ignored" and "lose" not in habit):
-        assert len(bodies) == 1
+        assert [len(bodies) for bodies in found.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("conditions", ["unknown", "refused"])
@@ -144,11 +154,11 @@ if S3RVER:  # not skipped where it is not: the suite needs nothing but Python
     def test_s3rver_has_each_object_once(s3rver, layout):
         store = SimpleNamespace(url=s3rver)
         keys = {"access_key": "S3RVER", "secret_key": "S3RVER"}
-        batch = make_batch(*make_audits(3))
+        batch = make_batch(*two_hours())
         for _ in range(3):
             assert not at(store, layout=layout, **keys).send(batch, AT).failures
         session = boto3.Session("S3RVER", "S3RVER", region_name="eu-central-1")
         found = list(session.resource("s3", endpoint_url=s3rver).Bucket("acme-events").objects.all())
-        assert len(found) == (1 if layout == "batch" else 3)
+        assert len(found) == (2 if layout == "batch" else 4)
         body = found[0].get()["Body"].read()
         assert layout != "batch" or gzip.decompress(body).count(b"\n") == 3

@@ -30,13 +30,13 @@ class Receipt(NamedTuple):
     """What came of one request. No failure: every message was taken. A partial failure is data.
 
     `memory` is what a type that `remembers` wants to know again when the same incident is next told of; `stored`
-    is what a type that `keeps_manifests` has made of a batch.
+    are the objects that a type that `keeps_manifests` has made of what was taken.
     """
 
     response: Response | None = None
     failures: Mapping[UUID, SendFailure] | None = None
     memory: Mapping[str, Any] | None = None
-    stored: Mapping[str, Any] | None = None
+    stored: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Batch:
 class Manifest:
     """What became of the batches that were settled in one hour, from number `first` to `last` without a gap.
 
-    `objects` are those that were `stored`, each with its number and id; the other numbers left nothing behind. The
-    same over every try; `id` is the last batch's.
+    `objects` are those that were `stored`, each with its batch's number and id; the other numbers left nothing
+    behind. The same over every try; `id` is the last batch's.
     """
 
     id: UUID

@@ -48,7 +48,7 @@ class Batch(models.Model):
     state = models.CharField(max_length=8, choices=BatchState.choices, default=BatchState.OPEN)
     members = models.JSONField(default=list)
     rest = models.JSONField(default=list)
-    stored = models.JSONField(null=True)  # what the type made of it, for a manifest: an object's key, size, hash
+    stored = models.JSONField(null=True)  # what the type made of it, for a manifest: each object's key, size, hash
     count = models.PositiveIntegerField()
     first_event = models.BigIntegerField()
     last_event = models.BigIntegerField()
