@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from eventsinks.actions import accept as accepting
 from eventsinks.actions import configure
 from eventsinks.actions.accept import accept
 from eventsinks.actions.deliver import Pump
@@ -221,6 +222,46 @@ def test_parallel_batches_that_share_ids_in_another_order_are_each_taken_once(ac
     assert sum(len(taken.keys) for taken in results) == 300
     assert sum(len(taken.duplicates) for taken in results) == 1500
     assert (events().count(), Delivery.objects.count()) == (300, 300)
+
+
+def deadlocks(monkeypatch, times, says="deadlock detected"):
+    """Let the first commits be lost to another; return what was tried."""
+    tried, commit = [], accepting._commit
+
+    def losing(*arguments):
+        tried.append(arguments)
+        if len(tried) <= times:
+            raise OperationalError(says)
+        commit(*arguments)
+
+    monkeypatch.setattr(accepting, "_commit", losing)
+    return tried
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("times", [1, 4])
+def test_who_loses_a_deadlock_tries_again_and_says_what_is_true_in_the_end(acme, make_webhook, monkeypatch, times):
+    make_webhook()
+    tried = deadlocks(monkeypatch, times)
+    assert take(acme, alert(id="a"), b"{}").keys == ["a"]
+    assert (len(tried), events().count(), Delivery.objects.count()) == (times + 1, 1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("says", "tries"), [("deadlock detected", 5), ("the disk is full", 1)])
+def test_who_loses_deadlocks_for_ever_or_has_other_trouble_is_told(acme, monkeypatch, says, tries):
+    tried = deadlocks(monkeypatch, 99, says)
+    with pytest.raises(OperationalError, match=says):
+        take(acme, alert(id="a"))
+    assert (len(tried), events().count()) == (tries, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deadlock_within_somebody_else_s_transaction_is_his_to_run_again(acme, monkeypatch):
+    tried = deadlocks(monkeypatch, 1)
+    with pytest.raises(OperationalError), transaction.atomic():
+        take(acme, alert(id="a"))
+    assert len(tried) == 1
 
 
 def test_the_order_of_the_documents_is_the_order_of_the_log(acme):

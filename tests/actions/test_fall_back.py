@@ -121,6 +121,20 @@ class TestFallingBack:
             fall_back()
         assert (len(at(down)), len(at(up))) == (1, 1)
 
+    def test_a_fallback_has_no_fallback_of_its_own_for_what_took_another_s_place(
+        self, pair, make_webhook, make_alert
+    ):
+        down, up = pair
+        third = make_webhook("https://third.example.com/", options=Options(event_types=[]))
+        options = {"fallback": {"event_sink_id": str(third.uuid), "after_failures": 1}}
+        configure.change(up, options=Options.model_validate(options))
+        make_alert(event_sink_ids=[str(down.uuid)])
+        world = World(lambda request: Response(500, [], b""))
+        for _ in range(4):
+            try_until(world, 1)
+            fall_back()
+        assert (len(at(down)), len(at(up)), at(third)) == (1, 1, [])
+
     def test_a_sink_that_has_the_event_already_is_not_sent_it_again(self, pair, make_alert):
         down, up = pair
         make_alert(event_sink_ids=[str(down.uuid), str(up.uuid)])

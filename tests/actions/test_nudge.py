@@ -14,7 +14,9 @@ from celery import current_app
 from django.db import connection, transaction
 
 from eventsinks import tasks
-from eventsinks.actions import deliver, nudge
+from eventsinks.actions import configure, deliver, nudge
+from eventsinks.actions.accept import accept
+from eventsinks.event_types import event_type
 from eventsinks.models import Delivery, Event
 from tests.actions.crowd import at_once
 from tests.broker import Broker, named
@@ -73,6 +75,10 @@ def queued(client):
     return client.llen(QUEUE)
 
 
+def tasks_queued(client):
+    return [json.loads(message)["headers"]["task"] for message in client.lrange(QUEUE, 0, -1)]
+
+
 def test_one_nudge_is_one_task_that_carries_nothing(broker):
     nudge.nudge()
     (message,) = broker.lrange(QUEUE, 0, -1)
@@ -118,6 +124,17 @@ def test_accepting_nudges_only_where_something_is_owed(broker, make_alert, make_
     nudge.answered()
     make_alert(id="a")  # a duplicate
     assert queued(broker) == 1
+
+
+def test_accepting_nudges_the_streams_where_an_integration_hears_of_it(broker, acme, make_alert):
+    accept(acme, event_type("audit"), [b"{}"])
+    assert tasks_queued(broker) == []
+    configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="i")
+    broker.flushdb()
+    make_alert()
+    assert tasks_queued(broker) == []
+    accept(acme, event_type("audit"), [b"{}"])
+    assert tasks_queued(broker) == ["eventsinks.tasks.look_at_streams"]
 
 
 def test_a_nudge_that_was_lost_is_in_the_way_for_seconds_only(broker):

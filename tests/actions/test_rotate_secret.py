@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.rotate_secret import end_overlaps, rotate_secret
 from eventsinks.actions.tenants import issue_key
+from eventsinks.lib.signing import key_of
 from eventsinks.lib.wire import Response
 from eventsinks.models import Destination
 from tests.actions.crowd import at_once
@@ -46,6 +48,16 @@ def test_both_sign_during_the_overlap_and_the_new_one_alone_after_it(make_webhoo
     assert (end_overlaps(), end_overlaps()) == (1, 0)
     assert [signed(new), signed(old)] == [True, False]
     assert Destination.objects.get().sealed_old_signing_secret == ""
+
+
+@pytest.mark.parametrize(("left", "keys"), [(60, 2), (-1, 1)])
+def test_an_old_secret_whose_time_is_over_signs_no_more_though_nobody_has_taken_it_away(make_webhook, left, keys):
+    rotate_secret(make_webhook(), 3600)
+    Destination.objects.update(old_signing_secret_until=Now() + timedelta(seconds=left))
+    sink = Destination.objects.get()
+    assert sink.sealed_old_signing_secret
+    assert sink.opened().signing_keys[0] == key_of(sink.signing_secret)
+    assert len(sink.opened().signing_keys) == keys
 
 
 def test_without_an_overlap_the_old_one_signs_no_more(make_webhook, signed):

@@ -334,6 +334,11 @@ def test_a_pause_has_an_end():
     assert LONGEST_PAUSE <= pause_after(10_000) <= LONGEST_PAUSE * 1.2
 
 
+def test_streams_that_failed_together_do_not_come_back_together():
+    pauses = [pause_after(3) for _ in range(200)]
+    assert 4.0 <= min(pauses) < 4.4 < max(pauses) <= 4.8
+
+
 def test_a_pause_that_the_far_end_asks_for_is_kept(far, integrate, log, outlet):
     integration = integrate()
     log(1)

@@ -1,0 +1,40 @@
+"""Transmit: how the messages of a batch are shared out among requests."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from eventsinks.actions.transmit import portions
+from eventsinks.destinations.base import Limits
+
+
+def sizes(lengths, **limits):
+    """Return how many messages of these lengths, in bytes, each request holds."""
+    messages = [SimpleNamespace(data=b"x" * length) for length in lengths]
+    return [len(portion) for portion in portions(messages, Limits(**{"max_events": 100, **limits}))]
+
+
+@pytest.mark.parametrize(
+    ("room", "requests"),
+    [
+        (30, [3]),  # each message takes one byte more than it has, for what parts it from the next
+        (29, [2, 1]),
+        (20, [2, 1]),
+        (19, [1, 1, 1]),
+    ],
+)
+def test_a_request_holds_no_byte_more_than_its_type_takes(room, requests):
+    assert sizes([9, 9, 9], max_bytes=room) == requests
+
+
+@pytest.mark.parametrize(("most", "requests"), [(3, [3]), (2, [2, 1]), (1, [1, 1, 1])])
+def test_a_request_holds_no_message_more_than_its_type_takes(most, requests):
+    assert sizes([9, 9, 9], max_events=most) == requests
+
+
+def test_a_message_that_is_larger_than_a_request_goes_alone():
+    assert sizes([1, 99, 1, 1], max_bytes=10) == [1, 1, 2]
+
+
+def test_a_request_counts_the_bytes_of_its_own_messages_alone():
+    assert sizes([9, 9, 9, 9, 9, 9], max_bytes=20) == [2, 2, 2]
