@@ -48,6 +48,11 @@ COMMANDS = {
         [["-m", "bench.streams"], ["-m", "bench.look"], ["-m", "bench.fairness"], ["-m", "bench.deliveries"]],
     ),
     "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
+    "mutants": (
+        "break the code at random places, and see whether a test notices",
+        DEV_LOCK,
+        [["-m", "tests.mutants"]],
+    ),
     "lint": (
         "check style, format, templates and the import rule",
         DEV_LOCK,

@@ -1,0 +1,1 @@
+"""Mutants: the code broken on purpose at one place, and whether a test notices. `make mutants`."""

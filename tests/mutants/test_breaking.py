@@ -1,0 +1,88 @@
+"""Mutants: each way to break a line is found, what nobody runs is left alone, a broken file is still Python."""
+
+import ast
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import TOP, diff, sample
+from tests.mutants.breaking import breaks
+from tests.mutants.nearness import nearest
+
+
+def broken(source):
+    """Return what each break makes of a source."""
+    return [place.of(source) for place in breaks(source)]
+
+
+@pytest.mark.parametrize(
+    ("source", "instead"),
+    [
+        ("a < b", ["a <= b"]),
+        ("a is not b", ["a is b"]),
+        ("a and b or c", ["((a and b) and c)", "(a or b) or c"]),
+        ("not a", ["(a)"]),
+        ("a - b", ["(a + b)"]),
+        ("x = 9", ["x = 10"]),
+        ("x = True", ["x = False"]),
+        ("min(a)", ["pass", "max(a)"]),
+        ("x = BatchState.SENT", ["x = BatchState.SPLIT"]),
+        ("nudge()", ["pass"]),
+        ("if a:\n    return", ["if False:\n    return"]),
+        ("é = 'é' if a == b else 1.5", ["é = 'é' if a != b else 1.5", "é = 'é' if a == b else 2.5"]),
+    ],
+)
+def test_each_way_to_break_a_line_is_found(source, instead):
+    assert sorted(broken(source)) == sorted(instead)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x: Literal[1]",
+        "def f(x: Literal[1]) -> Literal[2]: ...",
+        "x = f'{a < b}'",
+        "log.info(a)",
+        "'a text' + a",
+        "if a:\n    b\nelse:\n    c",
+    ],
+)
+def test_what_nobody_runs_or_hears_of_is_not_broken(source):
+    assert broken(source) == []
+
+
+@pytest.mark.parametrize(
+    "file", ["actions/stream.py", "models/stream/rows.py", "destinations/s3.py", "lib/http.py"]
+)
+def test_a_file_of_ours_that_is_broken_is_another_one_and_still_python(file):
+    source = (TOP / "eventsinks" / file).read_text("utf-8")
+    for other in broken(source):
+        assert other != source
+        ast.parse(other)
+
+
+def test_the_same_seed_breaks_the_same_places_and_none_twice():
+    one, other = (sample(["lib/"], 50, random.Random(7)) for _ in range(2))
+    assert one == other
+    assert len(set(one)) == 50
+    assert {file.parts[1] for file, _ in one} == {"lib"}
+
+
+def test_no_more_places_are_broken_than_there_are():
+    count = len(breaks((TOP / "eventsinks/lib/size.py").read_text("utf-8")))
+    assert len(sample(["lib/size.py"], 1000, random.Random(7))) == count
+
+
+def test_the_nearest_tests_begin_with_those_of_the_same_name():
+    found = nearest(TOP, Path("eventsinks/actions/fall_back.py"))
+    assert found[0] == "tests/actions/test_fall_back.py"
+    assert "tests/actions/test_account.py" in found  # it imports who imports it
+    assert all((TOP / file).is_file() for file in found)
+
+
+def test_a_diff_says_where_a_place_is_and_what_it_changes():
+    (file, place), *_ = sample(["lib/size.py"], 1, random.Random(7))
+    where, *lines = diff(file, place)
+    assert where.startswith("eventsinks/lib/size.py:")
+    assert {line[0] for line in lines} >= {"-", "+"}
