@@ -1,8 +1,11 @@
 """Probe and try-out: whatever goes wrong in a type, whoever asks is told."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from eventsinks.actions import configure
+from eventsinks.actions import probe as probing
 from eventsinks.actions.probe import probe
 from eventsinks.actions.try_out import try_out
 from eventsinks.destinations.base import SendFailure
@@ -48,3 +51,10 @@ def test_a_fault_in_a_type_is_told_by_a_try_out(make_webhook, receiver, monkeypa
     tried = try_out(sink)
     assert tried.outcome == outcome
     assert "a fault in the type" in tried.reason
+
+
+def test_how_long_a_test_took_is_told_in_milliseconds(far, integrate, monkeypatch):  # noqa: F811
+    integration = integrate()
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert probing.tried(integration)["duration_ms"] == 2500.0

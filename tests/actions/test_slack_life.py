@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from eventsinks.actions import configure
 from eventsinks.actions.deliver import Pump
+from eventsinks.actions.pace import claim_in_turn
 from eventsinks.lib.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
-from eventsinks.models.delivery import take_turns
+from eventsinks.models.delivery import due_lanes, take_turns
 from eventsinks.models.options import Options
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -256,6 +257,14 @@ class TestPace:
         Destination.objects.update(paced_until=timezone.now() - timedelta(seconds=1))
         Pump(slack)._claim()
         assert len(slack.calls) == 1
+
+    def test_a_turn_for_which_nothing_is_left_is_free_again_at_once(self, make_sink, make_alert):
+        make_sink()
+        make_alert()
+        (lane,) = due_lanes(10)
+        Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # somebody else was faster
+        assert claim_in_turn([(lane, 1)])[0] == []
+        assert take_turns([lane.place], 60.0) == {lane.place}
 
     def test_a_failure_ends_the_turn_too(self, slack, make_sink, make_alert):
         make_sink()

@@ -1,11 +1,15 @@
-"""Transmit: how the messages of a batch are shared out among requests."""
+"""Transmit: how the messages of a batch are shared out among requests, and how it is told what came of them."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from eventsinks.actions.transmit import portions
-from eventsinks.destinations.base import Limits
+from eventsinks.actions.transmit import judged, portions
+from eventsinks.destinations.base import DestinationGone, Limits, Receipt, Temporary
+from tests.destinations.examples import MESSAGE_ID, make_audit, make_type
+from tests.destinations.test_s3 import EXAMPLE
+
+SECRET = EXAMPLE["secret_key"]
 
 
 def sizes(lengths, **limits):
@@ -38,3 +42,25 @@ def test_a_message_that_is_larger_than_a_request_goes_alone():
 
 def test_a_request_counts_the_bytes_of_its_own_messages_alone():
     assert sizes([9, 9, 9, 9, 9, 9], max_bytes=20) == [2, 2, 2]
+
+
+def raising(error):
+    def ask():
+        raise error
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        raising(Temporary(f"bad key {SECRET}")),
+        raising(DestinationGone(f"bad key {SECRET}")),
+        raising(ValueError(f"bad key {SECRET}")),
+        lambda: Receipt(None, {MESSAGE_ID: Temporary(f"bad key {SECRET}")}),
+    ],
+)
+def test_no_failure_of_a_batch_tells_a_secret_however_it_is_told_of(asked):
+    sent = judged(make_type("s3"), asked, [make_audit()])
+    assert "bad key ****" in sent.failures[MESSAGE_ID].reason
+    assert SECRET not in repr(vars(sent.failures[MESSAGE_ID])) + str(sent.failures[MESSAGE_ID])

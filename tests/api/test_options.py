@@ -4,9 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 from werkzeug import Request, Response
 
 from eventsinks.models import Attempt, Delivery, Event
+from eventsinks.models.options import Options
 from tests.api.conftest import fields_of
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +48,13 @@ def create(api, acme):
 
 
 class TestOptions:
+    def test_what_a_sink_was_read_with_does_not_change_under_whoever_shares_it(self):
+        options = Options.model_validate(OPTIONS)
+        with pytest.raises(ValidationError, match="frozen"):
+            options.filter = "false"
+        with pytest.raises(ValidationError, match="frozen"):
+            options.quiet.dedup_window_s = 1
+
     def test_they_are_given_on_create_and_shown(self, create):
         first = create().json()["event_sink"]["id"]
         fallback = {"event_sink_id": first, "after_failures": 2, "after_s": 120}
