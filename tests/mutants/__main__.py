@@ -100,9 +100,16 @@ def try_out(copy: Path, file: Path, place: Break) -> tuple[str, str]:
     source = (TOP / file).read_text("utf-8")
     (copy / file).write_text(place.of(source), "utf-8")
     try:
-        return run(copy, nearest(TOP, file))
+        return run(copy, nearest(TOP, file, owner(source, place)))
     finally:
         (copy / file).write_text(source, "utf-8")
+
+
+def owner(source: str, place: Break) -> str:
+    """Return the name of the function or class in which a place is, or which stands before it; "" at the top."""
+    before = source.encode()[: place.start].decode()
+    names: list[str] = re.findall(r"^ *(?:def|class) (\w+)", before, re.MULTILINE)
+    return names[-1] if names else ""
 
 
 def run(copy: Path, tests: Collection[str]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -63,14 +64,25 @@ def breaks(source: str) -> list[Break]:
 
 
 def code_of(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes that do something: no annotations, and no f-strings, which have no places of their own."""
+    """Yield the nodes that do something.
+
+    No annotations, no columns of tables, which are the business of migrations, no f-strings, which have no places.
+    """
     yield node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr):
+            if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr) and not is_column(child):
                 yield from code_of(child)
+
+
+def is_column(node: ast.AST) -> bool:
+    """Whether it declares a column, or what the database holds of a table."""
+    return (
+        isinstance(node, ast.Call)
+        and re.match(r"models\.[A-Z]\w+(?<!Manager)$", ast.unparse(node.func)) is not None
+    )
 
 
 def ways(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import TOP, diff, sample
+from tests.mutants.__main__ import TOP, diff, owner, sample
 from tests.mutants.breaking import breaks
 from tests.mutants.nearness import nearest
 
@@ -43,6 +43,7 @@ def test_each_way_to_break_a_line_is_found(source, instead):
         "x: Literal[1]",
         "def f(x: Literal[1]) -> Literal[2]: ...",
         "x = f'{a < b}'",
+        "x = models.CharField(max_length=9)",
         "log.info(a)",
         "'a text' + a",
         "if a:\n    b\nelse:\n    c",
@@ -79,6 +80,17 @@ def test_the_nearest_tests_begin_with_those_of_the_same_name():
     assert found[0] == "tests/actions/test_fall_back.py"
     assert "tests/actions/test_account.py" in found  # it imports who imports it
     assert all((TOP / file).is_file() for file in found)
+
+
+def test_tests_that_say_the_name_are_near_and_those_that_ask_by_url_are_not_far():
+    failure, validation = Path("eventsinks/destinations/base/failure.py"), Path("eventsinks/lib/validation.py")
+    assert "tests/destinations/test_retry_after.py" in nearest(TOP, failure, "retry_after")[:4]
+    assert any(file.startswith("tests/api/") for file in nearest(TOP, validation, "given_twice"))
+
+
+def test_a_place_belongs_to_the_function_that_begins_before_it():
+    source = "x = 1\n\nclass A:\n    y = 2\n\n    def f(self):\n        return 3\n"
+    assert [owner(source, place) for place in breaks(source)] == ["", "A", "f"]
 
 
 def test_a_diff_says_where_a_place_is_and_what_it_changes():
