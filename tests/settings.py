@@ -19,11 +19,13 @@ if "TEST_DATABASE_URL" in os.environ:
     os.environ["EVENTSINKS_ENCRYPTION_KEYS"] = new_key()
 
 from project.settings import *  # noqa: E402, F403
-from project.settings import DATABASES, EMBEDDED  # noqa: E402
+from project.settings import DATABASES, EMBEDDED, STATIC_ROOT  # noqa: E402
 
 if EMBEDDED:
     # A file, so that threads and other processes see the same tables.
     DATABASES["default"]["TEST"] = {"NAME": f"{VAR}/test.sqlite3"}
+# Without it (in a fresh clone) whitenoise warns with every handler that is made, and warnings are errors here.
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Nothing listens there: a test that wants a Slack says where its own is.
 SLACK_BASE_URL = "http://127.0.0.1:9/api/"

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import orjson
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from eventsinks.actions import configure
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import SlackWorkspace
 from tests.conftest import unrecorded
-
-# Without it (in a fresh clone) whitenoise warns with every handler that is made, and warnings are errors here.
-Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 class Caller:
