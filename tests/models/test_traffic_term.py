@@ -43,6 +43,16 @@ def found(tenant, text):
     return sorted(rows.values_list("event__key", flat=True))
 
 
+@pytest.mark.parametrize(("many", "told"), [(4, [1, 2, 3]), (3, [1, 2, 3]), (2, None)])
+def test_terms_are_looked_up_by_their_numbers_all_of_them_or_none(acme, globex, monkeypatch, many, told):
+    monkeypatch.setattr(network_traffic, "MANY_TERMS", many)
+    owners = [acme, acme, acme, globex]
+    rows = [TrafficTerm(number=n, tenant=owner, text=f"db-{n}.lan") for n, owner in enumerate(owners, 1)]
+    TrafficTerm.objects.bulk_create([*rows, TrafficTerm(number=5, tenant=acme, text="laptop")])
+    numbers = network_traffic.numbers(acme, text__contains=".lan")
+    assert (numbers and sorted(numbers)) == told
+
+
 @settings(
     deadline=None, max_examples=60, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
