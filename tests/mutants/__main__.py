@@ -40,26 +40,27 @@ TIMEOUT = 150.0  # seconds of one run of tests; what takes longer hangs, which i
 def main() -> int:
     """Break so many places; return whether a break went unnoticed, or what noticed one fails without it too."""
     asked = arguments()
-    places = sample(asked.files, asked.places, random.Random(asked.seed))
     outcomes: Counter[str] = Counter()
     noticing = set()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = copied(Path(folder))
+        copy = copied(Path(folder) / "broken")
+        places = sample(copy, asked.files, asked.places, random.Random(asked.seed))
         for number, (file, place) in enumerate(places, 1):
             began = time.monotonic()
             outcome, test = try_out(copy, file, place)
             outcomes[outcome] += 1
             noticing |= {test} - {""}
-            line, *changes = diff(file, place)
+            line, *changes = diff(copy, file, place)
             print(f"{number:3} {outcome:8} {time.monotonic() - began:4.0f} s  {line}  {test}", flush=True)
             print(
                 *[f"      {change}\n" for change in changes if outcome == "survived"], sep="", end="", flush=True
             )
-        outcome, test = run(copy, noticing) if noticing else ("survived", "")
+        whole = copied(Path(folder) / "whole")
+        crying = [test for test in sorted(noticing) if run(whole, [test])[0] != "survived"]
     print(f"seed {asked.seed}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common()))
-    if outcome != "survived":
-        print(f"{test or 'something'} fails where nothing is broken: what it noticed means nothing")
-    return int(outcomes["survived"] > 0 or outcome != "survived")
+    for test in crying:
+        print(f"{test} fails where nothing is broken: what it noticed means nothing")
+    return int(outcomes["survived"] > 0 or bool(crying))
 
 
 def arguments() -> argparse.Namespace:
@@ -73,11 +74,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def sample(beginnings: Collection[str], count: int, dice: random.Random) -> list[tuple[Path, Break]]:
+def sample(top: Path, beginnings: Collection[str], count: int, dice: random.Random) -> list[tuple[Path, Break]]:
     """Return so many places of the files that begin so; each file is as likely as another, however long."""
-    files = [file.relative_to(TOP) for file in sorted((TOP / "eventsinks").rglob("*.py"))]
+    files = [file.relative_to(top) for file in sorted((top / "eventsinks").rglob("*.py"))]
     wanted = [file for file in files if str(Path(*file.parts[1:])).startswith(tuple(beginnings))]
-    left = {file: found for file in wanted if (found := breaks((TOP / file).read_text("utf-8")))}
+    left = {file: found for file in wanted if (found := breaks((top / file).read_text("utf-8")))}
     chosen = []
     while left and len(chosen) < count:
         file = dice.choice(list(left))
@@ -88,19 +89,19 @@ def sample(beginnings: Collection[str], count: int, dice: random.Random) -> list
 
 
 def copied(folder: Path) -> Path:
-    """Return a copy of the tree, with the same packages."""
-    copy = folder / "tree"
-    shutil.copytree(TOP, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (copy / ".venv").symlink_to(TOP / ".venv")
-    return copy
+    """Copy the tree into a new folder, with the same packages, and return that."""
+    shutil.copytree(TOP, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    (folder / ".venv").symlink_to(TOP / ".venv")
+    return folder
 
 
 def try_out(copy: Path, file: Path, place: Break) -> tuple[str, str]:
     """Break the copy at a place, run the nearest tests, mend it, and return what came of it."""
-    source = (TOP / file).read_text("utf-8")
+    source = (copy / file).read_text("utf-8")
+    tests = nearest(copy, file, owner(source, place))
     (copy / file).write_text(place.of(source), "utf-8")
     try:
-        return run(copy, nearest(TOP, file, owner(source, place)))
+        return run(copy, tests)
     finally:
         (copy / file).write_text(source, "utf-8")
 
@@ -134,9 +135,9 @@ def run(copy: Path, tests: Collection[str]) -> tuple[str, str]:
     return ("noticed" if process.returncode else "survived"), (failed[1] if failed else "")
 
 
-def diff(file: Path, place: Break) -> list[str]:
+def diff(top: Path, file: Path, place: Break) -> list[str]:
     """Return where a break is, and then what it changes, as lines."""
-    source = (TOP / file).read_text("utf-8")
+    source = (top / file).read_text("utf-8")
     number = source.encode()[: place.start].count(b"\n") + 1
     lines = difflib.unified_diff(source.splitlines(), place.of(source).splitlines(), lineterm="", n=1)
     return [f"{file}:{number}", *[line for line in lines if not line.startswith(("---", "+++", "@@"))]]

@@ -64,7 +64,7 @@ def test_a_file_of_ours_that_is_broken_is_another_one_and_still_python(file):
 
 
 def test_the_same_seed_breaks_the_same_places_and_none_twice():
-    one, other = (sample(["lib/"], 50, random.Random(7)) for _ in range(2))
+    one, other = (sample(TOP, ["lib/"], 50, random.Random(7)) for _ in range(2))
     assert one == other
     assert len(set(one)) == 50
     assert {file.parts[1] for file, _ in one} == {"lib"}
@@ -72,7 +72,7 @@ def test_the_same_seed_breaks_the_same_places_and_none_twice():
 
 def test_no_more_places_are_broken_than_there_are():
     count = len(breaks((TOP / "eventsinks/lib/size.py").read_text("utf-8")))
-    assert len(sample(["lib/size.py"], 1000, random.Random(7))) == count
+    assert len(sample(TOP, ["lib/size.py"], 1000, random.Random(7))) == count
 
 
 def test_the_nearest_tests_begin_with_those_of_the_same_name():
@@ -94,7 +94,7 @@ def test_a_place_belongs_to_the_function_that_begins_before_it():
 
 
 def test_a_diff_says_where_a_place_is_and_what_it_changes():
-    (file, place), *_ = sample(["lib/size.py"], 1, random.Random(7))
-    where, *lines = diff(file, place)
+    (file, place), *_ = sample(TOP, ["lib/size.py"], 1, random.Random(7))
+    where, *lines = diff(TOP, file, place)
     assert where.startswith("eventsinks/lib/size.py:")
     assert {line[0] for line in lines} >= {"-", "+"}
