@@ -33,13 +33,14 @@ class TakenAndGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one document was not taken. `conflict`: its id is taken by other content."""
+    """Why one document was not taken. `conflict`: its id is taken by other content; `is_json`: it is an object."""
 
     index: int
     message: str
     field: str = ""
     conflict: bool = False
     too_large: bool = False
+    is_json: bool = True
 
 
 @dataclass(slots=True)
@@ -77,7 +78,8 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
             candidates.append(candidate(index, raw, tenant, event_type, route))
         except NotAcceptable as error:
             too_large = len(raw) > settings.EVENTSINKS_MAX_EVENT_BYTES
-            acceptance.rejections.append(Rejection(index, error.message, error.field, too_large=too_large))
+            rejection = Rejection(index, error.message, error.field, too_large=too_large, is_json=error.is_json)
+            acceptance.rejections.append(rejection)
     for attempt in range(RACES):
         try:
             _commit(tenant, event_type, candidates, route, acceptance)

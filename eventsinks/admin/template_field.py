@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unfold import widgets
 
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.validation import errors
+from eventsinks.lib.validation import NUL, errors, fields_with_nul
 
 EXAMPLE = '{"info": [{"label": "Who", "value": "{{@alert.results_table.rows[0].user}}"}], "actions": []}'
 
@@ -34,10 +34,13 @@ class AlertTemplateField(forms.CharField):
         if not text:
             return None
         try:
-            return AlertTemplate.model_validate_json(text).model_dump(mode="json", exclude_defaults=True)
+            found = AlertTemplate.model_validate_json(text).model_dump(mode="json", exclude_defaults=True)
         except ValidationError as error:
-            found = [f"{field}: {message}" if field else message for field, message in errors(error)]
-            raise forms.ValidationError(found[:10]) from None
+            wrong = [f"{field}: {message}" if field else message for field, message in errors(error)]
+            raise forms.ValidationError(wrong[:10]) from None
+        for field in fields_with_nul(found):
+            raise forms.ValidationError(f"{field}: {NUL}")
+        return found
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the text says another template."""

@@ -15,8 +15,9 @@ from rest_framework.renderers import BaseRenderer
 
 from eventsinks.api.media_types import in_utf_8
 from eventsinks.lib.numbers import as_written
+from eventsinks.lib.validation import NUL, fields_with_nul
 
-NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # no database column takes it
+ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class TooLarge(APIException):
@@ -26,21 +27,30 @@ class TooLarge(APIException):
     default_code = "too_large"
 
 
+class NulFound(ParseError):
+    """The body has a NUL, which no database column takes. `problems` name its field."""
+
+    def __init__(self, field: str) -> None:
+        self.problems = [(field, NUL)]
+        super().__init__(f"couldn't parse JSON request: {field}: {self.problems[0][1]}")
+
+
 class JSONParser(BaseParser):
     """The body, parsed."""
 
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
-        """Return the document. Raises ParseError, TooLarge and UnsupportedMediaType."""
+        """Return the document. Raises ParseError, NulFound, TooLarge and UnsupportedMediaType."""
         body = in_utf_8(read(stream), media_type or "")
-        if nul := NUL.search(body):
-            where = f"(byte {nul.start()})"
-            raise ParseError(f"couldn't parse JSON request: text must not contain NUL characters {where}")
         try:
-            return orjson.loads(body)
+            document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"couldn't parse JSON request: {error}") from None
+        if ESCAPED_NUL.search(body):
+            for field in fields_with_nul(document):
+                raise NulFound(field)
+        return document
 
 
 def read(stream: IO[bytes]) -> bytes:

@@ -8,17 +8,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 from rest_framework.request import Request
 
-from eventsinks.lib.validation import errors, given_twice
+from eventsinks.lib.validation import errors, given_twice, no_nul
 
 Input = TypeVar("Input", bound=BaseModel)
 Wrong = Callable[[list[tuple[str, str]]], Exception]  # an error of one of the APIs, made of fields and messages
-
-
-def no_nul(text: str) -> str:
-    """Raise ValueError for a NUL, which no database column takes: bodies are looked through when they are read."""
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
 
 
 # A text of a query. SQLite takes no longer one in a LIKE than 50,000 bytes.

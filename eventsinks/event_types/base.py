@@ -97,12 +97,16 @@ class EventType(ABC):
 
 
 class NotAcceptable(ValueError):
-    """A document is not an event. `field` is the path of what is wrong, empty for the whole document."""
+    """A document is not an event. `field` is the path of what is wrong, empty for the whole document.
 
-    def __init__(self, message: str, field: str = "") -> None:
+    `is_json` says whether it could be read at all: as a JSON object.
+    """
+
+    def __init__(self, message: str, field: str = "", *, is_json: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.is_json = is_json
 
 
 def from_epoch(nanoseconds: int) -> datetime:

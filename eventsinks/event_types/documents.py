@@ -34,11 +34,11 @@ def read(raw: bytes, model: type[Document]) -> Document:
             document = numbers.parse(raw)
             is_too_deep = isinstance(document, dict) and too_deep(raw, document)
     except ValueError as error:
-        raise NotAcceptable(f"not valid JSON: {complaint(raw) or error}") from None
+        raise NotAcceptable(f"not valid JSON: {complaint(raw) or error}", is_json=False) from None
     except RecursionError:
         raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels") from None
     if not isinstance(document, dict):
-        raise NotAcceptable("must be a JSON object")
+        raise NotAcceptable("must be a JSON object", is_json=False)
     if is_too_deep:
         raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels")
     try:

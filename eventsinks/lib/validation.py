@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+NUL = "must not contain NUL characters"
 
 
 def errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str, str]]:
@@ -28,3 +30,25 @@ def given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) 
         for name, values in query
         if len(values) > 1 and name.partition("[")[0] in model.model_fields
     ]
+
+
+def no_nul(text: str) -> str:
+    """Raise ValueError for a NUL, which no database column takes."""
+    if "\0" in text:
+        raise ValueError(NUL)
+    return text
+
+
+def fields_with_nul(document: Any) -> Iterator[str]:
+    """Yield the path of each text in which there is a NUL, and of each name: there it is written as JSON does."""
+    left: list[tuple[str, Any]] = [("", document)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, str) and "\0" in value:
+            yield path
+        inside = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        for name, inner in inside:
+            field = f"{path}.{name}".lstrip(".").replace("\0", "\\u0000")[:300]
+            if "\0" in str(name):
+                yield field
+            left.append((field, inner))

@@ -129,6 +129,11 @@ def test_options_are_taken_away_by_emptying_their_fields(operator, make_webhook)
         ({"drill_interval_s": "5 s"}, "drill_interval_s", "greater than or equal to 60"),
         ({"event_types": []}, "event_types", "Choose at least one"),
         ({"event_types": ["notice"]}, "event_types", "valid choice"),
+        (
+            {"alert_template": '{"info": [{"label": "a", "value": "b\\u0000"}]}'},
+            "alert_template",
+            "info.0.value: must not con",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_option_is_said_at_its_field(operator, make_webhook, changes, field, message):

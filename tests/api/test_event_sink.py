@@ -584,6 +584,25 @@ def test_a_nul_is_refused_wherever_it_stands(api, body):
     says(api.post("/v1/event_sink", body), 400, "couldn't parse JSON request")
 
 
+@pytest.mark.parametrize(
+    ("args", "field"),
+    [
+        ({"Webhook": {"url": "https://example.com/\0"}}, "event_sink_args.Webhook.url"),
+        ({"Webhook": {"url": "https://e.co/", "headers": {"X": "\0"}}}, "event_sink_args.Webhook.headers.X"),
+        (
+            {"Webhook": {"url": "https://e.co/", "headers": {"\0": "x"}}},
+            "event_sink_args.Webhook.headers.\\u0000",
+        ),
+        ({"Email": {"to": ["a@example.com", "\0"]}}, "event_sink_args.Email.to.1"),
+        ({"Jira": {"issue_type": "\0"}}, "event_sink_args.Jira.issue_type"),
+    ],
+)
+def test_a_nul_is_refused_at_its_field(create, args, field):
+    refused = create(args)
+    says(refused, 400, "must not contain NUL characters")
+    assert fields_of(refused) == [field]
+
+
 def test_an_escaped_backslash_before_u0000_is_no_nul(create):
     response = create(webhook(), name=r"a\u0000b")
     assert response.json()["event_sink"]["name"] == r"a\u0000b"

@@ -132,11 +132,28 @@ def test_what_is_no_event_is_refused_at_its_field(api, path, change, field):
 
 
 @every_door
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"5", b'{"a": NaN}', b'"x"', b"\xff", b"[" * 300])
-def test_what_is_no_json_is_refused_and_nothing_is_kept(api, path, body):
-    response = api.post(path, body)
-    assert response.status_code in (400, 422)
-    refused(response, response.status_code)
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"5", b'{"a": NaN}', b'"x"', b"\xff", b"[" * 300, b"[", b"[1,"]
+)
+def test_what_is_no_json_is_a_bad_request_and_nothing_is_kept(api, path, body):
+    assert refused(api.post(path, body), 400).startswith("couldn't parse JSON request")
+    assert not Event.objects.exists()
+
+
+@every_door
+@pytest.mark.parametrize(
+    ("body", "type", "status"),
+    [
+        (b"{\nnull\n", NDJSON, 400),
+        (b"[nope, {]", "application/json", 400),
+        (b"[1, 2]", "application/json", 400),
+        (b'{\n{"id":"x"}', NDJSON, 422),
+        (b'[nope, {"id":"x"}]', "application/json", 422),
+    ],
+)
+def test_many_of_which_none_is_json_are_a_bad_request(api, path, body, type, status):
+    response = api.post(path, body, content_type=type)
+    assert response.status_code == response.json()["code"] == status, response.content
     assert not Event.objects.exists()
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from pydantic import BaseModel, ConfigDict, RootModel
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -21,7 +22,7 @@ from eventsinks.api.errors import Conflict
 from eventsinks.api.json import TooLarge
 from eventsinks.api.limits import take_in
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument
+from eventsinks.api.netbird.errors import NOT_JSON, ErrorBody, InvalidArgument
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, documented
 from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit, AuditData
@@ -163,11 +164,13 @@ def refusal(rejection: Rejection) -> Exception:
         return Conflict(f"{rejection.field}: {rejection.message}")
     if rejection.too_large:
         return TooLarge(f"the event {rejection.message}")
+    if not rejection.is_json:
+        return ParseError(f"{NOT_JSON}: {rejection.message}")
     return InvalidArgument([(rejection.field, rejection.message)])
 
 
 def many_out(acceptance: Acceptance) -> Response:
-    """Return the counts; 422 where nothing was good."""
+    """Return the counts; where nothing was good 422, or 400 where none was JSON."""
     rejected = [
         {"index": rejection.index, "field": rejection.field, "error": rejection.message}
         for rejection in acceptance.rejections
@@ -180,4 +183,5 @@ def many_out(acceptance: Acceptance) -> Response:
     if acceptance.keys or acceptance.duplicates:
         return Response(counts)
     message = f"none of the {len(rejected)} events was taken; see rejected"
-    return Response({**counts, "message": message, "code": 422}, status=422)
+    code = 422 if any(rejection.is_json for rejection in acceptance.rejections) else 400
+    return Response({**counts, "message": message, "code": code}, status=code)

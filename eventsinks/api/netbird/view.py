@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from eventsinks.api import queries
 from eventsinks.api.authentication import tenant_of
-from eventsinks.api.json import JSONParser, JSONRenderer
+from eventsinks.api.json import JSONParser, JSONRenderer, NulFound
 from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
 from eventsinks.lib.validation import errors
 
@@ -26,9 +26,11 @@ class NetBirdParser(JSONParser):
     """The body, parsed; what is not JSON is told in NetBird's words."""
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
-        """Return the document. Raises ParseError and TooLarge."""
+        """Return the document. Raises ParseError, InvalidArgument and TooLarge."""
         try:
             return super().parse(stream, media_type, context)
+        except NulFound as found:
+            raise InvalidArgument(found.problems) from None
         except ParseError:
             raise not_json() from None
 
