@@ -96,7 +96,10 @@ def traded(tenant: Tenant, code: str, initiator: Initiator) -> SlackWorkspace:
         raise NotInstallable(f"Slack can't be asked: {error}") from None
     with transaction.atomic():
         workspace, created = SlackWorkspace.objects.get_or_create(tenant=tenant, team_id=grant.team_id)
-        for column, value in {"team_name": grant.team_name, **columns(grant, workspace)}.items():
+        given = {"team_name": grant.team_name, **columns(grant, workspace)}
+        if created:
+            given["updated_at"] = workspace.created_at
+        for column, value in given.items():
             setattr(workspace, column, value)
         workspace.save()
         reopen(workspace, repaired=True)

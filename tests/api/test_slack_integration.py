@@ -68,6 +68,16 @@ def state_of(address):
     return parse_qs(urlsplit(address).query)["state"][0]
 
 
+def test_a_new_workspace_was_updated_when_it_was_created_and_later_when_it_comes_again(api, nobody, slack):
+    install(api, nobody)
+    (first,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
+    assert first["created_at"] == first["updated_at"]
+    SlackWorkspace.objects.update(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    install(api, nobody)
+    (again,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
+    assert again["updated_at"] > again["created_at"]
+
+
 def test_an_installation_is_finished_by_the_browser_whose_person_said_yes_and_no_other(api, nobody, slack, acme):
     attacker, victim = nobody, Caller()
     state = say_yes(attacker, begin(api))["state"]
