@@ -10,23 +10,20 @@ from __future__ import annotations
 import gzip
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field, model_validator
-
-from eventsinks.destinations.aws import AwsConfig, AwsType, answers_of
+from eventsinks.destinations.aws import AwsType, answers_of
 from eventsinks.destinations.base import (
-    Absent,
     Batch,
     DestinationGone,
     Endpoints,
     EventRefused,
     Limits,
     Manifest,
-    PublicUrl,
     Receipt,
     Temporary,
 )
+from eventsinks.destinations.s3_config import S3Config
 from eventsinks.destinations.s3_objects import (
     Object,
     is_ours,
@@ -36,68 +33,10 @@ from eventsinks.destinations.s3_objects import (
     objects_of_batch,
 )
 from eventsinks.destinations.s3_writing import blameless, write_all
-from eventsinks.lib.addresses import parse_url
 from eventsinks.lib.aws import CallFailed, response_of
-from eventsinks.lib.secret_texts import origin_of
 from eventsinks.lib.wire import Response
 
 EACH = Limits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
-
-
-def check_prefix(prefix: str) -> str:
-    """Raise ValueError for a prefix that could lead elsewhere. An event has no say in it."""
-    if prefix.startswith("/") or ".." in prefix.split("/") or "//" in prefix:
-        raise ValueError("a prefix does not start with /, and has no .. and no empty part")
-    return prefix
-
-
-def check_endpoint(url: str) -> str:
-    """Raise ValueError for the address of a store that has more than a host and a path."""
-    if parse_url(url).query or parse_url(url).fragment:
-        raise ValueError("an endpoint has no ? and no #")
-    return url
-
-
-Endpoint = Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(check_endpoint)]
-Prefix = Annotated[str, Field(max_length=500, pattern=r"\A[A-Za-z0-9_!.*'()=/-]*\z"), AfterValidator(check_prefix)]
-KmsKey = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_:/-]{1,2048}\z")]
-AccountId = Annotated[str, Field(pattern=r"\A[0-9]{12}\z")]
-
-
-class S3Config(AwsConfig):
-    """Which bucket of which account is written to, and how."""
-
-    bucket_name: str = Field(pattern=r"\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z", title="Bucket name")
-    endpoint_url: Annotated[Endpoint | None, Absent] = Field(None, title="Endpoint URL")
-    prefix: Annotated[Prefix | None, Absent] = Field(None, title="Prefix")
-    sse: Annotated[Literal["AES256", "aws:kms"] | None, Absent] = Field(None, title="Server-side encryption")
-    kms_key_id: Annotated[KmsKey | None, Absent] = Field(None, title="KMS key ID")
-    expected_bucket_owner: Annotated[AccountId | None, Absent] = Field(None, title="Expected bucket owner")
-    layout: Annotated[Literal["batch", "object_per_event"] | None, Absent] = Field(None, title="Layout")
-    manifest: Annotated[Literal["hourly", "none"] | None, Absent] = Field(None, title="Manifest")
-
-    @model_validator(mode="after")
-    def kms_key_is_used(self) -> Self:
-        """Refuse a KMS key where nothing would be encrypted with it."""
-        if self.kms_key_id and self.sse != "aws:kms":
-            raise ValueError("kms_key_id is for sse aws:kms")
-        return self
-
-    @model_validator(mode="after")
-    def manifest_is_of_batches(self) -> Self:
-        """Refuse a manifest of what is no batch."""
-        if self.manifest == "hourly" and self.layout == "object_per_event":
-            raise ValueError("a manifest tells of batches: layout must be batch")
-        return self
-
-    def origins(self) -> set[Any]:
-        """Return the store: Amazon's, or the one that is named. A region of Amazon's is no other origin."""
-        return {origin_of(self.endpoint_url) if self.endpoint_url else "Amazon"}
-
-    @property
-    def has_manifest(self) -> bool:
-        """Whether each hour gets a manifest: yes, unless it says otherwise."""
-        return self.layout != "object_per_event" and self.manifest != "none"
 
 
 class S3(AwsType[S3Config]):

@@ -56,6 +56,48 @@ def test_a_region_names_no_other_host(region):
         config(region=region)
 
 
+NO_NAMES = [
+    "ab",
+    "a" * 64,
+    "Acme",
+    "a_b",
+    "a..b",
+    "a.-b",
+    "a-.b",
+    ".ab",
+    "ab.",
+    "-ab",
+    "ab-",
+    "192.168.0.1",
+    "xn--acme",
+]
+NO_NAMES += [
+    "sthree-acme",
+    "amzn-s3-demo-acme",
+    "acme--ol-s3",
+    "acme.mrap",
+    "acme--table-s3",
+    "acme\n",
+    "ac\0me",
+    "é12",
+]
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, ""])
+def test_a_name_that_no_bucket_has_is_refused_at_its_field(name):
+    with pytest.raises(ValidationError) as refused:
+        config(bucket_name=name)
+    assert [detail["loc"] for detail in refused.value.errors()] == [("bucket_name",)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["abc", "a" * 63, "acme.logs.2026", "1.2.3", "192.168.0.1a", "a--b", "acme-s3alias", "acme--use1-az4--x-s3"],
+)
+def test_a_name_that_a_bucket_may_have_is_taken(name):
+    assert config(bucket_name=name).bucket_name == name
+
+
 @pytest.mark.parametrize("prefix", ["/a", "a/../b", "..", "a//b", "{{.ID}}", "a b", "é", "x" * 501])
 def test_a_prefix_leads_nowhere_else(prefix):
     with pytest.raises(ValidationError, match="prefix"):
