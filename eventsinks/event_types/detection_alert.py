@@ -128,7 +128,7 @@ class DetectionAlert(EventType):
             severity=str(data.get("severity") or by_number).capitalize(),
             status=str(data.get("status", "firing")),
             link=said(data, "View in Scanner"),
-            source=str(data.get("source") or data.get("detection_rule_id") or "eventsinks"),
+            source=said(data, "source") or "eventsinks",
             dedup_key=incident(data, told.dedup_values),
             tags=tuple(map(str, data.get("tags") or ())),
             facts=found.facts(),

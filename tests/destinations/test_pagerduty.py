@@ -212,3 +212,15 @@ def test_the_operator_can_send_it_elsewhere():
     endpoints = Endpoints(pagerduty="http://pagerduty.test/enqueue")
     request = make_type("pagerduty", endpoints=endpoints).build([make_message()], AT)
     assert request.url == "http://pagerduty.test/enqueue"
+
+
+@pytest.mark.parametrize("source", [None, "", " "])
+def test_the_source_is_what_the_alert_says_and_never_the_id_of_its_rule(source):
+    """https://developer.pagerduty.com/docs/send-alert-event: the affected system, as a person reads it."""
+    assert payload(source=source)["source"] == "eventsinks"
+    assert payload(source="okta")["source"] == "okta"
+
+
+def payload(**changes):
+    request = make_type("pagerduty").build([make_message(**changes)], AT)
+    return json.loads(request.body)["payload"]
