@@ -129,6 +129,11 @@ def test_a_card_like_the_one_that_was_taken_and_never_shown_is_cut_until_it_is_s
     assert "more" in body.decode()
 
 
+def test_a_card_full_of_quotes_is_cut_by_what_is_kept_of_it():
+    facts = tuple((f"field {number}", "x" * 1_000) for number in range(5))
+    assert is_shown(built(with_summary(text='"' * 6_000, facts=facts)).body)
+
+
 @pytest.mark.parametrize("letter", ["x", "é", "東", "\U0001f600", "\\", '"', "\n"])
 def test_an_alert_of_any_length_fits_and_shows_that_it_was_cut(letter):
     rows = ((letter * 900,) * 9,) * 50
