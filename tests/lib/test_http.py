@@ -502,3 +502,7 @@ def test_an_exchange_that_does_not_end_in_time_is_told_by_exchange_once(receiver
     with outlet(LOCAL, timeout=60) as patient, pytest.raises(ExchangeFailed) as failed:
         exchange_once(patient, Request("POST", receiver.url(), JSON, b"{}"), timeout=0.5)
     assert (failed.value.reason, failed.value.outcome_unknown) == ("timeout", True)
+
+
+def test_a_failed_exchange_says_what_its_message_says():
+    assert str(ExchangeFailed("timeout", "no answer within 5 s")) == "no answer within 5 s"
