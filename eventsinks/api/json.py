@@ -32,7 +32,8 @@ class NulFound(ParseError):
 
     def __init__(self, field: str) -> None:
         self.problems = [(field, NUL)]
-        super().__init__(f"couldn't parse JSON request: {field}: {self.problems[0][1]}")
+        where = f"{field}: " if field else ""
+        super().__init__(f"couldn't parse JSON request: {where}{NUL}")
 
 
 class JSONParser(BaseParser):

@@ -231,6 +231,7 @@ def is_answered(response, ok=(200,)):
 
 OF_THE_WHOLE = re.compile(
     r"must be a JSON object|no event in the body|nested deeper than|none of the \d+ events|data was truncated"
+    r"|request: must not contain NUL"
 )
 
 
