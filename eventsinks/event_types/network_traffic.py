@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.audit import RFC3339
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
 from eventsinks.lib.budget import Budget
@@ -204,8 +205,8 @@ class NetworkTraffic(EventType):
         """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
         happened = data.get("events") or []
         starts = {name: sum(one["type"] == type for one in happened) for name, type in HAPPENED.items()}
-        received = data.get("receive_timestamp") or written(received_at)
-        begins, ends = window_of(data)
+        received = as_date_time(data.get("receive_timestamp"), received_at)
+        begins, ends = (as_date_time(one, None) for one in window_of(data))
         return {
             **data,
             "receive_timestamp": received,
@@ -221,7 +222,7 @@ class NetworkTraffic(EventType):
             "connection_type": connection_type(data),
             **{name: data.get(name) or 0 for name in COUNTERS},
             **{name: starts[name] if data.get(name) is None else data[name] for name in COUNTS},
-            "events": happened,
+            "events": [{**one, "timestamp": as_date_time(one["timestamp"], received_at)} for one in happened],
         }
 
 
@@ -238,6 +239,16 @@ def occurred_at(flow: NetworkTrafficData) -> datetime:
         return known[f"events.{len(flow.events) - 1}.timestamp"]
     by = next((field for field in ("window_end", "window_start", "receive_timestamp") if field in known), None)
     return known[by] if by else moment(None)
+
+
+def as_date_time(given: Any, otherwise: datetime | None) -> str:
+    """Return a time that was accepted as every client can read it: if it can be, as it was said.
+
+    `otherwise` is the moment where nothing was said; None: then it is "".
+    """
+    if not given:
+        return written(otherwise) if otherwise else ""
+    return str(given) if RFC3339.fullmatch(str(given)) else written(read_time(str(given)))
 
 
 def window_of(data: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,30 +13,35 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.audit import timestamp
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, moment, read, said, with_id
+from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id
 from eventsinks.lib.budget import Budget
 
 TEXTS = ("service_id", "method", "host", "path", "source_ip", "reason", "user_id", "auth_method_used")
-PLACES = ("country_code", "city_name")
+PLACES = ("country_code", "city_name", "subdivision_code", "protocol")
+COUNTS = ("duration_ms", "status_code", "bytes_upload", "bytes_download")
 SEARCHED = ("id", "host", "path", "source_ip", "user_email", "user_name")
 
 Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
 Line = Annotated[str, Field(max_length=10_000)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ProxyData(BaseModel):
-    """What is read of a request. Unknown keys are kept, and go on as they came."""
+    """What is read of a request. Unknown keys are kept, and go on as they came.
+
+    What goes through as TCP or UDP has no method, path or status.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
     id: Id | None = None
     service_id: Name | None = None
     timestamp: str | None = None
-    method: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[!-~]+$")]
+    method: Annotated[str, Field(max_length=32, pattern=r"^[!-~]*$")] | None = None
     host: Name
-    path: Line
-    duration_ms: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    status_code: Annotated[int, Field(ge=100, le=599)]
+    path: Line | None = None
+    duration_ms: Count | None = None
+    status_code: Annotated[int, Field(ge=0, le=999)] | None = None
     source_ip: Name | None = None
     reason: Line | None = None
     user_id: Name | None = None
@@ -44,6 +50,11 @@ class ProxyData(BaseModel):
     auth_method_used: Name | None = None
     country_code: Name | None = None
     city_name: Line | None = None
+    subdivision_code: Name | None = None
+    bytes_upload: Count | None = None
+    bytes_download: Count | None = None
+    protocol: Name | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Proxy(EventType):
@@ -85,15 +96,15 @@ class Proxy(EventType):
     ) -> Summary:
         """Tell a request to a person."""
         rows = [
-            ("Status", str(data["status_code"])),
+            ("Status", str(data.get("status_code") or "")),
             ("Reason", said(data, "reason")),
             ("From", said(data, "source_ip")),
             ("User", said(data, "user_email") or said(data, "user_name") or said(data, "user_id")),
             ("Took", f"{data['duration_ms']} ms" if data.get("duration_ms") is not None else ""),
         ]
         return Summary(
-            title=f"{said(data, 'method')} {said(data, 'host')}{said(data, 'path')}",
-            text=f"answered {data['status_code']}",
+            title=f"{said(data, 'method')} {said(data, 'host')}{said(data, 'path')}".strip(),
+            text=f"answered {data['status_code']}" if data.get("status_code") else "",
             severity="Informational",
             source="proxy",
             dedup_key=said(data, "id"),
@@ -105,12 +116,13 @@ class Proxy(EventType):
         """Return what requests are looked for and sorted by."""
         search = "\n".join(said(data, name) for name in SEARCHED)
         return {
-            **{name: said(data, name)[:255] for name in ("source_ip", "user_id")},
+            "source_ip": as_address(said(data, "source_ip")),
+            "user_id": said(data, "user_id"),
             "method": said(data, "method").upper(),
-            "status_code": data["status_code"],
+            "status_code": data.get("status_code") or 0,
             "duration_ms": data.get("duration_ms") or 0,
             "host": said(data, "host").lower(),
-            "path": said(data, "path").replace("\0", "")[:2000],
+            "path": said(data, "path").replace("\0", "").lower(),
             "user_email": said(data, "user_email").lower(),
             "user_name": said(data, "user_name").lower(),
             "auth_method": said(data, "auth_method_used"),
@@ -125,6 +137,15 @@ class Proxy(EventType):
             "id": said(data, "id"),
             "timestamp": timestamp(data, occurred_at),
             **{name: said(data, name) for name in (*TEXTS, *PLACES)},
-            "duration_ms": data.get("duration_ms") or 0,
-            "status_code": data["status_code"],
+            **{name: data.get(name) or 0 for name in COUNTS},
+            "metadata": {key: text_of(value) for key, value in (data.get("metadata") or {}).items()},
         }
+
+
+def as_address(text: str) -> str:
+    """Return an IP address as it is looked for: in its shortest form; IPv4 within IPv6 as IPv4. Else the text."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -12,12 +12,13 @@ from eventsinks.mappings.ocsf_proxy import TAKEN
 
 def access(document: Document) -> dict[str, Any]:
     """Return what was asked for, by whom, and how it was answered."""
-    went_well = 200 <= document["status_code"] < 400
+    status = document.get("status_code") or None
+    went_well = 200 <= (status or 200) < 400  # what has no status is no HTTP
     took, address = document.get("duration_ms"), said(document, "source_ip")
     path, _, query = said(document, "path").partition("?")
     ip = address if version_of(address) else ""
     return {
-        "message": f"{said(document, 'method')} {said(document, 'host')}{path}",
+        "message": f"{said(document, 'method')} {said(document, 'host')}{path}".strip(),
         "event": {
             "kind": "event",
             "category": ["web"],
@@ -28,8 +29,8 @@ def access(document: Document) -> dict[str, Any]:
             "duration": took * 1_000_000 if took is not None and took < 2**43 else None,  # nanoseconds, in 64 bits
         },
         "http": {
-            "request": {"method": said(document, "method")},
-            "response": {"status_code": document["status_code"]},
+            "request": {"method": said(document, "method"), "bytes": document.get("bytes_upload")},
+            "response": {"status_code": status, "bytes": document.get("bytes_download")},
         },
         "url": {"domain": said(document, "host"), "path": path, "query": query},
         "source": {

@@ -33,7 +33,8 @@ TAKEN = (
 def http_activity(document: Document) -> dict[str, Any]:
     """Return what was asked for, by whom, and how it was answered."""
     activity_id, activity_name = METHODS.get(said(document, "method").upper(), (99, "Other"))
-    went_well = 200 <= document["status_code"] < 400
+    status = document.get("status_code") or None
+    went_well = 200 <= (status or 200) < 400  # what has no status is no HTTP
     path, _, query = said(document, "path").partition("?")
     return {
         "category_uid": 4,
@@ -47,12 +48,13 @@ def http_activity(document: Document) -> dict[str, Any]:
         "status_id": 1 if went_well else 2,
         "status": "Success" if went_well else "Failure",
         "status_detail": said(document, "reason"),
-        "message": f"{said(document, 'method')} {said(document, 'host')}{path}",
+        "message": f"{said(document, 'method')} {said(document, 'host')}{path}".strip(),
         "http_request": {
             "http_method": said(document, "method"),
             "url": {"hostname": said(document, "host"), "path": path, "query_string": query},
         },
-        "http_response": {"code": document["status_code"], "latency": document.get("duration_ms")},
+        "http_response": {"code": status, "latency": document.get("duration_ms")},
+        "traffic": {"bytes_in": document.get("bytes_download"), "bytes_out": document.get("bytes_upload")},
         "src_endpoint": {
             "ip": said(document, "source_ip"),
             "location": {"city": said(document, "city_name"), "country": said(document, "country_code")},

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('occurred_at', models.DateTimeField()),
                 ('method', models.CharField(max_length=32)),
                 ('host', models.CharField(max_length=255)),
-                ('path', models.CharField(max_length=2000)),
+                ('path', models.TextField()),
                 ('status_code', models.PositiveSmallIntegerField()),
                 ('duration_ms', models.BigIntegerField()),
                 ('source_ip', models.CharField(max_length=255)),

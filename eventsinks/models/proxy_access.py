@@ -14,7 +14,7 @@ from eventsinks.models.tenant import Tenant
 class ProxyAccess(models.Model):
     """A request's row of columns, written with its event and never changed. The event itself is what is shown.
 
-    Texts are "" where the request says nothing; host, email, name and `search` are in lower case.
+    Texts are "" where the request says nothing; host, path, email, name and `search` are in lower case.
     """
 
     event = models.OneToOneField(Event, on_delete=models.DO_NOTHING, db_constraint=False, primary_key=True)
@@ -22,7 +22,7 @@ class ProxyAccess(models.Model):
     occurred_at = models.DateTimeField()
     method = models.CharField(max_length=32)
     host = models.CharField(max_length=255)
-    path = models.CharField(max_length=2000)
+    path = models.TextField()
     status_code = models.PositiveSmallIntegerField()
     duration_ms = models.BigIntegerField()
     source_ip = models.CharField(max_length=255)

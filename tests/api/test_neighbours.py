@@ -12,13 +12,18 @@ from eventsinks.api.broken_arrays import elements
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Message
 from eventsinks.models import Event
-from tests.api.netbird_examples import AUDIT, FLOW
+from tests.api.netbird_examples import AUDIT, FLOW, PROXY
 from tests.destinations.examples import make_type
 
 pytestmark = pytest.mark.django_db
 NDJSON = "application/x-ndjson"
 ALERT = {"name": "Root login", "severity": "High"}
-DOORS = {"/v1/detection_alert": ALERT, "/api/events/audit": AUDIT, "/api/events/network-traffic": FLOW}
+DOORS = {
+    "/v1/detection_alert": ALERT,
+    "/api/events/audit": AUDIT,
+    "/api/events/network-traffic": FLOW,
+    "/api/events/proxy": PROXY,
+}
 every_door = pytest.mark.parametrize("door", DOORS)
 # Each is one bad event, in which it can be told where it ends.
 BAD = {
@@ -292,7 +297,7 @@ def test_what_is_no_envelope_is_an_event_itself(api):
 
 # --- Times -----------------------------------------------------------------------------------------
 
-TIMES = {"/v1/detection_alert": "timestamp", "/api/events/audit": "timestamp"}
+TIMES = {**dict.fromkeys(("/v1/detection_alert", "/api/events/audit", "/api/events/proxy"), "timestamp")}
 
 
 def at_time(door, id, text):

@@ -7,6 +7,7 @@ import pytest
 
 from eventsinks.event_types import event_type
 from eventsinks.event_types.activity_codes import ACTIVITIES
+from eventsinks.event_types.audit import RFC3339
 from eventsinks.models import Event, NetworkTraffic
 from tests.api.netbird_examples import AUDIT, END, FLOW, take_audit, take_traffic
 from tests.api.test_netbird import refused
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.django_db
 AUDITS, FLOWS, PROXY = "/api/events/audit", "/api/events/network-traffic", "/api/events/proxy"
 EXAMPLES = {AUDITS: AUDIT, FLOWS: FLOW, PROXY: event_type("proxy").examples[1]}
 TYPES = {AUDITS: "audit", FLOWS: "network_traffic", PROXY: "proxy"}
-NEEDED = {AUDITS: "activity_code", FLOWS: "flow_id", PROXY: "method"}
+NEEDED = {AUDITS: "activity_code", FLOWS: "flow_id", PROXY: "host"}
 NDJSON = "application/x-ndjson"
 every_door = pytest.mark.parametrize("path", list(TYPES))
 
@@ -293,6 +294,22 @@ def test_a_flow_is_read_with_its_first_and_last_moment(api, says, window):
     happened = [{"type": type, "timestamp": f"2026-01-01T{hour}:00:00Z"} for type, hour in says.pop("events", ())]
     found = api.post(FLOWS, {**FLOW, "events": happened, **says}).json()
     assert (found["window_start"][11:13], found["window_end"][11:13]) == window
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"window_start": "2026-01-01"},
+        {"window_end": "2026-01-01 00:00:00"},
+        {"receive_timestamp": "2026-01-01"},
+        {"events": [{"type": "TYPE_END", "timestamp": "2026-01-01"}]},
+    ],
+)
+def test_every_time_of_a_flow_is_read_as_a_date_time(api, says):
+    found = api.post(FLOWS, {**FLOW, **says}).json()
+    times = [found[name] for name in ("window_start", "window_end", "receive_timestamp")]
+    times += [happened["timestamp"] for happened in found["events"]]
+    assert [time for time in times if not RFC3339.fullmatch(time)] == []
 
 
 def test_counters_of_64_bits_are_not_rounded(api):

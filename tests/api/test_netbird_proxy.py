@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventsinks.api.netbird import proxy
+from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Event, ProxyAccess
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +17,9 @@ PATH = "/api/events/proxy"
 REQUIRED = {
     **dict.fromkeys(("id", "service_id", "timestamp", "method", "host", "path", "source_ip", "reason"), str),
     **dict.fromkeys(("user_id", "auth_method_used", "country_code", "city_name"), str),
-    **dict.fromkeys(("duration_ms", "status_code"), int),
+    **dict.fromkeys(("subdivision_code", "protocol"), str),
+    **dict.fromkeys(("duration_ms", "status_code", "bytes_upload", "bytes_download"), int),
+    "metadata": dict,
 }
 
 
@@ -63,6 +66,9 @@ def ids(api, question=""):
         ("method=post", "2"),
         ("host=SHOP.example.com", "3"),
         ("path=/page/", "4321"),
+        ("path=/PAGE/4", "4"),
+        ("source_ip=2001:DB8:0::1", "4"),
+        ("source_ip=::ffff:203.0.113.7", "5321"),
         ("path=100%25", "5"),
         ("path=_", ""),
         ("source_ip=2001:db8::1", "4"),
@@ -99,7 +105,7 @@ def test_each_filter_finds_what_it_says_and_all_must_hold(api, taken, question, 
         ("page=0", "page"),
         ("page_size=x", "page_size"),
         ("status=odd", "status"),
-        ("status_code=99", "status_code"),
+        ("status_code=1000", "status_code"),
         ("sort_by=size", "sort_by"),
         ("sort_order=up", "sort_order"),
         ("start_date=yesterday", "start_date"),
@@ -121,7 +127,7 @@ def test_every_field_that_netbird_always_says_is_there_with_its_type(api):
 
 
 def test_what_is_no_request_is_refused_by_its_index_and_the_rest_is_taken(api):
-    bad = [{**REQUESTS[0], "status_code": 42}, {"method": "GET"}, REQUESTS[1]]
+    bad = [{**REQUESTS[0], "status_code": 1042}, {"method": "GET"}, REQUESTS[1]]
     counts = api.post(PATH, bad).json()
     assert (counts["accepted"], [one["index"] for one in counts["rejected"]]) == (1, [0, 1])
     assert counts["rejected"][0]["field"] == "status_code"
@@ -147,6 +153,27 @@ def test_of_more_than_can_be_counted_the_newest_are_sorted(api, taken, monkeypat
     page = api.get(f"{PATH}?sort_by=duration&sort_order=asc").json()
     assert [one["id"] for one in page["data"]] == ["5", "4", "3"]
     assert (page["total_records"], page["total_capped"]) == (3, True)
+
+
+def test_what_went_through_as_tcp_is_taken_and_has_no_status(api):
+    told = api.post(PATH, {"host": "db.example.com", "method": "", "status_code": 0, "protocol": "tcp"}).json()
+    assert (told["method"], told["path"], told["status_code"], told["protocol"]) == ("", "", 0, "tcp")
+    for mapping_key in MAPPINGS:
+        event = Event.objects.get()
+        assert MAPPINGS[mapping_key].written(event.event_type, bytes(event.data), event.occurred_at)
+
+
+def test_metadata_is_read_as_texts_and_counts_are_numbers(api):
+    told = api.post(PATH, {**REQUESTS[0], "metadata": {"a": 1}, "bytes_upload": 7}).json()
+    assert (told["metadata"], told["bytes_upload"], told["bytes_download"]) == ({"a": "1"}, 7, 0)
+    refused = api.post(PATH, {**REQUESTS[1], "metadata": 5})
+    assert (refused.status_code, "metadata" in refused.json()["message"]) == (422, True)
+
+
+def test_of_very_many_the_newest_are_read_for_what_no_index_answers(api, taken, monkeypatch):
+    monkeypatch.setattr(proxy, "LOOKED_AT", 2)
+    assert ids(api, "search=wiki") == ["5", "4"]
+    assert ids(api, "search=wiki&end_date=2026-05-04T09:02:00Z") == ["2", "1"]
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
