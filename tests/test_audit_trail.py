@@ -16,11 +16,12 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from eventsinks.actions import configure, replay_job, silence, slack_install
+from eventsinks.actions import configure, silence, slack_install
 from eventsinks.actions.replay_stream import replay_stream
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import ApiKey, Delivery, Event, Position, Silence, SlackWorkspace, Tenant
 from eventsinks.models.fingerprint import fingerprint
+from tests import replays
 from tests.api.conftest import Caller
 from tests.api.test_isolation import url_table
 from tests.conftest import unrecorded
@@ -95,6 +96,7 @@ API = {
     ("DELETE", "v1/slack_integration/{id}"): (None, DELETED),
     ("POST", "v1/delivery/{id}/replay"): (None, UPDATED),
     ("POST", "v1/delivery/{id}/skip"): (None, UPDATED),
+    ("POST", "v1/replay"): (SINCE, "replay.create"),
     ("DELETE", "v1/replay/{id}"): (None, "replay.cancel"),
     ("POST", "v1/silence"): ({"reason": "r", "author": "a", "ends_at": "{soon}"}, "silence.create"),
     ("DELETE", "v1/silence/{id}"): (None, "silence.end"),
@@ -116,7 +118,13 @@ API = {
     ("POST", "api/event-streaming/{id}/replay"): (SINCE, UPDATED),
     ("DELETE", "api/event-streaming/{id}/replay"): (None, UPDATED),
 }
-TAKES_EVENTS = {"v1/detection_alert", "api/events", "api/events/audit", "api/events/network-traffic"}
+TAKES_EVENTS = {
+    "v1/detection_alert",
+    "api/events",
+    "api/events/audit",
+    "api/events/network-traffic",
+    "api/events/proxy",
+}
 ASKS_ONLY = {"v1/silence/preview"}
 PEOPLE = {"admin/", "slack/install", "slack/oauth/callback"}  # below, and in tests of their own
 ALIAS = "api/integrations/event-streaming"  # the same views again
@@ -163,8 +171,8 @@ def test_what_a_key_does_is_recorded_with_the_key_and_its_address(method, path, 
 
 
 def id_of(path, world):
-    if path.startswith("v1/replay"):
-        return replay_job.start(world["sink"], since=timezone.now() - timedelta(hours=1)).pk
+    if path == "v1/replay/{id}":
+        return replays.start(world["sink"], since=timezone.now() - timedelta(hours=1)).pk
     prefix = "/".join(path.split("/")[:2])
     return NAMED[prefix](world) if "{id}" in path else ""
 
