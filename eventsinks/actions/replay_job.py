@@ -37,6 +37,7 @@ LOOKED_AT = 20_000  # deliveries that one step looks at to replay some of them
 MOST_OPEN_AT_A_PLACE = 10  # where one message a second is taken
 
 
+CATCH_UP = timedelta(seconds=2)  # that a rate makes up for, where the sweep came late
 SHOWN = 10  # deliveries that a preview shows
 
 
@@ -87,10 +88,10 @@ def start(
     if not jobs:
         return []
     tenant = jobs[0].tenant
-    take(tenant, "replays_per_h", len(jobs))
+    take(tenant, "replays_per_h")
     with transaction.atomic():
+        hold_room(tenant, "replays_at_once")  # for what was asked for at once, of however many destinations
         for made in jobs:
-            hold_room(tenant, "replays_at_once")
             made.rate_per_s = rate_per_s
             made.asked_by = initiator.email or initiator.name or initiator.id
             begin(made, initiator)
@@ -193,7 +194,7 @@ def step(replay: Replay) -> int:
         here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
         if not here.update(cursor=ids[-1] if ids else stretch_end, **next_step_of(replay, len(ids))):
             return 0
-        moved = replay_in_order(replay.its().filter(id__in=ids))
+        moved = replay_in_order(replay.still_ended().filter(id__in=ids))
         Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
         nudge()
         nudge(STREAMS)
@@ -209,7 +210,9 @@ def next_step_of(replay: Replay, number: int) -> dict[str, Any]:
     """Return the columns that keep a replay waiting after a step of so many, where it has a rate."""
     if not replay.rate_per_s or not number:
         return {}
-    return {"next_at": Now() + timedelta(seconds=number / replay.rate_per_s)}
+    now = database_now()
+    began = max(replay.next_at or now, now - CATCH_UP)  # a step that came late makes the next one come sooner
+    return {"next_at": began + timedelta(seconds=number / replay.rate_per_s)}
 
 
 def room_of(sink: Destination) -> int:
@@ -233,8 +236,10 @@ def end(replay: Replay, state: ReplayState, activity_code: str, initiator: Initi
 def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
     """Record it in the tenant's audit log."""
     wanted = {"status_class": replay.status_class, "reason": replay.reason, "event_type": replay.event_type}
+    destination = replay.destination
+    is_sink = destination.kind.face == "event_sink"
     meta = {
-        "event_sink_id": str(replay.destination.uuid),
+        **({"event_sink_id": str(destination.uuid)} if is_sink else {"integration_id": str(destination.id)}),
         "name": replay.destination.name,
         "since": written(replay.since),
         "until": written(replay.until),

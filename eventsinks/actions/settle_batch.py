@@ -162,11 +162,8 @@ def set_aside(position: Position, events: Mapping[int, SendFailure], state: Deli
 
 
 def take_back(position: Position, taken: Sequence[int]) -> None:
-    """failed -> delivered: what had been given up was taken when the stretch that it is of was sent again."""
-    given_up = Delivery.objects.filter(
-        destination_id=position.destination_id, event_id__in=taken, state=DeliveryState.FAILED
-    )
-    given_up.arrive()
+    """failed or pending -> delivered: what had left the stream was taken when its stretch was sent again."""
+    Delivery.objects.filter(destination_id=position.destination_id, event_id__in=taken).arrive()
 
 
 def pause_after(tries: int) -> float:

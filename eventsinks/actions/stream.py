@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 60.0  # seconds until an event is tried on its own again, where nothing is taken
 LOCKED_PAUSE = 5.0  # seconds; where a destination is locked by somebody else it can't be held or parked
+APART_AT_ONCE = 20  # events that are tried on their own before the stream has its turn
 
 
 def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> int:
@@ -144,7 +145,7 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
     Return whether there is time left, and the integration in a state, for more.
     """
     destination = position.destination
-    while True:
+    for _ in range(APART_AT_ONCE):
         tries = set_aside_due(destination.id, max_tries())
         if tries is None:
             return True
@@ -157,6 +158,7 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
             Position.objects.release(position, LOCKED_PAUSE)
         if has_to_wait(failure) or time.monotonic() > deadline - settings.EVENTSINKS_TIMEOUT:
             return False
+    return True
 
 
 def has_to_wait(failure: SendFailure | None) -> bool:

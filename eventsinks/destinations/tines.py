@@ -22,6 +22,7 @@ from eventsinks.destinations.base import (
     Secret,
 )
 from eventsinks.destinations.templated import body_of
+from eventsinks.destinations.webhook import replay_headers
 from eventsinks.lib.wire import Request
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -82,7 +83,9 @@ class Tines(DestinationType[TinesConfig]):
         """Return the POST of one message."""
         (message,) = messages
         url = f"https://{self.target()}/webhook/{self.config.path.get_secret_value()}"
-        return Request("POST", url, (("Content-Type", "application/json"),), body_of(message))
+        return Request(
+            "POST", url, (("Content-Type", "application/json"), *replay_headers(message)), body_of(message)
+        )
 
     def target(self) -> str:
         """Return the host."""

@@ -19,7 +19,7 @@ from eventsinks.lib.budget import Budget
 TEXTS = ("service_id", "method", "host", "path", "source_ip", "reason", "user_id", "auth_method_used")
 PLACES = ("country_code", "city_name", "subdivision_code", "protocol")
 COUNTS = ("duration_ms", "status_code", "bytes_upload", "bytes_download")
-SEARCHED = ("id", "host", "path", "source_ip", "user_email", "user_name")
+SEARCHED = ("id", "source_ip", "user_email", "user_name")
 
 Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
 Line = Annotated[str, Field(max_length=10_000)]
@@ -114,7 +114,8 @@ class Proxy(EventType):
 
     def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what requests are looked for and sorted by."""
-        search = "\n".join(said(data, name) for name in SEARCHED)
+        url = said(data, "host") + said(data, "path")
+        search = "\n".join([url, *(said(data, name) for name in SEARCHED)])
         return {
             "source_ip": as_address(said(data, "source_ip")),
             "user_id": said(data, "user_id"),

@@ -101,15 +101,18 @@ class Replay(models.Model):
     def __str__(self) -> str:
         return f"{self.id} ({self.get_state_display()})"
 
+    def still_ended(self) -> DeliveryQuerySet:
+        """Return the deliveries of its destination that ended before it was made: the guard of its moves.
+
+        It joins no other table: PostgreSQL asks a condition over a join only once, before it waits for a lock.
+        """
+        return Delivery.objects.filter(
+            destination_id=self.destination_id, state__in=self.states, settled_at__lte=self.created_at
+        )
+
     def its(self) -> DeliveryQuerySet:
         """Return the deliveries that it is to replay: those that had ended when it was made, and are as asked."""
-        found = Delivery.objects.filter(
-            destination_id=self.destination_id,
-            id__gte=id_at(self.since),
-            id__lt=id_after(self.until),
-            state__in=self.states,
-            settled_at__lte=self.created_at,
-        )
+        found = self.still_ended().filter(id__gte=id_at(self.since), id__lt=id_after(self.until))
         if self.status_class is not None:
             first = self.status_class * 100
             found = found.filter(status__gte=first, status__lt=first + 100) if first else found.filter(status=None)

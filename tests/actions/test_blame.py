@@ -243,6 +243,24 @@ class TestReplays:
         assert states(given_up) == ["delivered"] * 2
         assert standing_of(given_up).set_aside == 0
 
+    def test_new_events_go_while_much_is_tried_on_its_own(self, far, given_up, log, outlet, monkeypatch):
+        monkeypatch.setattr("eventsinks.actions.stream.APART_AT_ONCE", 1)
+        replays.start(given_up, LONG_AGO)
+        work_off()
+        log("new")
+        run(given_up, outlet, 1)
+        assert "new" in far.taken
+        run(given_up, outlet, 3)
+        assert states(given_up) == ["delivered"] * 2
+
+    def test_what_is_still_tried_on_its_own_comes_once_where_its_stretch_is_sent_again(
+        self, far, given_up, outlet
+    ):
+        Delivery.objects.update(state="pending", tries=1, due_at=F("due_at") + timedelta(days=9), settled_at=None)
+        assert replay_stream(given_up, LONG_AGO)
+        run(given_up, outlet, 1, wait=False)
+        assert states(given_up) == ["delivered"] * 2
+
     def test_what_is_refused_again_stays_given_up(self, far, given_up, outlet):
         far.poison = {"4": 400}
         assert replay_stream(given_up, LONG_AGO)

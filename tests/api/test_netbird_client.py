@@ -13,6 +13,7 @@ from netbird.exceptions import (
     NetBirdValidationError,
 )
 from netbird.models.cloud.event_streaming import EventStreamingCreate, EventStreamingUpdate
+from netbird.models.common import ConnectionType, Protocol, TrafficDirection
 
 from eventsinks.models import Destination
 from tests.api.conftest import Caller
@@ -184,9 +185,9 @@ def test_bearer_is_as_good_as_token(live_server, acme_key):
         assert client.cloud.event_streaming.list() == []
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp", "all"])
-@pytest.mark.parametrize("connection_type", ["relay", "p2p"])
-@pytest.mark.parametrize("direction", ["sent", "received"])
+@pytest.mark.parametrize("protocol", [*Protocol, *(one.value for one in Protocol)])
+@pytest.mark.parametrize("connection_type", [*ConnectionType, "relay", "p2p"])
+@pytest.mark.parametrize("direction", [*TrafficDirection, "sent", "received"])
 def test_the_real_client_may_ask_with_every_value_that_it_knows(client, protocol, connection_type, direction):
     asked = {"protocol": protocol, "connection_type": connection_type, "direction": direction}
     assert client.events.get_network_traffic_events(**asked) == []

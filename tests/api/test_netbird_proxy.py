@@ -81,6 +81,7 @@ def ids(api, question=""):
         ("search=shop", "3"),
         ("search=203.0.113&status=failed", "52"),
         ("search=page/4", "4"),
+        ("search=example.com/page/4", "4"),
         ("start_date=2026-05-04T09:04:00Z", "54"),
         ("end_date=2026-05-04T09:02:00Z", "21"),
         ("end_date=2026-05-04", "54321"),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure
+from eventsinks.actions import configure, replay_job
 from eventsinks.actions.deliver import Pump
 from eventsinks.actions.replay_job import work_off
 from eventsinks.actions.tenants import issue_key
@@ -167,6 +167,33 @@ class TestMany:
     def test_integrations_need_the_scope_of_their_own_verbs(self, acme, failed):
         key = Caller(issue_key(acme, scopes=["event_sink:write"])[1])
         says(key.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id]}), 403, "event_streaming")
+
+    def test_a_key_without_the_scope_neither_sees_nor_cancels_an_integrations_replay(self, acme, api, failed):
+        (made,) = api.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id]}).json()["replays"]
+        key = Caller(issue_key(acme, scopes=["event_sink:read", "event_sink:write"])[1])
+        assert key.get("/v1/replay").json()["data"]["replays"] == []
+        says(key.get(f"/v1/replay/{made['id']}"), 404)
+        says(key.delete(f"/v1/replay/{made['id']}"), 404)
+        assert Replay.objects.get().state == "running"
+
+    def test_many_sinks_at_once_take_one_place_of_the_limit(self, api, acme, make_webhook):
+        for number in range(25):
+            make_webhook(name=f"{number}")
+        assert len(api.post("/v1/replay", {"since": SINCE}).json()["replays"]) == 25
+
+    def test_what_a_worker_has_taken_meanwhile_is_left_to_it(self, api, failed, monkeypatch):
+        """By a filter that needs another table, too: what moves is guarded by the delivery's own row."""
+        api.post("/v1/replay", {"since": SINCE, "event_type": "detection_alert"})
+        replay, taken = Replay.objects.get(destination=failed[0]), Delivery.objects.filter(destination=failed[0])
+        moves = replay_job.replay_in_order
+
+        def claimed_first(deliveries):
+            taken.update(state="sending", lease=new_id(timezone.now()), settled_at=None)
+            return moves(deliveries)
+
+        monkeypatch.setattr(replay_job, "replay_in_order", claimed_first)
+        assert replay_job.step(replay) == 0
+        assert set(taken.values_list("state", flat=True)) == {"sending"}
 
     @pytest.mark.parametrize(
         ("asked", "count"),

@@ -96,9 +96,10 @@ class TrafficQuery(BaseModel):
 
     @field_validator("protocol", "type", "connection_type", "direction", mode="before")
     @classmethod
-    def keep_everything(cls, given: Any) -> Any:
-        """Take what NetBird's client calls `all` for no filter."""
-        return None if isinstance(given, str) and given.strip().upper() in ALL else given
+    def as_its_client_writes_it(cls, given: Any) -> Any:
+        """Take what NetBird's client calls `all` for no filter, and a member of its enums, `Protocol.TCP`."""
+        text = given.strip().rpartition(".")[2] if isinstance(given, str) else given
+        return None if isinstance(text, str) and text.upper() in ALL else text
 
 
 class TrafficPage(BaseModel):

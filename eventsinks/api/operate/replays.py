@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -34,6 +35,7 @@ from eventsinks.api.v1 import (
     require_tenant,
 )
 from eventsinks.models import Delivery, Destination, Replay
+from eventsinks.models.destination import types_with
 from eventsinks.models.options import HeardType
 
 MOST_TOLD = 10_000  # replayed deliveries of which it is told what came of them
@@ -106,8 +108,10 @@ class ReplayViewSet(V1View, ViewSet):
 
 
 def replays_of(request: Request) -> QuerySet[Replay]:
-    """Return the replays of the key's tenant."""
-    return Replay.objects.of(tenant_of(request)).select_related("destination", "tenant")
+    """Return the replays of the key's tenant; those of integrations for keys with the scope of these."""
+    found = Replay.objects.of(tenant_of(request)).select_related("destination", "tenant")
+    needed = "event_streaming:read" if request.method in SAFE_METHODS else "event_streaming:write"
+    return found if may(request, needed) else found.filter(destination__type__in=types_with("event_sink"))
 
 
 def chosen(request: Request, asked: ReplayMany) -> Sequence[Destination]:

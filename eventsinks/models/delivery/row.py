@@ -62,9 +62,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def arrive(self) -> int:
-        """failed -> delivered: it was taken on another road, by a replay of its stream. Return how many moved."""
-        failed = self.filter(state=DeliveryState.FAILED)
-        return failed.update(state=DeliveryState.DELIVERED, settled_at=Now(), reason="", replayed=True)
+        """failed or pending -> delivered: it was taken on another road, by a replay of its stream.
+
+        Return how many moved.
+        """
+        waiting = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.PENDING])
+        return waiting.update(state=DeliveryState.DELIVERED, settled_at=Now(), reason="", replayed=True)
 
     def lock_firings(self) -> list[uuid.UUID]:
         """Lock those that a replay moves and that tell of an incident's beginning. Return their ids."""
