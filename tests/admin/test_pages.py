@@ -120,6 +120,15 @@ def test_who_may_only_look_sees_the_configuration_with_its_secrets_masked(sign_i
     assert "Show the signing secret" not in page
 
 
+def test_an_event_of_a_type_that_only_a_newer_version_knows_has_its_pages(operator, world):
+    Event.objects.filter(type="detection_alert").update(type="of_tomorrow")
+    delivery = Delivery.objects.filter(event__type="of_tomorrow").first()
+    for model, row in (("event", delivery.event_id), ("delivery", delivery.pk)):
+        for page in ("changelist", "change"):
+            address = reverse(f"admin:eventsinks_{model}_{page}", args=[row] if page == "change" else [])
+            assert operator.get(address).status_code == 200, address
+
+
 @pytest.mark.parametrize("model", ["delivery", "event"])
 def test_what_happened_is_not_added_changed_or_deleted_by_hand(operator, world, model):
     row = {"delivery": Delivery, "event": Event}[model].objects.first()

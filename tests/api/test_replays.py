@@ -164,6 +164,12 @@ class TestMany:
         answer = api.post("/v1/replay", {"since": SINCE, **named})
         assert fields_of(answer) == ["event_sink_ids.1", "integration_ids.0"]
 
+    def test_a_dry_run_shows_events_of_a_type_that_only_a_newer_version_knows(self, api, failed):
+        Event.objects.filter(type="detection_alert").update(type="of_tomorrow")
+        named = {"integration_ids": [failed[2].id]}
+        (shown,) = api.post("/v1/replay", {"since": SINCE, "dry_run": True, **named}).json()["preview"]["sample"]
+        assert (shown["event_type"], shown["title"]) == ("of_tomorrow", "of_tomorrow")
+
     def test_integrations_need_the_scope_of_their_own_verbs(self, acme, failed):
         key = Caller(issue_key(acme, scopes=["event_sink:write"])[1])
         says(key.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id]}), 403, "event_streaming")
