@@ -170,6 +170,11 @@ class TestMany:
         (shown,) = api.post("/v1/replay", {"since": SINCE, "dry_run": True, **named}).json()["preview"]["sample"]
         assert (shown["event_type"], shown["title"]) == ("of_tomorrow", "of_tomorrow")
 
+    @pytest.mark.parametrize("id", [0, -1, 2**63, 2**64 - 1])
+    def test_a_number_that_no_integration_has_is_refused_at_its_place(self, api, failed, id):
+        answer = api.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id, id]})
+        assert fields_of(answer) == ["integration_ids.1"]
+
     def test_integrations_need_the_scope_of_their_own_verbs(self, acme, failed):
         key = Caller(issue_key(acme, scopes=["event_sink:write"])[1])
         says(key.post("/v1/replay", {"since": SINCE, "integration_ids": [failed[2].id]}), 403, "event_streaming")

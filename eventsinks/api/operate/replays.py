@@ -39,6 +39,7 @@ from eventsinks.models.destination import types_with
 from eventsinks.models.options import HeardType
 
 MOST_TOLD = 10_000  # replayed deliveries of which it is told what came of them
+IntegrationId = Annotated[StrictInt, Field(ge=1, lt=2**63)]  # SQLite takes no larger number
 
 
 class ReplaySink(BaseModel):
@@ -68,7 +69,7 @@ class ReplayMany(ReplaySink):
     """The same of several event sinks and integrations; of all event sinks where none is named."""
 
     event_sink_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)] | None = None
-    integration_ids: Annotated[list[StrictInt], Field(min_length=1, max_length=100)] | None = None
+    integration_ids: Annotated[list[IntegrationId], Field(min_length=1, max_length=100)] | None = None
 
 
 class ReplayViewSet(V1View, ViewSet):
