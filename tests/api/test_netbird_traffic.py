@@ -178,6 +178,7 @@ def test_flows_of_the_same_moment_keep_their_order_over_pages(api, acme):
         ({"protocol": "٦"}, "protocol"),
         ({"type": "START"}, "type"),
         ({"connection_type": "tunnel"}, "connection_type"),
+        ({"protocol": "0.6"}, "protocol"),
         ({"direction": "up"}, "direction"),
         ({"start_date": "soon"}, "start_date"),
         ({"start_date": "2026-02-30T00:00:00Z"}, "start_date"),

@@ -33,6 +33,7 @@ NAMES = {name: number for number, name in PROTOCOLS.items()} | {"icmpv6": 58, "i
 # What the docstrings of NetBird's Python client suggest.
 SPOKEN = {"SENT": "EGRESS", "RECEIVED": "INGRESS", "RELAY": "ROUTED", "RELAYED": "ROUTED"}
 ALL = ("ALL", "ANY")  # a filter that keeps everything
+MEMBER = re.compile(r"^(Protocol|ConnectionType|TrafficDirection)\.")  # how a member of its enums is sent
 
 
 def protocol(given: str) -> int:
@@ -98,7 +99,7 @@ class TrafficQuery(BaseModel):
     @classmethod
     def as_its_client_writes_it(cls, given: Any) -> Any:
         """Take what NetBird's client calls `all` for no filter, and a member of its enums, `Protocol.TCP`."""
-        text = given.strip().rpartition(".")[2] if isinstance(given, str) else given
+        text = MEMBER.sub("", given.strip()) if isinstance(given, str) else given
         return None if isinstance(text, str) and text.upper() in ALL else text
 
 
