@@ -47,7 +47,7 @@ def settle_batch(
     with transaction.atomic():
         if not Position.objects.held(position).update(**counted(position, faults)):
             return False
-        if batch.last_place <= position.place:
+        if is_again(position, batch):
             take_back(position, [id for id in batch.members if id not in failures])
         set_aside(position, faults.refused, DeliveryState.FAILED)
         set_aside(position, faults.suspected, DeliveryState.PENDING)
@@ -159,6 +159,11 @@ def set_aside(position: Position, events: Mapping[int, SendFailure], state: Deli
         for event_id, failure in events.items()
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def is_again(position: Position, batch: Batch) -> bool:
+    """Whether a batch is of a replay: the stream has been there before."""
+    return batch.last_place <= position.place
 
 
 def take_back(position: Position, taken: Sequence[int]) -> None:

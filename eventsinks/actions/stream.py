@@ -23,7 +23,7 @@ from eventsinks.actions.hold import hold_or_park, park, trust, weighed
 from eventsinks.actions.judge import max_tries, settlement
 from eventsinks.actions.manifest import write_manifests
 from eventsinks.actions.next_batch import next_batch
-from eventsinks.actions.settle_batch import settle_batch
+from eventsinks.actions.settle_batch import is_again, settle_batch
 from eventsinks.actions.transmit import MARGIN, Sent, transmit
 from eventsinks.destinations.base import (
     AnyDestinationType,
@@ -208,11 +208,6 @@ def message(destination: Destination, id: UUID, event: Logged, replayed: bool = 
     return Message(
         id, type_, destination.tenant_id, event.occurred_at, data, destination.mapping, replayed=replayed
     )
-
-
-def is_again(position: Position, batch: Batch) -> bool:
-    """Whether a batch is of a replay: the stream has been there before."""
-    return batch.last_place <= position.place
 
 
 def message_id(destination_id: int, event_id: int) -> UUID:

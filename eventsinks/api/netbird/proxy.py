@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -13,8 +12,8 @@ from rest_framework.response import Response
 
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, ProxyIn, Taken, event_out
-from eventsinks.api.netbird.traffic import End, Moment, events_of, one_of, parameter
+from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, ProxyIn, Taken
+from eventsinks.api.netbird.traffic import End, Moment, one_of, page_out, parameter
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.api.queries import Text
 from eventsinks.event_types.proxy import as_address
@@ -133,17 +132,8 @@ class ProxyView(EventsView):
     def get(self, request: Request) -> Response:
         """List the requests of the account, newest first; the newest 100,000 that match are counted and sorted."""
         asked = read_query(ProxyQuery, request)
-        ids, total, capped = page_of(requests_of(tenant_of(request), asked), asked)
-        return Response(
-            {
-                "data": [event_out(event) for event in events_of(ids)],
-                "page": asked.page,
-                "page_size": asked.page_size,
-                "total_records": total,
-                "total_pages": math.ceil(total / asked.page_size),
-                "total_capped": capped,
-            }
-        )
+        found = page_of(requests_of(tenant_of(request), asked), asked)
+        return Response(page_out(asked.page, asked.page_size, *found))
 
     @documented(
         Taken,

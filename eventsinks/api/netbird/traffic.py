@@ -145,17 +145,8 @@ class NetworkTrafficView(EventsView):
     def get(self, request: Request) -> Response:
         """List the flows of the account, newest first; at most 100,000 are counted, 5,000 in a search."""
         asked = read_query(TrafficQuery, request)
-        ids, total, capped = page_of(flows(tenant_of(request), asked), asked)
-        return Response(
-            {
-                "data": [event_out(event) for event in events_of(ids)],
-                "page": asked.page,
-                "page_size": asked.page_size,
-                "total_records": total,
-                "total_pages": math.ceil(total / asked.page_size),
-                "total_capped": capped,
-            }
-        )
+        found = page_of(flows(tenant_of(request), asked), asked)
+        return Response(page_out(asked.page, asked.page_size, *found))
 
     @documented(
         Taken,
@@ -207,6 +198,18 @@ def page_of(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Seque
     counted = min(max(COUNTED, last + 1), MOST) if asked.search else MOST
     count = found.order_by()[: counted + 1].count()
     return ids, min(count, counted), count > counted
+
+
+def page_out(page: int, page_size: int, ids: Sequence[int], total: int, capped: bool) -> dict[str, Any]:
+    """Return a page of events, with how many there are, as NetBird tells it."""
+    return {
+        "data": [event_out(event) for event in events_of(ids)],
+        "page": page,
+        "page_size": page_size,
+        "total_records": total,
+        "total_pages": math.ceil(total / page_size),
+        "total_capped": capped,
+    }
 
 
 def events_of(ids: Sequence[int]) -> list[Event]:
