@@ -21,8 +21,9 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from eventsinks.actions import configure, nudge  # noqa: E402
+from eventsinks.actions import configure  # noqa: E402
 from eventsinks.actions.tenants import create_tenant, issue_key  # noqa: E402
+from eventsinks.intake import nudge  # noqa: E402
 from eventsinks.models import Delivery  # noqa: E402
 
 NUMBERS = "generate_series(1, {n}) AS number"

@@ -64,9 +64,10 @@ def inside(most: int, ports: list[str]) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from eventsinks.actions import configure, nudge
+    from eventsinks.actions import configure
     from eventsinks.actions.tenants import create_tenant
-    from eventsinks.lib.aws import Keys, make_client
+    from eventsinks.intake import nudge
+    from eventsinks.lib.net.aws import Keys, make_client
     from eventsinks.models.stream import end_of_log
     from eventsinks.tasks import look_for_garbage_less
 
@@ -129,10 +130,10 @@ def measure(integration, count: int) -> tuple[str, float, float, float]:
     """Stream everything; print and return the rate, and the rows and the bytes that were written for an event."""
     from django.conf import settings
 
-    from eventsinks.actions.stream import stream
-    from eventsinks.lib.addresses import AddressGuard
-    from eventsinks.lib.http import Outlet
+    from eventsinks.lib.net.addresses import AddressGuard
+    from eventsinks.lib.net.http import Outlet
     from eventsinks.models import Batch, Position
+    from eventsinks.streaming.streamer import stream
 
     outlet = Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     before, bytes_before = table_sizes(), table_bytes()

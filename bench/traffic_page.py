@@ -128,7 +128,7 @@ def measure(key: str, asked: list[tuple[str, dict[str, object]]], calls: int) ->
 
 def fill(tenant: object, events: int) -> None:
     """Write the events and their rows, then the indexes, which is faster than both at once."""
-    from eventsinks.models import sql
+    from eventsinks.models.database import sql
 
     started = time.monotonic()
     indexes = taken_away()
@@ -159,7 +159,7 @@ def fill(tenant: object, events: int) -> None:
 
 def taken_away() -> list[str]:
     """Drop the tables' indexes; return the statements that make them again."""
-    from eventsinks.models import sql
+    from eventsinks.models.database import sql
 
     again = []
     for table in TABLES:

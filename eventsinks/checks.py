@@ -13,11 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from pydantic import ValidationError
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import SecretBox
-from eventsinks.lib.ports import parse_ports
-from eventsinks.lib.proxies import Proxies
-from eventsinks.lib.smtp import MAILBOX, Server
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.ports import parse_ports
+from eventsinks.lib.net.proxies import Proxies
+from eventsinks.lib.net.smtp import MAILBOX, Server
+from eventsinks.lib.secrets.crypto import SecretBox
 from eventsinks.lib.validation import errors
 
 COUNTS = [
@@ -30,7 +30,7 @@ COUNTS = [
 ]
 MARGIN = 10.0  # seconds of a lease beyond the timeout, in which a worker settles
 STREAMS_STAND = "The log was restored from another PostgreSQL cluster: streams stand still, and skip what is new."
-MAKE_THEM_GO = "Run `manage.py rebase_streams`."
+MAKE_THEM_GO = "Run `manage.py renumber_streams`."
 
 
 def register_all() -> None:
@@ -72,9 +72,9 @@ def keys_are_keys(**_: Any) -> list[CheckMessage]:
 
 def keys_are_of_this_database(**_: Any) -> list[CheckMessage]:
     """Refuse keys that are not the ones its secrets were sealed with; nothing, where it can't be asked."""
-    from eventsinks.actions.reencrypt import strangers
-    from eventsinks.actions.start import told
-    from eventsinks.models.sealing import WrongKeys, look
+    from eventsinks.actions.secrets.reencrypt import strangers
+    from eventsinks.actions.secrets.start import told
+    from eventsinks.models.secrets.sealing import WrongKeys, look
 
     try:
         if keys_are_keys():

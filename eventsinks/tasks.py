@@ -18,31 +18,22 @@ from django.conf import settings
 from django.db import Error
 
 from eventsinks import telemetry
-from eventsinks.actions import account as account_action
-from eventsinks.actions import (
-    clear,
-    drill,
-    fall_back,
-    line_up,
-    nudge,
-    reencrypt,
-    replay_job,
-    rotate_secret,
-    round_up,
-    slack_tokens,
-    start,
-    tidy,
-)
-from eventsinks.actions import stream as stream_action
-from eventsinks.actions.config import guard
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import clear
 from eventsinks.actions.obstacles import count_by_obstacle
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.secrets import reencrypt, rotate_secret, start
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
-from eventsinks.lib.http import Outlet
-from eventsinks.models import sql, unavailable
-from eventsinks.models.clock import database_now
+from eventsinks.intake import line_up, nudge
+from eventsinks.lib.net.http import Outlet
+from eventsinks.limits.address_guard import make_guard
+from eventsinks.models.database import sql, unavailable
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.destination import mail_server
 from eventsinks.models.stream import due_positions, log_is_ahead
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.streaming import streamer as stream_action
+from eventsinks.sweeping import account as account_action
+from eventsinks.sweeping import digest, fall_back, heartbeat, slack_tokens, tidy
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +109,8 @@ def sweep() -> int:
         for chore in (
             tidy.tidy,
             rotate_secret.end_overlaps,
-            round_up.round_up,
-            drill.drill,
+            digest.round_up,
+            heartbeat.drill,
             fall_back.fall_back,
             replay_job.work_off,
             clear.work_off,
@@ -183,7 +174,7 @@ def pump() -> Pump:
 
 def opened_outlet() -> Outlet:
     """Return a new way out, as the operator set it."""
-    return Outlet(guard(), settings.EVENTSINKS_TIMEOUT, mail_server())
+    return Outlet(make_guard(), settings.EVENTSINKS_TIMEOUT, mail_server())
 
 
 @worker_init.connect

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from eventsinks.models.delivery import Settlement
-from eventsinks.models.masking import masked_line
+from eventsinks.models.secrets.masking import masked_line
 
 # What others' libraries tell below INFO: tokens, requests with their headers, parameters of SQL.
 TALKATIVE = (

@@ -11,10 +11,10 @@ from django.conf import settings
 from eventsinks.front.application import Front
 from eventsinks.front.behind import Behind
 from eventsinks.front.limits import Limits
-from eventsinks.lib.proxies import Proxies
+from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
-from eventsinks.actions.start import refuse_wrong_keys  # isort: skip - there are no models before
+from eventsinks.actions.secrets.start import refuse_wrong_keys  # isort: skip - there are no models before
 
 FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files
 MOST = 10_000  # connections, however many descriptors there are

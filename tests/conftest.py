@@ -8,15 +8,18 @@ import json
 
 import pytest
 
-from eventsinks.actions import backlog, configure, nudge, rates, refusals, shared
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import configure
 from eventsinks.actions.tenants import change_tenant, create_tenant, issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types import event_type
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import Outlet
-from eventsinks.models import Event, traffic_term
+from eventsinks.intake import backlog, nudge
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.limits import broker_state, rates, refusals
+from eventsinks.models import Event
+from eventsinks.models.traffic import traffic_term
+from eventsinks.sending.dispatcher import Pump
 from tests import broker
 
 numbers = itertools.count(1)
@@ -34,7 +37,7 @@ def unrecorded():
 def quiet_broker(monkeypatch):
     """Let no test talk to a broker unless it means to: nudges may be lost without harm."""
     monkeypatch.setattr(nudge, "_quiet_until", float("inf"))
-    monkeypatch.setattr(shared, "_quiet_until", float("inf"))
+    monkeypatch.setattr(broker_state, "_quiet_until", float("inf"))
 
 
 @pytest.fixture(autouse=True)

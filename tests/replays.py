@@ -1,8 +1,8 @@
 """Replays of one destination, as most tests want them."""
 
-from eventsinks.actions import replay_job
-from eventsinks.actions.audit import SYSTEM
-from eventsinks.actions.replay_job import Selection
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay_job import Selection
+from eventsinks.intake.audit import SYSTEM
 
 
 def start(destination, since, until=None, states=("failed",), initiator=SYSTEM, rate_per_s=None, **more):

@@ -16,11 +16,12 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from eventsinks.actions import configure, silence, slack_install
-from eventsinks.actions.replay_stream import replay_stream
+from eventsinks.actions import configure, silence
+from eventsinks.actions.replaying.replay_stream import replay_stream
+from eventsinks.actions.slack import install
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import ApiKey, Delivery, Event, Position, Silence, SlackWorkspace, Tenant
-from eventsinks.models.fingerprint import fingerprint
+from eventsinks.models.secrets.fingerprint import fingerprint
 from tests import replays
 from tests.api.conftest import Caller
 from tests.api.test_isolation import url_table
@@ -388,9 +389,9 @@ def test_a_change_tells_before_and_after_with_secrets_as_fingerprints(world):
 
 
 def test_a_rotated_and_a_shown_secret_are_the_same_by_their_fingerprint(world):
-    from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
+    from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
 
-    before, by = world["sink"].signing_secret, slack_install.SYSTEM
+    before, by = world["sink"].signing_secret, install.SYSTEM
     after = rotate_secret(world["sink"], 60)
     world["sink"].refresh_from_db()
     assert reveal_secret(world["sink"], by) == after
@@ -413,7 +414,7 @@ def test_what_is_installed_by_a_browser_is_recorded_with_who_began_it(world, cli
     settings.SLACK_BASE_URL = httpserver.url_for("/api/")
     grant = {"ok": True, "access_token": TOKEN, "scope": "chat:write", "team": {"id": "T9", "name": "New"}}
     httpserver.expect_request("/api/oauth.v2.access").respond_with_json(grant)
-    state = slack_install.begin(world["acme"], slack_install.Initiator("key-1", "Jo's key"))
+    state = install.begin(world["acme"], install.Initiator("key-1", "Jo's key"))
     client.post("/slack/install", {"state": state})
     assert client.get("/slack/oauth/callback", {"state": state, "code": "c"}, REMOTE_ADDR=PEER).status_code == 200
     told = recorded()[-1]

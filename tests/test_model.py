@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
 from eventsinks.actions.tenants import create_tenant
-from eventsinks.actions.tidy import tidy
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery import Settlement, claim, due_lanes, settle
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping.tidy import tidy
 from tests.actions.worlds import World
 
 MAX_TRIES = 4

@@ -9,8 +9,8 @@ from pydantic import Field, StrictInt
 
 from eventsinks.actions import configure
 from eventsinks.actions.options import options_out
-from eventsinks.admin.sink_options import made_of
-from eventsinks.api.scanner_shapes import EventSinkOut
+from eventsinks.admin.sinks.options import made_of
+from eventsinks.api.v1.event_sink_shapes import EventSinkOut
 from eventsinks.models import Destination
 from eventsinks.models.options import Kept, Options
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventsinks.actions.preview import preview
+from eventsinks.actions.trying.preview import preview
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.management.block_kit import as_text, colour_word

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from eventsinks.lib.crypto import new_key
+from eventsinks.lib.secrets.crypto import new_key
 from eventsinks.models import Destination, SlackWorkspace
 
 pytestmark = pytest.mark.django_db

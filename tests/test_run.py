@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import requests
 
-from eventsinks.lib.crypto import new_key
+from eventsinks.lib.secrets.crypto import new_key
 from tests.broker import named
 
 ROOT = Path(__file__).parent.parent

@@ -10,12 +10,12 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
 
-from eventsinks.actions import reencrypt, start
-from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.secrets import reencrypt, start
+from eventsinks.actions.secrets.rotate_secret import rotate_secret
 from eventsinks.checks import keys_are_of_this_database
-from eventsinks.lib.crypto import CannotOpen, key_id, new_key
+from eventsinks.lib.secrets.crypto import CannotOpen, key_id, new_key
 from eventsinks.models import Canary, Destination, SlackWorkspace
-from eventsinks.models.sealing import Binding, WrongKeys, make_canary, seal
+from eventsinks.models.secrets.sealing import Binding, WrongKeys, make_canary, seal
 
 pytestmark = pytest.mark.django_db
 

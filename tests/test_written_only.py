@@ -25,16 +25,16 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from eventsinks.actions import send_now
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.stream import stream
-from eventsinks.api.scanner_args import WIRE_TYPES
+from eventsinks.actions.trying import send_now
+from eventsinks.api.v1.event_sink_args import WIRE_TYPES
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import new_key
-from eventsinks.lib.http import Outlet
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.lib.secrets.crypto import new_key
 from eventsinks.models import Attempt, Batch, Delivery, Destination, Event, SlackWorkspace
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.streaming.streamer import stream
 from tests.api.conftest import Caller
 from tests.broker import broker, free_port
 from tests.destinations.examples import example
@@ -371,7 +371,7 @@ def test_real_processes_log_dump_and_send_no_secret_at_the_level_debug(tmp_path,
 TALK = """
 import sys, django; django.setup()
 from eventsinks.lib import slack
-from eventsinks.lib.aws import Account, CallFailed, Keys, assumed
+from eventsinks.lib.net.aws import Account, CallFailed, Keys, assumed
 try:
     slack.find_channel(sys.argv[1] + "/api/", "planted-token-of-slack", "name", "general")
 except Exception as error:

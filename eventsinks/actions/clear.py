@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.actions.in_turns import in_turns
-from eventsinks.actions.nudge import nudge
-from eventsinks.actions.unharmed import each
+from eventsinks.intake.nudge import nudge
+from eventsinks.limits.isolation import each
+from eventsinks.limits.round_robin import in_turns
 from eventsinks.models import Clearing, Delivery, Destination, Event
 from eventsinks.models.delivery import open_deliveries, sinks_with_open
 from eventsinks.models.delivery.walk import LAST, end_of_stretch

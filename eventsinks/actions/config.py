@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import ValidationError
 
 from eventsinks.actions.errors import FieldError, NotConfigurable, SecretsNeeded
-from eventsinks.actions.trials import trial
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import NEEDED, Config, NotConnected
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import CannotOpen
+from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.lib.validation import errors
+from eventsinks.limits.address_guard import make_guard
+from eventsinks.limits.trials import trial
 from eventsinks.models import Destination, SlackWorkspace, Tenant
-from eventsinks.models.sealing import open_sealed
+from eventsinks.models.secrets.sealing import open_sealed
 
 
 def check(type: str, config: Mapping[str, Any]) -> Config:
     """Return `config` as one of the type with key `type`; ask nobody and keep nothing. Raises NotConfigurable."""
     try:
-        return destination_type(type).Config.model_validate(dict(config), context={"guard": guard()})
+        return destination_type(type).Config.model_validate(dict(config), context={"guard": make_guard()})
     except ValidationError as error:
         raise not_configurable(error) from None
 
@@ -37,7 +36,7 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
         for column in ("sealed_signing_secret", "sealed_old_signing_secret"):
             if getattr(current, column):
                 open_sealed(current, column)
-        return cast(Config, current.opened_config().changed(config, guard()))
+        return cast(Config, current.opened_config().changed(config, make_guard()))
     except CannotOpen:
         current.sealed_signing_secret = current.sealed_old_signing_secret = ""
         current.old_signing_secret_until = None
@@ -70,22 +69,6 @@ def workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | Non
         raise NotConfigurable(FieldError("slack_integration_id", "no such Slack integration")) from None
     except (DjangoValidationError, TypeError):
         raise NotConfigurable(FieldError("slack_integration_id", "must be a UUID")) from None
-
-
-def guard() -> AddressGuard:
-    """Return the guard of the settings."""
-    return AddressGuard(
-        settings.EVENTSINKS_ALLOWED_NETWORKS, settings.EVENTSINKS_DENIED_PORTS, settings.EVENTSINKS_HTTPS_ONLY
-    )
-
-
-def unreadable(error: Exception) -> str:
-    """Return why a configuration that is kept can't be used: which fields, never with what is in them."""
-    if isinstance(error, ValidationError):
-        said = "; ".join(f"{field}: {message}" for field, message in errors(error))
-    else:
-        said = str(error) if isinstance(error, CannotOpen) else type(error).__name__
-    return f"its configuration can't be read: {said}"
 
 
 def not_configurable(error: ValidationError) -> NotConfigurable:

@@ -14,24 +14,24 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.clear import DELETED, SKIPPED, clear
 from eventsinks.actions.config import changed_config, check, connect, workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
 from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
-from eventsinks.actions.limits import check_room, hold_room
-from eventsinks.actions.nudge import STREAMS, nudge
 from eventsinks.actions.options import columns_of
 from eventsinks.actions.portrait import differences, portrait
 from eventsinks.destinations import destination_type
 from eventsinks.event_types.documents import written
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
+from eventsinks.intake.nudge import STREAMS, nudge
+from eventsinks.limits.quotas import check_room, hold_room
 from eventsinks.models import Clearing, Destination, Tenant
 from eventsinks.models.delivery import id_at
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
-from eventsinks.models.sealing import seal
+from eventsinks.models.secrets.sealing import seal
 from eventsinks.models.stream import Place, Position, end_of_log
 
 HEARS = {

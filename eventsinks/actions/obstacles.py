@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from eventsinks.actions.judge import max_tries
 from eventsinks.models import Delivery, Destination
-from eventsinks.models.clock import about_now
+from eventsinks.models.database.clock import about_now
 from eventsinks.models.delivery import DeliveryState, before, count_ahead, count_open, sinks_with_open
 from eventsinks.models.destination import DestinationState
+from eventsinks.sending.judge import max_tries
 
 MOMENTS = timedelta(seconds=5)  # after which what is due is late,
 UNCLAIMED_AFTER = timedelta(seconds=60)  # and after which nobody seems to send

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from eventsinks.actions.options import option_out
-from eventsinks.lib.crypto import CannotOpen
+from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.models import Destination
-from eventsinks.models.fingerprint import fingerprint
 from eventsinks.models.options import Options
+from eventsinks.models.secrets.fingerprint import fingerprint
 
 LONGEST = 300  # characters of one side of a difference
 PLAIN = ("name", "description", "state", "mapping", "filter")

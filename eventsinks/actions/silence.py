@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models.functions import Least, Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
-from eventsinks.actions.limits import hold_room
-from eventsinks.lib.asked import Asked
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.lib.budget import FILTER_STEPS, Budget
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.asked import Asked
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
+from eventsinks.limits.quotas import hold_room
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)

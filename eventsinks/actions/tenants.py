@@ -9,9 +9,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
-from eventsinks.actions.limits import hold_room
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
+from eventsinks.limits.quotas import hold_room
 from eventsinks.models import SCOPES, ApiKey, Tenant
 from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
 

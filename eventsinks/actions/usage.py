@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventsinks.actions import backlog, rates, refusals, trials
-from eventsinks.actions.limits import HAS
+from eventsinks.intake import backlog
+from eventsinks.limits import rates, refusals, trials
+from eventsinks.limits.quotas import HAS
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.limits import NAMES, RATES, burst_of
 

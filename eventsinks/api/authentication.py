@@ -9,9 +9,9 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from eventsinks.actions.audit import Initiator
 from eventsinks.api import wrong_keys
 from eventsinks.api.limits import TooManyWrongKeys
+from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.tenant import OPERATOR
 

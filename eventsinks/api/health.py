@@ -9,10 +9,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from eventsinks import telemetry
-from eventsinks.actions import nudge
 from eventsinks.api.json import dumps
-from eventsinks.models import sql
-from eventsinks.models.unavailable import find_reason, recent_reason
+from eventsinks.intake import nudge
+from eventsinks.models.database import sql
+from eventsinks.models.database.unavailable import find_reason, recent_reason
 
 MET_WITHIN = 10.0  # seconds for which what a request has met counts
 

@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from eventsinks.actions.limits import LimitReached, take
+from eventsinks.limits.quotas import LimitReached, take
 from eventsinks.models import ApiKey, Tenant
 
 TAKEN_IN = {

@@ -14,9 +14,9 @@ from collections import OrderedDict
 from django.conf import settings
 
 from eventsinks import telemetry
-from eventsinks.actions import rates, refusals
-from eventsinks.actions.shared import key_of
 from eventsinks.lib.token_bucket import Ask
+from eventsinks.limits import rates, refusals
+from eventsinks.limits.broker_state import key_of
 from eventsinks.models.tenant import KEY_PREFIX
 
 NAME = "wrong_keys"

@@ -28,10 +28,10 @@ from eventsinks.destinations.base import (
     Secret,
     TooLarge,
 )
-from eventsinks.destinations.netbird import headline
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.secret_texts import origin_of
-from eventsinks.lib.wire import Request, Response
+from eventsinks.destinations.base.netbird import headline
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request, Response
+from eventsinks.lib.secrets.secret_texts import origin_of
 
 # https://docs.datadoghq.com/getting_started/site/
 SITES = (

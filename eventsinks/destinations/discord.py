@@ -23,7 +23,7 @@ from eventsinks.destinations.base import (
     SecretUrl,
     retry_after,
 )
-from eventsinks.destinations.telling import (
+from eventsinks.destinations.base.rendering import (
     MAX_WAYS,
     answer,
     cut,
@@ -41,7 +41,7 @@ from eventsinks.destinations.telling import (
     way,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 # https://docs.discord.com/developers/resources/message#embed-object-embed-limits, in characters
 MAX_EMBED = 6_000  # of title, description and fields together

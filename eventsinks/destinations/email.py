@@ -30,7 +30,7 @@ from eventsinks.destinations.base import (
     Receipt,
     Temporary,
 )
-from eventsinks.destinations.telling import (
+from eventsinks.destinations.base.rendering import (
     cut,
     heading,
     letter,
@@ -43,8 +43,8 @@ from eventsinks.destinations.telling import (
     visible,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.smtp import FROM, MAIL, MAILBOX, TO
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.smtp import FROM, MAIL, MAILBOX, TO
+from eventsinks.lib.net.wire import Request, Response
 
 MAX_RECIPIENTS = 20  # ours: a list for more belongs on a mail server
 MAX_ADDRESS = 254  # characters; RFC 5321 section 4.5.3.1.3

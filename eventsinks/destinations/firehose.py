@@ -12,7 +12,6 @@ from uuid import UUID
 
 from pydantic import Field
 
-from eventsinks.destinations.aws import AwsConfig, AwsType, answers_of, short
 from eventsinks.destinations.base import (
     Batch,
     EventRefused,
@@ -22,8 +21,9 @@ from eventsinks.destinations.base import (
     SendFailure,
     Temporary,
 )
-from eventsinks.lib.aws import CallFailed, response_of
-from eventsinks.lib.wire import Response
+from eventsinks.destinations.base.aws import AwsConfig, AwsType, answers_of, short
+from eventsinks.lib.net.aws import CallFailed, response_of
+from eventsinks.lib.net.wire import Response
 
 MAX_RECORDS = 500
 MAX_RECORD = 1_000 * 1024  # bytes, with the line's end

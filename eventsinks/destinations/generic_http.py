@@ -30,14 +30,14 @@ from eventsinks.destinations.base import (
     Message,
     PublicUrl,
 )
-from eventsinks.destinations.netbird import Told, told
+from eventsinks.destinations.base.netbird import Told, told
 from eventsinks.destinations.webhook import MAX_HEADERS, check_headers, replay_headers
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.go_template import RawJson, Template
-from eventsinks.lib.go_time import GoTime
-from eventsinks.lib.secret_texts import origin_of
-from eventsinks.lib.signing import signature_headers
-from eventsinks.lib.wire import Request
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request
+from eventsinks.lib.secrets.secret_texts import origin_of
+from eventsinks.lib.secrets.signing import signature_headers
+from eventsinks.lib.templates.go_template import RawJson, Template
+from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
 SCHEMES = ("Basic ", "Bearer ")

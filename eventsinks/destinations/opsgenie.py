@@ -24,9 +24,9 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.telling import answer, cut, heading, length, letter, one_line, pairs, said
+from eventsinks.destinations.base.rendering import answer, cut, heading, length, letter, one_line, pairs, said
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 BASES = {"us": "https://api.opsgenie.com", "eu": "https://api.eu.opsgenie.com"}
 PRIORITIES = {"Fatal": "P1", "Critical": "P1", "High": "P2", "Medium": "P3", "Low": "P4", "Informational": "P5"}

@@ -20,11 +20,11 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.telling import ways
-from eventsinks.destinations.templated import distinct
+from eventsinks.destinations.base.rendering import ways
+from eventsinks.destinations.base.templated import distinct
 from eventsinks.event_types.base import Summary
+from eventsinks.lib.net.wire import Request, Response
 from eventsinks.lib.numbers import dumps, parse
-from eventsinks.lib.wire import Request, Response
 
 ACTIONS = {"firing": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
 SEVERITIES = {  # what is missing here, Medium among it, is a warning

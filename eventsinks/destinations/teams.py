@@ -24,7 +24,7 @@ from eventsinks.destinations.base import (
     Message,
     SecretUrl,
 )
-from eventsinks.destinations.telling import (
+from eventsinks.destinations.base.rendering import (
     answer,
     cut,
     heading,
@@ -39,7 +39,7 @@ from eventsinks.destinations.telling import (
     visible,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 # Teams keeps a card as a text within 28 KB, in which each quote takes two bytes: a request of 24 KB was answered
 # with 202, and never shown (https://github.com/MicrosoftDocs/msteams-docs/issues/11274).

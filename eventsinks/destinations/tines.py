@@ -21,9 +21,9 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.templated import body_of
+from eventsinks.destinations.base.templated import body_of
 from eventsinks.destinations.webhook import replay_headers
-from eventsinks.lib.wire import Request
+from eventsinks.lib.net.wire import Request
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PATH = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-]{1,128}){0,3}")

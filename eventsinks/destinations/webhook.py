@@ -16,10 +16,10 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field
 
 from eventsinks.destinations.base import Config, DestinationType, Message, PublicUrl, Secret
-from eventsinks.destinations.templated import body_of
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.signing import signature_headers
-from eventsinks.lib.wire import Request
+from eventsinks.destinations.base.templated import body_of
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request
+from eventsinks.lib.secrets.signing import signature_headers
 
 RESERVED = frozenset(
     [

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from eventsinks.lib.budget import TEMPLATE_STEPS, Budget
-from eventsinks.lib.template import BROUGHT, KEPT, BadTemplate, Compiled, compile_steps, rendered
+from eventsinks.lib.templates.template import BROUGHT, KEPT, BadTemplate, Compiled, compile_steps, rendered
 
 MAX_INFO = 50
 MAX_ACTIONS = 25

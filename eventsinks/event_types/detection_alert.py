@@ -17,7 +17,7 @@ from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcce
 from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id
 from eventsinks.event_types.severities import SEVERITY_IDS, severity_of
 from eventsinks.lib.budget import Budget
-from eventsinks.lib.template import BROUGHT, KEPT
+from eventsinks.lib.templates.template import BROUGHT, KEPT
 
 MAX_FACTS = 20
 ROWS, COLUMNS = 5, 6  # how much of the results is told

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventsinks.event_types.severities import SEVERITY_NUMBERS
-from eventsinks.lib.cel_text import clauses, quoted
+from eventsinks.lib.filters.cel_text import clauses, quoted
 
 STRINGS = r'(\[(?:"(?:\\.|[^"\\])*"(?:, )?)+\])'
 SEVERITY_CLAUSE = re.compile(r"severity_id >= (\d{1,2})")

@@ -14,7 +14,7 @@ from eventsinks.front.counts import HELD, READING, refusals
 from eventsinks.front.limits import Limits
 from eventsinks.front.readers import Readers
 from eventsinks.front.threads import nobody_left
-from eventsinks.lib.proxies import Proxies
+from eventsinks.lib.net.proxies import Proxies
 from eventsinks.lib.request_id import request_id_of
 
 Scope = MutableMapping[str, Any]

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from eventsinks.lib.proxies import address_of
+from eventsinks.lib.net.proxies import address_of
 
 KNOWN = 10_000  # keys and sessions that are remembered
 SESSION = re.compile(rb"(?:^|;)\s*sessionid=([^;]+)")

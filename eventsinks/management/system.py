@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from eventsinks.actions.reencrypt import finish_binding
+from eventsinks.actions.secrets.reencrypt import finish_binding
 from eventsinks.management import broker
 from eventsinks.management.processes import Family, StopRequests
 

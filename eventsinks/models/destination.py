@@ -14,11 +14,11 @@ from django.db.models.functions import Now
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
-from eventsinks.lib.signing import key_of, new_secret
-from eventsinks.lib.smtp import Server
-from eventsinks.models.clock import database_now
+from eventsinks.lib.net.smtp import Server
+from eventsinks.lib.secrets.signing import key_of, new_secret
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.options import empty
-from eventsinks.models.sealing import open_sealed, seal
+from eventsinks.models.secrets.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
 

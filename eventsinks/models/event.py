@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
 from eventsinks.event_types.documents import parsed
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.tenant import Tenant
 
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.sql import clean, clean_json
 from eventsinks.models.destination import Destination
-from eventsinks.models.sql import clean, clean_json
 
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
 AT_ONCE = 2_000  # incidents that one sweep forgets

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.event_filter import EventFilter
-from eventsinks.lib.event_key import EventKey
+from eventsinks.lib.filters.event_filter import EventFilter
+from eventsinks.lib.filters.event_key import EventKey
 
 DAY = 86_400  # seconds
 FIELD_PATH = r"^[^\s.\x00]+(\.[^\s.\x00]+){0,9}$"

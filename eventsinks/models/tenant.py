@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.limits import Limits, limits_of
 
 # What an API key may do, each with what it opens.

@@ -9,13 +9,13 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from eventsinks.actions import accept as accepting
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import accept as accepting
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event
+from eventsinks.sending.dispatcher import Pump
 from tests.actions.crowd import at_once
 
 ALERT = event_type("detection_alert")

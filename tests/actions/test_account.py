@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from eventsinks import tasks, telemetry
 from eventsinks.actions import configure, silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.round_up import round_up
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.delivery import BEHIND
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping.account import account
+from eventsinks.sweeping.digest import round_up
+from eventsinks.sweeping.fall_back import fall_back
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db

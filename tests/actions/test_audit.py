@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.audit import Initiator
-from eventsinks.actions.hold import park
-from eventsinks.actions.replay import replay
-from eventsinks.actions.replay_stream import replay_stream, stop_replay
+from eventsinks.actions import configure
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.replay_stream import replay_stream, stop_replay
 from eventsinks.actions.tenants import issue_key, revoke_key
+from eventsinks.intake import audit
+from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Delivery, Destination, Event, Position
+from eventsinks.sending.hold import park
 
 pytestmark = pytest.mark.django_db
 HTTP = {"url": "https://example.com/", "headers": '{"X-Key": "very-secret"}'}

@@ -4,16 +4,17 @@ import time
 
 import pytest
 
-from eventsinks.actions import backlog, replay_job
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
 from eventsinks.actions.explain import explain
-from eventsinks.actions.fall_back import fall_back
+from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.usage import usage
 from eventsinks.event_types import event_type
+from eventsinks.intake import backlog
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
 from eventsinks.models.delivery import count_open
 from eventsinks.models.options import Options
+from eventsinks.sweeping.account import account
+from eventsinks.sweeping.fall_back import fall_back
 from tests import replays
 from tests.actions.crowd import at_once
 

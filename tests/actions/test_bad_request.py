@@ -3,15 +3,15 @@
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.probe import probe
-from eventsinks.actions.stream import stream
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions.trying.probe import probe
+from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import DestinationGone
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.streaming.streamer import stream
 from tests.actions.worlds import World
 from tests.receiver import Receiver
 from tests.visible import visible

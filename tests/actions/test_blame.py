@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models import F
 
-from eventsinks.actions.accept import accept
-from eventsinks.actions.blame import REFUSALS
-from eventsinks.actions.progress import progress, standing_of
-from eventsinks.actions.replay_job import work_off
-from eventsinks.actions.replay_stream import replay_stream
-from eventsinks.actions.stream import stream
+from eventsinks.actions.replaying.replay_job import work_off
+from eventsinks.actions.replaying.replay_stream import replay_stream
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Destination, Position
+from eventsinks.streaming.blame import REFUSALS
+from eventsinks.streaming.progress import progress, standing_of
+from eventsinks.streaming.streamer import stream
 from tests import replays
 from tests.actions.test_stream import integrate, outlet, silent_audit  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
@@ -244,7 +244,7 @@ class TestReplays:
         assert standing_of(given_up).set_aside == 0
 
     def test_new_events_go_while_much_is_tried_on_its_own(self, far, given_up, log, outlet, monkeypatch):
-        monkeypatch.setattr("eventsinks.actions.stream.APART_AT_ONCE", 1)
+        monkeypatch.setattr("eventsinks.streaming.streamer.APART_AT_ONCE", 1)
         replays.start(given_up, LONG_AGO)
         work_off()
         log("new")

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from eventsinks import telemetry
-from eventsinks.actions.accept import accept
-from eventsinks.actions.prepare import READINGS, Ready, messages_of, request_of
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Endpoints
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
+from eventsinks.intake.accept import accept
 from eventsinks.lib.budget import ALERT_STEPS
 from eventsinks.models import Delivery
 from eventsinks.models.delivery import Claimed
 from eventsinks.models.options import Options
+from eventsinks.sending.prepare import READINGS, Ready, messages_of, request_of
 from tests.work import calls_of
 
 ALERT = event_type("detection_alert")

@@ -13,19 +13,21 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import clear, configure, fall_back, replay_job, round_up
-from eventsinks.actions import in_turns as turns
-from eventsinks.actions import tidy as tidying
-from eventsinks.actions.account import account, waiting
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import clear, configure
 from eventsinks.actions.explain import why
-from eventsinks.actions.in_turns import in_turns
-from eventsinks.actions.replay import replay
-from eventsinks.actions.tidy import tidy
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.limits import round_robin as turns
+from eventsinks.limits.round_robin import in_turns
 from eventsinks.models import Clearing, Delivery, Destination, Event, Incident, QuietWindow, incident, quiet_window
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.delivery import due_lanes, id_at, lost
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping import digest, fall_back
+from eventsinks.sweeping import tidy as tidying
+from eventsinks.sweeping.account import account, waiting
+from eventsinks.sweeping.tidy import tidy
 from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -469,30 +471,30 @@ def windows_of(sink, number, **columns):
 
 def test_windows_are_closed_and_forgotten_in_batches(make_webhook, monkeypatch):
     monkeypatch.setattr(quiet_window, "AT_ONCE", 3)
-    monkeypatch.setattr(round_up, "WINDOWS", 3)
+    monkeypatch.setattr(digest, "WINDOWS", 3)
     windows_of(make_webhook(), 10)
     assert [QuietWindow.objects.close_ended() for _ in range(5)] == [3, 3, 3, 1, 0]
     assert QuietWindow.objects.forget_empty() == 3
     windows_of(make_webhook(), 4)
-    assert round_up.round_up() == 0
+    assert digest.round_up() == 0
     assert not QuietWindow.objects.exists()
 
 
 def test_one_tenants_many_round_ups_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
-    monkeypatch.setattr(round_up, "AT_ONCE", 2)
+    monkeypatch.setattr(digest, "AT_ONCE", 2)
     many, few = make_webhook(), make_webhook(tenant=globex)
     windows_of(many, 20, held=1)
     windows_of(few, 3, held=1)
-    told, tell_some = [], round_up.tell_some
+    told, tell_some = [], digest.tell_some
 
     def noted(sink_id):
         told.append(sink_id)
         return tell_some(sink_id)
 
-    monkeypatch.setattr(round_up, "tell_some", noted)
-    assert round_up.round_up() == 23
+    monkeypatch.setattr(digest, "tell_some", noted)
+    assert digest.round_up() == 23
     assert max(index for index, sink_id in enumerate(told) if sink_id == few.id) <= 4
-    assert round_up.round_up() == 0
+    assert digest.round_up() == 0
 
 
 def test_deliveries_are_given_up_in_batches(backlog, monkeypatch):

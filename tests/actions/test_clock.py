@@ -11,17 +11,15 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import configure, fall_back, replay_job, rotate_secret, slack_tokens, tidy
-from eventsinks.actions.account import waiting
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.drill import drill
+from eventsinks.actions import configure
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.explain import explain, why
-from eventsinks.actions.round_up import round_up
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.secrets import rotate_secret
 from eventsinks.actions.silence import end, silence
 from eventsinks.actions.tenants import create_tenant, issue_key
-from eventsinks.admin import marks
-from eventsinks.lib.wire import Response
+from eventsinks.admin.parts import marks
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import (
     ApiKey,
     Delivery,
@@ -34,10 +32,15 @@ from eventsinks.models import (
     SlackInstall,
     SlackWorkspace,
 )
-from eventsinks.models.clock import about_now, database_now
+from eventsinks.models.database.clock import about_now, database_now
 from eventsinks.models.delivery import id_at
 from eventsinks.models.options import Options
-from eventsinks.models.sealing import seal
+from eventsinks.models.secrets.sealing import seal
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping import fall_back, slack_tokens, tidy
+from eventsinks.sweeping.account import waiting
+from eventsinks.sweeping.digest import round_up
+from eventsinks.sweeping.heartbeat import drill
 from tests import replays
 from tests.actions.worlds import World
 

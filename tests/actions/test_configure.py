@@ -8,11 +8,11 @@ from django.db import connection
 
 from eventsinks.actions import configure
 from eventsinks.actions.configure import NotConfigurable
-from eventsinks.actions.hold import hold, park
-from eventsinks.actions.rotate_secret import rotate_secret
-from eventsinks.lib.crypto import new_key
+from eventsinks.actions.secrets.rotate_secret import rotate_secret
+from eventsinks.lib.secrets.crypto import new_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
-from eventsinks.models.sealing import make_canary
+from eventsinks.models.secrets.sealing import make_canary
+from eventsinks.sending.hold import hold, park
 from tests.actions.crowd import at_once
 
 SECRET = "zebra-crossing-42"

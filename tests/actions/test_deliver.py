@@ -15,16 +15,17 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from eventsinks.actions import configure, deliver, settle_tries
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.judge import EXCERPT, max_tries
-from eventsinks.actions.settle_tries import settle_surely
-from eventsinks.actions.tidy import tidy
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import new_key
-from eventsinks.lib.http import outlet
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.actions import configure
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import outlet
+from eventsinks.lib.net.wire import ExchangeFailed, Response
+from eventsinks.lib.secrets.crypto import new_key
 from eventsinks.models import Attempt, Delivery, Destination, Event, SlackWorkspace
+from eventsinks.sending import dispatcher, settle_attempts
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.judge import EXCERPT, max_tries
+from eventsinks.sending.settle_attempts import settle_surely
+from eventsinks.sweeping.tidy import tidy
 from tests.actions.worlds import Patience, World
 from tests.receiver import Receiver, answer, hang, lose
 
@@ -512,14 +513,14 @@ def test_a_sink_of_a_type_that_this_worker_does_not_know_holds_up_no_other(
 def test_a_sink_deleted_while_its_claim_is_opened_gets_nothing_more(make_webhook, make_alert, monkeypatch):
     sink = make_webhook()
     make_alert()
-    world, claim = World(), deliver.claim
+    world, claim = World(), dispatcher.claim
 
     def claim_and_delete(*arguments):
         claimed = claim(*arguments)
         configure.delete(sink)
         return claimed
 
-    monkeypatch.setattr(deliver, "claim", claim_and_delete)
+    monkeypatch.setattr(dispatcher, "claim", claim_and_delete)
     Pump(world).run()
     assert world.log == []
     tidy()
@@ -680,7 +681,7 @@ def test_no_more_is_in_flight_than_there_are_slots(acme, limit, make_webhook):
     world = Patience(lambda request: None, rounds=8)
     world.release = lambda outcome=None, release=world.release: release(Response(200, [], b""))
     Pump(world).run()
-    assert world.most == deliver.SLOTS == 1000
+    assert world.most == dispatcher.SLOTS == 1000
     assert len(world.sent()) == 1120
 
 
@@ -772,14 +773,14 @@ def test_settling_goes_on_when_the_database_comes_back(make_webhook, make_alert,
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(connection, "close", lambda: None)  # this test's transaction is on it
     failures = [OperationalError("the database system is shutting down")] * 3
-    unharmed = settle_tries.settle
+    unharmed = settle_attempts.settle
 
     def settle(settlements):
         if failures:
             raise failures.pop()
         return unharmed(settlements)
 
-    monkeypatch.setattr(settle_tries, "settle", settle)
+    monkeypatch.setattr(settle_attempts, "settle", settle)
     Pump(World()).run()
     assert states() == ["delivered"]
 
@@ -793,7 +794,7 @@ def test_settling_gives_up_in_the_end_and_the_delivery_is_due_again(make_webhook
     def settle(settlements):
         raise OperationalError("gone for good")
 
-    monkeypatch.setattr(settle_tries, "settle", settle)
+    monkeypatch.setattr(settle_attempts, "settle", settle)
     pump = Pump(World())
     with pytest.raises(OperationalError):
         pump.run()
@@ -856,7 +857,7 @@ def test_settling_what_is_not_ours_any_more_is_told_in_the_log(make_webhook, mak
     make_webhook()
     make_alert()
     settlements = []
-    unharmed = settle_tries.settle_surely
+    unharmed = settle_attempts.settle_surely
 
     def late(found):
         settlements.extend(found)
@@ -864,11 +865,14 @@ def test_settling_what_is_not_ours_any_more_is_told_in_the_log(make_webhook, mak
         Pump(World()).run()  # somebody else takes and delivers it
         return []
 
-    settle_tries.settle_surely = lambda found: (setattr(settle_tries, "settle_surely", unharmed), late(found))[1]
+    settle_attempts.settle_surely = lambda found: (
+        setattr(settle_attempts, "settle_surely", unharmed),
+        late(found),
+    )[1]
     try:
         Pump(World()).run()
     finally:
-        settle_tries.settle_surely = unharmed
+        settle_attempts.settle_surely = unharmed
     settle_surely(settlements)
     assert "not ours any more" in caplog.text
     assert states() == ["delivered"]

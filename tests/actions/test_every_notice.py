@@ -6,14 +6,15 @@ import pytest
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions import configure, try_out
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.drill import drill
-from eventsinks.actions.round_up import round_up
+from eventsinks.actions import configure
+from eventsinks.actions.trying import try_out
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, SlackWorkspace
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping.digest import round_up
+from eventsinks.sweeping.heartbeat import drill
 from tests.actions.worlds import World
 from tests.conftest import unrecorded
 from tests.destinations.examples import make_type

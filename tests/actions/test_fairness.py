@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.actions.fairness import FIRST_SHARE, LARGEST_SHARE, SMALLEST_SHARE, Shares, split
 from eventsinks.models.delivery import Lane
+from eventsinks.sending.fairness import FIRST_SHARE, LARGEST_SHARE, SMALLEST_SHARE, Shares, split
 
 LANES = st.sets(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=60).map(
     lambda pairs: [Lane(sink, tries, 1) for sink, tries in pairs]

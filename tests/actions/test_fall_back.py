@@ -7,16 +7,16 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.account import account
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.drill import drill
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.hold import park
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination
 from eventsinks.models.delivery import id_at
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.hold import park
+from eventsinks.sweeping.account import account
+from eventsinks.sweeping.fall_back import fall_back
+from eventsinks.sweeping.heartbeat import drill
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -144,7 +144,7 @@ class TestFallingBack:
         assert account().balances
 
     def test_more_than_one_transaction_takes_all_go(self, pair, make_alert, monkeypatch):
-        monkeypatch.setattr("eventsinks.actions.fall_back.AT_ONCE", 2)
+        monkeypatch.setattr("eventsinks.sweeping.fall_back.AT_ONCE", 2)
         down, up = pair
         for _ in range(5):
             make_alert()

@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, refusals, replay_job, replay_stream, silence
-from eventsinks.actions.limits import LimitReached
+from eventsinks.actions import configure, silence
+from eventsinks.actions.replaying import replay_job, replay_stream
 from eventsinks.actions.tenants import change_tenant, issue_key, revoke_key
 from eventsinks.actions.usage import usage
+from eventsinks.limits import refusals
+from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import ApiKey, Destination, Event, Position, Replay, Silence, Tenant
 from eventsinks.models.limits import NAMES, server_limits
 from tests import replays

@@ -15,12 +15,9 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from eventsinks import tasks
-from eventsinks.actions import audit, configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.judge import max_tries, settlement
-from eventsinks.actions.settle_tries import settle_surely
-from eventsinks.actions.stream import stream
-from eventsinks.lib.wire import Response
+from eventsinks.actions import configure
+from eventsinks.intake import audit
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import (
     ApiKey,
     Attempt,
@@ -39,10 +36,14 @@ from eventsinks.models import (
     SlackInstall,
     SlackWorkspace,
     TrafficTerm,
-    sql,
 )
+from eventsinks.models.database import sql
 from eventsinks.models.delivery import claim, due_lanes, end_turn, take_turns
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.judge import max_tries, settlement
+from eventsinks.sending.settle_attempts import settle_surely
+from eventsinks.streaming.streamer import stream
 from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World

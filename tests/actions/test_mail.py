@@ -3,11 +3,11 @@
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import outlet
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import outlet
 from eventsinks.models import Attempt, Delivery, Destination
 from eventsinks.models.destination import mail_server
+from eventsinks.sending.dispatcher import Pump
 from eventsinks.tasks import opened_outlet
 from tests.mail_server import MailServer
 

@@ -8,14 +8,15 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.stream import stream
+from eventsinks.actions import configure
 from eventsinks.destinations.base import DestinationGone, Limits, Temporary
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Position
 from eventsinks.models.stream import due_positions
+from eventsinks.streaming.streamer import stream
 from tests.actions.worlds import World
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.visible import visible

@@ -14,10 +14,12 @@ from celery import current_app
 from django.db import connection, transaction
 
 from eventsinks import tasks
-from eventsinks.actions import configure, deliver, nudge
-from eventsinks.actions.accept import accept
+from eventsinks.actions import configure
 from eventsinks.event_types import event_type
+from eventsinks.intake import nudge
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
+from eventsinks.sending import dispatcher
 from tests.actions.crowd import at_once
 from tests.broker import Broker, named
 from tests.receiver import Receiver, answer, hang
@@ -249,8 +251,8 @@ def test_a_broker_that_says_nothing_is_asked_once_and_then_left_alone(use_broker
 def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
     broker, make_alert, make_webhook, monkeypatch
 ):
-    monkeypatch.setattr(deliver, "LOOK_AGAIN", 60.0)  # it would not look by itself
-    monkeypatch.setattr(deliver, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(dispatcher, "LOOK_AGAIN", 60.0)  # it would not look by itself
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT", 60.0)
     with Receiver() as receiver:
         receiver.answers = lambda got: hang(receiver) if got.path == "/hangs" else answer()
         hanging, well = make_webhook(receiver.url("/hangs")), make_webhook(receiver.url("/well"))

@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from eventsinks import tasks, telemetry
 from eventsinks.actions import configure
-from eventsinks.actions.judge import max_tries
 from eventsinks.actions.obstacles import FEW, WORDS, Obstacle, count_by_obstacle, describe, find_obstacle
 from eventsinks.models import Delivery, Destination
 from eventsinks.models.delivery import claim, due_lanes
 from eventsinks.models.options import Options
+from eventsinks.sending.judge import max_tries
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db

@@ -12,20 +12,21 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from eventsinks.actions import configure, line_up
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import configure
 from eventsinks.actions.explain import explain
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.replay import replay
-from eventsinks.actions.skip import skip
-from eventsinks.actions.stream import stream
-from eventsinks.actions.tidy import tidy
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import line_up
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import BEHIND, line
 from eventsinks.models.options import Fallback, Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.streaming.streamer import stream
+from eventsinks.sweeping.fall_back import fall_back
+from eventsinks.sweeping.tidy import tidy
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.visible import visible

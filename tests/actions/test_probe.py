@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions import probe as probing
-from eventsinks.actions.probe import probe
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions.trying import probe as probing
+from eventsinks.actions.trying.probe import probe
+from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import SendFailure
 from tests.actions.test_stream import far, integrate  # noqa: F401 - fixtures
 from tests.receiver import Receiver

@@ -8,13 +8,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure, silence
-from eventsinks.actions.accept import accept
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.explain import explain
-from eventsinks.actions.round_up import round_up
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.options import Options
+from eventsinks.sweeping.digest import round_up
 from tests.actions.crowd import at_once
 
 pytestmark = pytest.mark.django_db

@@ -8,11 +8,11 @@ import pytest
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
 from eventsinks.actions.explain import explain
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import Lookout, due_lanes, take_limited, take_turns
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 

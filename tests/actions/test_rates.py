@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from eventsinks.actions import rates, shared
 from eventsinks.lib.token_bucket import LUA, Ask
+from eventsinks.limits import broker_state, rates
 from tests.actions.crowd import at_once
 from tests.broker import Broker, forget_client, free_port, point_at_redis
 
@@ -156,8 +156,8 @@ def test_whatever_redis_raises_refuses_nobody(acme, limit, monkeypatch, error, n
         raise error
 
     rates.forget()
-    monkeypatch.setattr(shared, "_quiet_until", 0.0)
-    monkeypatch.setattr(shared, "client", raises)
+    monkeypatch.setattr(broker_state, "_quiet_until", 0.0)
+    monkeypatch.setattr(broker_state, "client", raises)
     limit(acme, alerts_per_s=200)
     assert [rates.take(acme, "alerts_per_s", number) for number in numbers] == [None] * len(numbers)
 
@@ -166,8 +166,8 @@ def test_a_redis_that_is_away_is_asked_once_in_some_seconds(acme, settings, monk
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     point_at_redis(monkeypatch)
     asked = []
-    real = shared.client
-    monkeypatch.setattr(shared, "client", lambda: asked.append(1) or real())
+    real = broker_state.client
+    monkeypatch.setattr(broker_state, "client", lambda: asked.append(1) or real())
     assert passed(acme, "alerts_per_s", 500) == 500
     assert len(asked) == 2  # once for the script, once to run it
 
@@ -183,11 +183,11 @@ def test_a_redis_that_dies_and_comes_back_is_used_again(tmp_path, settings, monk
     rates.forget()
     assert rates.take(acme, "alerts_per_s", 10) is None  # by this process's own
     broker.start()
-    monkeypatch.setattr(shared, "_quiet_until", 0.001)
+    monkeypatch.setattr(broker_state, "_quiet_until", 0.001)
     rates.forget()
     assert rates.take(acme, "alerts_per_s", 4) is None
     with redis.Redis.from_url(broker.url) as client:
         assert client.keys("eventsinks:rate:*")
-    shared.client().close()
+    broker_state.client().close()
     forget_client()
     broker.stop()

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from eventsinks.actions.remember import Memories
 from eventsinks.models import Incident
+from eventsinks.sending.remember import Memories
 from tests.destinations.examples import make_message
 
 pytestmark = pytest.mark.django_db

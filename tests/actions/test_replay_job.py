@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventsinks import tasks
-from eventsinks.actions import configure, replay_job
+from eventsinks.actions import configure
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.replay_job import UnderWay, cancel, step, work_off
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay_job import UnderWay, cancel, step, work_off
 from eventsinks.models import Delivery, Destination, Event, Replay
 from eventsinks.models.delivery import id_at
 from tests.actions.crowd import at_once

@@ -6,11 +6,11 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.actions.stream import stream
+from eventsinks.actions.replaying.replay_stream import UnderWay, replay_stream, stop_replay
 from eventsinks.destinations.base import Limits, Temporary
 from eventsinks.models import Event, Position
 from eventsinks.models.stream import Place, due_positions
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     came,

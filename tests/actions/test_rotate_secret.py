@@ -7,12 +7,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.rotate_secret import end_overlaps, rotate_secret
+from eventsinks.actions.secrets.rotate_secret import end_overlaps, rotate_secret
 from eventsinks.actions.tenants import issue_key
-from eventsinks.lib.signing import key_of
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
+from eventsinks.lib.secrets.signing import key_of
 from eventsinks.models import Destination
+from eventsinks.sending.dispatcher import Pump
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of

@@ -7,13 +7,13 @@ import pytest
 from django.utils import timezone
 
 from eventsinks.actions import silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.route import Route
 from eventsinks.event_types import event_type
 from eventsinks.event_types.base import Accepted
+from eventsinks.intake.accept import accept
+from eventsinks.intake.route import Route
 from eventsinks.models import Delivery, Destination, TrafficTerm
 from eventsinks.models.options import Options
-from eventsinks.models.traffic_term import know, number_of
+from eventsinks.models.traffic.traffic_term import know, number_of
 
 pytestmark = pytest.mark.django_db
 

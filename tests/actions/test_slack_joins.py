@@ -5,9 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold
 from eventsinks.models import Delivery, Destination, SlackWorkspace
 from eventsinks.models.delivery import end_turn, take_turns
+from eventsinks.sending.hold import hold
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

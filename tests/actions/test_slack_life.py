@@ -11,12 +11,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.pace import claim_in_turn
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
 from eventsinks.models.delivery import due_lanes, take_turns
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.rate_limit import claim_in_turn
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -182,7 +182,7 @@ class TestLife:
     ):
         make_sink()
         make_alert(dedup_key="i")
-        monkeypatch.setattr("eventsinks.actions.settle_tries.settle_surely", lambda settlements: [])
+        monkeypatch.setattr("eventsinks.sending.settle_attempts.settle_surely", lambda settlements: [])
         deliver(slack)
         monkeypatch.undo()
         Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))

@@ -11,11 +11,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions import stream as streaming
-from eventsinks.actions.accept import accept
-from eventsinks.actions.settle_batch import LONGEST_PAUSE, pause_after
-from eventsinks.actions.stream import message_id, stream
+from eventsinks.actions import configure
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import (
     ClientType,
@@ -29,11 +25,16 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.event_types import event_type
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import Outlet
-from eventsinks.lib.wire import Response
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
 from eventsinks.models.stream import Place, beginning, due_positions, end_of_log, moment_of_log
+from eventsinks.streaming import streamer as streaming
+from eventsinks.streaming.settle_batch import LONGEST_PAUSE, pause_after
+from eventsinks.streaming.streamer import message_id, stream
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
 from tests.visible import visible
@@ -873,7 +874,7 @@ def test_a_batch_becomes_one_object_of_s3_however_often_it_is_sent(
 
 
 def test_of_a_partial_failure_of_firehose_only_the_failed_records_go_again(integrate, log, outlet, monkeypatch):
-    from eventsinks.lib import aws
+    from eventsinks.lib.net import aws
 
     puts = []
 

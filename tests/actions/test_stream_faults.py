@@ -8,14 +8,14 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from eventsinks.actions import stream as streaming
-from eventsinks.actions.replay import replay
-from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.stream import stream
+from eventsinks.actions.replaying.replay import replay
 from eventsinks.destinations.base import DestinationGone, EventRefused, Limits, Temporary, TooLarge
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
 from eventsinks.models.options import Options
+from eventsinks.streaming import streamer as streaming
+from eventsinks.streaming.settle_batch import settle_batch
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     came,

@@ -9,16 +9,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.next_batch import next_batch
-from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.stream import stream
+from eventsinks.actions import configure
 from eventsinks.destinations.base import DestinationGone, Limits, Temporary, TooLarge
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Position
+from eventsinks.streaming.next_batch import next_batch
+from eventsinks.streaming.settle_batch import settle_batch
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_manifest import CONFIG, hours_ago, look, manifests
 from tests.actions.worlds import World
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures

@@ -15,20 +15,21 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.actions import configure, line_up, silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
+from eventsinks.actions import configure, silence
 from eventsinks.actions.clear import work_off
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.replay import replay
-from eventsinks.actions.round_up import round_up
-from eventsinks.actions.skip import skip
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import line_up
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.delivery import UNTOLD, claim, due_lanes, keep_untold
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping.account import account
+from eventsinks.sweeping.digest import round_up
+from eventsinks.sweeping.fall_back import fall_back
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from eventsinks.actions.transmit import judged, portions
 from eventsinks.destinations.base import DestinationGone, Limits, Receipt, Temporary
+from eventsinks.streaming.transmit import judged, portions
 from tests.destinations.examples import MESSAGE_ID, make_audit, make_type
 from tests.destinations.test_s3 import EXAMPLE
 

@@ -4,12 +4,13 @@ import threading
 
 import pytest
 
-from eventsinks.actions import configure, trials
-from eventsinks.actions.limits import LimitReached
-from eventsinks.actions.probe import tried
-from eventsinks.actions.shared import key_of
-from eventsinks.actions.trials import LEASE, trial, under_way
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions import configure
+from eventsinks.actions.trying.probe import tried
+from eventsinks.actions.trying.try_out import try_out
+from eventsinks.limits import trials
+from eventsinks.limits.broker_state import key_of
+from eventsinks.limits.quotas import LimitReached
+from eventsinks.limits.trials import LEASE, trial, under_way
 from tests.receiver import Receiver, answer
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,11 +6,13 @@ import pytest
 from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
-from eventsinks.actions import configure, drill, fall_back, hold, prepare, round_up
-from eventsinks.actions.deliver import Pump
-from eventsinks.lib.wire import Response
+from eventsinks.actions import configure
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, QuietWindow, SlackWorkspace
 from eventsinks.models.incident import IncidentQuerySet
+from eventsinks.sending import hold, prepare
+from eventsinks.sending.dispatcher import Pump
+from eventsinks.sweeping import digest, fall_back, heartbeat
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -126,8 +128,8 @@ def test_a_sink_that_can_not_fall_back_stops_no_other(two, make_webhook, make_al
 def test_a_drill_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
     drilled_at = timezone.now() - timedelta(hours=1)
     Destination.objects.update(drill_interval_s=60, drilled_at=drilled_at)
-    fail_for(monkeypatch, drill, "notify", two[0].id, ValueError("a notice was not taken"))
-    assert drill.drill() == 1
+    fail_for(monkeypatch, heartbeat, "notify", two[0].id, ValueError("a notice was not taken"))
+    assert heartbeat.drill() == 1
     assert "a notice was not taken" in caplog.text
     assert Destination.objects.get(id=two[0].id).drilled_at == drilled_at  # still owed
 
@@ -138,7 +140,7 @@ def test_a_round_up_that_can_not_be_told_stops_no_other(two, monkeypatch, caplog
         QuietWindow.objects.create(
             destination=sink, kind="throttle", starts_at=at, ends_at=at, closed_at=at, held=1, last_title="x"
         )
-    fail_for(monkeypatch, round_up, "notify", two[0].id, ValueError("a notice was not taken"))
-    assert round_up.round_up() == 1
+    fail_for(monkeypatch, digest, "notify", two[0].id, ValueError("a notice was not taken"))
+    assert digest.round_up() == 1
     assert "a notice was not taken" in caplog.text
     assert QuietWindow.objects.get(told_at=None).destination_id == two[0].id

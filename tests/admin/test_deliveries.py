@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold, park
-from eventsinks.admin.outcome import NO_ANSWER, story_of
-from eventsinks.admin.sink_health import open_deliveries
-from eventsinks.admin.timeline import steps_of
+from eventsinks.admin.deliveries.outcome import NO_ANSWER, story_of
+from eventsinks.admin.deliveries.timeline import steps_of
+from eventsinks.admin.sinks.health import open_deliveries
 from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.sending.hold import hold, park
 
 LIST = "admin:eventsinks_delivery_changelist"
 
@@ -56,7 +56,7 @@ def test_replay_moves_a_failed_delivery_to_pending_and_nothing_else(
 
 
 def test_a_replay_of_many_says_what_it_left(operator, delivery, in_state, make_alert, monkeypatch):
-    monkeypatch.setattr("eventsinks.admin.deliveries.FOUND", 1)
+    monkeypatch.setattr("eventsinks.admin.deliveries.admin.FOUND", 1)
     make_alert(id="alert-2")
     for row in Delivery.objects.all():
         in_state(row, "failed")
@@ -200,7 +200,7 @@ def test_after_a_replay_the_banner_does_not_speak_of_the_failure_before(delivery
 
 
 def test_every_way_in_which_no_answer_comes_is_explained():
-    from eventsinks.lib.wire import ExchangeFailed
+    from eventsinks.lib.net.wire import ExchangeFailed
 
     for reason in NO_ANSWER:
         assert f"`{reason}`" in (ExchangeFailed.__doc__ or "")

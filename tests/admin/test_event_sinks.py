@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold, park
-from eventsinks.admin.forms import fields_of
+from eventsinks.admin.parts.forms import fields_of
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import Delivery, Destination, EventSink
+from eventsinks.sending.hold import hold, park
 from tests.admin.conftest import HEADER, ROUTING_KEY
 from tests.destinations.examples import example
 

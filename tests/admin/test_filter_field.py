@@ -3,8 +3,8 @@
 import pytest
 from django import forms
 
-from eventsinks.admin.filter_field import FilterFields, filter_initial
-from eventsinks.admin.template_field import AlertTemplateField
+from eventsinks.admin.parts.filter_field import FilterFields, filter_initial
+from eventsinks.admin.parts.template_field import AlertTemplateField
 from eventsinks.event_types.filter_preset import preset
 
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.admin import marks
-from eventsinks.admin.integration_health import health_of
+from eventsinks.admin.integrations.health import health_of
+from eventsinks.admin.parts import marks
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Integration, Position
 from eventsinks.models.stream import Place
 from tests.admin.conftest import HOSTILE

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from eventsinks.admin.lockout import address_of
+from eventsinks.admin.people.lockout import address_of
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import park
 from eventsinks.actions.silence import silence
 from eventsinks.models import Attempt, Batch, Delivery, Event, Integration
 from eventsinks.models.options import Options
+from eventsinks.sending.hold import park
 from tests.admin.conftest import HEADER, HOSTILE, ROUTING_KEY, TOKEN
 
 API_KEY = "never-to-be-seen-by-anybody-0123"

@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from eventsinks.actions.reencrypt import reencrypt
-from eventsinks.admin.second_factor import passkey_host
-from eventsinks.lib.crypto import new_key
-from eventsinks.models.sealing import open_factor
+from eventsinks.actions.secrets.reencrypt import reencrypt
+from eventsinks.admin.people.second_factor import passkey_host
+from eventsinks.lib.secrets.crypto import new_key
+from eventsinks.models.secrets.sealing import open_factor
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long password"

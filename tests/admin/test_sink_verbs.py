@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.drill import drill
 from eventsinks.models import Delivery, EventSink, QuietWindow
 from eventsinks.models.delivery import id_at
 from eventsinks.models.options import Options
+from eventsinks.sweeping.heartbeat import drill
 from tests.admin.conftest import HEADER, HOSTILE
 from tests.receiver import Receiver
 

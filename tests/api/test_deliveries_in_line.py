@@ -3,9 +3,9 @@
 import pytest
 from rest_framework.test import APIClient
 
-from eventsinks.actions.deliver import Pump
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery
+from eventsinks.sending.dispatcher import Pump
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db

@@ -24,7 +24,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from eventsinks.actions import configure
 from eventsinks.actions.silence import silence
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
 from tests import replays

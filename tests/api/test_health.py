@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from eventsinks.actions import nudge
+from eventsinks.intake import nudge
 from tests.api.conftest import Caller, says
 from tests.api.netbird_examples import AUDIT, FLOW
 from tests.api.test_isolation import url_table

@@ -13,7 +13,6 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from eventsinks.actions.hold import park
 from eventsinks.actions.silence import silence
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import (
@@ -27,6 +26,7 @@ from eventsinks.models import (
     SlackWorkspace,
     Tenant,
 )
+from eventsinks.sending.hold import park
 from tests import replays
 from tests.api.conftest import says
 

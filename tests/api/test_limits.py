@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from eventsinks.actions import slack_install, slack_state
+from eventsinks.actions.slack import install
+from eventsinks.actions.slack import state as slack_state
 from eventsinks.actions.tenants import issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types.documents import written
@@ -178,7 +179,7 @@ def test_slack_sends_a_browser_back_while_too_much_is_under_way_and_nothing_is_u
     nobody, acme, limit, settings
 ):
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    state = slack_install.begin(acme)
+    state = install.begin(acme)
     cookie = slack_state.cookie_for(state)
     nobody.client.cookies[cookie["key"]] = cookie["value"]
     limit(acme, tests_at_once=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventsinks.event_types.network_traffic import Shape
 from eventsinks.models import NetworkTraffic
-from eventsinks.models.network_traffic import shapes_of
+from eventsinks.models.traffic.network_traffic import shapes_of
 from tests.api.netbird_examples import END, FLOW, take_traffic
 from tests.api.test_netbird import refused
 

@@ -9,13 +9,13 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from eventsinks.actions.accept import accept
-from eventsinks.actions.hold import park
-from eventsinks.actions.stream import stream
 from eventsinks.actions.tenants import issue_key
 from eventsinks.event_types import event_type
-from eventsinks.lib.signing import key_of, signature_headers
+from eventsinks.intake.accept import accept
+from eventsinks.lib.secrets.signing import key_of, signature_headers
 from eventsinks.models import Destination, Event, Position
+from eventsinks.sending.hold import park
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import outlet  # noqa: F401 - fixtures
 from tests.api.conftest import Caller
 from tests.api.netbird_examples import AUDIT

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, replay_job
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.replay_job import work_off
+from eventsinks.actions import configure
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay_job import work_off
 from eventsinks.actions.tenants import issue_key
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event, Replay
 from eventsinks.models.delivery import new_id
+from eventsinks.sending.dispatcher import Pump
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of, says
 

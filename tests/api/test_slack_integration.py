@@ -6,9 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
-from eventsinks.actions import configure, slack_tokens
+from eventsinks.actions import configure
 from eventsinks.models import Destination, Event, SlackInstall, SlackWorkspace
 from eventsinks.models.destination import DestinationState
+from eventsinks.sweeping import slack_tokens
 from tests.api.conftest import Caller, says
 
 pytestmark = pytest.mark.django_db

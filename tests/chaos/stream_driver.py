@@ -20,12 +20,12 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-from eventsinks.actions.stream import stream  # noqa: E402
 from eventsinks.destinations.base import Limits  # noqa: E402
 from eventsinks.destinations.s3 import S3  # noqa: E402
-from eventsinks.lib.addresses import AddressGuard  # noqa: E402
-from eventsinks.lib.aws import Keys, make_client  # noqa: E402
-from eventsinks.lib.http import Outlet  # noqa: E402
+from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
+from eventsinks.lib.net.aws import Keys, make_client  # noqa: E402
+from eventsinks.lib.net.http import Outlet  # noqa: E402
+from eventsinks.streaming.streamer import stream  # noqa: E402
 
 
 def die():

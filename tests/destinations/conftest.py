@@ -7,7 +7,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from eventsinks.destinations.base import Endpoints
-from eventsinks.lib.aws import Keys, make_client
+from eventsinks.lib.net.aws import Keys, make_client
 
 REGION = "eu-central-1"
 

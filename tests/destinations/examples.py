@@ -17,7 +17,7 @@ import orjson
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Batch, Message
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.mappings import MAPPINGS
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, Endpoints, EventRefused, Temporary
 from eventsinks.destinations.email import EmailConfig
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import MAIL, Server
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, outlet
+from eventsinks.lib.net.smtp import MAIL, Server
+from eventsinks.lib.net.wire import Response
 from tests.destinations.examples import (
     AT,
     TEMPLATED,

@@ -10,7 +10,7 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Batch, ClientType, Message
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.wire import Request
+from eventsinks.lib.net.wire import Request
 from eventsinks.mappings import MAPPINGS
 from tests.destinations.examples import ACME, AT, BATCH_ID, MESSAGE_ID, make_type
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, EventRefused, Temporary
 from eventsinks.destinations.jira import JiraConfig, labels
-from eventsinks.destinations.jira_document import MAX_FIELD
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.destinations.jira.document import MAX_FIELD
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import (
     AT,
     TEMPLATED,

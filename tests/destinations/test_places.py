@@ -5,10 +5,10 @@ from pydantic import ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Temporary
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, outlet
+from eventsinks.lib.net.wire import ExchangeFailed
 from eventsinks.lib.validation import errors
-from eventsinks.lib.wire import ExchangeFailed
 from tests.destinations.examples import AT, example, make_batch, make_message, make_type
 from tests.lib.test_addresses import DISGUISED, MALFORMED
 from tests.receiver import Receiver

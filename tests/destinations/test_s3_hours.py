@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from eventsinks.destinations.base import DestinationGone, Temporary
-from eventsinks.destinations.s3_objects import objects_of_batch
+from eventsinks.destinations.s3.objects import objects_of_batch
 from tests.destinations.examples import AT, BATCH_ID, make_audit, make_audits, make_batch
 from tests.destinations.store import Store
 from tests.destinations.test_s3 import s3, written, xml

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from eventsinks.destinations.telling import letter, pairs, table
+from eventsinks.destinations.base.rendering import letter, pairs, table
 from tests.destinations.examples import TEMPLATED, make_message
 
 

@@ -5,8 +5,8 @@ from pydantic import SecretStr, ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.urls import ascii_url
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.urls import ascii_url
 from tests.destinations.examples import AT, example, in_shape, make_audit, make_message
 
 GUARD = AddressGuard()

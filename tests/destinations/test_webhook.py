@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, Temporary
 from eventsinks.destinations.webhook import WebhookConfig
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.signing import key_of, new_secret
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.secrets.signing import key_of, new_secret
 from tests.destinations.examples import (
     AT,
     MESSAGE_ID,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from eventsinks.event_types import event_type
 from eventsinks.event_types.filter_preset import Preset, as_preset, preset
 from eventsinks.event_types.severities import SEVERITY_NUMBERS
-from eventsinks.lib.event_filter import EventFilter
+from eventsinks.lib.filters.event_filter import EventFilter
 
 ALERT = event_type("detection_alert")
 EVERY_DEFAULT = """

@@ -188,15 +188,15 @@ def test_a_new_sink_asks_slack_where_it_brings_a_code_however_that_is_written():
 
 # Each module outside actions that calls what goes out, with what of it HANGING stands for.
 WHO_GO_OUT = {
-    "admin/integration_health.py": {"probe"},
-    "admin/sink_page.py": {"try_out"},
-    "admin/slack_workspaces.py": {"uninstall"},
+    "admin/integrations/health.py": {"probe"},
+    "admin/sinks/page.py": {"try_out"},
+    "admin/tenants/slack_workspaces.py": {"uninstall"},
     "api/netbird/integrations.py": {"probe"},
     "api/netbird/verbs.py": {"tried"},
-    "api/operate/sinks.py": {"try_out"},
-    "api/operate/slack_integrations.py": {"uninstall"},
-    "api/operate/slack_pages.py": {"finish"},
-    "api/scanner.py": {"install"},
+    "api/v1/event_sink_verbs.py": {"try_out"},
+    "api/v1/slack_integration.py": {"uninstall"},
+    "api/v1/slack_pages.py": {"finish"},
+    "api/v1/event_sink.py": {"install"},
 }
 GOING_OUT = {"try_out", "probe", "send_now", "tried", "install", "finish", "uninstall", "revoke", "exchange"}
 MODULES = {"try_out", "probe", "send_now", "slack_install"}

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from eventsinks.lib.address_ranges import DENIED, METADATA
-from eventsinks.lib.addresses import AddressGuard, own_addresses, parse_url, shown_peer
+from eventsinks.lib.net.address_ranges import DENIED, METADATA
+from eventsinks.lib.net.addresses import AddressGuard, own_addresses, parse_url, shown_peer
 
 INTERNAL = [
     "0.0.0.0",
@@ -301,7 +301,7 @@ def test_a_public_url_is_taken(guard, url):
 def test_this_machines_own_addresses_are_refused_even_if_public(monkeypatch):
     own = ipaddress.ip_address("93.184.216.34")
     assert AddressGuard().permits(str(own))
-    monkeypatch.setattr("eventsinks.lib.addresses.own_addresses", lambda: frozenset({own}))
+    monkeypatch.setattr("eventsinks.lib.net.addresses.own_addresses", lambda: frozenset({own}))
     assert not AddressGuard().permits(str(own))
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from eventsinks.lib import slack
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.aws import Account, CallFailed, Client, Keys
-from eventsinks.lib.aws_dial import Dialler
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import FROM, MAIL, TO, Server
-from eventsinks.lib.wire import ExchangeFailed, Request
+from eventsinks.lib.net import slack
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.aws import Account, CallFailed, Client, Keys
+from eventsinks.lib.net.aws_dial import Dialler
+from eventsinks.lib.net.http import exchange_once, outlet
+from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
+from eventsinks.lib.net.wire import ExchangeFailed, Request
 from eventsinks.management import direct
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
 from tests.mail_server import MailServer
@@ -39,15 +39,15 @@ CLIENTS = {
     "boto3",
 }
 DIALLING = {
-    "eventsinks/lib/aws.py",
-    "eventsinks/lib/aws_dial.py",
-    "eventsinks/lib/slack.py",
-    "eventsinks/admin/oidc.py",  # asks the operator's own provider, with no proxy of the environment
+    "eventsinks/lib/net/aws.py",
+    "eventsinks/lib/net/aws_dial.py",
+    "eventsinks/lib/net/slack.py",
+    "eventsinks/admin/people/oidc.py",  # asks the operator's own provider, with no proxy of the environment
     "eventsinks/management/direct.py",
     "eventsinks/management/system.py",  # http.client knows no proxies
     "eventsinks/management/commands/send_alert.py",  # for the errors of requests
-    "eventsinks/destinations/slack_blocks.py",  # builds messages
-    "eventsinks/destinations/slack_incident.py",  # the same
+    "eventsinks/destinations/slack/blocks.py",  # builds messages
+    "eventsinks/destinations/slack/incident.py",  # the same
 }
 
 

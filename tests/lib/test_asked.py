@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.asked import Asked, filter_steps
 from eventsinks.lib.budget import FILTER_STEPS, Budget
-from eventsinks.lib.cel_text import shape
-from eventsinks.lib.event_filter import BadFilter, EventFilter
-from eventsinks.lib.pattern import pattern_steps
+from eventsinks.lib.filters.asked import Asked, filter_steps
+from eventsinks.lib.filters.cel_text import shape
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.pattern import pattern_steps
 from eventsinks.lib.size import measured
 from tests.work import calls_of
 

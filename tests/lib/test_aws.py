@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from eventsinks.lib import aws, aws_dial
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.aws import Account, CallFailed, Client, Keys
+from eventsinks.lib.net import aws, aws_dial
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.aws import Account, CallFailed, Client, Keys
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
 from tests.receiver import Receiver, answer
 

@@ -12,9 +12,9 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.reading import Reading
 from eventsinks.lib.budget import ALERT_STEPS, CHEAP, RESERVE, TEMPLATE_STEPS, Budget, Spent
 from eventsinks.lib.fields import MISSING, found_in
-from eventsinks.lib.liquid_engine import ENVIRONMENT
-from eventsinks.lib.template import KEPT, BadTemplate, Compiled, Template, compile_steps
-from eventsinks.lib.template_text import MAX_TEMPLATE
+from eventsinks.lib.templates.liquid_engine import ENVIRONMENT
+from eventsinks.lib.templates.template import KEPT, BadTemplate, Compiled, Template, compile_steps
+from eventsinks.lib.templates.template_text import MAX_TEMPLATE
 from tests.work import calls_of
 
 ALERT = event_type("detection_alert")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.crypto import CannotOpen, SecretBox, key_id, new_key
+from eventsinks.lib.secrets.crypto import CannotOpen, SecretBox, key_id, new_key
 
 OLD, NEW = new_key(), new_key()
 HERE = "table.column|row|tenant"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.cel_text import clauses, quoted, shape
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.cel_text import clauses, quoted, shape
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
 
 ALERT = {
     "name": "Root login",

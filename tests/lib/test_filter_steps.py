@@ -3,9 +3,9 @@
 import pytest
 from liquid.exceptions import ResourceLimitError
 
-from eventsinks.lib.filter_steps import MAX_BITS, MAX_LIST, MAX_VALUE, check_size, made
-from eventsinks.lib.pattern import CHARACTER, pattern_steps
+from eventsinks.lib.filters.pattern import CHARACTER, pattern_steps
 from eventsinks.lib.size import Size
+from eventsinks.lib.templates.filter_steps import MAX_BITS, MAX_LIST, MAX_VALUE, check_size, made
 
 
 def is_too_much(size, *values):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.go_template import RawJson, Template
-from eventsinks.lib.go_time import GoTime
+from eventsinks.lib.templates.go_template import RawJson, Template
+from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "Meta")
 MOMENT = "2026-05-04T09:07:05.00483949+02:00"

@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import CAP, Outlet, exchange_once, outlet
-from eventsinks.lib.wire import ExchangeFailed, Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import CAP, Outlet, exchange_once, outlet
+from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 from tests.receiver import Receiver, answer, hang, lose
 
 LOCAL = AddressGuard(["127.0.0.0/8"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventsinks.lib.fields import as_text
 from eventsinks.lib.numbers import Number, dumps, parse, spaced
-from eventsinks.lib.template import Template
+from eventsinks.lib.templates.template import Template
 
 # What a reader of 64 bits and floats would write otherwise.
 WRITTEN = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.redact import Redactor
-from eventsinks.lib.secret_texts import masked_url, origin_of, texts_of, unmasked_url
+from eventsinks.lib.secrets.redact import Redactor
+from eventsinks.lib.secrets.secret_texts import masked_url, origin_of, texts_of, unmasked_url
 
 SECRET = 'hunter2secret/+&"<é x'
 FORMS = {

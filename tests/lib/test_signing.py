@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from eventsinks.lib.signing import key_of, new_secret, signature_headers
+from eventsinks.lib.secrets.signing import key_of, new_secret, signature_headers
 
 SECRET, OTHER = new_secret(), new_secret()
 

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import FROM, MAIL, TO, Server
-from eventsinks.lib.wire import ExchangeFailed, Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, outlet
+from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
+from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 from tests.lib.test_http import certificate, tls_of  # noqa: F401  (a fixture)
 from tests.mail_server import MailServer
 from tests.receiver import Receiver

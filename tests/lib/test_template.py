@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsinks.lib.fields import MISSING, found_in, segments_of
-from eventsinks.lib.template import MAX_OUTPUT, BadTemplate, Template, template
+from eventsinks.lib.templates.template import MAX_OUTPUT, BadTemplate, Template, template
 
 ALERT = {
     "name": "Root login",

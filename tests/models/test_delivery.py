@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
-from eventsinks.actions.tidy import tidy
 from eventsinks.models import Attempt, Delivery, Destination
 from eventsinks.models.delivery import Settlement, claim, due_lanes, give_up_lost, settle
+from eventsinks.sweeping.tidy import tidy
 
 MAX_TRIES = 10
 LEASE = 60.0

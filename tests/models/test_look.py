@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.models import Delivery, Destination, sql
+from eventsinks.models import Delivery, Destination
+from eventsinks.models.database import sql
 from eventsinks.models.delivery import Lookout, claim, due_lanes, settle
 from eventsinks.models.delivery import look as looking
 from tests.actions.test_deliver import owe

@@ -9,7 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 
-from eventsinks.models import Event, Tenant, sql
+from eventsinks.models import Event, Tenant
+from eventsinks.models.database import sql
 from eventsinks.models.event import digest_of
 from eventsinks.models.stream import beginning, last_settled, look_ahead
 from eventsinks.models.stream.rows import Place

@@ -9,9 +9,10 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.models import NetworkTraffic, TrafficTerm, network_traffic, traffic_term
-from eventsinks.models.network_traffic import with_text
-from eventsinks.models.traffic_term import number_of, terms_of
+from eventsinks.models import NetworkTraffic, TrafficTerm
+from eventsinks.models.traffic import network_traffic, traffic_term
+from eventsinks.models.traffic.network_traffic import with_text
+from eventsinks.models.traffic.traffic_term import number_of, terms_of
 from tests.api.netbird_examples import END, take_traffic
 
 pytestmark = pytest.mark.django_db

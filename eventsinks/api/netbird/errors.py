@@ -13,9 +13,9 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from eventsinks.actions.limits import LimitReached
 from eventsinks.api.limits import retry_after
-from eventsinks.models.unavailable import find_reason, pause_for
+from eventsinks.limits.quotas import LimitReached
+from eventsinks.models.database.unavailable import find_reason, pause_for
 
 NOT_JSON = "couldn't parse JSON request"
 

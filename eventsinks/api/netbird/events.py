@@ -15,7 +15,6 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.actions.accept import Acceptance, Rejection, accept
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.documents import EventsParser, Many, documents_of
 from eventsinks.api.errors import Conflict
@@ -28,6 +27,7 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit, AuditData
 from eventsinks.event_types.network_traffic import NetworkTraffic, NetworkTrafficData
 from eventsinks.event_types.proxy import Proxy, ProxyData
+from eventsinks.intake.accept import Acceptance, Rejection, accept
 from eventsinks.models import Event
 
 MOST = 10_000  # audit events that one answer holds, as NetBird's

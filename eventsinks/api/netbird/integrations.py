@@ -12,8 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
-from eventsinks.actions.limits import check_room
-from eventsinks.actions.probe import probe, ready_after, ready_with
+from eventsinks.actions.trying.probe import probe, ready_after, ready_with
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument, PreconditionFailed
 from eventsinks.api.netbird.shapes import (
@@ -35,7 +34,8 @@ from eventsinks.api.netbird.verbs import IntegrationVerbs
 from eventsinks.api.netbird.view import NetBirdView, documented, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
-from eventsinks.lib.signing import new_secret
+from eventsinks.lib.secrets.signing import new_secret
+from eventsinks.limits.quotas import check_room
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import types_with
 

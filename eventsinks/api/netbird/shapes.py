@@ -12,16 +12,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from rest_framework.request import Request
 
 from eventsinks.actions import configure
-from eventsinks.actions.progress import standing_of
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
 from eventsinks.models.destination import types_with
 from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
+from eventsinks.streaming.progress import standing_of
 
 HEARD = [key for key, found in EVENT_TYPES.items() if not found.ours]
 LARGEST_ID = 2**63 - 1

@@ -22,7 +22,7 @@ from eventsinks.api.queries import Text
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
-from eventsinks.models.network_traffic import shapes_of, with_text
+from eventsinks.models.traffic.network_traffic import shapes_of, with_text
 
 # Flows that are counted, and can be paged through; older ones are found by dates (docs/decisions/0010).
 MOST = 100_000

@@ -13,10 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
-from eventsinks.actions.probe import tried
-from eventsinks.actions.progress import progress
-from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
+from eventsinks.actions.replaying.replay_stream import UnderWay, replay_stream, stop_replay
+from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
+from eventsinks.actions.trying.probe import tried
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
@@ -24,6 +23,7 @@ from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integ
 from eventsinks.api.netbird.view import documented, read_body, read_input
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
+from eventsinks.streaming.progress import progress
 
 
 def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:

@@ -15,7 +15,7 @@ from eventsinks.destinations.base.failure import (
     TooLarge,
     retry_after,
 )
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 
 
 class Meaning(StrEnum):

@@ -18,10 +18,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from eventsinks.lib.addresses import AddressGuard, parse_url
-from eventsinks.lib.redact import MASK as MASK
-from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
-from eventsinks.lib.urls import ascii_url
+from eventsinks.lib.net.addresses import AddressGuard, parse_url
+from eventsinks.lib.net.urls import ascii_url
+from eventsinks.lib.secrets.redact import MASK as MASK
+from eventsinks.lib.secrets.secret_texts import (
+    masked_url,
+    origin_of,
+    parts_of,
+    secrets_of_url,
+    texts_of,
+    unmasked_url,
+)
 
 LONG_TEXT = "long-text"  # the format, in a schema, of a text that may have several lines
 NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for

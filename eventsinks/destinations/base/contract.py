@@ -19,9 +19,9 @@ from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import Config, ConfigT
 from eventsinks.destinations.base.failure import SendFailure
 from eventsinks.destinations.base.message import Message
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.redact import Redactor
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.wire import Request, Response
+from eventsinks.lib.secrets.redact import Redactor
 
 MAX_REQUESTS = 4  # of one try
 

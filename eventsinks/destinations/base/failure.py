@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds; what asks for more is held back this long
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from eventsinks.actions.account import account
 from eventsinks.models import Tenant
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import database_now
+from eventsinks.sweeping.account import account
 
 
 class Command(BaseCommand):

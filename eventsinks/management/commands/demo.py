@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from eventsinks.lib.signing import key_of, signature_headers
+from eventsinks.lib.secrets.signing import key_of, signature_headers
 from eventsinks.management import direct, showing, throwaway
 from eventsinks.management.broker import NoServer
 from eventsinks.management.first_start import Credentials, credentials

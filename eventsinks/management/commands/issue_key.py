@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.moments import read_time
+from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import SCOPES, Tenant
 
 

@@ -17,10 +17,10 @@ from rich.highlighter import JSONHighlighter
 from rich.panel import Panel
 from rich.text import Text
 
-from eventsinks.actions.preview import ALERT, NOBODY, Previewed, last_alerts, preview
+from eventsinks.actions.trying.preview import ALERT, NOBODY, Previewed, last_alerts, preview
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import NotAcceptable
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
 from eventsinks.lib.numbers import dumps, parse
 from eventsinks.lib.validation import first_error
 from eventsinks.management.block_kit import WIDTH, as_text

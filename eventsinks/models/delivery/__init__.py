@@ -14,6 +14,7 @@ clock decides.
 """
 
 from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
+from eventsinks.models.delivery.ends import ENDS, UNTOLD, Standing, ends_after, keep_untold, owe_ends, standings
 from eventsinks.models.delivery.line import (
     Behind,
     before,
@@ -27,6 +28,7 @@ from eventsinks.models.delivery.line import (
 from eventsinks.models.delivery.look import Lookout
 from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
 from eventsinks.models.delivery.open import count_ahead, count_open
+from eventsinks.models.delivery.rate_limit import end_limited, end_turn, take_limited, take_turns
 from eventsinks.models.delivery.row import (
     BEHIND,
     Delivery,
@@ -38,8 +40,6 @@ from eventsinks.models.delivery.row import (
     open_deliveries,
 )
 from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
-from eventsinks.models.delivery.told import ENDS, UNTOLD, Standing, ends_after, keep_untold, owe_ends, standings
-from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
 
 __all__ = [
     "BEHIND",

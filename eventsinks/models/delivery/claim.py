@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from django.db import transaction
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import types_with
 from eventsinks.models.event import Event

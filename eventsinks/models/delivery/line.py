@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import BEHIND, Delivery, Line
 
 SLOTS = 32  # locks of a tenant: few enough that a thousand keys in one request leave room in the table of locks

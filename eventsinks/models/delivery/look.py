@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.claim import EVER, Claimed, Lane, due_lanes
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import types_with

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.line import as_line, call_next
 from eventsinks.models.delivery.row import OPEN
 

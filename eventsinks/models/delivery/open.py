@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN, Delivery, open_deliveries
 
 

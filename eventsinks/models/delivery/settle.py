@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from eventsinks.lib.wire import Timings
-from eventsinks.models import sql
+from eventsinks.lib.net.wire import Timings
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.claim import Claimed
 from eventsinks.models.delivery.row import Delivery
 

@@ -17,7 +17,7 @@ from eventsinks.models.stream.read import (
     read_members,
     set_aside_due,
 )
-from eventsinks.models.stream.rebase import log_is_ahead, rebase
+from eventsinks.models.stream.renumber import log_is_ahead, renumber_log
 from eventsinks.models.stream.rows import Batch, Place, Position
 from eventsinks.models.stream.unlisted import hour_of, unlisted
 from eventsinks.models.stream.waiting import backlog, newest_until
@@ -38,7 +38,7 @@ __all__ = [
     "moment_of_log",
     "newest_until",
     "read_members",
-    "rebase",
+    "renumber_log",
     "set_aside_due",
     "unlisted",
 ]

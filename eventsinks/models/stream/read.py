@@ -11,7 +11,7 @@ import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types.documents import parsed
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.event import Event
 from eventsinks.models.stream.rows import Place

@@ -10,7 +10,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 

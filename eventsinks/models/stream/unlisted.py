@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.stream.rows import Batch, Position
 
 

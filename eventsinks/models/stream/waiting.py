@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.event import Event
 from eventsinks.models.stream.read import as_parameter, beyond, not_beyond
 from eventsinks.models.stream.rows import Place

@@ -1,0 +1,132 @@
+"""Deliveries over /v1: see them with their attempts, give them fresh tries, and let go of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip
+from eventsinks.api.authentication import initiator_of, tenant_of
+from eventsinks.api.queries import Text
+from eventsinks.api.v1.shapes import End, Free, Moment, attempt_out, delivery_out
+from eventsinks.api.v1.view import (
+    PAGING,
+    TENANT,
+    Listing,
+    V1View,
+    documented,
+    find,
+    page_of,
+    paged,
+    parameter,
+    read_query,
+    require_tenant,
+)
+from eventsinks.models import Delivery
+from eventsinks.models.delivery import DeliveryState, id_at
+from eventsinks.models.replay import id_after
+
+
+class DeliveryQuery(Listing):
+    """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text.
+
+    `since` and `until` are when they were made.
+    """
+
+    event_sink_id: UUID | None = None
+    detection_alert_id: Text | None = None
+    state: DeliveryState | None = None
+    status_class: Annotated[int, Field(ge=1, le=5)] | None = None
+    reason: Text | None = None
+    since: Moment | None = None
+    until: End | None = None
+
+    @model_validator(mode="after")
+    def ends_after_it_begins(self) -> Self:
+        """Refuse a stretch that ends before it begins."""
+        if self.since and self.until and self.until < self.since:
+            raise ValueError("until must not be before since")
+        return self
+
+
+FILTERS = [
+    parameter("event_sink_id", type="string", format="uuid"),
+    parameter("detection_alert_id", type="string", maxLength=1000),
+    parameter("state", type="string", enum=DeliveryState.values),
+    parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
+    parameter("reason", "a part of the reason", type="string", maxLength=1000),
+    parameter("since", "made then or later", type="string", format="date-time"),
+    parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
+]
+
+
+class DeliveryViewSet(V1View, ViewSet):
+    """Deliveries: see them, give them fresh tries, and let go of them."""
+
+    scope = "delivery"
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+
+    @documented(Free, parameters=[TENANT, *FILTERS, *PAGING])
+    def list(self, request: Request) -> Response:
+        """List deliveries, newest first."""
+        query = read_query(DeliveryQuery, request)
+        require_tenant(request, query.tenant_id)
+        found, token = page_of(filtered(deliveries_of(request), query), query.page)
+        return Response(paged("deliveries", [delivery_out(delivery) for delivery in found], token))
+
+    @documented(Free)
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Get a delivery with its attempts."""
+        delivery = find(deliveries_of(request), id)
+        attempts = [attempt_out(attempt) for attempt in delivery.attempts.order_by("id")]
+        return Response({"delivery": {**delivery_out(delivery), "attempts": attempts}})
+
+    @documented(Free, request=None)
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, id: str) -> Response:
+        """Give a delivery that ended a fresh set of tries; one that waits is tried now."""
+        delivery = find(deliveries_of(request), id)
+        moved = replay(Delivery.objects.filter(id=delivery.id), initiator_of(request))
+        return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "replayed": bool(moved)})
+
+    @documented(Free, request=None)
+    @action(detail=True, methods=["post"])
+    def skip(self, request: Request, id: str) -> Response:
+        """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
+        delivery = find(deliveries_of(request), id)
+        moved = skip(Delivery.objects.filter(id=delivery.id), initiator_of(request))
+        return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "skipped": bool(moved)})
+
+
+def deliveries_of(request: Request) -> Any:
+    """Return the deliveries of the key's tenant, with what is shown of them."""
+    related = Delivery.objects.of_tenant(tenant_of(request).id).select_related("destination", "event")
+    return related.defer("event__data")
+
+
+def filtered(deliveries: Any, query: DeliveryQuery) -> Any:
+    """Return the deliveries that were query for."""
+    if query.event_sink_id:
+        deliveries = deliveries.filter(destination__uuid=query.event_sink_id)
+    if query.detection_alert_id:
+        deliveries = deliveries.filter(event__key=query.detection_alert_id, event__type="detection_alert")
+    if query.state:
+        deliveries = deliveries.filter(state=query.state)
+    if query.status_class:
+        first = query.status_class * 100
+        deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
+    if query.reason:
+        deliveries = deliveries.filter(reason__icontains=query.reason)
+    if query.since:
+        deliveries = deliveries.filter(id__gte=id_at(query.since))
+    if query.until:
+        deliveries = deliveries.filter(id__lt=id_after(query.until))
+    return deliveries

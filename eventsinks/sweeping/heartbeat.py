@@ -1,0 +1,49 @@
+"""Drill: send a marked event through the same road as every alert, on a schedule, so that a fault shows early."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from eventsinks.intake.notify import notify
+from eventsinks.limits.isolation import each
+from eventsinks.models import Destination
+from eventsinks.models.database.clock import database_now
+from eventsinks.models.destination import DestinationState
+
+
+def drill() -> int:
+    """Accept a drill for every sink whose time has come. Return how many."""
+    asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
+    active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
+    now = database_now()
+    return each(filter(lambda sink: is_due(sink, now), active), drill_one)
+
+
+def is_due(sink: Destination, now: datetime) -> bool:
+    """Whether its last drill is an interval ago."""
+    interval = timedelta(seconds=sink.drill_interval_s or 0)
+    return sink.drilled_at is None or sink.drilled_at + interval <= now
+
+
+def drill_one(sink: Destination) -> bool:
+    """Accept one drill, unless somebody else has just done so."""
+    interval = timedelta(seconds=sink.drill_interval_s or 0)
+    due = Q(drilled_at=None) | Q(drilled_at__lte=Now() - interval)
+    same = Destination.objects.present().filter(due, id=sink.id, drill_interval_s=sink.drill_interval_s)
+    with transaction.atomic():
+        free = same.select_for_update(skip_locked=True, no_key=True).values_list("id")
+        if not free or not same.update(drilled_at=Now()):
+            return False
+        at = database_now()
+        notify(
+            sink,
+            f"drill-{sink.uuid}-{int(at.timestamp())}",
+            "drill",
+            f"[DRILL] {sink.name}: this is a fire drill",
+            "Nothing has happened. If you can read this, alerts reach you here.",
+        )
+    return True
