@@ -91,7 +91,7 @@ def work_off() -> None:
     took = []
     while Clearing.objects.running().exists():
         began = time.perf_counter()
-        clear.work_off()
+        clear.work_off_clearings()
         took.append(time.perf_counter() - began)
     print(f"   worked off in {len(took)} sweeps, {sum(took):.1f} s; the longest {max(took, default=0):.2f} s")
     print("  ", {s: Delivery.objects.filter(state=s).count() for s in ("pending", "failed", "suppressed")})

@@ -88,8 +88,8 @@ def without_limits() -> Iterator[None]:
     with ExitStack() as stack:
         for name, instead in {
             "eventsinks.api.limits.take": lambda *_: None,
-            "eventsinks.intake.backlog.judged": lambda _, verdicts: verdicts,
-            "eventsinks.intake.backlog.note": lambda *_: 0,
+            "eventsinks.intake.backlog.mark_full": lambda _, verdicts: verdicts,
+            "eventsinks.intake.backlog.note_full": lambda *_: 0,
         }.items():
             stack.enter_context(mock.patch(name, instead))
         yield

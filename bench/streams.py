@@ -67,8 +67,8 @@ def inside(most: int, ports: list[str]) -> None:
     from eventsinks.actions import configure
     from eventsinks.actions.tenants import create_tenant
     from eventsinks.intake import nudge
-    from eventsinks.lib.net.aws import Keys, make_client
-    from eventsinks.models.stream import end_of_log
+    from eventsinks.lib.net.aws import AwsKeys, make_client
+    from eventsinks.models.stream import find_end_of_log
     from eventsinks.tasks import look_for_garbage_less
 
     call_command("migrate", verbosity=0)
@@ -76,12 +76,14 @@ def inside(most: int, ports: list[str]) -> None:
     configure.nudge = lambda *_: None
     tenant = create_tenant("Bench")
     datadog = {"api_key": "k", "api_url": f"http://127.0.0.1:{ports[1]}/api/v2/logs"}
-    make_client("s3", KEYS["region"], Keys("k", "s"), "http://127.0.0.1:1", None)  # boto3's start is not counted
+    make_client(
+        "s3", KEYS["region"], AwsKeys("k", "s"), "http://127.0.0.1:1", None
+    )  # boto3's start is not counted
     look_for_garbage_less()
     there, size, rows = 0, 10_000, []
     while there < most:
         size = min(size, most)
-        place = end_of_log()
+        place = find_end_of_log()
         insert(tenant, there, size)
         for type_, config in (("s3", {"bucket_name": "bench-bucket", **KEYS}), ("datadog", datadog)):
             integration = configure.create(tenant, type_, config, name=type_, start=place)

@@ -108,8 +108,8 @@ REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:6379/0")
 _secret_key = secret("SECRET_KEY")
 _encryption_keys = [key for key in secret("EVENTSINKS_ENCRYPTION_KEYS").split(",") if key]
 if EMBEDDED:
-    _secret_key = _secret_key or kept("secret_key", crypto.new_key())
-    _encryption_keys = _encryption_keys or [kept("encryption_key", crypto.new_key())]
+    _secret_key = _secret_key or kept("secret_key", crypto.make_key())
+    _encryption_keys = _encryption_keys or [kept("encryption_key", crypto.make_key())]
 if not _secret_key or not _encryption_keys:
     raise ImproperlyConfigured("SECRET_KEY and EVENTSINKS_ENCRYPTION_KEYS must be set beside DATABASE_URL")
 SECRET_KEY = _secret_key  # signs sessions and forms
@@ -254,7 +254,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "eventsinks.admin.people.login.chrome",
+                "eventsinks.admin.people.login.add_chrome",
             ],
         },
     },
@@ -326,10 +326,10 @@ EVENTSINKS_LOGIN_LOCK_S = env.int("EVENTSINKS_LOGIN_LOCK_S", 900)  # seconds tha
 EVENTSINKS_REQUIRE_SECOND_FACTOR = env.bool("EVENTSINKS_REQUIRE_SECOND_FACTOR", False)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in this order, for LogInAttempts
 AXES_HANDLER = "eventsinks.admin.people.lockout.LogInAttempts"
-AXES_USERNAME_CALLABLE = "eventsinks.admin.people.lockout.account_of"
-AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.people.lockout.address_of"
-AXES_COOLOFF_TIME = "eventsinks.admin.people.lockout.cool_off"
-AXES_LOCKOUT_CALLABLE = "eventsinks.admin.people.lockout.locked"
+AXES_USERNAME_CALLABLE = "eventsinks.admin.people.lockout.get_account"
+AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.people.lockout.get_address"
+AXES_COOLOFF_TIME = "eventsinks.admin.people.lockout.get_cool_off"
+AXES_LOCKOUT_CALLABLE = "eventsinks.admin.people.lockout.answer_locked"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who goes on trying does not keep it locked for ever
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # nothing is kept of log-ins that went well but their time
@@ -405,7 +405,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,  # there is no other site to go to
     "SHOW_BACK_BUTTON": False,
     "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("mfa_index")}]},
-    "DASHBOARD_CALLBACK": "eventsinks.admin.home.overview.home",
+    "DASHBOARD_CALLBACK": "eventsinks.admin.home.overview.fill_home",
     "STYLES": [lambda request: static("eventsinks/admin.css")],
     "SCRIPTS": [lambda request: static("eventsinks/admin.js")],
     "COLORS": {

@@ -93,7 +93,7 @@ def shared_redis(folder, settings, monkeypatch):
         point_at_redis(monkeypatch)
         yield client
         client.flushdb()
-    broker_state.client().close()
+    broker_state.get_client().close()
     forget_client()
     if own is not None:
         own.stop()
@@ -106,5 +106,5 @@ def point_at_redis(monkeypatch):
 
 
 def forget_client():
-    broker_state.client.cache_clear()
-    broker_state.script.cache_clear()
+    broker_state.get_client.cache_clear()
+    broker_state.make_script.cache_clear()

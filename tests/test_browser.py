@@ -180,11 +180,11 @@ def test_an_installation_goes_on_to_slack_from_our_page_and_comes_back(page, acm
 
     settings.SLACK_BASE_URL = httpserver.url_for("/api/").replace("127.0.0.1", "localhost")
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    state = install.begin(acme)
+    state = install.begin_installation(acme)
     httpserver.expect_request("/oauth/v2/authorize").respond_with_data("at Slack", content_type="text/html")
     grant = {"ok": True, "access_token": "xoxb-1", "scope": "chat:write", "team": {"id": "T9", "name": "Acme HQ"}}
     httpserver.expect_request("/api/oauth.v2.access").respond_with_json(grant)
-    page.goto(install.landing_url(state))
+    page.goto(install.make_landing_url(state))
     assert page.is_visible("text=Acme")
     shoot(page, "slack-install")
     assert fits(page)

@@ -23,9 +23,9 @@ from eventsinks.event_types import event_type
 from eventsinks.intake.accept import accept
 from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination, Event
-from eventsinks.models.delivery import Settlement, claim, due_lanes, settle
+from eventsinks.models.delivery import Settlement, claim, find_due_lanes, settle
 from eventsinks.sending.dispatcher import Pump
-from eventsinks.sweeping.tidy import tidy
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.worlds import World
 
 MAX_TRIES = 4
@@ -142,7 +142,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(quota=st.sampled_from([1, 2, 1000]))
     def a_worker_claims(self, quota):
-        due, lanes = self.claimable(), due_lanes(MAX_TRIES)
+        due, lanes = self.claimable(), find_due_lanes(MAX_TRIES)
         assert {(lane.destination_id, lane.tries) for lane in lanes} == {
             (self.owed[id].sink, self.owed[id].tries) for id in due
         }
@@ -222,7 +222,7 @@ class Engine(RuleBasedStateMachine):
                 one.state, one.lease, moved = "suppressed", None, moved + 1
             elif one.state in ("pending", "sending") and one.due and one.tries >= MAX_TRIES:
                 one.state, one.lease, moved = "failed", None, moved + 1
-        assert tidy() == moved
+        assert tidy_up() == moved
 
     @rule()
     def time_passes(self):
@@ -260,7 +260,7 @@ class Engine(RuleBasedStateMachine):
             configure.resume(Destination.objects.get(id=sink))
         Destination.objects.update(held_until=None)
         Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
-        tidy()
+        tidy_up()
         world = World()
         Pump(world).run()
         assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}

@@ -31,7 +31,7 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import Outlet
-from eventsinks.lib.secrets.crypto import new_key
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Attempt, Batch, Delivery, Destination, Event, SlackWorkspace
 from eventsinks.sending.dispatcher import Pump
 from eventsinks.streaming.streamer import stream
@@ -111,7 +111,7 @@ def far_end(monkeypatch, settings):
             yield opened
             opened.close()
 
-        monkeypatch.setattr(send_now, "outlet", outlet)
+        monkeypatch.setattr(send_now, "open_outlet", outlet)
         settings.AWS_ENDPOINT_URL = receiver.url("")
         yield receiver
 
@@ -261,7 +261,7 @@ def free_settings(tmp_path, receiver, redis_url):
         "LOG_LEVEL": "DEBUG",
         "PORT": str(free_port()),
         "SECRET_KEY": secrets.token_urlsafe(50),
-        "EVENTSINKS_ENCRYPTION_KEYS": new_key(),
+        "EVENTSINKS_ENCRYPTION_KEYS": make_key(),
     }
 
 
@@ -387,7 +387,7 @@ STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><
 def test_clients_of_vendors_log_no_token_at_the_level_debug(tmp_path):
     environment = {**os.environ, "EVENTSINKS_VAR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
     environment |= {"DJANGO_SETTINGS_MODULE": "project.settings", "SECRET_KEY": "x" * 60}
-    environment |= {"EVENTSINKS_ENCRYPTION_KEYS": new_key(), "DATABASE_URL": f"sqlite:///{tmp_path}/db"}
+    environment |= {"EVENTSINKS_ENCRYPTION_KEYS": make_key(), "DATABASE_URL": f"sqlite:///{tmp_path}/db"}
     with Receiver(lambda got: answer(body=STS.encode())) as far_end:
         done = subprocess.run(
             [sys.executable, "-c", TALK, far_end.url("")],

@@ -34,7 +34,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer the metrics for Prometheus."""
-    content, content_type = telemetry.exposition()
+    content, content_type = telemetry.write_exposition()
     return HttpResponse(content, content_type=content_type)
 
 
@@ -44,7 +44,7 @@ def database() -> str:
     A full disk shows only where something grows: it is told for a while after a request has met it.
     """
     try:
-        with sql.impatient(), connection.cursor() as cursor:
+        with sql.wait_shortly(), connection.cursor() as cursor:
             cursor.execute("UPDATE eventsinks_canary SET id = id WHERE 1 = 0")
     except Error as error:  # InterfaceError is no DatabaseError
         if sql.is_locked(error):
@@ -56,7 +56,7 @@ def database() -> str:
 def broker() -> str:
     """Return "ok", or what is wrong."""
     try:
-        nudge.flags().ping()
+        nudge.get_flags().ping()
     except redis.RedisError as error:
         return type(error).__name__
     return "ok"

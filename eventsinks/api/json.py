@@ -14,8 +14,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from eventsinks.api.media_types import in_utf_8
-from eventsinks.lib.numbers import as_written
-from eventsinks.lib.validation import NUL, fields_with_nul
+from eventsinks.lib.numbers import write_number
+from eventsinks.lib.validation import NUL, find_fields_with_nul
 
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -49,7 +49,7 @@ class JSONParser(BaseParser):
         except orjson.JSONDecodeError as error:
             raise ParseError(f"couldn't parse JSON request: {error}") from None
         if ESCAPED_NUL.search(body):
-            for field in fields_with_nul(document):
+            for field in find_fields_with_nul(document):
                 raise NulFound(field)
         return document
 
@@ -81,4 +81,4 @@ def dumps(data: Any) -> bytes:
 
 def _default(value: Any) -> Any:
     """Turn what orjson does not know into what it does: numbers as written, lazy texts, DRF's dictionaries."""
-    return dict(value) if isinstance(value, Mapping) else as_written(value)
+    return dict(value) if isinstance(value, Mapping) else write_number(value)

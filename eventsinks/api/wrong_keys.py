@@ -14,9 +14,9 @@ from collections import OrderedDict
 from django.conf import settings
 
 from eventsinks import telemetry
-from eventsinks.lib.token_bucket import Ask
+from eventsinks.lib.token_bucket import BucketAsk
 from eventsinks.limits import rates, refusals
-from eventsinks.limits.broker_state import key_of
+from eventsinks.limits.broker_state import make_key
 from eventsinks.models.tenant import KEY_PREFIX
 
 NAME = "wrong_keys"
@@ -47,10 +47,10 @@ def note(text: str, address: str) -> int:
             _known.popitem(last=False)
     source = source_of(address)
     most = settings.EVENTSINKS_WRONG_KEYS_PER_MIN
-    wait = rates.take_from(Ask(key_of(f"rate:{NAME}", source), most / 60, most, 1), hold=False)
+    wait = rates.take_from(BucketAsk(make_key(f"rate:{NAME}", source), most / 60, most, 1), hold=False)
     if wait is None:
         return 0
-    refusals.note(NAME, source, f"more than {most} wrong API keys a minute")
+    refusals.note_refusal(NAME, source, f"more than {most} wrong API keys a minute")
     return wait.seconds
 
 

@@ -31,7 +31,7 @@ from eventsinks.destinations.base import (
 from eventsinks.destinations.base.netbird import headline
 from eventsinks.lib.net.addresses import parse_url
 from eventsinks.lib.net.wire import Request, Response
-from eventsinks.lib.secrets.secret_texts import origin_of
+from eventsinks.lib.secrets.secret_texts import get_origin
 
 # https://docs.datadoghq.com/getting_started/site/
 SITES = (
@@ -143,7 +143,7 @@ class DatadogConfig(Config):
 
     def origins(self) -> set[Any]:
         """Return where logs are taken, in whichever way that is said."""
-        return {origin_of(self.url)}
+        return {get_origin(self.url)}
 
     @property
     def url(self) -> str:

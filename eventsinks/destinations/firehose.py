@@ -22,7 +22,7 @@ from eventsinks.destinations.base import (
     Temporary,
 )
 from eventsinks.destinations.base.aws import AwsConfig, AwsType, answers_of, short
-from eventsinks.lib.net.aws import CallFailed, response_of
+from eventsinks.lib.net.aws import CallFailed, make_response
 from eventsinks.lib.net.wire import Response
 
 MAX_RECORDS = 500
@@ -89,13 +89,13 @@ class Firehose(AwsType[FirehoseConfig]):
             raise self.failure(error, len(chunk)) from None
         results = answer.get("RequestResponses") or []
         if len(results) != len(chunk):  # nothing else says which were taken
-            raise Temporary("Firehose answered for another number of records", response_of(answer))
+            raise Temporary("Firehose answered for another number of records", make_response(answer))
         failures: dict[UUID, SendFailure] = {
             id: Temporary(f"Firehose did not take it: {short(result['ErrorCode'])}")
             for (id, _), result in zip(chunk, results, strict=True)
             if result.get("ErrorCode")
         }
-        return response_of(answer), failures
+        return make_response(answer), failures
 
     def endpoint(self) -> None:
         """Return nothing: there is no Firehose but Amazon's."""

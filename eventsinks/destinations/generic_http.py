@@ -34,9 +34,9 @@ from eventsinks.destinations.base.netbird import Told, told
 from eventsinks.destinations.webhook import MAX_HEADERS, check_headers, replay_headers
 from eventsinks.lib.net.addresses import parse_url
 from eventsinks.lib.net.wire import Request
-from eventsinks.lib.secrets.secret_texts import origin_of
-from eventsinks.lib.secrets.signing import signature_headers
-from eventsinks.lib.templates.go_template import RawJson, Template
+from eventsinks.lib.secrets.secret_texts import get_origin
+from eventsinks.lib.secrets.signing import make_signature_headers
+from eventsinks.lib.templates.go_template import GoTemplate, RawJson
 from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
@@ -95,9 +95,9 @@ def check_template(text: str | None) -> str | None:
     return text
 
 
-def parsed_template(text: str) -> Template:
+def parsed_template(text: str) -> GoTemplate:
     """Parse a body template with NetBird's variables. Raises ValueError."""
-    return Template(text, NAMES, nested="Meta", time="Timestamp")
+    return GoTemplate(text, NAMES, nested="Meta", time="Timestamp")
 
 
 LongText = Annotated[str, Field(json_schema_extra={"format": LONG_TEXT})]
@@ -126,7 +126,7 @@ class GenericHttpConfig(Config):
 
     def origins(self) -> set[Any]:
         """Return where events are posted: a template may begin like a URL, and is none."""
-        return {origin_of(self.url)}
+        return {get_origin(self.url)}
 
     def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
         """Return the fields with a secret that are kept: the dashboard also writes masks of its own."""
@@ -173,7 +173,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
         """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
         (message,) = messages
         body = self._body(message)
-        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
+        signature = make_signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         return Request("POST", self.config.url, (*self._headers, *replay_headers(message), *signature), body)
 
     def target(self) -> str:
@@ -189,7 +189,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
             raise EventRefused(str(error)) from None
 
     @cached_property
-    def _template(self) -> Template | None:
+    def _template(self) -> GoTemplate | None:
         return None if self.config.body_template is None else parsed_template(self.config.body_template)
 
     @cached_property

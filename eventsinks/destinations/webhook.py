@@ -19,7 +19,7 @@ from eventsinks.destinations.base import Config, DestinationType, Message, Publi
 from eventsinks.destinations.base.templated import body_of
 from eventsinks.lib.net.addresses import parse_url
 from eventsinks.lib.net.wire import Request
-from eventsinks.lib.secrets.signing import signature_headers
+from eventsinks.lib.secrets.signing import make_signature_headers
 
 RESERVED = frozenset(
     [
@@ -101,7 +101,7 @@ class Webhook(DestinationType[WebhookConfig]):
         """Return the POST of one message, signed at `at`."""
         (message,) = messages
         body = body_of(message)
-        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
+        signature = make_signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
         marked = (("Eventsinks-Mark", header_text(message.mark)),) if message.mark else ()
         return Request(
             "POST", self.config.url, (*self._headers, *marked, *replay_headers(message), *signature), body

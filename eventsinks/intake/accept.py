@@ -20,9 +20,9 @@ from eventsinks.intake.quieten import quieten
 from eventsinks.intake.route import Route, Verdict
 from eventsinks.intake.tell_ends import tell_ends
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
-from eventsinks.models.database.sql import clean
-from eventsinks.models.delivery import DeliveryState, lock_lines, new_id
-from eventsinks.models.event import digest_of, digests_of, insert_new
+from eventsinks.models.database.sql import clean_text
+from eventsinks.models.delivery import DeliveryState, lock_lines, make_id
+from eventsinks.models.event import find_digests, insert_new, make_digest
 
 RACES = 5  # how often a lost race for the same ids is run again
 
@@ -75,7 +75,7 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
     candidates = []
     for index, raw in enumerate(documents):
         try:
-            candidates.append(candidate(index, raw, tenant, event_type, route))
+            candidates.append(check_document(index, raw, tenant, event_type, route))
         except NotAcceptable as error:
             too_large = len(raw) > settings.EVENTSINKS_MAX_EVENT_BYTES
             rejection = Rejection(index, error.message, error.field, too_large=too_large, is_json=error.is_json)
@@ -93,12 +93,12 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
     return acceptance
 
 
-def candidate(index: int, raw: bytes, tenant: Tenant, event_type: EventType, route: Route) -> Candidate:
+def check_document(index: int, raw: bytes, tenant: Tenant, event_type: EventType, route: Route) -> Candidate:
     """Check one document and where it goes. Raises NotAcceptable."""
     if len(raw) > settings.EVENTSINKS_MAX_EVENT_BYTES:
         raise NotAcceptable(f"is larger than {settings.EVENTSINKS_MAX_EVENT_BYTES} bytes")
     accepted = event_type.accept(raw, tenant.id)
-    return Candidate(index, accepted, digest_of(accepted.data), route.of(accepted))
+    return Candidate(index, accepted, make_digest(accepted.data), route.of(accepted))
 
 
 def _commit(
@@ -106,21 +106,23 @@ def _commit(
 ) -> None:
     """Write what is new. Raises TakenAndGone."""
     with transaction.atomic():
-        lock_lines(tenant.id, keys_of(candidates))
-        candidates = with_ends_told(candidates)
+        lock_lines(tenant.id, list_keys(candidates))
+        candidates = route_ends(candidates)
         firsts: dict[str, Candidate] = {}
         for one in candidates:
             firsts.setdefault(one.accepted.key, one)
-        events = insert_new([row(tenant, event_type, one) for one in firsts.values()])
+        events = insert_new([make_event(tenant, event_type, one) for one in firsts.values()])
         taken = firsts.keys() - {event.key for event in events}
-        known = digests_of(tenant.id, event_type.key, list(taken)) if taken else {}
+        known = find_digests(tenant.id, event_type.key, list(taken)) if taken else {}
         if known.keys() != taken:
             raise TakenAndGone
-        new, rejections, duplicates = sorted_out(candidates, known)
+        new, rejections, duplicates = sort_out(candidates, known)
         write_index(event_type, events)
         verdicts = quieten(events, [candidate.verdicts for candidate in new], route)
-        verdicts = backlog.judged(tenant, verdicts)
-        rows = [delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own]
+        verdicts = backlog.mark_full(tenant, verdicts)
+        rows = [
+            make_delivery(event, verdict) for event, own in zip(events, verdicts, strict=True) for verdict in own
+        ]
         stand_in_line(rows)
         Delivery.objects.bulk_create(rows)
         owed = sum(row.state == DeliveryState.PENDING for row in rows)
@@ -131,18 +133,18 @@ def _commit(
     acceptance.keys = [candidate.accepted.key for candidate in new]
     acceptance.received_at = events[-1].received_at if events else None
     acceptance.deliveries = owed
-    acceptance.backlog_full = backlog.note(tenant, (verdict for own in verdicts for verdict in own))
+    acceptance.backlog_full = backlog.note_full(tenant, (verdict for own in verdicts for verdict in own))
     acceptance.duplicates = duplicates
     acceptance.rejections = sorted(acceptance.rejections + rejections, key=lambda rejection: rejection.index)
 
 
-def keys_of(candidates: Sequence[Candidate]) -> set[UUID]:
+def list_keys(candidates: Sequence[Candidate]) -> set[UUID]:
     """Return the lines and incidents that they are of."""
     verdicts = [verdict for candidate in candidates for verdict in candidate.verdicts]
     return {key for one in verdicts for key in (one.ordering_key, one.incident) if key is not None}
 
 
-def with_ends_told(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+def route_ends(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     """Return them with the ends of incidents going to those sinks that were told of the beginning."""
     verdicts = tell_ends([candidate.verdicts for candidate in candidates])
     return [
@@ -151,7 +153,7 @@ def with_ends_told(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     ]
 
 
-def sorted_out(
+def sort_out(
     candidates: Sequence[Candidate], known: Mapping[str, bytes]
 ) -> tuple[list[Candidate], list[Rejection], list[str]]:
     """Return what is new, what clashes, and the ids of what is there already. `known` maps ids to digests."""
@@ -172,7 +174,7 @@ def sorted_out(
     return new, rejections, duplicates
 
 
-def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
+def make_event(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
     """Return the event's row."""
     return Event(
         tenant=tenant,
@@ -185,10 +187,10 @@ def row(tenant: Tenant, event_type: EventType, candidate: Candidate) -> Event:
     )
 
 
-def delivery(event: Event, verdict: Verdict) -> Delivery:
+def make_delivery(event: Event, verdict: Verdict) -> Delivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     made = Delivery(
-        id=new_id(event.received_at),
+        id=make_id(event.received_at),
         event_id=event.id,
         destination_id=verdict.sink,
         ordering_key=verdict.ordering_key,
@@ -197,7 +199,7 @@ def delivery(event: Event, verdict: Verdict) -> Delivery:
     )
     if verdict.reason:
         made.state = DeliveryState.FAILED if verdict.full else DeliveryState.SUPPRESSED
-        made.reason = clean(verdict.reason)
+        made.reason = clean_text(verdict.reason)
         made.settled_at = Now()
     return made
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import orjson
 
 from eventsinks.event_types import event_type
-from eventsinks.event_types.activity_codes import activity_of
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.activity_codes import find_activity
+from eventsinks.event_types.documents import write_time
 from eventsinks.intake.accept import accept
 from eventsinks.models import ApiKey, Destination, Tenant
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Initiator:
 SYSTEM = Initiator("sys")  # NetBird's word for what nobody asked for
 
 
-def record(
+def record_change(
     tenant: Tenant,
     activity_code: str,
     target_id: str,
@@ -47,8 +47,8 @@ def record(
     """Accept an audit event of `tenant`; inside a transaction, it is committed with the change it tells of."""
     document = {
         "id": str(uuid.uuid4()),
-        "timestamp": written(database_now()),
-        "activity": activity_of(activity_code),
+        "timestamp": write_time(read_database_clock()),
+        "activity": find_activity(activity_code),
         "activity_code": activity_code,
         "initiator_id": initiator.id,
         "initiator_name": initiator.name,
@@ -73,7 +73,7 @@ def record_destination(
     meta = {"platform": destination.type, **(more or {})}
     if face == "event_sink":
         meta["name"] = destination.name
-    record(destination.tenant, activity_code, target, meta, initiator)
+    record_change(destination.tenant, activity_code, target, meta, initiator)
 
 
 def record_key(activity_code: str, key: ApiKey, initiator: Initiator = SYSTEM) -> None:
@@ -81,5 +81,5 @@ def record_key(activity_code: str, key: ApiKey, initiator: Initiator = SYSTEM) -
     if key.tenant is not None:
         meta = {"name": key.name, "prefix": key.prefix, "scopes": " ".join(key.scopes)}
         if key.expires_at is not None:
-            meta["expires_at"] = written(key.expires_at)
-        record(key.tenant, activity_code, f"api_key:{key.id}", meta, initiator)
+            meta["expires_at"] = write_time(key.expires_at)
+        record_change(key.tenant, activity_code, f"api_key:{key.id}", meta, initiator)

@@ -28,12 +28,12 @@ COSTS = 100  # so many times as long as a look took it is good where there is li
 MOST = 100_000  # sinks of which this process knows
 
 _lock = threading.Lock()
-_looked: dict[int, Look] = {}
+_looked: dict[int, KnownRoom] = {}
 _counted: dict[tuple[int, int], tuple[float, int]] = {}  # what a tenant is shown: until when, and how many
 
 
 @dataclass(slots=True)
-class Look:
+class KnownRoom:
     """What this process knows of a sink: `left` more may come until `until`; `final`: no look before that."""
 
     most: int
@@ -42,21 +42,21 @@ class Look:
     final: bool
 
 
-def judged(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
     """Return the verdicts on some events, those marked as full for which there is no room."""
     wanted: dict[int, int] = {}
     for own in verdicts:
         for verdict in own:
             if not verdict.reason:
                 wanted[verdict.sink] = wanted.get(verdict.sink, 0) + 1
-    rooms = rooms_for(tenant, wanted)
+    rooms = find_rooms(tenant, wanted)
     if not rooms:
         return [list(own) for own in verdicts]
     said = FULL.format(f"{tenant.limits.pending_per_sink:,}")
-    return [[marked(verdict, rooms, said) for verdict in own] for own in verdicts]
+    return [[mark_verdict(verdict, rooms, said) for verdict in own] for own in verdicts]
 
 
-def marked(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
+def mark_verdict(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
     """Return a verdict, as full where its sink is one of `rooms` and has none left."""
     if verdict.reason or verdict.sink not in rooms:
         return verdict
@@ -64,15 +64,15 @@ def marked(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
     return verdict if rooms[verdict.sink] >= 0 else verdict._replace(reason=said, full=True)
 
 
-def note(tenant: Tenant, verdicts: Iterable[Verdict]) -> int:
+def note_full(tenant: Tenant, verdicts: Iterable[Verdict]) -> int:
     """Note what has failed for want of room, once that is committed. Return how many."""
     full = [verdict for verdict in verdicts if verdict.full]
     if full:
-        refusals.note(NAME, tenant.id, full[0].reason, len(full))
+        refusals.note_refusal(NAME, tenant.id, full[0].reason, len(full))
     return len(full)
 
 
-def waiting_at(tenant: Tenant, sinks: Collection[int]) -> dict[int, int]:
+def count_waiting(tenant: Tenant, sinks: Collection[int]) -> dict[int, int]:
     """Return how many wait at these sinks, counted up to the limit; a dear count is not repeated at once."""
     most, now = tenant.limits.pending_per_sink, time.monotonic()
     with _lock:
@@ -88,21 +88,21 @@ def waiting_at(tenant: Tenant, sinks: Collection[int]) -> dict[int, int]:
 
 def has_room(tenant: Tenant, sink_id: int) -> bool:
     """Whether one more may wait at a sink."""
-    return not rooms_for(tenant, {sink_id: 1})
+    return not find_rooms(tenant, {sink_id: 1})
 
 
-def rooms_for(tenant: Tenant, wanted: Mapping[int, int]) -> dict[int, int]:
+def find_rooms(tenant: Tenant, wanted: Mapping[int, int]) -> dict[int, int]:
     """Return for how many there is room at those sinks, of `wanted`, where there is too little."""
     most, now = tenant.limits.pending_per_sink, time.monotonic()
     rooms: dict[int, int] = {}
     with _lock:
-        unsure = [sink for sink, number in wanted.items() if not known(sink, number, most, now, rooms)]
+        unsure = [sink for sink, number in wanted.items() if not is_known(sink, number, most, now, rooms)]
     if unsure:
-        rooms |= look(unsure, wanted, most)
+        rooms |= count_rooms(unsure, wanted, most)
     return rooms
 
 
-def known(sink: int, number: int, most: int, now: float, rooms: dict[int, int]) -> bool:
+def is_known(sink: int, number: int, most: int, now: float, rooms: dict[int, int]) -> bool:
     """Whether what this process knows decides: there is room, or only for so many as it puts into `rooms`."""
     found = _looked.get(sink)
     if found is None or found.until <= now or found.most != most:
@@ -115,7 +115,7 @@ def known(sink: int, number: int, most: int, now: float, rooms: dict[int, int]) 
     return True
 
 
-def look(sinks: Collection[int], wanted: Mapping[int, int], most: int) -> dict[int, int]:
+def count_rooms(sinks: Collection[int], wanted: Mapping[int, int], most: int) -> dict[int, int]:
     """Count what waits at these sinks. Return for how many there is room where there is too little."""
     began = time.monotonic()
     waiting = count_open(sinks, most)
@@ -130,13 +130,13 @@ def look(sinks: Collection[int], wanted: Mapping[int, int], most: int) -> dict[i
                 rooms[sink] = room
             left = max(0, room - number)
             if left > most // 2:
-                _looked[sink] = Look(most, left // SHARE, now + EASY, final=False)
+                _looked[sink] = KnownRoom(most, left // SHARE, now + EASY, final=False)
             else:
-                _looked[sink] = Look(most, left, now + COSTS * (now - began) / len(sinks), final=True)
+                _looked[sink] = KnownRoom(most, left, now + COSTS * (now - began) / len(sinks), final=True)
     return rooms
 
 
-def forget() -> None:
+def forget_counts() -> None:
     """Forget what this process knows."""
     with _lock:
         _looked.clear()

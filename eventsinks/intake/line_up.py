@@ -17,9 +17,9 @@ from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.intake.nudge import nudge
 from eventsinks.lib.filters.asked import Asked
-from eventsinks.lib.filters.event_key import key_of
+from eventsinks.lib.filters.event_key import get_key
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import BEHIND, Phase, busy_lines, call_next, lines_from, put_in_order
+from eventsinks.models.delivery import BEHIND, Phase, call_next, find_busy_lines, put_in_order, read_lines_from
 
 AT_ONCE = 1000  # lines that one sweep looks at
 FIRST = (0, UUID(int=0))
@@ -40,14 +40,14 @@ class Ordering:
         None where it waits for no other. `asked` is what expressions see of it.
         """
         if self.expression:
-            value = key_of(self.expression).of(asked())
-            return hashed("key", value) if value else None
+            value = get_key(self.expression).of(asked())
+            return hash_text("key", value) if value else None
         if self.mode == "event_sink":
-            return hashed("event_sink", "")
-        return hashed("incident", incident) if self.mode == "incident" and incident else None
+            return hash_text("event_sink", "")
+        return hash_text("incident", incident) if self.mode == "incident" and incident else None
 
 
-def incident_in(
+def find_incident(
     event_type: EventType, key: str, document: Mapping[str, Any], template: AlertTemplate | None = None
 ) -> str:
     """Return the incident that an event, whose id is `key`, tells of at a sink; "" where it stands alone."""
@@ -55,17 +55,17 @@ def incident_in(
     return "" if incident == key else incident
 
 
-def incident_key(tenant_id: UUID, incident: str) -> UUID:
+def make_incident_key(tenant_id: UUID, incident: str) -> UUID:
     """Return what stands for an incident of a tenant in the table of deliveries."""
-    return hashed("incident of", f"{tenant_id}:{incident}")
+    return hash_text("incident of", f"{tenant_id}:{incident}")
 
 
-def phase_of(document: Mapping[str, Any]) -> Phase:
+def read_phase(document: Mapping[str, Any]) -> Phase:
     """Return what an event that tells of an incident says of it."""
     return Phase[str(document.get("status", "firing")).upper()]
 
 
-def hashed(mode: str, text: str) -> UUID:
+def hash_text(mode: str, text: str) -> UUID:
     """Return what stands for a text in the table."""
     return UUID(bytes=hashlib.blake2b(f"{mode}:{text}".encode("utf-8", "replace"), digest_size=16).digest())
 
@@ -80,9 +80,9 @@ def stand_behind(rows: Sequence[Delivery]) -> None:
     for row in rows:
         event = events[row.event_id]
         type_, document = event.event_type, event.document
-        incident = incident_in(type_, event.key, document, sink.template)
+        incident = find_incident(type_, event.key, document, sink.template)
         if incident:
-            row.incident, row.phase = incident_key(sink.tenant_id, incident), phase_of(document)
+            row.incident, row.phase = make_incident_key(sink.tenant_id, incident), read_phase(document)
         row.ordering_key = ordering.key(incident, lambda: Asked(type_.told_to_filters(document)))  # noqa: B023
         if row.ordering_key is not None:
             row.due_at = BEHIND
@@ -97,7 +97,7 @@ def stand_in_line(rows: Sequence[Delivery]) -> None:
     lines = [(row.destination_id, row.ordering_key) for row in rows if row.ordering_key is not None]
     if not lines:
         return
-    taken = busy_lines(set(lines))
+    taken = find_busy_lines(set(lines))
     waiting = set()
     for row in rows:
         if row.ordering_key is None:
@@ -111,13 +111,13 @@ def stand_in_line(rows: Sequence[Delivery]) -> None:
         transaction.on_commit(lambda: call_next(waiting), robust=True)
 
 
-def tend() -> int:
+def call_uncalled() -> int:
     """Call whom nobody called: a process was killed, or a first was skipped. Return how many lines were looked at.
 
     A sweep looks at the next AT_ONCE lines in which somebody stands, then begins anew.
     """
     global _looked_at
-    found = lines_from(_looked_at, AT_ONCE)
+    found = read_lines_from(_looked_at, AT_ONCE)
     if put_in_order(found):
         nudge()
     _looked_at = found[-1] if len(found) == AT_ONCE else FIRST

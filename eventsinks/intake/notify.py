@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from eventsinks.event_types import event_type
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import write_time
 from eventsinks.intake.accept import accept
 from eventsinks.models import Destination
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 
 def notify(sink: Destination, id: str, about: str, name: str, description: str, **fields: Any) -> None:
@@ -27,7 +27,7 @@ def notify(sink: Destination, id: str, about: str, name: str, description: str, 
         "severity": "Informational",
         "severity_id": 1,
         "dedup_key": id,
-        "timestamp": written(database_now()),
+        "timestamp": write_time(read_database_clock()),
         "tags": [about],
         "notice": about,
         **fields,

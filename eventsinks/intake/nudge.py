@@ -32,10 +32,10 @@ def nudge(task: str = DELIVERIES) -> None:
     transaction.on_commit(after_commit)
 
 
-def answered(task: str = DELIVERIES) -> None:
+def note_answered(task: str = DELIVERIES) -> None:
     """Say that a worker is about to look: the next nudge is needed again."""
     with suppress(redis.RedisError):  # the flag runs out by itself
-        flags().delete(FLAG + task)
+        get_flags().delete(FLAG + task)
 
 
 def _send(task: str = DELIVERIES) -> None:
@@ -44,7 +44,7 @@ def _send(task: str = DELIVERIES) -> None:
     if time.monotonic() < _quiet_until:
         return
     try:
-        if flags().set(FLAG + task, 1, nx=True, ex=FLAG_SECONDS):
+        if get_flags().set(FLAG + task, 1, nx=True, ex=FLAG_SECONDS):
             current_app.send_task(task, expires=60, ignore_result=True)
     except Exception as error:  # whatever the broker's client raises
         _quiet_until = time.monotonic() + QUIET_SECONDS
@@ -52,6 +52,6 @@ def _send(task: str = DELIVERIES) -> None:
 
 
 @functools.cache
-def flags() -> redis.Redis:
+def get_flags() -> redis.Redis:
     """Return the client of the broker's Redis, where the flag is."""
     return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=2)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from eventsinks.event_types.documents import said
+from eventsinks.event_types.documents import read_text
 from eventsinks.event_types.reading import Reading
 from eventsinks.intake.route import Route, Sink, Verdict
 from eventsinks.models import Event, QuietWindow
-from eventsinks.models.database.sql import clean
+from eventsinks.models.database.sql import clean_text
 from eventsinks.models.options import Quiet
-from eventsinks.models.quiet_window import Claim, WindowKind
+from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], rout
     readings = {event.id: Reading(event.event_type, bytes(event.data)) for event in {case.event for case in cases}}
     for kind in WindowKind:
         wishes = [
-            (case, wish) for case in cases if (wish := wish_of(kind, case, readings[case.event.id])) is not None
+            (case, wish) for case in cases if (wish := make_wish(kind, case, readings[case.event.id])) is not None
         ]
         pass_windows(wishes)
     for case in cases:
@@ -53,7 +53,7 @@ def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], rout
     return found
 
 
-def pass_windows(wishes: Sequence[tuple[Case, Claim]]) -> None:
+def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
     """Let through what the windows of one kind have room for; hold back the rest, with its reason."""
     if not wishes:
         return
@@ -67,13 +67,13 @@ def pass_windows(wishes: Sequence[tuple[Case, Claim]]) -> None:
         window.held += 1
         last_held[window] = case.event
         if not case.verdict.reason:
-            case.verdict = case.verdict._replace(reason=why(wish, case.sink))
+            case.verdict = case.verdict._replace(reason=explain_held(wish, case.sink))
     for window, event in last_held.items():
-        window.last_event, window.last_title = event.id, clean(event.summary.title[:500])
+        window.last_event, window.last_title = event.id, clean_text(event.summary.title[:500])
     QuietWindow.objects.note(list(windows.values()))
 
 
-def wish_of(kind: WindowKind, case: Case, reading: Reading) -> Claim | None:
+def make_wish(kind: WindowKind, case: Case, reading: Reading) -> WindowClaim | None:
     """Return the window of this kind that an event must pass, None if there is none."""
     if kind == WindowKind.SILENCE:
         return case.verdict.silence
@@ -81,34 +81,34 @@ def wish_of(kind: WindowKind, case: Case, reading: Reading) -> Claim | None:
     if case.verdict.reason or quiet is None or reading.document.get("status", "firing") != "firing":
         return None
     if kind == WindowKind.DEDUP:
-        return dedup_wish(case, quiet, reading)
+        return make_dedup_wish(case, quiet, reading)
     if kind == WindowKind.GROUP and quiet.group:
         by = quiet.group.by
         key = reading.once(
-            ("group", by), lambda: digest([said(reading.document, *path.split(".")) for path in by])
+            ("group", by), lambda: digest_values([read_text(reading.document, *path.split(".")) for path in by])
         )
-        return Claim(case.sink.id, kind, key, 1, quiet.group.window_s)
+        return WindowClaim(case.sink.id, kind, key, 1, quiet.group.window_s)
     if kind == WindowKind.THROTTLE and quiet.throttle:
-        return Claim(case.sink.id, kind, "", quiet.throttle.limit, quiet.throttle.window_s)
+        return WindowClaim(case.sink.id, kind, "", quiet.throttle.limit, quiet.throttle.window_s)
     return None
 
 
-def dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> Claim | None:
+def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim | None:
     """Return the window of an incident. One that only this alert belongs to needs none: its id comes once."""
     if not quiet.dedup_window_s:
         return None
     key = reading.dedup_key(case.sink.template)
     if not key or key == case.event.key:
         return None
-    return Claim(case.sink.id, WindowKind.DEDUP, digest([key]), 1, quiet.dedup_window_s)
+    return WindowClaim(case.sink.id, WindowKind.DEDUP, digest_values([key]), 1, quiet.dedup_window_s)
 
 
-def digest(values: Sequence[str]) -> str:
+def digest_values(values: Sequence[str]) -> str:
     """Return what stands for `values` in the key of a window."""
     return hashlib.blake2b(orjson.dumps(list(values)), digest_size=16).hexdigest()
 
 
-def why(wish: Claim, sink: Sink) -> str:
+def explain_held(wish: WindowClaim, sink: Sink) -> str:
     """Say why a window held something back."""
     if wish.kind == WindowKind.DEDUP:
         return f"deduplicated: this incident was told within {wish.seconds:g} s"

@@ -13,16 +13,16 @@ from django.db.models.functions import Now
 
 from eventsinks import telemetry
 from eventsinks.event_types import EventType
-from eventsinks.event_types.alert_template import AlertTemplate, stored_template
+from eventsinks.event_types.alert_template import AlertTemplate, load_template
 from eventsinks.event_types.base import Accepted, NotAcceptable
-from eventsinks.event_types.documents import parsed
-from eventsinks.intake.line_up import Ordering, incident_in, incident_key
+from eventsinks.event_types.documents import parse_accepted
+from eventsinks.intake.line_up import Ordering, find_incident, make_incident_key
 from eventsinks.lib.filters.asked import Asked
-from eventsinks.lib.filters.event_filter import BadFilter, filter_of, told
+from eventsinks.lib.filters.event_filter import BadFilter, get_filter, shorten_clause
 from eventsinks.models import Destination, Silence, Tenant
 from eventsinks.models.delivery import Phase
 from eventsinks.models.options import Quiet
-from eventsinks.models.quiet_window import Claim, WindowKind
+from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 
 class Verdict(NamedTuple):
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 
     sink: int
     reason: str = ""
-    silence: Claim | None = None
+    silence: WindowClaim | None = None
     full: bool = False
     ordering_key: UUID | None = None  # what it is sent one by one with
     incident: UUID | None = None  # what it tells of,
@@ -59,7 +59,7 @@ class Sink:
     @functools.cached_property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
-        return stored_template(self.kept_template) if self.kept_template else None
+        return load_template(self.kept_template) if self.kept_template else None
 
     @functools.cached_property
     def ordering(self) -> Ordering:
@@ -79,7 +79,7 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True)
-class Hush:
+class SilenceInForce:
     """A silence in force. `sink` is None where it is one of all the tenant's sinks."""
 
     id: UUID
@@ -92,7 +92,7 @@ class Hush:
         """Whether it holds an event back at a sink."""
         if self.sink not in (None, sink):
             return False
-        return not self.filter or rejection(self.filter, asked) is None
+        return not self.filter or find_rejection(self.filter, asked) is None
 
 
 class Route:
@@ -108,8 +108,8 @@ class Route:
         self._plain = [Verdict(sink.id) for sink in self._hearing]
 
     @functools.cached_property
-    def _silences(self) -> Sequence[Hush]:
-        return [] if self._type.ours else silences_of(self._tenant)
+    def _silences(self) -> Sequence[SilenceInForce]:
+        return [] if self._type.ours else find_silences(self._tenant)
 
     @functools.cached_property
     def _looks(self) -> bool:
@@ -150,7 +150,7 @@ class Route:
 
     def _with_keys(self, accepted: Accepted, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
-        document = functools.cache(lambda: parsed(accepted.data))
+        document = functools.cache(lambda: parse_accepted(accepted.data))
         asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
         reads = not accepted.incident
         phase, found = Phase[accepted.status.upper()], []
@@ -158,10 +158,10 @@ class Route:
             sink = self.sinks[verdict.sink]
             text = accepted.incident
             if reads and (accepted.marks or sink.marks):
-                text = incident_in(self._type, accepted.key, document(), sink.template)
+                text = find_incident(self._type, accepted.key, document(), sink.template)
             key = sink.ordering.key(text, asked)
             if text:
-                incident = incident_key(self._tenant.id, text)
+                incident = make_incident_key(self._tenant.id, text)
                 verdict = verdict._replace(ordering_key=key, incident=incident, phase=phase)
             else:
                 verdict = verdict._replace(ordering_key=key)
@@ -182,10 +182,10 @@ class Route:
         self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], Verdict]
     ) -> list[Verdict]:
         """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
-        asked = Asked(self._type.told_to_filters(parsed(accepted.data)))
+        asked = Asked(self._type.told_to_filters(parse_accepted(accepted.data)))
         verdicts = [judge(sink, asked) for sink in sinks]
         if asked.budget.is_spent:
-            telemetry.over_budget("filters")
+            telemetry.count_over_budget("filters")
         return verdicts
 
     def _named(self, index: int, uuid: UUID) -> Sink:
@@ -194,7 +194,7 @@ class Route:
         return self._by_uuid[uuid]
 
     def _judged(self, sink: Sink, asked: Asked) -> Verdict:
-        rejected = rejection(sink.filter, asked) if sink.filter else None
+        rejected = find_rejection(sink.filter, asked) if sink.filter else None
         if rejected is not None:
             return Verdict(sink.id, f"filtered: not {rejected}")
         return self._silenced(sink, asked)
@@ -202,27 +202,27 @@ class Route:
     def _silenced(self, sink: Sink, asked: Asked) -> Verdict:
         for silence in self._silences:
             if silence.holds(sink.id, asked):
-                window = Claim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
+                window = WindowClaim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
                 return Verdict(sink.id, silence.why, window)
         return Verdict(sink.id)
 
 
-def rejection(filter: str, asked: Asked) -> str | None:
+def find_rejection(filter: str, asked: Asked) -> str | None:
     """Return why a filter rejects an event, None if it does not. One that is none any more rejects all."""
     if filter not in asked.answers:
         try:
-            asked.answers[filter] = filter_of(filter).rejects(asked)
+            asked.answers[filter] = get_filter(filter).rejects(asked)
         except BadFilter as error:
-            asked.answers[filter] = f"{told(filter)} ({error})"
+            asked.answers[filter] = f"{shorten_clause(filter)} ({error})"
     return asked.answers[filter]
 
 
-def silences_of(tenant: Tenant) -> list[Hush]:
+def find_silences(tenant: Tenant) -> list[SilenceInForce]:
     """Return the silences in force, the longest first, each with how long it lasts by the database's clock."""
     left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
     found = Silence.objects.of(tenant).in_force().annotate(left=left).order_by("-ends_at", "id")
     return [
-        Hush(
+        SilenceInForce(
             id,
             sink,
             filter,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from eventsinks.intake.route import Verdict
-from eventsinks.models.delivery import ENDS, UNTOLD, Phase, Standing, standings
+from eventsinks.models.delivery import ENDS, UNTOLD, IncidentStanding, Phase, find_standings
 
 Place = tuple[UUID, int]  # an incident and a sink
 
@@ -23,13 +23,13 @@ def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
     ends = {one.incident for own in verdicts for one in own if is_end(one) and one.incident is not None}
     if not ends:
         return list(verdicts)
-    stands = standings(ends)
+    stands = find_standings(ends)
     known = {incident for incident, _ in stands}
     found: list[Sequence[Verdict]] = []
     for own in verdicts:
-        judged = [told for one in own if (told := judge(one, stands, known)) is not None]
+        judged = [told for one in own if (told := judge_end(one, stands, known)) is not None]
         for one in judged:
-            note(one, stands, known)
+            note_standing(one, stands, known)
         found.append(judged)
     return found
 
@@ -39,21 +39,21 @@ def is_end(verdict: Verdict) -> bool:
     return verdict.phase in ENDS
 
 
-def judge(verdict: Verdict, stands: Mapping[Place, Standing], known: set[UUID]) -> Verdict | None:
+def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known: set[UUID]) -> Verdict | None:
     """Return the verdict on an end as what was told before demands it; None where the event goes elsewhere."""
     if verdict.incident is None or not is_end(verdict):
         return None if verdict.unasked else verdict
     standing = stands.get((verdict.incident, verdict.sink))
-    if standing == Standing.TOLD:
+    if standing == IncidentStanding.TOLD:
         return verdict._replace(reason="", silence=None, unasked=False)
     if verdict.unasked:
         return None
-    if standing == Standing.UNTOLD or (standing is None and verdict.incident in known):
+    if standing == IncidentStanding.UNTOLD or (standing is None and verdict.incident in known):
         return verdict._replace(reason=UNTOLD, silence=None)
     return verdict
 
 
-def note(verdict: Verdict, stands: dict[Place, Standing], known: set[UUID]) -> None:
+def note_standing(verdict: Verdict, stands: dict[Place, IncidentStanding], known: set[UUID]) -> None:
     """Keep how an incident stands after a verdict, for what comes later in the same request."""
     if verdict.incident is None:
         return
@@ -61,8 +61,8 @@ def note(verdict: Verdict, stands: dict[Place, Standing], known: set[UUID]) -> N
     if verdict.phase == Phase.FIRING:
         known.add(verdict.incident)
         if not verdict.reason:
-            stands[place] = Standing.TOLD
-        elif stands.get(place) != Standing.TOLD:
-            stands[place] = Standing.UNTOLD
+            stands[place] = IncidentStanding.TOLD
+        elif stands.get(place) != IncidentStanding.TOLD:
+            stands[place] = IncidentStanding.UNTOLD
     elif verdict.phase == Phase.RESOLVED and not verdict.reason:
-        stands[place] = Standing.ENDED
+        stands[place] = IncidentStanding.ENDED

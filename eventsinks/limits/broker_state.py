@@ -26,7 +26,7 @@ QUIET_SECONDS = 5.0  # how long one that is down is left alone: it costs nobody 
 _quiet_until = 0.0
 
 
-def shared(ask: Callable[[redis.Redis], T]) -> T | None:
+def ask_broker(ask: Callable[[redis.Redis], T]) -> T | None:
     """Return what `ask` gets of Redis; None where it can't be asked, whatever is raised."""
     global _quiet_until
     now = time.monotonic()
@@ -35,7 +35,7 @@ def shared(ask: Callable[[redis.Redis], T]) -> T | None:
     if _quiet_until:  # it was down: one tries again, and meanwhile the others wait for nobody
         _quiet_until = now + QUIET_SECONDS
     try:
-        answer = ask(client())
+        answer = ask(get_client())
     except Exception as error:  # whatever Redis or its client raises
         _quiet_until = time.monotonic() + QUIET_SECONDS
         log.warning("the broker's Redis can't be asked; each process counts for itself: %s", error)
@@ -45,13 +45,13 @@ def shared(ask: Callable[[redis.Redis], T]) -> T | None:
 
 
 @functools.lru_cache(20_000)
-def key_of(what: str, whose: str) -> str:
+def make_key(what: str, whose: str) -> str:
     """Return a key: short, and the same for all processes."""
     return f"eventsinks:{what}:{hashlib.blake2b(whose.encode(), digest_size=8).hexdigest()}"
 
 
 @functools.cache
-def client() -> redis.Redis:
+def get_client() -> redis.Redis:
     """Return the client: it waits shortly, and tries once."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
@@ -62,6 +62,6 @@ def client() -> redis.Redis:
 
 
 @functools.cache
-def script(text: str) -> Script:
+def make_script(text: str) -> Script:
     """Return a script in Lua, ready to be called with `client=`."""
-    return client().register_script(text)
+    return get_client().register_script(text)

@@ -21,7 +21,7 @@ MOST_IN_VAIN = 1.0  # seconds
 Row = TypeVar("Row", bound=Model)
 
 
-def each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
+def do_each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
     """Do it for every row, whatever is raised for one of them. Return the sum of what came of them.
 
     Where rows that go wrong have taken MOST_IN_VAIN seconds the others wait for the next time. None always does:
@@ -33,7 +33,7 @@ def each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
         try:
             done += do(row)
         except Exception as error:
-            note(error, f"{do.__name__} failed for {row.pk}; the next sweep tries again")
+            note_harm(error, f"{do.__name__} failed for {row.pk}; the next sweep tries again")
             in_vain += time.monotonic() - began
         if in_vain > MOST_IN_VAIN:
             break
@@ -41,15 +41,15 @@ def each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
 
 
 @contextmanager
-def unharmed(about: str) -> Iterator[None]:
+def isolate(about: str) -> Iterator[None]:
     """Log what is raised inside, with `about` and its traceback, and go on behind it."""
     try:
         yield
     except Exception as error:
-        note(error, about)
+        note_harm(error, about)
 
 
-def note(error: Exception, about: str) -> None:
+def note_harm(error: Exception, about: str) -> None:
     """Log an error that harms one row only. Raises it again where the database is lost: that harms all of them."""
     if isinstance(error, Error) and not connection.is_usable():
         raise error

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from eventsinks.limits import rates, refusals
 from eventsinks.models import ApiKey, Destination, Position, Replay, Silence, Tenant
-from eventsinks.models.limits import RATES, burst_of, in_words
+from eventsinks.models.limits import RATES, describe_limit, get_burst
 
 ROOM_COMES = 60  # seconds to wait for what comes only when something is taken away: worth asking again, no promise
 
@@ -34,34 +34,36 @@ class LimitReached(Exception):
 
     def __init__(self, name: str, limit: int, used: int, wait: int, more: int = 1) -> None:
         self.name, self.limit, self.used, self.wait = name, limit, used, wait
-        super().__init__(told(name, limit, used, wait, more))
+        super().__init__(describe_refusal(name, limit, used, wait, more))
 
     @property
     def brief(self) -> str:
         """The limit and what is used of it."""
-        return f"the limit is {in_words(self.name, self.limit)}, and {self.used:,} are used"
+        return f"the limit is {describe_limit(self.name, self.limit)}, and {self.used:,} are used"
 
 
-def told(name: str, limit: int, used: int, wait: int, more: int) -> str:
+def describe_refusal(name: str, limit: int, used: int, wait: int, more: int) -> str:
     """Return a refusal in words: the limit, its value, what is used, and what to do."""
-    at_once = f" and {burst_of(name, limit):,} at once" if name in RATES else ""
+    at_once = f" and {get_burst(name, limit):,} at once" if name in RATES else ""
     asked = f", and {more:,} more were asked for" if more > 1 else ""
     after = "" if name in HAS else f"; try again in {wait} s"
-    return f"the limit {name} of {in_words(name, limit)}{at_once} is reached: {used:,} are used{asked}{after}"
+    return (
+        f"the limit {name} of {describe_limit(name, limit)}{at_once} is reached: {used:,} are used{asked}{after}"
+    )
 
 
-def take(tenant: Tenant, name: str, number: int = 1) -> None:
+def take_rate(tenant: Tenant, name: str, number: int = 1) -> None:
     """Take `number` of a rate, all or nothing. Raises LimitReached."""
-    wait = rates.take(tenant, name, number)
+    wait = rates.take_tokens(tenant, name, number)
     if wait is not None:
-        raise refused(tenant, name, wait.used, wait.seconds, number)
+        raise note_refusal(tenant, name, wait.used, wait.seconds, number)
 
 
 def check_room(tenant: Tenant, name: str) -> None:
     """Raise LimitReached where there is no room for one more now: before anything is done for it that costs."""
     has = HAS[name](tenant)
     if has >= getattr(tenant.limits, name):
-        raise refused(tenant, name, has, ROOM_COMES)
+        raise note_refusal(tenant, name, has, ROOM_COMES)
 
 
 def hold_room(tenant: Tenant, name: str) -> None:
@@ -73,8 +75,8 @@ def hold_room(tenant: Tenant, name: str) -> None:
     check_room(Tenant.objects.select_for_update(no_key=True).get(id=tenant.id), name)
 
 
-def refused(tenant: Tenant, name: str, used: int, wait: int, more: int = 1) -> LimitReached:
+def note_refusal(tenant: Tenant, name: str, used: int, wait: int, more: int = 1) -> LimitReached:
     """Note a refusal, and return it to be raised."""
     reached = LimitReached(name, getattr(tenant.limits, name), used, wait, more)
-    refusals.note(name, tenant.id, str(reached))
+    refusals.note_refusal(name, tenant.id, str(reached))
     return reached

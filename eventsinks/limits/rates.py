@@ -16,21 +16,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eventsinks.lib.token_bucket import LUA, Answer, Ask, TokenBuckets, seconds_until
-from eventsinks.limits.broker_state import key_of, script, shared
+from eventsinks.lib.token_bucket import LUA, BucketAnswer, BucketAsk, TokenBuckets, count_seconds_until
+from eventsinks.limits.broker_state import ask_broker, make_key, make_script
 from eventsinks.models import Tenant
-from eventsinks.models.limits import RATES, burst_of
+from eventsinks.models.limits import RATES, get_burst
 
 HOLD = 1.0  # seconds for which a process gives out what it took
 KEYS = 20_000  # of what this process holds or was refused
 
 _own = TokenBuckets()
 _lock = threading.Lock()
-_held: dict[tuple[str, float], Held] = {}
+_held: dict[tuple[str, float], HeldTokens] = {}
 
 
 @dataclass(slots=True)
-class Held:
+class HeldTokens:
     """What this process gives out of a bucket until `until`; or, where it was refused `refused`, nothing."""
 
     since: float
@@ -43,31 +43,33 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class TooMuchNow:
     """It is too much for now: after `seconds`, a whole number, it goes through. `used` of the burst are used."""
 
     seconds: int
     used: int
 
 
-def take(tenant: Tenant, name: str, number: int = 1) -> Wait | None:
+def take_tokens(tenant: Tenant, name: str, number: int = 1) -> TooMuchNow | None:
     """Take `number` from the limit `name` of a tenant, all or nothing. Return None where that may be."""
-    return take_from(ask_of(tenant, name, number), hold=RATES[name].seconds == 1)
+    return take_from(make_ask(tenant, name, number), hold=RATES[name].seconds == 1)
 
 
-def used(tenant: Tenant, names: Sequence[str]) -> list[int]:
+def measure_used(tenant: Tenant, names: Sequence[str]) -> list[int]:
     """Return how much of the burst of each of these limits is used now; takes nothing."""
-    asks = [ask_of(tenant, name, 0) for name in names]
-    return [used_of(ask, answer) for ask, answer in zip(asks, asked(asks), strict=True)]
+    asks = [make_ask(tenant, name, 0) for name in names]
+    return [measure_used_of(ask, answer) for ask, answer in zip(asks, ask_buckets(asks), strict=True)]
 
 
-def ask_of(tenant: Tenant, name: str, number: int) -> Ask:
+def make_ask(tenant: Tenant, name: str, number: int) -> BucketAsk:
     """Return what is asked of the bucket of one limit."""
     value = getattr(tenant.limits, name)
-    return Ask(key_of(f"rate:{name}", tenant.id.hex), value / RATES[name].seconds, burst_of(name, value), number)
+    return BucketAsk(
+        make_key(f"rate:{name}", tenant.id.hex), value / RATES[name].seconds, get_burst(name, value), number
+    )
 
 
-def take_from(ask: Ask, *, hold: bool) -> Wait | None:
+def take_from(ask: BucketAsk, *, hold: bool) -> TooMuchNow | None:
     """Take what is asked. With `hold`, this process takes more at once where it needs more."""
     now = time.monotonic()
     with _lock:
@@ -75,16 +77,16 @@ def take_from(ask: Ask, *, hold: bool) -> Wait | None:
         if found and found.until > now:
             if found.refused and ask.need >= found.refused:
                 more = min(ask.need, ask.burst) - min(found.refused, ask.burst)
-                return Wait(max(1, math.ceil(found.free_at - now + more / ask.per_s)), found.used)
+                return TooMuchNow(max(1, math.ceil(found.free_at - now + more / ask.per_s)), found.used)
             if found.left >= ask.need:
                 found.left -= ask.need
                 found.given += ask.need
                 return None
-    (answer,) = asked([ask._replace(want=wanted(ask, found, now) if hold else ask.need)])
-    return noted(ask, answer, now)
+    (answer,) = ask_buckets([ask._replace(want=count_wanted(ask, found, now) if hold else ask.need)])
+    return note_answer(ask, answer, now)
 
 
-def wanted(ask: Ask, found: Held | None, now: float) -> int:
+def count_wanted(ask: BucketAsk, found: HeldTokens | None, now: float) -> int:
     """Return how many to take: what is needed, and what went in the last second; more where that was too few."""
     if found is None or now - found.since >= 2 * HOLD:
         return ask.need
@@ -92,14 +94,14 @@ def wanted(ask: Ask, found: Held | None, now: float) -> int:
     return ask.need + min(more, int(ask.per_s * HOLD))
 
 
-def noted(ask: Ask, answer: Answer, now: float) -> Wait | None:
+def note_answer(ask: BucketAsk, answer: BucketAnswer, now: float) -> TooMuchNow | None:
     """Remember what came of it, for a second; return how long to wait where nothing was given."""
     if answer.taken:
-        wait, kept = None, Held(now, now + HOLD, left=answer.taken - ask.need, given=ask.need)
+        wait, kept = None, HeldTokens(now, now + HOLD, left=answer.taken - ask.need, given=ask.need)
     else:
-        pause = seconds_until(ask, answer.left)
-        wait = Wait(max(1, math.ceil(pause)), used_of(ask, answer))
-        kept = Held(now, now + min(pause, HOLD), refused=ask.need, free_at=now + pause, used=wait.used)
+        pause = count_seconds_until(ask, answer.left)
+        wait = TooMuchNow(max(1, math.ceil(pause)), measure_used_of(ask, answer))
+        kept = HeldTokens(now, now + min(pause, HOLD), refused=ask.need, free_at=now + pause, used=wait.used)
     with _lock:
         _held.pop((ask.key, ask.per_s), None)
         if len(_held) >= KEYS:
@@ -108,22 +110,22 @@ def noted(ask: Ask, answer: Answer, now: float) -> Wait | None:
     return wait
 
 
-def used_of(ask: Ask, answer: Answer) -> int:
+def measure_used_of(ask: BucketAsk, answer: BucketAnswer) -> int:
     """Return how much of a bucket's burst is used."""
     return max(0, math.ceil(ask.burst) - answer.left)
 
 
-def asked(asks: Sequence[Ask]) -> list[Answer]:
+def ask_buckets(asks: Sequence[BucketAsk]) -> list[BucketAnswer]:
     """Ask the shared buckets, all in one round trip; this process's own where they can't be reached."""
     numbers = [number for ask in asks for number in (repr(ask.per_s), repr(ask.burst), ask.need, ask.want)]
     keys = [ask.key for ask in asks]
-    said: list[int] | None = shared(lambda client: script(LUA)(keys=keys, args=numbers, client=client))
+    said: list[int] | None = ask_broker(lambda client: make_script(LUA)(keys=keys, args=numbers, client=client))
     if said is None:
         return _own.take(asks, time.monotonic())
-    return [Answer(*pair) for pair in zip(said[::2], said[1::2], strict=True)]
+    return [BucketAnswer(*pair) for pair in zip(said[::2], said[1::2], strict=True)]
 
 
-def forget() -> None:
+def forget_tokens() -> None:
     """Forget everything that this process holds and knows."""
     with _lock:
         _held.clear()

@@ -15,7 +15,7 @@ from uuid import UUID
 import redis
 
 from eventsinks import telemetry
-from eventsinks.limits.broker_state import key_of, shared
+from eventsinks.limits.broker_state import ask_broker, make_key
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Count:
     unshared: int = 0
 
 
-def note(name: str, whose: UUID | str, message: str, number: int = 1) -> None:
+def note_refusal(name: str, whose: UUID | str, message: str, number: int = 1) -> None:
     """Note that a limit refused something. `whose`: the tenant's id, or an address; `message` is for the log."""
     telemetry.REFUSED.labels(name).inc(number)
     with _lock:
@@ -56,19 +56,19 @@ def note(name: str, whose: UUID | str, message: str, number: int = 1) -> None:
         count.due, told, count.untold = now + EVERY, count.untold, 0
     log.warning("limit.reached limit=%s whose=%s refused=%d: %s", name, whose, told, message)
     if isinstance(whose, UUID):
-        share(whose)
+        share_counts(whose)
 
 
-def of(tenant_id: UUID) -> tuple[dict[str, int], datetime | None]:
+def count_refusals(tenant_id: UUID) -> tuple[dict[str, int], datetime | None]:
     """Return how often each limit refused a tenant something, and since when that is counted.
 
     Of all processes; of this one where Redis is away.
     """
-    share(tenant_id)
-    key = key_of("refused", tenant_id.hex)
-    kept = shared(lambda client: {text(name): float(n) for name, n in client.hgetall(key).items()})
+    share_counts(tenant_id)
+    key = make_key("refused", tenant_id.hex)
+    kept = ask_broker(lambda client: {decode_name(name): float(n) for name, n in client.hgetall(key).items()})
     if kept is None:
-        own = own_counts(tenant_id)
+        own = get_own_counts(tenant_id)
         kept = {name: count.total for name, count in own.items()}
         kept |= {SINCE: min(count.since for count in own.values())} if own else {}
     since = kept.pop(SINCE, None)
@@ -76,11 +76,11 @@ def of(tenant_id: UUID) -> tuple[dict[str, int], datetime | None]:
     return {name: int(number) for name, number in kept.items()}, began
 
 
-def share(tenant_id: UUID) -> None:
+def share_counts(tenant_id: UUID) -> None:
     """Add what this process counted to what all of them share; it stays for the next time where Redis is away."""
-    key = key_of("refused", tenant_id.hex)
+    key = make_key("refused", tenant_id.hex)
     with _lock:
-        open_ = {name: count.unshared for name, count in own_counts(tenant_id).items() if count.unshared}
+        open_ = {name: count.unshared for name, count in get_own_counts(tenant_id).items() if count.unshared}
         for name in open_:
             _counts[name, str(tenant_id)].unshared = 0
 
@@ -93,24 +93,24 @@ def share(tenant_id: UUID) -> None:
             pipe.execute()
         return True
 
-    if open_ and not shared(add):
+    if open_ and not ask_broker(add):
         with _lock:
             for name, number in open_.items():
                 if count := _counts.get((name, str(tenant_id))):
                     count.unshared += number
 
 
-def own_counts(tenant_id: UUID) -> dict[str, Count]:
+def get_own_counts(tenant_id: UUID) -> dict[str, Count]:
     """Return what this process counted of a tenant."""
     return {name: count for (name, whose), count in list(_counts.items()) if whose == str(tenant_id)}
 
 
-def text(name: bytes | str) -> str:
+def decode_name(name: bytes | str) -> str:
     """Return a name that Redis sent."""
     return name.decode() if isinstance(name, bytes) else name
 
 
-def forget() -> None:
+def forget_counts() -> None:
     """Forget what this process counted."""
     with _lock:
         _counts.clear()

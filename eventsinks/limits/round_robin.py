@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsinks.limits.isolation import unharmed
+from eventsinks.limits.isolation import isolate
 
 SECONDS = 0.5  # of one chore in one sweep; what is left waits for the next
 Job = TypeVar("Job")
 
 
-def in_turns(
+def do_in_turns(
     jobs: Iterable[tuple[UUID, Job]], do: Callable[[Job], tuple[int, bool]], seconds: float | None = None
 ) -> int:
     """Do a batch of each tenant's jobs in turn until all are done or `seconds` are over. Return what came of them.
@@ -33,7 +33,7 @@ def in_turns(
     while turns and time.monotonic() < until:
         queue = turns.popleft()
         job = queue.popleft()
-        came, more = _unharmed(do, job)
+        came, more = _do_isolated(do, job)
         done += came
         if more:
             queue.append(job)
@@ -42,7 +42,7 @@ def in_turns(
     return done
 
 
-def _unharmed(do: Callable[[Any], tuple[int, bool]], job: Any) -> tuple[int, bool]:
-    with unharmed(f"{do.__name__} failed for {job}; the next sweep tries again"):
+def _do_isolated(do: Callable[[Any], tuple[int, bool]], job: Any) -> tuple[int, bool]:
+    with isolate(f"{do.__name__} failed for {job}; the next sweep tries again"):
         return do(job)
     return 0, False

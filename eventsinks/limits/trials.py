@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from eventsinks.limits.broker_state import key_of, script, shared
-from eventsinks.limits.quotas import refused, take
+from eventsinks.limits.broker_state import ask_broker, make_key, make_script
+from eventsinks.limits.quotas import note_refusal, take_rate
 from eventsinks.models import Tenant
 
 LEASE = 60  # seconds after which a place is free whatever became of who had it: above what a trial can last
@@ -40,29 +40,29 @@ _since: dict[uuid.UUID, list[float]] = {}  # tenant: when each that is under way
 
 
 @contextmanager
-def trial(tenant: Tenant, *, counted: bool = True) -> Iterator[None]:
+def hold_trial(tenant: Tenant, *, counted: bool = True) -> Iterator[None]:
     """Hold one of the tenant's places while inside. Raises LimitReached at once where none is free.
 
     With `counted` it is one of the tests of a minute, too.
     """
     most = tenant.limits.tests_at_once
     began = enter_here(tenant, most)
-    key, name = key_of("trials", tenant.id.hex), uuid.uuid4().hex
+    key, name = make_key("trials", tenant.id.hex), uuid.uuid4().hex
     try:
         enter_shared(tenant, most, key, name)
         try:
             if counted:
-                take(tenant, "tests_per_min")
+                take_rate(tenant, "tests_per_min")
             yield
         finally:
-            shared(lambda client: client.zrem(key, name))
+            ask_broker(lambda client: client.zrem(key, name))
     finally:
         leave_here(tenant, began)
 
 
-def under_way(tenant: Tenant) -> int:
+def count_under_way(tenant: Tenant) -> int:
     """Return how many are under way."""
-    found = shared(lambda client: client.zcard(key_of("trials", tenant.id.hex)))
+    found = ask_broker(lambda client: client.zcard(make_key("trials", tenant.id.hex)))
     return max(int(found or 0), len(_since.get(tenant.id, ())))
 
 
@@ -75,14 +75,14 @@ def enter_here(tenant: Tenant, most: int) -> float:
             _since[tenant.id] = [*since, now]
             return now
     wait = LEASE - (now - min(since, default=now))
-    raise refused(tenant, "tests_at_once", len(since), max(1, math.ceil(wait)))
+    raise note_refusal(tenant, "tests_at_once", len(since), max(1, math.ceil(wait)))
 
 
 def enter_shared(tenant: Tenant, most: int, key: str, name: str) -> None:
     """Take a place of all processes. Raises LimitReached."""
-    full = shared(lambda client: script(ENTER)(keys=[key], args=[most, name, LEASE], client=client))
+    full = ask_broker(lambda client: make_script(ENTER)(keys=[key], args=[most, name, LEASE], client=client))
     if full:
-        raise refused(tenant, "tests_at_once", int(full[0]), max(1, math.ceil(int(full[1]) / 1000)))
+        raise note_refusal(tenant, "tests_at_once", int(full[0]), max(1, math.ceil(int(full[1]) / 1000)))
 
 
 def leave_here(tenant: Tenant, began: float) -> None:

@@ -55,10 +55,10 @@ class System:
         migrate()
         finish_binding(at_once=True)  # nobody else is here
         worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
-        self._start("worker", *celery(), *worker)
+        self._start("worker", *make_celery_command(), *worker)
         self.family.wait_until(self.answers, STARTUP, "an answer of the web server")
         self._ready = True
-        self._start("beat", *celery(), "beat", "--loglevel", "WARNING")
+        self._start("beat", *make_celery_command(), "beat", "--loglevel", "WARNING")
 
     def stop(self) -> None:
         """Stop everything, in order."""
@@ -92,7 +92,7 @@ class System:
         self.family.start(name, [sys.executable, "-m", module, *arguments], self._environment)
 
 
-def celery() -> list[str]:
+def make_celery_command() -> list[str]:
     """Return the module and its first arguments."""
     return ["celery", "--quiet", "-A", "project"]
 

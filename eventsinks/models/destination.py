@@ -13,11 +13,11 @@ from django.db.models.functions import Now
 
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
-from eventsinks.event_types.alert_template import AlertTemplate, stored_template
+from eventsinks.event_types.alert_template import AlertTemplate, load_template
 from eventsinks.lib.net.smtp import Server
-from eventsinks.lib.secrets.signing import key_of, new_secret
-from eventsinks.models.database.clock import database_now
-from eventsinks.models.options import empty
+from eventsinks.lib.secrets.signing import decode_key, make_secret
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.options import make_empty
 from eventsinks.models.secrets.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
@@ -47,11 +47,11 @@ class DestinationQuerySet(models.QuerySet["Destination"]):
 
     def sinks(self) -> Self:
         """Keep event sinks."""
-        return self.filter(type__in=types_with("event_sink"))
+        return self.filter(type__in=list_types("event_sink"))
 
     def integrations(self) -> Self:
         """Keep integrations."""
-        return self.filter(type__in=types_with("integration"))
+        return self.filter(type__in=list_types("integration"))
 
 
 class Destination(models.Model):
@@ -140,11 +140,11 @@ class Destination(models.Model):
     @property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
-        return stored_template(self.alert_template) if self.alert_template else None
+        return load_template(self.alert_template) if self.alert_template else None
 
     def option(self, name: str) -> Any:
         """Return an option that has no column of its own, as the tenant gave it, else what stands for it."""
-        return self.options.get(name, empty(name))
+        return self.options.get(name, make_empty(name))
 
     @property
     def orders_incidents(self) -> bool:
@@ -170,7 +170,7 @@ class Destination(models.Model):
         text = orjson.dumps(secrets).decode()
         self.sealed_secrets = seal(text, self, "sealed_secrets") if secrets else ""
         if not self.sealed_signing_secret:
-            self.sealed_signing_secret = seal(new_secret(), self, "sealed_signing_secret")
+            self.sealed_signing_secret = seal(make_secret(), self, "sealed_signing_secret")
 
     def opened_config(self) -> Any:
         """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
@@ -181,10 +181,10 @@ class Destination(models.Model):
 
     def opened(self) -> AnyDestinationType:
         """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
-        keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
-        if self.old_signing_secret_until and self.old_signing_secret_until > database_now():
-            keys.append(key_of(open_sealed(self, "sealed_old_signing_secret")))
-        return self.kind(self.opened_config(), keys, endpoints())
+        keys = [decode_key(self.signing_secret)] if self.sealed_signing_secret else []
+        if self.old_signing_secret_until and self.old_signing_secret_until > read_database_clock():
+            keys.append(decode_key(open_sealed(self, "sealed_old_signing_secret")))
+        return self.kind(self.opened_config(), keys, make_endpoints())
 
     def target(self) -> str:
         """Return where it goes in a few words, for a list. Opens no secret."""
@@ -196,7 +196,7 @@ class EventSinkManager(models.Manager["EventSink"]):
 
     def get_queryset(self) -> models.QuerySet[EventSink]:
         """Return them."""
-        return super().get_queryset().filter(type__in=types_with("event_sink"), deleted_at=None)
+        return super().get_queryset().filter(type__in=list_types("event_sink"), deleted_at=None)
 
 
 class EventSink(Destination):
@@ -216,7 +216,7 @@ class IntegrationManager(models.Manager["Integration"]):
 
     def get_queryset(self) -> models.QuerySet[Integration]:
         """Return them."""
-        return super().get_queryset().filter(type__in=types_with("integration"), deleted_at=None)
+        return super().get_queryset().filter(type__in=list_types("integration"), deleted_at=None)
 
 
 class Integration(Destination):
@@ -230,14 +230,14 @@ class Integration(Destination):
         verbose_name_plural = "integrations"
 
 
-def types_with(face: str) -> list[str]:
+def list_types(face: str) -> list[str]:
     """Return the keys of the destination types with this face."""
     return [key for key, kind in DESTINATION_TYPES.items() if kind.face == face]
 
 
-def endpoints() -> Endpoints:
+def make_endpoints() -> Endpoints:
     """Return where the services are, as the operator set it."""
-    server = mail_server()
+    server = make_mail_server()
     return Endpoints(
         slack=settings.SLACK_BASE_URL,
         pagerduty=settings.PAGERDUTY_URL,
@@ -247,6 +247,6 @@ def endpoints() -> Endpoints:
     )
 
 
-def mail_server() -> Server | None:
+def make_mail_server() -> Server | None:
     """Return the operator's mail server, with its credentials; None: there is none. Raises ValueError."""
     return Server.parse(settings.SMTP_URL) if settings.SMTP_URL else None

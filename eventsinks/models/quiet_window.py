@@ -27,7 +27,7 @@ class WindowKind(models.TextChoices):
     THROTTLE = "throttle", "Throttle"
 
 
-class Claim(NamedTuple):
+class WindowClaim(NamedTuple):
     """The wish of some alerts to pass one window: at most `limit` may, in `seconds` from the first."""
 
     destination_id: int
@@ -47,7 +47,7 @@ ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", 
 class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
     """Windows, and their moves. Inside the transaction that accepts the alerts."""
 
-    def enter(self, claims: Sequence[Claim]) -> dict[Place, QuietWindow]:
+    def enter(self, claims: Sequence[WindowClaim]) -> dict[Place, QuietWindow]:
         """Return the open window of each claim, made if there is none, locked until the transaction ends.
 
         They are locked in the order of `claims`: whoever enters several sorts them, so that no two wait for
@@ -59,7 +59,7 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         ).update(closed_at=F("ends_at"))
         rows: list[tuple[Any, ...]] = []
         for start in range(0, len(claims), CHUNK):
-            rows += upserted(claims[start : start + CHUNK])
+            rows += upsert_windows(claims[start : start + CHUNK])
         windows = [QuietWindow(**dict(zip(ENTERED, row, strict=True))) for row in rows]
         return {(window.destination_id, window.kind, window.key): window for window in windows}
 
@@ -86,7 +86,9 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
     def sinks_to_tell(self) -> list[int]:
         """Return the sinks that are owed round-ups."""
         waiting = "closed_at IS NOT NULL AND told_at IS NULL"
-        return [id for (id,) in sql.rows(sql.distinct("eventsinks_quietwindow", "destination_id", waiting))]
+        return [
+            id for (id,) in sql.fetch_rows(sql.distinct_sql("eventsinks_quietwindow", "destination_id", waiting))
+        ]
 
     def to_tell(self) -> QuietWindowQuerySet:
         """Keep those whose round-up is still owed."""
@@ -144,9 +146,9 @@ class QuietWindow(models.Model):
         return f"{self.get_kind_display()} since {self.starts_at:%Y-%m-%d %H:%M:%S}"
 
 
-def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
+def upsert_windows(claims: Sequence[WindowClaim]) -> list[tuple[Any, ...]]:
     """Open the windows that are not open yet. Return the columns ENTERED of each."""
-    each = f"(%s, %s, %s, %s, {sql.now()}, {sql.in_seconds()}, 0, 0, '')"
+    each = f"(%s, %s, %s, %s, {sql.now_sql()}, {sql.in_seconds_sql()}, 0, 0, '')"
     ids = [uuid.uuid4() for _ in claims]
     parameters = [
         value
@@ -156,7 +158,7 @@ def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
             *(claim.destination_id, claim.kind, claim.key, claim.seconds),
         )
     ]
-    return sql.rows(
+    return sql.fetch_rows(
         f"""INSERT INTO eventsinks_quietwindow
                 (id, destination_id, kind, key, starts_at, ends_at, sent, held, last_title)
             VALUES {", ".join([each] * len(claims))}

@@ -18,18 +18,18 @@ from django.db import OperationalError
 from eventsinks.destinations.base import MAX_REQUESTS, Message, SendFailure
 from eventsinks.lib.net.http import Exchange, Outcome
 from eventsinks.lib.net.wire import Request
-from eventsinks.limits.isolation import unharmed
+from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import Claimed, Lookout, claim, end_turn
 from eventsinks.sending.fairness import Shares
-from eventsinks.sending.hold import DOUBTED_FOR, held_or_parked, trust
-from eventsinks.sending.judge import following, max_tries, settlement, verdict_of
-from eventsinks.sending.open_sinks import Sinks
-from eventsinks.sending.postpone import AGAIN, Aside
-from eventsinks.sending.prepare import Ready, messages_of, request_of
-from eventsinks.sending.rate_limit import Quotas, claim_in_turn, count_against_limits
+from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
+from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
+from eventsinks.sending.open_sinks import OpenSinks
+from eventsinks.sending.postpone import AGAIN, PostponedWrites
+from eventsinks.sending.prepare import ReadySink, make_messages, make_request
+from eventsinks.sending.rate_limit import Quotas, claim_within_rates, count_against_limits
 from eventsinks.sending.remember import Memories
-from eventsinks.sending.settle_attempts import Ended
+from eventsinks.sending.settle_attempts import EndedTries
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Sent(NamedTuple):
     """One message in flight."""
 
     claimed: Claimed
-    ready: Ready
+    ready: ReadySink
     message: Message
     started_at: datetime
     request: Request
@@ -64,10 +64,10 @@ class Pump:
         self._stopping = stopping
         self._shares = Shares()
         self._lookout = Lookout()
-        self._aside = Aside()
-        self._sinks = Sinks(self._aside)
+        self._aside = PostponedWrites()
+        self._sinks = OpenSinks(self._aside)
         self._memories = Memories(self._aside)
-        self._ended = Ended()
+        self._ended = EndedTries()
         self._doubted: set[int] = set()  # sinks that were refused by, and have taken nothing since
         self._claim_at = 0.0
         self._woken = False  # whether somebody said that there is more,
@@ -84,7 +84,7 @@ class Pump:
     def run(self) -> int:
         """Deliver until nothing is due and nothing in flight. Return how many were settled."""
         settled = 0
-        with sql.impatient():
+        with sql.wait_shortly():
             while True:
                 self._aside.again()
                 idle = not self._exchange.in_flight and time.monotonic() >= self._turn_at
@@ -124,7 +124,7 @@ class Pump:
         self._woken_at = looked + max(LOOK_PART * (looked - began), LOOK_REST)
         self._found = bool(claimed)
         claimed = self._ended.without_untold(claimed)
-        messages = messages_of(claimed, self._sinks.ready)
+        messages = make_messages(claimed, self._sinks.ready)
         self._memories.remind(claimed, messages)
         at = datetime.now(UTC)
         for one, message in zip(claimed, messages, strict=True):
@@ -134,7 +134,7 @@ class Pump:
     def _claimed(self, room: int) -> list[Claimed]:
         """Claim at most `room`, and have its sinks ready."""
         resting = self._aside.resting()
-        lanes = [lane for lane in self._lookout.due_lanes(max_tries()) if lane.destination_id not in resting]
+        lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
         self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
         quotas = self._shares.quotas(lanes, room)
         paced = [(lane, quota) for lane, quota in quotas if lane.place or lane.rate]
@@ -150,7 +150,7 @@ class Pump:
     def _claimed_of_paced(self, quotas: Quotas) -> list[Claimed]:
         """Claim what is sent by turns or within a limit; none for a moment, where a lock is in the way."""
         try:
-            claimed, limited = claim_in_turn(quotas)
+            claimed, limited = claim_within_rates(quotas)
         except OperationalError as error:
             if not sql.is_locked(error):
                 raise
@@ -167,30 +167,30 @@ class Pump:
         ready = self._sinks.ready.get(claimed.destination_id)
         if ready is None:
             why = self._sinks.why_not(claimed.destination_id)
-            self._ended.add("unknown", settlement(claimed, at, None, why))
+            self._ended.add("unknown", make_settlement(claimed, at, None, why))
             return
         if isinstance(message, SendFailure):
             self._not_sent(claimed, ready, at, message)
             return
         try:
-            request = request_of(ready.kind, message, at)
+            request = make_request(ready.kind, message, at)
         except SendFailure as failure:
             self._not_sent(claimed, ready, at, failure)
         else:
             self._shares.sent(claimed.destination_id)
             self._exchange.start(request, Sent(claimed, ready, message, at, request))
 
-    def _not_sent(self, claimed: Claimed, ready: Ready, at: datetime, failure: SendFailure) -> None:
+    def _not_sent(self, claimed: Claimed, ready: ReadySink, at: datetime, failure: SendFailure) -> None:
         """Settle what can't even be built."""
         self._turn_over(ready)
-        settled_with = held_or_parked(claimed.destination_id, ready.version, failure, self._aside)
-        self._ended.add("unknown", settlement(claimed, at, None, settled_with))
+        settled_with = explain_held_or_parked(claimed.destination_id, ready.version, failure, self._aside)
+        self._ended.add("unknown", make_settlement(claimed, at, None, settled_with))
 
-    def _turn_over(self, ready: Ready) -> None:
+    def _turn_over(self, ready: ReadySink) -> None:
         """Let the next message go to a place that takes so many a second, and be there when it may."""
         if ready.place:
             place, pace = ready.place, ready.kind.pace
-            with unharmed(f"the turn at {place} ends with its lease"):
+            with isolate(f"the turn at {place} ends with its lease"):
                 self._aside.write(("turn", place), lambda: end_turn(place, pace), settings.EVENTSINKS_LEASE)
             self._turn_at = time.monotonic() + pace + LOOK_AGAIN
 
@@ -200,7 +200,7 @@ class Pump:
             if (after := next_request(sent, outcome)) is not None:
                 self._exchange.start(after, sent._replace(request=after, requests=sent.requests + 1))
                 continue
-            failure, memory = verdict_of(sent.ready.kind, sent.message, outcome)
+            failure, memory = judge_outcome(sent.ready.kind, sent.message, outcome)
             destination_id = sent.claimed.destination_id
             self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
             if memory is not None:  # before it is settled: a try that is made again knows what it did
@@ -209,14 +209,14 @@ class Pump:
             if failure is None and destination_id in self._doubted:
                 self._trust(destination_id)
             kind = sent.ready.kind
-            failure = held_or_parked(destination_id, sent.ready.version, failure, self._aside)
-            self._ended.add(kind.key, settlement(sent.claimed, sent.started_at, outcome, failure, kind))
+            failure = explain_held_or_parked(destination_id, sent.ready.version, failure, self._aside)
+            self._ended.add(kind.key, make_settlement(sent.claimed, sent.started_at, outcome, failure, kind))
 
     def _trust(self, destination_id: int) -> None:
         """Forget the doubts about a sink that has taken something."""
         self._doubted.discard(destination_id)
-        with unharmed(f"the next that destination {destination_id} takes ends the doubts about it"):
-            self._aside.write(("trust", destination_id), lambda: trust(destination_id), DOUBTED_FOR)
+        with isolate(f"the next that destination {destination_id} takes ends the doubts about it"):
+            self._aside.write(("trust", destination_id), lambda: forget_doubts(destination_id), DOUBTED_FOR)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for the world before looking at the rest."""
@@ -235,4 +235,4 @@ def next_request(sent: Sent, outcome: Outcome) -> Request | None:
     """Return what a type sends after `outcome` in the same try, None if that was all."""
     if sent.requests == MAX_REQUESTS:
         return None
-    return following(sent.ready.kind, sent.message, sent.request, outcome)
+    return make_following_request(sent.ready.kind, sent.message, sent.request, outcome)

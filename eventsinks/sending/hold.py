@@ -9,18 +9,18 @@ from django.db.models.functions import Now
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.intake import audit
-from eventsinks.limits.isolation import note
+from eventsinks.limits.isolation import note_harm
 from eventsinks.models import Destination
 from eventsinks.models.database import sql
 from eventsinks.models.destination import DestinationState
-from eventsinks.sending.postpone import Aside
+from eventsinks.sending.postpone import PostponedWrites
 
 DOUBTS = 3  # refusals in a row by a status alone that park a destination,
 DOUBTED_FOR = 60.0  # seconds, after which the next one does
 
 
-def held_or_parked(
-    destination_id: int, version: int, failure: SendFailure | None, aside: Aside
+def explain_held_or_parked(
+    destination_id: int, version: int, failure: SendFailure | None, aside: PostponedWrites
 ) -> SendFailure | None:
     """Hold or park a sink whose failure asks for it. Return the failure that its delivery is settled with.
 
@@ -28,7 +28,7 @@ def held_or_parked(
     the failure is a temporary one: a sink that is not parked would be sent to again at once.
     """
     try:
-        failure = weighed(destination_id, version, failure)
+        failure = weigh_failure(destination_id, version, failure)
         if isinstance(failure, DestinationGone):
             reason = failure.reason
             aside.write(
@@ -42,17 +42,17 @@ def held_or_parked(
                 ("hold", destination_id),
                 lambda: hold(destination_id, until - time.monotonic()),
                 seconds,
-                rests=lambda: held_together(destination_id),
+                rests=lambda: find_held_together(destination_id),
             )
     except Exception as error:
-        note(error, f"destination {destination_id} could not be held or parked")
+        note_harm(error, f"destination {destination_id} could not be held or parked")
         said, response = (failure.reason, failure.response) if failure else ("", None)
         reason = f"{said}; it could not be held or parked: {error!r}"
         return Temporary(reason, response, getattr(failure, "retry_after", None))
     return failure
 
 
-def weighed(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
+def weigh_failure(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
     """Return a failure as it is to be taken: that a destination is gone, where that is not sure, is first a doubt.
 
     DOUBTS in a row, or doubts for DOUBTED_FOR seconds, make it sure.
@@ -67,12 +67,12 @@ def is_sure_now(destination_id: int, version: int) -> bool:
 
     What somebody else has locked is not counted now.
     """
-    counted = sql.rows(
+    counted = sql.fetch_rows(
         f"""UPDATE eventsinks_destination
-            SET doubts = doubts + 1, doubted_since = coalesce(doubted_since, {sql.now()})
+            SET doubts = doubts + 1, doubted_since = coalesce(doubted_since, {sql.now_sql()})
             WHERE id IN (SELECT id FROM eventsinks_destination WHERE id = %s AND version = %s
-                         AND state = 'active' {sql.skip_locked()})
-            RETURNING doubts >= %s OR doubted_since <= {sql.in_seconds()}""",
+                         AND state = 'active' {sql.skip_locked_sql()})
+            RETURNING doubts >= %s OR doubted_since <= {sql.in_seconds_sql()}""",
         [destination_id, version, DOUBTS, -DOUBTED_FOR],
     )
     return any(enough for (enough,) in counted) or not is_active(destination_id, version)
@@ -83,7 +83,7 @@ def is_active(destination_id: int, version: int) -> bool:
     return Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE).exists()
 
 
-def trust(destination_id: int) -> bool:
+def forget_doubts(destination_id: int) -> bool:
     """Forget the doubts about a destination that has taken something. Return whether no lock was in the way."""
     doubted = Destination.objects.filter(id=destination_id, doubts__gt=0)
     with transaction.atomic():
@@ -108,21 +108,21 @@ def hold(destination_id: int, seconds: float) -> bool:
     Slack counts by workspace: every sink of the same one is held. Those that somebody else has locked are passed
     by. Return whether there were none.
     """
-    together = held_together(destination_id)
+    together = find_held_together(destination_id)
     marks = ", ".join(["%s"] * len(together)) or "NULL"
-    held = sql.rows(
-        f"""UPDATE eventsinks_destination SET held_until = {sql.later_of(sql.in_seconds(), "held_until")}
+    held = sql.fetch_rows(
+        f"""UPDATE eventsinks_destination SET held_until = {sql.later_sql(sql.in_seconds_sql(), "held_until")}
             WHERE id IN (
-                SELECT id FROM eventsinks_destination WHERE id IN ({marks}) ORDER BY id {sql.skip_locked()})
+                SELECT id FROM eventsinks_destination WHERE id IN ({marks}) ORDER BY id {sql.skip_locked_sql()})
             RETURNING id""",
         [seconds, *together],
     )
     return len(held) == len(together)
 
 
-def held_together(destination_id: int) -> list[int]:
+def find_held_together(destination_id: int) -> list[int]:
     """Return the destinations that a pause of this one is for."""
-    found = sql.rows(
+    found = sql.fetch_rows(
         """SELECT id FROM eventsinks_destination
            WHERE id = %s OR slack_workspace_id =
                  (SELECT slack_workspace_id FROM eventsinks_destination WHERE id = %s)""",
@@ -136,7 +136,7 @@ def park(destination_id: int, version: int, reason: str) -> bool | None:
 
     None, and nothing is changed, where somebody else has locked it.
     """
-    reason = sql.clean(reason)
+    reason = sql.clean_text(reason)
     active = Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE)
     with transaction.atomic():
         if not active.select_for_update(no_key=True, skip_locked=True).values_list("id"):

@@ -23,9 +23,9 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.lib.net.http import Outcome
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response, Timings
-from eventsinks.models.database.sql import clean
+from eventsinks.models.database.sql import clean_text
 from eventsinks.models.delivery import Claimed, Settlement
-from eventsinks.models.secrets.masking import masked, masked_bytes, masked_failure
+from eventsinks.models.secrets.masking import mask_bytes, mask_failure, mask_text
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ LOOKED_AT = 4 * EXCERPT  # bytes in which secrets are looked for, so that none i
 JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
 
 
-def max_tries() -> int:
+def get_max_tries() -> int:
     """Return how many tries a delivery has."""
     return len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1
 
@@ -42,7 +42,7 @@ def max_tries() -> int:
 Memory = Mapping[str, Any]
 
 
-def verdict_of(
+def judge_outcome(
     kind: AnyDestinationType, message: Message, outcome: Outcome
 ) -> tuple[SendFailure | None, Memory | None]:
     """Return why `message` did not arrive, None if it did, and what the type wants to remember of it.
@@ -50,19 +50,19 @@ def verdict_of(
     What a response means is the type's knowledge.
     """
     if isinstance(outcome, ExchangeFailed):
-        return masked_failure(unanswered(outcome), kind), None
+        return mask_failure(explain_no_answer(outcome), kind), None
     try:
         receipt = kind.read(outcome, [message])
     except SendFailure as failure:
-        return masked_failure(failure, kind), None
+        return mask_failure(failure, kind), None
     except Exception as error:  # a fault in a type, or an answer it did not expect, must not stop the others
         log_fault(log, kind, f"{kind.key} could not read the answer to {message.id}")
-        return masked_failure(Temporary(f"the answer could not be read: {error!r}", outcome), kind), None
+        return mask_failure(Temporary(f"the answer could not be read: {error!r}", outcome), kind), None
     found = (receipt.failures or {}).get(message.id)
-    return found and masked_failure(found, kind), receipt.memory
+    return found and mask_failure(found, kind), receipt.memory
 
 
-def unanswered(outcome: ExchangeFailed) -> SendFailure:
+def explain_no_answer(outcome: ExchangeFailed) -> SendFailure:
     """Return what it means that no answer came. What can't be written as a request, no later try can send."""
     reason = f"{outcome.reason}: {outcome.message}"
     return DestinationGone(reason) if outcome.reason == "bad_request" else Temporary(reason)
@@ -70,10 +70,10 @@ def unanswered(outcome: ExchangeFailed) -> SendFailure:
 
 def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:
     """Log the exception that is being handled, without the secrets of `kind`."""
-    to.error("%s\n%s", about, masked(traceback.format_exc().rstrip(), kind))
+    to.error("%s\n%s", about, mask_text(traceback.format_exc().rstrip(), kind))
 
 
-def settlement(
+def make_settlement(
     claimed: Claimed,
     started_at: datetime,
     outcome: Outcome | None,
@@ -85,43 +85,45 @@ def settlement(
     What is kept of an answer is without the secrets of `kind`.
     """
     response = outcome if isinstance(outcome, Response) else None
-    state, pause, given_back = next_state(claimed, failure)
+    state, pause, given_back = decide_next_state(claimed, failure)
     return Settlement(
         claimed,
         cast(UUID, uuid7()),
         state,
-        word_of(outcome, failure),
+        name_outcome(outcome, failure),
         started_at,
         pause,
         given_back,
         response.status if response else None,
-        clean(reason_of(failure, response)),
-        excerpt_of(response, kind),
+        clean_text(make_reason(failure, response)),
+        make_excerpt(response, kind),
         outcome.peer if outcome else "",
         outcome.timings if outcome else Timings(),
     )
 
 
-def reason_of(failure: SendFailure | None, response: Response | None) -> str:
+def make_reason(failure: SendFailure | None, response: Response | None) -> str:
     """Return what is on record as the reason of a try: why it failed, and that its answer was cut."""
     cut = f"the answer was cut: {response.cut}" if response and response.cut else ""
     return "; ".join(filter(None, [failure.reason if failure else "", cut]))
 
 
-def next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, float, int]:
+def decide_next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, float, int]:
     """Return (state, seconds until it is due again, tries given back)."""
     if failure is None:
         return "delivered", 0.0, 0
     if isinstance(failure, DestinationGone):
         return "pending", 0.0, 1  # the sink is parked; this delivery waits, and the try does not count
-    if isinstance(failure, EventRefused) or claimed.tries >= max_tries():
+    if isinstance(failure, EventRefused) or claimed.tries >= get_max_tries():
         return "failed", 0.0, 0
     pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
     asked = getattr(failure, "retry_after", None) or 0.0
     return "pending", max(pause, asked) * (1 + random.random() * JITTER), 0
 
 
-def following(kind: AnyDestinationType, message: Message, request: Request, outcome: Outcome) -> Request | None:
+def make_following_request(
+    kind: AnyDestinationType, message: Message, request: Request, outcome: Outcome
+) -> Request | None:
     """Return what a type sends after `outcome` of `request` in the same try, None if that was all."""
     if not isinstance(outcome, Response):
         return None
@@ -132,21 +134,21 @@ def following(kind: AnyDestinationType, message: Message, request: Request, outc
         return None
 
 
-def word_of(outcome: Outcome | None, failure: SendFailure | None) -> str:
+def name_outcome(outcome: Outcome | None, failure: SendFailure | None) -> str:
     """Return the word for an attempt's outcome, where it may not be known whether the far end has it."""
     unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
-    return "unknown" if unknown else outcome_word(failure)
+    return "unknown" if unknown else name_failure(failure)
 
 
-def excerpt_of(response: Response | None, kind: AnyDestinationType | None) -> str:
+def make_excerpt(response: Response | None, kind: AnyDestinationType | None) -> str:
     """Return the first part of what the far end answered, as it is kept and shown: without secrets of `kind`."""
     if not response or not response.body:
         return ""
-    seen = masked_bytes(response.body[:LOOKED_AT], kind)
-    return clean(seen[:EXCERPT].decode("utf-8", "replace"))
+    seen = mask_bytes(response.body[:LOOKED_AT], kind)
+    return clean_text(seen[:EXCERPT].decode("utf-8", "replace"))
 
 
-def outcome_word(failure: SendFailure | None) -> str:
+def name_failure(failure: SendFailure | None) -> str:
     """Return the word for an attempt's outcome."""
     if failure is None:
         return "delivered"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db import OperationalError
 
-from eventsinks.limits.isolation import note
+from eventsinks.limits.isolation import note_harm
 from eventsinks.models.database import sql
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ MOST = 10_000  # writes that are kept; the oldest goes first
 About = tuple[str, Any]  # the kind of a write, and which one of that kind it is
 
 
-class Write(NamedTuple):
+class PostponedWrite(NamedTuple):
     """One write. `do` returns whether it is done; `until` is when it is moot; the sinks `rests` rest meanwhile."""
 
     do: Callable[[], bool]
@@ -35,11 +35,11 @@ class Write(NamedTuple):
     rests: frozenset[int]
 
 
-class Aside:
+class PostponedWrites:
     """The writes of one pump that wait for somebody's lock, by what they are about: the newest one counts."""
 
     def __init__(self) -> None:
-        self._left: dict[About, Write] = {}
+        self._left: dict[About, PostponedWrite] = {}
         self._again_at = 0.0
         self._waited_for: dict[str, float] = {}  # kinds of which one waited in vain, until when they are let alone
 
@@ -59,7 +59,7 @@ class Aside:
         until = time.monotonic() + seconds
         before = self._left.get(about)
         if before is None or before.until <= until:
-            self._keep(about, Write(do, until, before.rests if before else frozenset(rests())))
+            self._keep(about, PostponedWrite(do, until, before.rests if before else frozenset(rests())))
         return False
 
     def again(self) -> None:
@@ -79,7 +79,7 @@ class Aside:
         now = time.monotonic()
         return {id for write in self._left.values() if now < write.until for id in write.rests}
 
-    def _keep(self, about: About, write: Write) -> None:
+    def _keep(self, about: About, write: PostponedWrite) -> None:
         if not self._left:
             self._again_at = time.monotonic() + AGAIN
         if self._left.pop(about, None) is None:
@@ -109,5 +109,5 @@ class Aside:
         try:
             return self._is_done(about, do)
         except Exception as error:
-            note(error, f"{about} was never written")
+            note_harm(error, f"{about} was never written")
             return True

@@ -15,10 +15,10 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.reading import Readings
 from eventsinks.lib.net.wire import Request
-from eventsinks.limits.isolation import note, unharmed
+from eventsinks.limits.isolation import isolate, note_harm
 from eventsinks.models import Delivery, Incident
 from eventsinks.models.delivery import Claimed
-from eventsinks.models.secrets.masking import masked_failure
+from eventsinks.models.secrets.masking import mask_failure
 from eventsinks.sending.judge import log_fault
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 READINGS = Readings()  # of this process: an alert is read once for all of its sinks
 
 
-class Ready(NamedTuple):
+class ReadySink(NamedTuple):
     """A sink ready to be sent to, as it was at `version`."""
 
     version: int
@@ -35,34 +35,34 @@ class Ready(NamedTuple):
     place: str
 
 
-def messages_of(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | SendFailure]:
+def make_messages(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) -> list[Message | SendFailure]:
     """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same.
 
     They are made together; where that goes wrong each on its own, so that one harms only itself.
     """
-    with unharmed("the messages of a claim are made one by one"):
-        return made_together(claimed, ready)
-    return [made_alone(one, ready) for one in claimed]
+    with isolate("the messages of a claim are made one by one"):
+        return make_together(claimed, ready)
+    return [make_alone(one, ready) for one in claimed]
 
 
-def made_alone(claimed: Claimed, ready: Mapping[int, Ready]) -> Message | SendFailure:
+def make_alone(claimed: Claimed, ready: Mapping[int, ReadySink]) -> Message | SendFailure:
     """Return one message, or why there can't be one."""
     try:
-        return made_together([claimed], ready)[0]
+        return make_together([claimed], ready)[0]
     except Exception as error:
-        note(error, f"no message could be made of {claimed.id}")
+        note_harm(error, f"no message could be made of {claimed.id}")
         return Temporary(f"no message could be made of it: {error!r}")
 
 
-def made_together(claimed: Sequence[Claimed], ready: Mapping[int, Ready]) -> list[Message | SendFailure]:
+def make_together(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) -> list[Message | SendFailure]:
     """Return the message of each, with its mark and what is remembered."""
-    marks = marks_of(claimed)
-    messages = [message_of(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
-    remind(claimed, messages, ready)
+    marks = find_marks(claimed)
+    messages = [make_message(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
+    remind_of_incidents(claimed, messages, ready)
     return messages
 
 
-def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | SendFailure:
+def make_message(claimed: Claimed, ready: ReadySink | None, mark: str) -> Message | SendFailure:
     """Return one message, or why there can't be one: its type of events may be one of a newer version."""
     try:
         type_ = event_type(claimed.event_type)
@@ -83,23 +83,23 @@ def message_of(claimed: Claimed, ready: Ready | None, mark: str) -> Message | Se
     )
 
 
-def request_of(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
+def make_request(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
     """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
     try:
         request = kind.build([message], at)
     except SendFailure as failure:
-        raise masked_failure(failure, kind) from None
+        raise mask_failure(failure, kind) from None
     except Exception as error:  # a fault in a type must not stop the others
         log_fault(log, kind, f"{kind.key} could not build a request for {message.id}")
         refused = EventRefused(f"the request could not be built: {error!r}")
-        raise masked_failure(refused, kind) from None
+        raise mask_failure(refused, kind) from None
     if message.reading.budget.is_spent and not message.reading.is_counted:
         message.reading.is_counted = True
-        telemetry.over_budget("templates")
+        telemetry.count_over_budget("templates")
     return request
 
 
-def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:
+def find_marks(claimed: Sequence[Claimed]) -> dict[UUID, str]:
     """Return what stands before the title of each that goes in another's place."""
     parents = {one.fallback_of: one.id for one in claimed if one.fallback_of}
     if not parents:
@@ -110,8 +110,8 @@ def marks_of(claimed: Sequence[Claimed]) -> dict[UUID, str]:
     }
 
 
-def remind(
-    claimed: Sequence[Claimed], messages: Sequence[Message | SendFailure], ready: Mapping[int, Ready]
+def remind_of_incidents(
+    claimed: Sequence[Claimed], messages: Sequence[Message | SendFailure], ready: Mapping[int, ReadySink]
 ) -> None:
     """Give the messages of types that remember what is remembered of their incidents."""
     remembering = {id for id, sink in ready.items() if sink.kind.remembers}

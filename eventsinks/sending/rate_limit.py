@@ -11,25 +11,25 @@ from django.conf import settings
 from django.db import transaction
 
 from eventsinks.models.delivery import Claimed, Lane, claim, end_limited, end_turn, take_limited, take_turns
-from eventsinks.sending.postpone import Aside
+from eventsinks.sending.postpone import PostponedWrites
 
 Quotas = Sequence[tuple[Lane, int]]
 
 
-def claim_in_turn(quotas: Quotas) -> tuple[list[Claimed], Quotas]:
+def claim_within_rates(quotas: Quotas) -> tuple[list[Claimed], Quotas]:
     """Claim what turns and limits leave of `quotas`. Return it, and what the limits alone have left.
 
     In one transaction: who can't claim takes no turn either.
     """
     with transaction.atomic():
-        limited = within_limits(quotas)
-        turns = in_turn(limited)
+        limited = take_sink_limits(quotas)
+        turns = take_key_turns(limited)
         claimed = claim(turns, settings.EVENTSINKS_LEASE) if turns else []
         give_back_turns(turns, claimed)
     return claimed, limited
 
 
-def in_turn(quotas: Quotas) -> list[tuple[Lane, int]]:
+def take_key_turns(quotas: Quotas) -> list[tuple[Lane, int]]:
     """Leave of each place that takes so many messages a second one message, where it is our turn."""
     paced = {lane.place: lane for lane, _ in reversed(quotas) if lane.place}
     free = take_turns(paced, settings.EVENTSINKS_LEASE)
@@ -45,7 +45,7 @@ def give_back_turns(quotas: Quotas, claimed: Sequence[Claimed]) -> None:
             end_turn(lane.place, 0.0)
 
 
-def within_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
+def take_sink_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
     """Leave of each sink that has a limit what it takes in a second, where nobody else is at it."""
     left = {lane.destination_id: math.ceil(lane.rate) for lane, _ in quotas if lane.rate}
     free = take_limited(left, settings.EVENTSINKS_LEASE)
@@ -59,7 +59,7 @@ def within_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
     return allowed
 
 
-def count_against_limits(quotas: Quotas, claimed: Sequence[Claimed], aside: Aside) -> list[float]:
+def count_against_limits(quotas: Quotas, claimed: Sequence[Claimed], aside: PostponedWrites) -> list[float]:
     """Leave each sink that has a limit alone for as long as what was claimed takes. Return these pauses (s)."""
     rates = {lane.destination_id: lane.rate for lane, _ in quotas if lane.rate}
     if not rates:

@@ -7,23 +7,23 @@ from contextlib import suppress
 from typing import Any
 
 from eventsinks.destinations.base import Message, SendFailure
-from eventsinks.limits.isolation import unharmed
+from eventsinks.limits.isolation import isolate
 from eventsinks.models import Incident
 from eventsinks.models.delivery import Claimed
 from eventsinks.models.incident import Place
-from eventsinks.sending.postpone import Aside
+from eventsinks.sending.postpone import PostponedWrites
 
 
 class Memories:
     """What one pump has learnt of incidents. What is not written yet is known here all the same."""
 
-    def __init__(self, aside: Aside) -> None:
+    def __init__(self, aside: PostponedWrites) -> None:
         self._aside = aside
         self._unwritten: dict[Place, Mapping[str, Any]] = {}
 
     def remember(self, claimed: Claimed, message: Message, memory: Mapping[str, Any]) -> None:
         """Keep `memory`. What can't be kept was told all the same: to try again would be to tell it twice."""
-        with unharmed(f"what was told of {claimed.id} is not remembered"):
+        with isolate(f"what was told of {claimed.id} is not remembered"):
             place = (claimed.destination_id, message.summary.dedup_key)
 
             def write() -> bool:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError, OperationalError, connection
 
 from eventsinks import telemetry
-from eventsinks.limits.isolation import unharmed
+from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import (
     ENDS,
     Claimed,
     Settlement,
     call_next,
-    keep_untold,
+    find_still_held,
     settle,
     settle_free,
-    still_held,
+    suppress_untold_ends,
 )
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ SETTLE_TRIES = 5
 AGAIN = 1.0  # seconds until what somebody else has locked is tried again
 
 
-class Ended:
+class EndedTries:
     """What has ended and is not settled yet. Some of it may be locked by somebody else: it is settled apart."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Ended:
             return 0
         ended, self._unsettled = self._unsettled, []
         self._locked += self._settled([settled for _, settled in ended])
-        telemetry.tried(ended)
+        telemetry.count_tries(ended)
         return len(ended)
 
     def _settled(self, settlements: Sequence[Settlement]) -> list[Settlement]:
@@ -76,7 +76,7 @@ class Ended:
         Where a lock is in the way, ends are due again when their leases run out.
         """
         try:
-            left = keep_untold(claimed)
+            left = suppress_untold_ends(claimed)
         except OperationalError as error:
             if not sql.is_locked(error):
                 raise
@@ -90,7 +90,7 @@ class Ended:
         """Call who stands behind what has ended for good, but for what is not settled yet: calling finds out."""
         lines = {(one.destination_id, one.ordering_key) for one in ended if one.ordering_key is not None}
         if lines:
-            with unharmed("who stands behind is called by the sweep"):
+            with isolate("who stands behind is called by the sweep"):
                 self.has_called = bool(call_next(lines)) or self.has_called
 
 
@@ -112,20 +112,22 @@ def settle_surely(settlements: Sequence[Settlement]) -> list[Settlement]:
 
 def settle_past_locks(settlements: Sequence[Settlement]) -> list[Settlement]:
     """Settle what nobody else has locked. Return the rest."""
-    moved = unless_locked(settle, settlements)
+    moved = settle_unless_locked(settle, settlements)
     if moved is None:
-        moved = unless_locked(settle_free, settlements)
+        moved = settle_unless_locked(settle_free, settlements)
     if moved is None:  # nobody can write any of it
         return list(settlements)
     if moved == len(settlements):
         return []
-    left = still_held(settlements)
+    left = find_still_held(settlements)
     if moved + len(left) < len(settlements):
         log.warning("%d deliveries were not ours any more", len(settlements) - moved - len(left))
     return left
 
 
-def unless_locked(settle: Callable[[Sequence[Settlement]], int], settlements: Sequence[Settlement]) -> int | None:
+def settle_unless_locked(
+    settle: Callable[[Sequence[Settlement]], int], settlements: Sequence[Settlement]
+) -> int | None:
     """Settle, and return how many moved; None, and nothing is changed, where somebody's lock is in the way."""
     try:
         return settle(settlements)

@@ -31,7 +31,7 @@ class Faults(NamedTuple):
     refusals: int
 
 
-def faults_of(position: Position, batch: Batch, failures: Mapping[int, SendFailure]) -> Faults:
+def find_faults(position: Position, batch: Batch, failures: Mapping[int, SendFailure]) -> Faults:
     """Return whose fault each failure is. `failures` are by event id."""
     failed = {id: failures[id] for id in batch.members if id in failures}
     ours = {id: failure for id, failure in failed.items() if is_certain(failure)}
@@ -40,7 +40,7 @@ def faults_of(position: Position, batch: Batch, failures: Mapping[int, SendFailu
     }
     taken = len(batch.members) - len(failed)
     if taken:
-        strangers = {id: failure for id, failure in failed.items() if may_be_of_the_event(failure)}
+        strangers = {id: failure for id, failure in failed.items() if may_be_fault_of_event(failure)}
         suspected = theirs | (strangers if len(strangers) <= taken else {})
         refusals = 0
     else:
@@ -55,7 +55,7 @@ def is_certain(failure: SendFailure) -> bool:
     return isinstance(failure, EventRefused) and failure.response is None
 
 
-def may_be_of_the_event(failure: SendFailure) -> bool:
+def may_be_fault_of_event(failure: SendFailure) -> bool:
     """Whether the far end answered to this event, and did not say that it is busy."""
     if not isinstance(failure, Temporary) or isinstance(failure, TooLarge) or failure.response is None:
         return False

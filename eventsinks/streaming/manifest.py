@@ -14,9 +14,9 @@ from django.conf import settings
 
 from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
 from eventsinks.models import Batch, Position
-from eventsinks.models.secrets.masking import masked
-from eventsinks.models.stream import hour_of, unlisted
-from eventsinks.sending.hold import park, weighed
+from eventsinks.models.secrets.masking import mask_text
+from eventsinks.models.stream import find_hour, find_unlisted
+from eventsinks.sending.hold import park, weigh_failure
 from eventsinks.sending.judge import log_fault
 from eventsinks.streaming.transmit import MARGIN
 
@@ -32,17 +32,17 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
     """
     if not (isinstance(kind, ClientType) and kind.keeps_manifests):
         return None
-    while batches := unlisted(position):
+    while batches := find_unlisted(position):
         if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
             return 0.0
         kind.seconds = settings.EVENTSINKS_LEASE - MARGIN
         try:
-            kind.write_manifest(manifest_of(position, batches))
+            kind.write_manifest(make_manifest(position, batches))
         except SendFailure as failure:
             destination = position.destination
-            if not isinstance(weighed(destination.id, destination.version, failure), DestinationGone):
+            if not isinstance(weigh_failure(destination.id, destination.version, failure), DestinationGone):
                 return PAUSE
-            reason = f"the manifest of an hour can't be written: {masked(failure.reason, kind)}"
+            reason = f"the manifest of an hour can't be written: {mask_text(failure.reason, kind)}"
             parked = park(destination.id, destination.version, reason)
             return PAUSE if parked is None else 0.0  # it can't be parked while somebody else has locked it
         except Exception:  # a fault in a type, or an answer it did not expect: the stream waits
@@ -54,17 +54,17 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
     return None
 
 
-def manifest_of(position: Position, batches: Sequence[Batch]) -> Manifest:
+def make_manifest(position: Position, batches: Sequence[Batch]) -> Manifest:
     """Return what is to be written of the batches of one hour, in the order of their numbers."""
     first, last = batches[0], batches[-1]
     stored = [
         {"number": batch.number, "id": str(batch.id), **object}
         for batch in batches
-        for object in objects_of(batch)
+        for object in list_objects(batch)
     ]
-    return Manifest(last.id, position.destination.uuid, hour_of(first), first.number, last.number, stored)
+    return Manifest(last.id, position.destination.uuid, find_hour(first), first.number, last.number, stored)
 
 
-def objects_of(batch: Batch) -> Sequence[Mapping[str, Any]]:
+def list_objects(batch: Batch) -> Sequence[Mapping[str, Any]]:
     """Return what was stored of a batch. Before there was an object for each hour of it, there was one."""
     return [batch.stored] if isinstance(batch.stored, dict) else batch.stored or []

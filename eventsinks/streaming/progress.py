@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from eventsinks.models import Batch, Delivery, Destination, Position
-from eventsinks.models.delivery import DeliveryState, open_deliveries
+from eventsinks.models.delivery import DeliveryState, find_open_deliveries
 from eventsinks.models.destination import DestinationState
-from eventsinks.models.stream import backlog, newest_until
+from eventsinks.models.stream import count_backlog, find_newest_until
 
 COUNTED = 10_000  # events; more are not counted
 
@@ -39,29 +39,29 @@ class Progress:
     tried_apart: int
 
 
-def progress(destination: Destination) -> Progress:
+def measure_progress(destination: Destination) -> Progress:
     """Return how far it has come."""
     position = Position.objects.get(destination=destination)
-    event_id, received_at = newest_until(destination.tenant_id, position.place) or (None, None)
-    waiting, capped = backlog(destination.tenant_id, destination.event_types, position.place)
+    event_id, received_at = find_newest_until(destination.tenant_id, position.place) or (None, None)
+    waiting, capped = count_backlog(destination.tenant_id, destination.event_types, position.place)
     batch = position.open_batch()
     return Progress(
         event_id,
         received_at,
         waiting,
         capped,
-        why_it_stands(destination, batch) if batch or destination.state_reason else "",
+        find_reason(destination, batch) if batch or destination.state_reason else "",
         batch.tries if batch else 0,
-        next_try_at(destination, position, batch),
+        find_next_try(destination, position, batch),
         position.sent_events,
         position.sent_at,
         (position.replay.event_id, position.until.event_id) if position.replay else None,
-        stands_since(destination, position),
-        *apart(destination),
+        find_standing_since(destination, position),
+        *count_apart(destination),
     )
 
 
-class Standing(NamedTuple):
+class StreamStanding(NamedTuple):
     """Since when nothing was taken by an integration, None while it goes on; why; and what was given up."""
 
     stands_since: datetime | None
@@ -69,36 +69,36 @@ class Standing(NamedTuple):
     set_aside: int
 
 
-def standing_of(destination: Destination) -> Standing:
+def explain_standing(destination: Destination) -> StreamStanding:
     """Return whether an integration stands, and why."""
     position = Position.objects.get(destination=destination)
-    since = stands_since(destination, position)
-    reason = why_it_stands(destination, position.open_batch()) if since else ""
-    return Standing(since, reason, apart(destination)[0])
+    since = find_standing_since(destination, position)
+    reason = find_reason(destination, position.open_batch()) if since else ""
+    return StreamStanding(since, reason, count_apart(destination)[0])
 
 
-def why_it_stands(destination: Destination, batch: Batch | None) -> str:
+def find_reason(destination: Destination, batch: Batch | None) -> str:
     """Return the last thing that went wrong: of the destination, of its batch, or of what is tried on its own."""
     if destination.state_reason or (batch and batch.reason):
         return destination.state_reason or (batch.reason if batch else "")
-    return open_deliveries(destination.id).order_by("-id").values_list("reason", flat=True).first() or ""
+    return find_open_deliveries(destination.id).order_by("-id").values_list("reason", flat=True).first() or ""
 
 
-def stands_since(destination: Destination, position: Position) -> datetime | None:
+def find_standing_since(destination: Destination, position: Position) -> datetime | None:
     """Return since when nothing was taken, or nothing is sent; None while it goes on."""
     if destination.state != DestinationState.ACTIVE:
         return destination.state_since
     return position.stands_since
 
 
-def apart(destination: Destination) -> tuple[int, int]:
+def count_apart(destination: Destination) -> tuple[int, int]:
     """Return how many events were given up, and how many are tried on their own; each at most COUNTED."""
     its = Delivery.objects.filter(destination_id=destination.id)
     failed = its.filter(state=DeliveryState.FAILED)[:COUNTED].count()
-    return failed, open_deliveries(destination.id)[:COUNTED].count()
+    return failed, find_open_deliveries(destination.id)[:COUNTED].count()
 
 
-def next_try_at(destination: Destination, position: Position, batch: Batch | None) -> datetime | None:
+def find_next_try(destination: Destination, position: Position, batch: Batch | None) -> datetime | None:
     """Return when a batch that was not taken is tried again; None where nothing is tried, or it is being sent."""
     if destination.state != DestinationState.ACTIVE or position.lease or batch is None or not batch.tries:
         return None

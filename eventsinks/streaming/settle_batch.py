@@ -14,13 +14,13 @@ from django.db.models.functions import Coalesce, Now
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary, TooLarge
 from eventsinks.models import Batch, Delivery, Position
-from eventsinks.models.database.clock import database_now
-from eventsinks.models.database.sql import clean
-from eventsinks.models.delivery import DeliveryState, new_id
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.database.sql import clean_text
+from eventsinks.models.delivery import DeliveryState, make_id
 from eventsinks.models.stream.rows import BatchState
-from eventsinks.sending.hold import is_sure_now, park, trust
+from eventsinks.sending.hold import forget_doubts, is_sure_now, park
 from eventsinks.sending.judge import JITTER
-from eventsinks.streaming.blame import Faults, faults_of
+from eventsinks.streaming.blame import Faults, find_faults
 
 LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and is tried at least this often
 
@@ -38,35 +38,35 @@ def settle_batch(
 
     Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
     """
-    failures = weighed_together(position, batch, failures)
-    faults = faults_of(position, batch, failures)
+    failures = weigh_together(position, batch, failures)
+    faults = find_faults(position, batch, failures)
     left = faults.left
     if faults.taken and position.destination.doubts:
-        trust(position.destination_id)
+        forget_doubts(position.destination_id)
     batch.stored = [*(batch.stored or []), *stored] or None  # by earlier tries, too
     with transaction.atomic():
-        if not Position.objects.held(position).update(**counted(position, faults)):
+        if not Position.objects.held(position).update(**count_doubts(position, faults)):
             return False
-        if is_again(position, batch):
+        if is_replayed(position, batch):
             take_back(position, [id for id in batch.members if id not in failures])
-        set_aside(position, faults.refused, DeliveryState.FAILED)
-        set_aside(position, faults.suspected, DeliveryState.PENDING)
+        write_dead_letters(position, faults.refused, DeliveryState.FAILED)
+        write_dead_letters(position, faults.suspected, DeliveryState.PENDING)
         if not left:
-            advance(position, batch, status)
+            advance_position(position, batch, status)
             return True
         if any(isinstance(failures[id], TooLarge) for id in left) and len(left) > 1:
-            split(position, batch, left)
+            split_batch(position, batch, left)
             return True
-        keep(batch, left, failures[left[0]], status)
+        keep_rest(batch, left, failures[left[0]], status)
     gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
     asked = max((getattr(failures[id], "retry_after", None) or 0.0) for id in left)
     # Who is parked waits for its repair, and then no longer. One that is locked by somebody else can't be parked.
     parked = gone and park(position.destination_id, position.destination.version, gone.reason) is not None
-    Position.objects.release(position, 0.0 if parked else max(pause_after(batch.tries), asked))
+    Position.objects.release(position, 0.0 if parked else max(choose_pause(batch.tries), asked))
     return False
 
 
-def weighed_together(
+def weigh_together(
     position: Position, batch: Batch, failures: Mapping[int, SendFailure]
 ) -> Mapping[int, SendFailure]:
     """Return the failures of one try as they are to be taken: one doubt for all, none where any was taken."""
@@ -80,7 +80,7 @@ def weighed_together(
     return {**failures, **{id: Temporary(one.reason, one.response) for id, one in gone.items()}}
 
 
-def counted(position: Position, faults: Faults) -> dict[str, Any]:
+def count_doubts(position: Position, faults: Faults) -> dict[str, Any]:
     """Return the columns of a position after a try: what was taken, and for how long nothing was."""
     if faults.taken:
         position.refused_in_a_row = 0
@@ -90,7 +90,7 @@ def counted(position: Position, faults: Faults) -> dict[str, Any]:
     return {"refused_in_a_row": F("refused_in_a_row") + faults.refusals, "stands_since": since}
 
 
-def advance(position: Position, batch: Batch, status: int | None) -> None:
+def advance_position(position: Position, batch: Batch, status: int | None) -> None:
     """Everything of the batch is accounted for: go on with its rest, or move past it."""
     Batch.objects.filter(id=batch.id).update(
         state=BatchState.SENT,
@@ -113,15 +113,19 @@ def advance(position: Position, batch: Batch, status: int | None) -> None:
         held.exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
 
 
-def keep(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | None) -> None:
+def keep_rest(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | None) -> None:
     """Keep what is left of the batch, and why, for the next try."""
     batch.tries += 1
     Batch.objects.filter(id=batch.id).update(
-        members=list(left), stored=batch.stored, tries=batch.tries, status=status, reason=clean(failure.reason)
+        members=list(left),
+        stored=batch.stored,
+        tries=batch.tries,
+        status=status,
+        reason=clean_text(failure.reason),
     )
 
 
-def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
+def split_batch(position: Position, batch: Batch, left: Sequence[int]) -> None:
     """Go on with the first half as a batch of its own, and then with the rest: what was taken is in neither."""
     half, rest = left[: len(left) // 2], left[len(left) // 2 :]
     Batch.objects.filter(id=batch.id).update(
@@ -135,25 +139,25 @@ def split(position: Position, batch: Batch, left: Sequence[int]) -> None:
     position.save_members(half, [*rest, *batch.rest], batch.last_place)
 
 
-def set_aside(position: Position, events: Mapping[int, SendFailure], state: DeliveryState) -> None:
+def write_dead_letters(position: Position, events: Mapping[int, SendFailure], state: DeliveryState) -> None:
     """Make deliveries of events that are out of the stream's way: visible, and with a road of their own.
 
     Failed ones are what will never be taken; pending ones are tried again, each on its own.
     """
     if not events:
         return
-    at, ended = database_now(), state == DeliveryState.FAILED
+    at, ended = read_database_clock(), state == DeliveryState.FAILED
     pause = timedelta(seconds=settings.EVENTSINKS_RETRY_SCHEDULE[0])
     rows = [
         Delivery(
-            id=new_id(at),
+            id=make_id(at),
             event_id=event_id,
             destination_id=position.destination_id,
             state=state,
             tries=1,
             due_at=Now() + (timedelta(0) if ended else pause),
             status=failure.response.status if failure.response else None,
-            reason=clean(failure.reason),
+            reason=clean_text(failure.reason),
             settled_at=Now() if ended else None,
         )
         for event_id, failure in events.items()
@@ -161,7 +165,7 @@ def set_aside(position: Position, events: Mapping[int, SendFailure], state: Deli
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def is_again(position: Position, batch: Batch) -> bool:
+def is_replayed(position: Position, batch: Batch) -> bool:
     """Whether a batch is of a replay: the stream has been there before."""
     return batch.last_place <= position.place
 
@@ -171,6 +175,6 @@ def take_back(position: Position, taken: Sequence[int]) -> None:
     Delivery.objects.filter(destination_id=position.destination_id, event_id__in=taken).arrive()
 
 
-def pause_after(tries: int) -> float:
+def choose_pause(tries: int) -> float:
     """Return the seconds until the next try: 1, 2, 4, … up to LONGEST_PAUSE, with jitter."""
     return min(2.0 ** min(tries - 1, 20), LONGEST_PAUSE) * (1 + random.random() * JITTER)

@@ -36,16 +36,16 @@ from eventsinks.mappings import mapping
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import Claimed, Lane, claim, settle
-from eventsinks.models.stream import read_members, set_aside_due
+from eventsinks.models.stream import find_dead_letters_due, read_members
 from eventsinks.models.stream.read import Logged
-from eventsinks.sending.hold import hold_or_park, park, trust, weighed
-from eventsinks.sending.judge import max_tries, settlement
+from eventsinks.sending.hold import forget_doubts, hold_or_park, park, weigh_failure
+from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.open_sinks import describe_unreadable
 from eventsinks.streaming.blame import is_refused_for_good
 from eventsinks.streaming.manifest import write_manifests
-from eventsinks.streaming.next_batch import next_batch
-from eventsinks.streaming.settle_batch import is_again, settle_batch
-from eventsinks.streaming.transmit import MARGIN, Sent, transmit
+from eventsinks.streaming.next_batch import open_next_batch
+from eventsinks.streaming.settle_batch import is_replayed, settle_batch
+from eventsinks.streaming.transmit import MARGIN, BatchOutcome, transmit
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool]
         if position is None:
             return sent
         if ready is None or ready[0] != position.destination.version:
-            kind = opened(position)
+            kind = open_type(position)
             if kind is None:
                 return sent
             ready = position.destination.version, kind
@@ -74,7 +74,7 @@ def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool]
     return sent
 
 
-def opened(position: Position) -> AnyDestinationType | None:
+def open_type(position: Position) -> AnyDestinationType | None:
     """Return the integration's type, ready to send; None, and the integration parked, where that can't be."""
     destination = position.destination
     try:
@@ -110,15 +110,15 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
     if (pause := write_manifests(position, kind)) is not None:
         Position.objects.release(position, pause)
         return False
-    with sql.impatient():  # nothing has been sent yet that would have to be settled
-        batch = position.open_batch() or next_batch(position, kind)
-    return batch is not None and send(position, kind, batch, exchange)
+    with sql.wait_shortly():  # nothing has been sent yet that would have to be settled
+        batch = position.open_batch() or open_next_batch(position, kind)
+    return batch is not None and send_batch(position, kind, batch, exchange)
 
 
-def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange) -> bool:
+def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange) -> bool:
     """Send a batch once and settle it. Return whether the stream may go on at once."""
     limit, destination = kind.limits.max_event_bytes, position.destination
-    replayed = is_again(position, batch)
+    replayed = is_replayed(position, batch)
     refused: dict[int, SendFailure] = {}
     ids: dict[UUID, int] = {}
     messages = []
@@ -126,11 +126,11 @@ def send(position: Position, kind: AnyDestinationType, batch: Batch, exchange: E
         try:
             if len(event.data) > limit:
                 raise EventRefused(f"is larger than the {limit} bytes that {kind.label} takes")
-            messages.append(message(destination, message_id(destination.id, event.id), event, replayed))
+            messages.append(make_message(destination, make_message_id(destination.id, event.id), event, replayed))
             ids[messages[-1].id] = event.id
         except EventRefused as failure:
             refused[event.id] = failure
-    sent = Sent({})
+    sent = BatchOutcome({})
     if messages:
         # What came before took its time: another worker must not begin this batch while it is being sent.
         if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
@@ -148,7 +148,7 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
     """
     destination = position.destination
     for _ in range(APART_AT_ONCE):
-        tries = set_aside_due(destination.id, max_tries())
+        tries = find_dead_letters_due(destination.id, get_max_tries())
         if tries is None:
             return True
         lane = Lane(destination.id, tries, destination.version)
@@ -172,12 +172,12 @@ def send_again(
     claimed: Claimed, position: Position, kind: AnyDestinationType, exchange: Exchange, seconds: float
 ) -> SendFailure | None:
     """Send one event that was set aside, under the id it always had. Return why it was not taken."""
-    at, id = datetime.now(UTC), message_id(position.destination_id, claimed.event_id)
+    at, id = datetime.now(UTC), make_message_id(position.destination_id, claimed.event_id)
     event = Logged(claimed.event_id, 0, claimed.event_type, claimed.occurred_at, claimed.data)
     failure: SendFailure | None
     response: Response | None = None
     try:
-        parcel = Parcel(claimed.id, 0, [message(position.destination, id, event, claimed.replayed)])
+        parcel = Parcel(claimed.id, 0, [make_message(position.destination, id, event, claimed.replayed)])
         sent = transmit(kind, parcel, at, exchange, seconds)
         failure = sent.failures.get(id)
         response = failure.response if failure and failure.response else sent.response
@@ -186,18 +186,18 @@ def send_again(
     if isinstance(failure, EventRefused) and not is_refused_for_good(position, failure):
         # The destination takes nothing: that is not this event's fault, and the try does not count.
         waits = DestinationGone(failure.reason, failure.response)
-        settle([settlement(claimed, at, response, waits, kind)._replace(pause=REFUSED_PAUSE)])
+        settle([make_settlement(claimed, at, response, waits, kind)._replace(pause=REFUSED_PAUSE)])
         return Temporary(failure.reason, failure.response)
-    failure = weighed(position.destination_id, position.destination.version, failure)
-    settle([settlement(claimed, at, response, failure, kind)])
+    failure = weigh_failure(position.destination_id, position.destination.version, failure)
+    settle([make_settlement(claimed, at, response, failure, kind)])
     if failure is None:
         Position.objects.goes_on(position)
         if position.destination.doubts:
-            trust(position.destination_id)
+            forget_doubts(position.destination_id)
     return failure
 
 
-def message(destination: Destination, id: UUID, event: Logged, replayed: bool = False) -> Message:
+def make_message(destination: Destination, id: UUID, event: Logged, replayed: bool = False) -> Message:
     """Return an event as the integration's type is to see it. Raises EventRefused where there is no such form."""
     type_ = EVENT_TYPES.get(event.type)
     if type_ is None:  # it may be one of a newer version
@@ -212,6 +212,6 @@ def message(destination: Destination, id: UUID, event: Logged, replayed: bool = 
     )
 
 
-def message_id(destination_id: int, event_id: int) -> UUID:
+def make_message_id(destination_id: int, event_id: int) -> UUID:
     """Return what names one event at one integration over every try."""
     return UUID(int=destination_id << 64 | event_id)

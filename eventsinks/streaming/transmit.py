@@ -23,8 +23,8 @@ from eventsinks.destinations.base import (
 )
 from eventsinks.lib.net.http import Exchange, Outcome
 from eventsinks.lib.net.wire import ExchangeFailed, Response
-from eventsinks.models.secrets.masking import masked, masked_failure
-from eventsinks.sending.judge import log_fault, unanswered
+from eventsinks.models.secrets.masking import mask_failure, mask_text
+from eventsinks.sending.judge import explain_no_answer, log_fault
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ MARGIN = 10.0  # seconds of a lease that are kept for settling
 Failures = dict[UUID, SendFailure]
 
 
-class Sent(NamedTuple):
+class BatchOutcome(NamedTuple):
     """What came of a batch: the failures by message (none: every one was taken), and the last response."""
 
     failures: Failures
@@ -46,36 +46,38 @@ class Sent(NamedTuple):
         return self.response.status if self.response else None
 
 
-def transmit(kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float) -> Sent:
+def transmit(
+    kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float
+) -> BatchOutcome:
     """Send a batch within `seconds` and say what came of it."""
     if isinstance(kind, ClientType):
         kind.seconds = seconds
-        return judged(kind, lambda: kind.send(batch, at), batch.messages)
+        return spread_outcome(kind, lambda: kind.send(batch, at), batch.messages)
     failures: Failures = {}
     last: Response | None = None
     started: dict[object, Sequence[Message]] = {}
-    for messages in portions(batch.messages, kind.limits):
+    for messages in split_into_requests(batch.messages, kind.limits):
         try:
             request = kind.build(messages, at)
         except SendFailure as failure:
-            failures |= dict.fromkeys([message.id for message in messages], masked_failure(failure, kind))
+            failures |= dict.fromkeys([message.id for message in messages], mask_failure(failure, kind))
         except Exception as error:  # a fault in a type, which halving narrows down to the event it stumbles over
             log_fault(log, kind, f"{kind.key} could not build a request")
-            reason = masked(f"the request could not be built: {error!r}", kind)
+            reason = mask_text(f"the request could not be built: {error!r}", kind)
             fault = TooLarge(reason) if len(messages) > 1 else EventRefused(reason)
             failures |= dict.fromkeys([message.id for message in messages], fault)
         else:
             token = object()  # what another batch has left in the exchange is no answer to this one
             started[token] = messages
             exchange.start(request, token)
-    for token, outcome in answers(exchange, started, seconds):
-        found = judge(kind, started[token], outcome)
+    for token, outcome in collect_answers(exchange, started, seconds):
+        found = judge_answer(kind, started[token], outcome)
         failures |= found.failures
         last = found.response or last
-    return Sent(failures, last)
+    return BatchOutcome(failures, last)
 
 
-def portions(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[Message]]:
+def split_into_requests(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[Message]]:
     """Yield the messages of each request, within the type's limits, in order."""
     portion: list[Message] = []
     size = 0
@@ -90,7 +92,9 @@ def portions(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[M
         yield portion
 
 
-def answers(exchange: Exchange, started: Collection[object], seconds: float) -> Iterator[tuple[object, Outcome]]:
+def collect_answers(
+    exchange: Exchange, started: Collection[object], seconds: float
+) -> Iterator[tuple[object, Outcome]]:
     """Yield what came of each request; of those without an answer in time, that."""
     waiting = set(started)
     deadline = time.monotonic() + seconds
@@ -103,24 +107,26 @@ def answers(exchange: Exchange, started: Collection[object], seconds: float) -> 
         yield token, ExchangeFailed("timeout", f"no answer within {seconds:g} s", outcome_unknown=True)
 
 
-def judge(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> Sent:
+def judge_answer(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> BatchOutcome:
     """Return what came of one request."""
     if isinstance(outcome, ExchangeFailed):
-        failure = masked_failure(unanswered(outcome), kind)
-        return Sent(dict.fromkeys([message.id for message in messages], failure))
-    return judged(kind, lambda: kind.read(outcome, messages), messages)
+        failure = mask_failure(explain_no_answer(outcome), kind)
+        return BatchOutcome(dict.fromkeys([message.id for message in messages], failure))
+    return spread_outcome(kind, lambda: kind.read(outcome, messages), messages)
 
 
-def judged(kind: AnyDestinationType, asked: Callable[[], Receipt], messages: Sequence[Message]) -> Sent:
+def spread_outcome(
+    kind: AnyDestinationType, asked: Callable[[], Receipt], messages: Sequence[Message]
+) -> BatchOutcome:
     """Return a receipt, or the failure that is raised instead, as failures by message."""
     try:
         receipt = asked()
     except SendFailure as failure:
-        masked_failure(failure, kind)
-        return Sent(dict.fromkeys([message.id for message in messages], failure), failure.response)
+        mask_failure(failure, kind)
+        return BatchOutcome(dict.fromkeys([message.id for message in messages], failure), failure.response)
     except Exception as error:  # a fault in a type, or an answer it did not expect: the stream waits, and says why
         log_fault(log, kind, "a batch could not be sent")
-        failed = masked_failure(Temporary(f"it could not be sent: {error!r}"), kind)
-        return Sent(dict.fromkeys([message.id for message in messages], failed))
-    failures = {id: masked_failure(failure, kind) for id, failure in (receipt.failures or {}).items()}
-    return Sent(failures, receipt.response, receipt.stored)
+        failed = mask_failure(Temporary(f"it could not be sent: {error!r}"), kind)
+        return BatchOutcome(dict.fromkeys([message.id for message in messages], failed))
+    failures = {id: mask_failure(failure, kind) for id, failure in (receipt.failures or {}).items()}
+    return BatchOutcome(failures, receipt.response, receipt.stored)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import write_time
 from eventsinks.intake.notify import notify
-from eventsinks.intake.route import Hush, silences_of
+from eventsinks.intake.route import SilenceInForce, find_silences
 from eventsinks.lib.filters.asked import Asked
-from eventsinks.limits.isolation import each
-from eventsinks.limits.round_robin import SECONDS, in_turns
+from eventsinks.limits.isolation import do_each
+from eventsinks.limits.round_robin import SECONDS, do_in_turns
 from eventsinks.models import Destination, Event, QuietWindow
 from eventsinks.models.quiet_window import AT_ONCE as WINDOWS
 from eventsinks.models.quiet_window import WindowKind
@@ -28,24 +28,24 @@ HELD_BY = {
 }
 
 
-def round_up() -> int:
+def send_digests() -> int:
     """Close what is over and accept the round-ups that are owed, some of each tenant in turn. Return how many."""
     until = time.monotonic() + SECONDS
     for some in (QuietWindow.objects.close_ended, QuietWindow.objects.forget_empty):
         while some() == WINDOWS and time.monotonic() < until:
             pass
     owed = Destination.objects.filter(id__in=QuietWindow.objects.sinks_to_tell())
-    return in_turns(list(owed.values_list("tenant_id", "id")), tell_some)
+    return do_in_turns(list(owed.values_list("tenant_id", "id")), send_digests_of_sink)
 
 
-def tell_some(sink_id: int) -> tuple[int, bool]:
+def send_digests_of_sink(sink_id: int) -> tuple[int, bool]:
     """Accept the oldest round-ups of one sink. Return how many, and whether there may be more."""
     owed = QuietWindow.objects.due_to_tell().filter(destination_id=sink_id).order_by("closed_at")[:AT_ONCE]
-    dealt_with = each(owed, tell)
+    dealt_with = do_each(owed, send_digest)
     return dealt_with, dealt_with == AT_ONCE
 
 
-def tell(window: QuietWindow) -> bool:
+def send_digest(window: QuietWindow) -> bool:
     """Accept the round-up of one window, once: that it was told is committed with it.
 
     That of a silence waits for the end of another one that would hold its last alert back too.
@@ -56,7 +56,7 @@ def tell(window: QuietWindow) -> bool:
             return False
         sink = Destination.objects.present().select_related("tenant").filter(id=window.destination_id).first()
         last = Event.objects.filter(id=window.last_event or 0).first()
-        if window.kind == WindowKind.SILENCE and sink and last and (hush := silence_over(sink, last)):
+        if window.kind == WindowKind.SILENCE and sink and last and (hush := find_longest_silence(sink, last)):
             return bool(mine.update(tell_after=Now() + timedelta(seconds=hush.seconds)))
         if not mine.update(told_at=Now()) or sink is None:
             return False
@@ -69,24 +69,24 @@ def tell(window: QuietWindow) -> bool:
             f"{window.held} held back by {HELD_BY[WindowKind(window.kind)]}; {window.sent} sent.",
             held=window.held,
             held_by=window.kind,
-            since=written(since),
-            until=written(until),
+            since=write_time(since),
+            until=write_time(until),
             last_alert_id=last.key if last else "",
-            **incident(window, sink, last),
+            **find_incident(window, sink, last),
         )
         return True
 
 
-def silence_over(sink: Destination, event: Event) -> Hush | None:
+def find_longest_silence(sink: Destination, event: Event) -> SilenceInForce | None:
     """Return the longest silence in force that holds `event` back at a sink, None if none does."""
-    silences = [hush for hush in silences_of(sink.tenant) if hush.sink in (None, sink.id)]
+    silences = [hush for hush in find_silences(sink.tenant) if hush.sink in (None, sink.id)]
     if not silences:
         return None
     asked = Asked(event.event_type.told_to_filters(event.document))
     return next((hush for hush in silences if hush.holds(sink.id, asked)), None)
 
 
-def incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:
+def find_incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:
     """Return the incident that a round-up belongs to: the one of whose alerts only the first was told."""
     if window.kind != WindowKind.DEDUP or last is None:
         return {}

@@ -9,18 +9,18 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventsinks.intake.notify import notify
-from eventsinks.limits.isolation import each
+from eventsinks.limits.isolation import do_each
 from eventsinks.models import Destination
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import DestinationState
 
 
-def drill() -> int:
+def send_heartbeats() -> int:
     """Accept a drill for every sink whose time has come. Return how many."""
     asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
     active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
-    now = database_now()
-    return each(filter(lambda sink: is_due(sink, now), active), drill_one)
+    now = read_database_clock()
+    return do_each(filter(lambda sink: is_due(sink, now), active), send_heartbeat)
 
 
 def is_due(sink: Destination, now: datetime) -> bool:
@@ -29,7 +29,7 @@ def is_due(sink: Destination, now: datetime) -> bool:
     return sink.drilled_at is None or sink.drilled_at + interval <= now
 
 
-def drill_one(sink: Destination) -> bool:
+def send_heartbeat(sink: Destination) -> bool:
     """Accept one drill, unless somebody else has just done so."""
     interval = timedelta(seconds=sink.drill_interval_s or 0)
     due = Q(drilled_at=None) | Q(drilled_at__lte=Now() - interval)
@@ -38,7 +38,7 @@ def drill_one(sink: Destination) -> bool:
         free = same.select_for_update(skip_locked=True, no_key=True).values_list("id")
         if not free or not same.update(drilled_at=Now()):
             return False
-        at = database_now()
+        at = read_database_clock()
         notify(
             sink,
             f"drill-{sink.uuid}-{int(at.timestamp())}",

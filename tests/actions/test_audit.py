@@ -132,7 +132,7 @@ def test_a_change_whose_event_is_not_taken_is_made_and_the_log_says_why(acme, ma
 
 def test_a_rollback_leaves_no_record(acme):
     with transaction.atomic():
-        audit.record(acme, audit.CREATED, "x", {})
+        audit.record_change(acme, audit.CREATED, "x", {})
         transaction.set_rollback(True)
     assert trail(acme) == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.trying.probe import probe
+from eventsinks.actions.trying.probe import probe_connection
 from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import DestinationGone
 from eventsinks.event_types import event_type
@@ -66,7 +66,7 @@ def test_who_tries_it_is_told_that_it_is_no_passing_trouble(acme, make_webhook, 
     kind = made.opened()
     kind.config = kind.config.model_copy(update={"url": "https://exa mple/"})
     with pytest.raises(DestinationGone, match="bad_request"):
-        probe(acme, kind)
+        probe_connection(acme, kind)
     sink = make_webhook()
     build = sink.kind.build
     monkeypatch.setattr(sink.kind, "build", lambda *given: build(*given)._replace(url="https://exa mple/"))

@@ -17,15 +17,15 @@ from standardwebhooks import Webhook
 
 from eventsinks.actions import configure
 from eventsinks.lib.net.addresses import AddressGuard
-from eventsinks.lib.net.http import outlet
+from eventsinks.lib.net.http import open_outlet
 from eventsinks.lib.net.wire import ExchangeFailed, Response
-from eventsinks.lib.secrets.crypto import new_key
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Attempt, Delivery, Destination, Event, SlackWorkspace
 from eventsinks.sending import dispatcher, settle_attempts
 from eventsinks.sending.dispatcher import Pump
-from eventsinks.sending.judge import EXCERPT, max_tries
+from eventsinks.sending.judge import EXCERPT, get_max_tries
 from eventsinks.sending.settle_attempts import settle_surely
-from eventsinks.sweeping.tidy import tidy
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.worlds import Patience, World
 from tests.receiver import Receiver, answer, hang, lose
 
@@ -242,7 +242,7 @@ def test_without_an_answer_it_is_tried_again_and_the_attempt_says_why(
         url = "http://no-such-host.invalid/"
     make_webhook(url)
     make_alert()
-    with outlet(AddressGuard(["127.0.0.0/8"]), timeout=1) as way_out:
+    with open_outlet(AddressGuard(["127.0.0.0/8"]), timeout=1) as way_out:
         Pump(way_out).run()
     delivery, attempt = Delivery.objects.get(), Attempt.objects.get()
     assert (delivery.state, delivery.status) == ("pending", None)
@@ -281,7 +281,7 @@ def test_a_redirect_is_not_followed(sink, receiver, make_alert, pump):
 def test_an_internal_address_is_refused_when_it_is_dialled(make_webhook, receiver, make_alert):
     make_webhook(receiver.url(host="127.0.0.1"))  # as good as a name that has come to point inside
     make_alert()
-    with outlet(AddressGuard(), timeout=1) as strict:
+    with open_outlet(AddressGuard(), timeout=1) as strict:
         Pump(strict).run()
     assert receiver.connections == 0
     assert Attempt.objects.get().reason.startswith("address_refused")
@@ -473,7 +473,7 @@ def test_a_sink_whose_secrets_can_not_be_read_is_parked_and_holds_up_no_other(
 ):
     broken = make_webhook(receiver.url("/broken"), config={"headers": {"X-Api-Key": "hunter2"}})
     make_webhook(receiver.url("/well"))
-    Destination.objects.filter(id=broken.id).update(sealed_secrets=f"0badc0de:{new_key()}")
+    Destination.objects.filter(id=broken.id).update(sealed_secrets=f"0badc0de:{make_key()}")
     make_alert()
     pump.run()
     assert [got.path for got in receiver.got] == ["/well"]
@@ -523,7 +523,7 @@ def test_a_sink_deleted_while_its_claim_is_opened_gets_nothing_more(make_webhook
     monkeypatch.setattr(dispatcher, "claim", claim_and_delete)
     Pump(world).run()
     assert world.log == []
-    tidy()
+    tidy_up()
     assert states() == ["suppressed"]
 
 
@@ -755,7 +755,7 @@ def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, 
 def test_an_event_that_kills_its_workers_runs_out(make_webhook, make_alert):
     make_webhook()
     make_alert()
-    for _ in range(max_tries()):
+    for _ in range(get_max_tries()):
         pump = Pump(World(lambda request: (_ for _ in ()).throw(SystemExit)))
         with pytest.raises(SystemExit):
             pump.run()
@@ -763,7 +763,7 @@ def test_an_event_that_kills_its_workers_runs_out(make_webhook, make_alert):
     world = World()
     Pump(world).run()
     assert world.log == []
-    assert tidy() == 1
+    assert tidy_up() == 1
     assert states() == ["failed"]
 
 

@@ -13,8 +13,8 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, SlackWorkspace
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Pump
-from eventsinks.sweeping.digest import round_up
-from eventsinks.sweeping.heartbeat import drill
+from eventsinks.sweeping.digest import send_digests
+from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.actions.worlds import World
 from tests.conftest import unrecorded
 from tests.destinations.examples import make_type
@@ -76,7 +76,7 @@ def test_a_round_up_is_told(key, make_sink, make_alert):
     for number in range(4):
         make_alert(name=f"alert {number}")
     QuietWindow.objects.update(ends_at=Now())
-    assert round_up() == 1
+    assert send_digests() == 1
     told = deliver_all()
     assert sorted(state for state, _ in told) == ["delivered"] * 2 + ["suppressed"] * 3, told
     assert Event.objects.filter(type="notice").count() == 1
@@ -86,7 +86,7 @@ def test_a_round_up_is_told(key, make_sink, make_alert):
 def test_a_drill_is_told(key, make_sink):
     make_sink(key, drill_interval_s=3600)
     Destination.objects.update(drilled_at=None)
-    assert drill() == 1
+    assert send_heartbeats() == 1
     assert {state for state, _ in deliver_all()} == {"delivered"}
 
 
@@ -109,5 +109,5 @@ def test_an_alert_is_told_in_the_place_of_another_sink(key, make_sink, make_aler
 @every_sink
 def test_a_test_is_told(key, make_sink):
     sink = make_sink(key)
-    message = try_out.message_of(sink, None, datetime.now(UTC))
+    message = try_out.make_message(sink, None, datetime.now(UTC))
     assert sink.opened().build([message], datetime.now(UTC)).body

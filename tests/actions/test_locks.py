@@ -38,10 +38,10 @@ from eventsinks.models import (
     TrafficTerm,
 )
 from eventsinks.models.database import sql
-from eventsinks.models.delivery import claim, due_lanes, end_turn, take_turns
+from eventsinks.models.delivery import claim, end_turn, find_due_lanes, take_turns
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Pump
-from eventsinks.sending.judge import max_tries, settlement
+from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.settle_attempts import settle_surely
 from eventsinks.streaming.streamer import stream
 from tests import replays
@@ -112,8 +112,8 @@ def world():
 def sweep(world, monkeypatch):
     """Return the sweep of one worker over the invented world, streams included."""
     pump = Pump(world)
-    monkeypatch.setattr(tasks, "pump", lambda: pump)
-    tasks.pump.cache_info = lambda: type("", (), {"currsize": 0})
+    monkeypatch.setattr(tasks, "get_pump", lambda: pump)
+    tasks.get_pump.cache_info = lambda: type("", (), {"currsize": 0})
     monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(*arguments, world))
     return tasks.sweep
 
@@ -168,7 +168,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     past = timezone.now() - LATE
     alert(slack, "told", dedup_key="i")
     integration = configure.create(acme, "generic_http", {"url": "https://down.example/"}, name="stream")
-    audit.record(acme, audit.CREATED, "x", {})
+    audit.record_change(acme, audit.CREATED, "x", {})
     Pump(world).run()
     visible(acme)
     assert stream(integration.id, world) == 0
@@ -182,7 +182,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
         alert(busy, f"busy {number}")
     limited_one = alert(limited, "limited")
     slack_one = alert(slack, "told again", dedup_key="i", status="resolved")
-    lost = move(alert(ended, "lost"), state="sending", lease=well.uuid, tries=max_tries(), due_at=past)
+    lost = move(alert(ended, "lost"), state="sending", lease=well.uuid, tries=get_max_tries(), due_at=past)
     replayed = move(alert(ended, "replayed"), state="failed", settled_at=past)
     job = replays.start(ended, past)
     fallen = move(alert(failing, "fallen"), state="failed", settled_at=past)
@@ -308,9 +308,9 @@ def test_a_lease_that_ran_out_while_its_delivery_was_locked_is_not_settled_by_wh
 ):
     make_webhook()
     make_alert()
-    (claimed,) = claim([(lane, 1) for lane in due_lanes(max_tries())], 60)
-    settled = settlement(claimed, timezone.now(), Response(200, [], b""), None)
-    with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"), sql.impatient():
+    (claimed,) = claim([(lane, 1) for lane in find_due_lanes(get_max_tries())], 60)
+    settled = make_settlement(claimed, timezone.now(), Response(200, [], b""), None)
+    with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"), sql.wait_shortly():
         assert settle_surely([settled]) == [settled]
     Delivery.objects.update(lease=uuid.uuid4())
     assert settle_surely([settled]) == []
@@ -361,19 +361,19 @@ def test_a_chore_that_ran_out_of_time_leaves_the_others_a_clean_connection(
 ):
     make_webhook()
     make_alert()
-    Delivery.objects.update(tries=max_tries())
+    Delivery.objects.update(tries=get_max_tries())
 
     def sleep():
         with transaction.atomic():
-            sql.rows("SELECT set_config('statement_timeout', '100', true)")
-            sql.rows("SELECT pg_sleep(30)")
+            sql.fetch_rows("SELECT set_config('statement_timeout', '100', true)")
+            sql.fetch_rows("SELECT pg_sleep(30)")
 
     monkeypatch.setattr(tasks.rotate_secret, "end_overlaps", sleep)
-    monkeypatch.setattr(tasks.tidy, "tidy", lambda tidied=tasks.tidy.tidy: (sleep_quietly(sleep), tidied()))
+    monkeypatch.setattr(tasks.tidy, "tidy_up", lambda tidied=tasks.tidy.tidy_up: (sleep_quietly(sleep), tidied()))
     sweep()
     assert Delivery.objects.get().state == "failed"
     assert not connection.in_atomic_block
-    ((patience,),) = sql.rows("SHOW lock_timeout")
+    ((patience,),) = sql.fetch_rows("SHOW lock_timeout")
     assert patience == f"{settings.EVENTSINKS_DB_LOCK_TIMEOUT:g}s"
 
 
@@ -390,9 +390,9 @@ def test_while_one_sweep_is_at_a_chore_another_leaves_it_out_and_does_the_rest(s
         go_on.wait(30)
         done.append("waited")
 
-    monkeypatch.setattr(tasks.tidy, "tidy", wait)
-    monkeypatch.setattr(tasks.drill, "drill", lambda: done.append("drilled"))
-    wait.__name__, tasks.drill.drill.__name__ = "tidy", "drill"
+    monkeypatch.setattr(tasks.tidy, "tidy_up", wait)
+    monkeypatch.setattr(tasks.heartbeat, "send_heartbeats", lambda: done.append("drilled"))
+    wait.__name__, tasks.heartbeat.send_heartbeats.__name__ = "tidy_up", "send_heartbeats"
     first = threading.Thread(target=lambda: (sweep(), connection.close()))
     first.start()
     assert began.wait(10)

@@ -46,8 +46,8 @@ def use_broker(settings, monkeypatch):
         point(url)
 
     def point(url):
-        nudge.flags().close()
-        nudge.flags.cache_clear()
+        nudge.get_flags().close()
+        nudge.get_flags.cache_clear()
         kombu.pools.reset()
         current_app.conf.broker_url = current_app.conf.broker_write_url = url
         current_app._pool = current_app.amqp._producer_pool = None
@@ -95,7 +95,7 @@ def test_many_nudges_are_one_task_until_a_worker_answers(broker):
     for _ in range(100):
         nudge.nudge()
     assert queued(broker) == 1
-    nudge.answered()
+    nudge.note_answered()
     for _ in range(100):
         nudge.nudge()
     assert queued(broker) == 2
@@ -123,7 +123,7 @@ def test_accepting_nudges_only_where_something_is_owed(broker, make_alert, make_
     make_webhook()
     make_alert(id="a")
     assert queued(broker) == 1
-    nudge.answered()
+    nudge.note_answered()
     make_alert(id="a")  # a duplicate
     assert queued(broker) == 1
 
@@ -151,7 +151,7 @@ def test_emptying_the_broker_does_no_harm(broker):
     nudge.nudge()
     assert queued(broker) == 1
     broker.flushdb()
-    nudge.answered()
+    nudge.note_answered()
 
 
 def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker, make_alert, make_webhook):
@@ -162,7 +162,7 @@ def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker,
         receiver.answers = lambda got: seen.append(broker.exists(nudge.FLAG + nudge.DELIVERIES)) or answer()
         assert tasks.deliver() == 1
         assert seen == [0]
-    tasks.pump.cache_clear()
+    tasks.get_pump.cache_clear()
 
 
 def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, make_webhook):
@@ -172,7 +172,7 @@ def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, mak
         broker.flushdb()
         assert tasks.sweep() == 1
         assert len(receiver.got) == 1
-    tasks.pump.cache_clear()
+    tasks.get_pump.cache_clear()
 
 
 def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, make_webhook):
@@ -183,7 +183,7 @@ def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, m
             assert tasks.deliver() == 0
         assert receiver.got == []
         assert tasks.deliver() == 1
-    tasks.pump.cache_clear()
+    tasks.get_pump.cache_clear()
 
 
 def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use_broker, make_alert, make_webhook):
@@ -192,7 +192,7 @@ def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use
     make_webhook()
     assert make_alert(id="a").deliveries == 1
     assert make_alert(id="b").deliveries == 1
-    nudge.answered()
+    nudge.note_answered()
     assert (events().count(), Delivery.objects.count()) == (2, 2)
 
 
@@ -266,13 +266,13 @@ def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
             assert until(lambda number=number: len(receiver.ids("/well")) == number + 1)
         receiver.release()
         running.join(20)
-    tasks.pump.cache_clear()
+    tasks.get_pump.cache_clear()
 
 
 def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_alert, make_webhook, monkeypatch):
     with Receiver() as receiver:
         make_webhook(receiver.url())
-        pump, told = tasks.pump(), []
+        pump, told = tasks.get_pump(), []
 
         class Ending:
             def run(self):
@@ -289,12 +289,12 @@ def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_ale
                 pump.wake()
 
         ending = Ending()
-        monkeypatch.setattr(tasks, "pump", lambda: ending)
-        tasks.pump.cache_info = lambda: namedtuple("Info", "currsize")(1)
+        monkeypatch.setattr(tasks, "get_pump", lambda: ending)
+        tasks.get_pump.cache_info = lambda: namedtuple("Info", "currsize")(1)
         assert tasks.deliver() == 1
         assert len(receiver.got) == 1
     monkeypatch.undo()
-    tasks.pump.cache_clear()
+    tasks.get_pump.cache_clear()
 
 
 def run_and_close(task):

@@ -13,9 +13,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure
-from eventsinks.actions.explain import explain
+from eventsinks.actions.explain import explain_event
 from eventsinks.actions.replaying.replay import replay
-from eventsinks.actions.replaying.skip import skip
+from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.event_types import event_type
 from eventsinks.intake import line_up
 from eventsinks.intake.accept import accept
@@ -25,8 +25,8 @@ from eventsinks.models.delivery import BEHIND, line
 from eventsinks.models.options import Fallback, Options
 from eventsinks.sending.dispatcher import Pump
 from eventsinks.streaming.streamer import stream
-from eventsinks.sweeping.fall_back import fall_back
-from eventsinks.sweeping.tidy import tidy
+from eventsinks.sweeping.fall_back import fall_back_everywhere
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.visible import visible
@@ -59,7 +59,7 @@ def names(world):
 def let_time_pass():
     """Bring every later try forward, and sweep once."""
     Delivery.objects.all().bring_forward()
-    line_up.tend()
+    line_up.call_uncalled()
 
 
 class OnceOnly(Answering):
@@ -152,7 +152,7 @@ def test_with_the_policy_wait_what_comes_after_one_that_failed_waits_too(sink, m
     world = Answering()
     Pump(world).run()
     assert names(world) == []
-    (verdict,) = explain(Delivery.objects.latest("event_id").event)
+    (verdict,) = explain_event(Delivery.objects.latest("event_id").event)
     assert verdict.why.endswith("which failed: replay or skip it")
 
 
@@ -165,7 +165,7 @@ def test_one_that_a_person_skips_lets_the_next_go(sink, make_alert, policy, sett
     Pump(world).run()
     assert names(world) == ["0"]
     first = Delivery.objects.order_by("event_id")[0]
-    assert skip(Delivery.objects.filter(id=first.id)) == 1
+    assert skip_deliveries(Delivery.objects.filter(id=first.id)) == 1
     Pump(world).run()
     assert (names(world), states()) == (["0", "1"], ["suppressed", "delivered"])
 
@@ -284,10 +284,10 @@ def test_a_person_is_told_what_a_delivery_waits_for(sink, make_alert):
         make_alert(dedup_key="db")
     Pump(World(lambda request: BUSY)).run()
     first, second = Delivery.objects.order_by("event_id")
-    (verdict,) = explain(second.event)
+    (verdict,) = explain_event(second.event)
     assert verdict.why == f"waits for an earlier alert of the same incident (delivery {first.id})"
-    assert line.behind(second.destination_id).waiting == 1
-    assert line.behind(second.destination_id).since == second.created_at
+    assert line.count_behind(second.destination_id).waiting == 1
+    assert line.count_behind(second.destination_id).since == second.created_at
 
 
 def test_who_was_called_by_nobody_is_found_by_the_sweep(sink, make_alert):
@@ -298,7 +298,7 @@ def test_who_was_called_by_nobody_is_found_by_the_sweep(sink, make_alert):
     world = Answering()
     Pump(world).run()
     assert names(world) == []
-    line_up.tend()
+    line_up.call_uncalled()
     Pump(world).run()
     assert names(world) == ["1", "2"]
 
@@ -311,7 +311,7 @@ def test_the_sweep_comes_to_every_line_however_many_there_are(sink, make_alert, 
             make_alert(dedup_key=f"{key}")
     Delivery.objects.filter(due_at__lt=BEHIND).update(state="delivered", settled_at=Now())
     for _ in range(3):
-        line_up.tend()
+        line_up.call_uncalled()
     assert Delivery.objects.filter(state="pending", due_at__lt=BEHIND).count() == 5
 
 
@@ -322,7 +322,7 @@ def test_one_whose_workers_are_always_lost_lets_the_next_go(sink, make_alert, se
         make_alert(name=f"{number}", dedup_key="db")
     Pump(World(lambda request: None))._claim()
     Delivery.objects.filter(state="sending").update(due_at=Now() - timedelta(seconds=1))
-    tidy()
+    tidy_up()
     world = Answering()
     Pump(world).run()
     assert (names(world), states()) == (["1"], ["failed", "delivered"])
@@ -335,7 +335,7 @@ def test_what_takes_the_place_of_others_keeps_their_order(make_webhook, make_ale
     for number in range(4):
         make_alert(name=f"{number}", dedup_key="db", event_sink_ids=[str(Destination.objects.last().uuid)])
     Destination.objects.filter(fallback=there).update(state="parked")
-    fall_back()
+    fall_back_everywhere()
     world = Answering(BUSY)
     Pump(world).run()
     let_time_pass()
@@ -383,7 +383,7 @@ def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_web
         if random.random() < 0.3:
             let_time_pass()
         if random.random() < 0.1:
-            tidy()
+            tidy_up()
         sending = Delivery.objects.filter(state="sending", ordering_key__isnull=False)
         lines = list(sending.values_list("destination_id", "ordering_key"))
         assert len(lines) == len(set(lines))
@@ -392,7 +392,7 @@ def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_web
             break
         let_time_pass()
         crew.step()
-        tidy()
+        tidy_up()
     assert set(states()) == {"delivered", "failed"}
     assert Delivery.objects.count() == 120
     in_line = {("https://one.example/", key) for key in "abc"} | {("https://two.example/", None)}
@@ -437,7 +437,7 @@ def test_of_those_that_many_accept_at_once_each_is_sent_after_all_before_it(make
         pump = Pump(World(answers))
         while not stop.is_set():
             pump.run()
-            line_up.tend()
+            line_up.call_uncalled()
             if Delivery.objects.filter(state="delivered").count() == 45:
                 stop.set()
 

@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.explain import explain
+from eventsinks.actions.explain import explain_event
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import Lookout, due_lanes, take_limited, take_turns
+from eventsinks.models.delivery import Lookout, find_due_lanes, take_limited, take_turns
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Pump
 from tests.actions.crowd import at_once
@@ -110,7 +110,7 @@ def test_of_many_workers_at_the_same_moment_one_claims(limited):
 def test_without_a_limit_again_it_waits_no_longer(limited):
     sink = limited(0.001, alerts=4)
     assert claim(World()) == 1
-    assert "at most 0.001 messages a second" in explain(Event.objects.get(key="3"))[0].why
+    assert "at most 0.001 messages a second" in explain_event(Event.objects.get(key="3"))[0].why
     configure.change(sink, options=Options(rate_limit_per_s=None))
     assert claim(World()) == 3
 
@@ -118,7 +118,7 @@ def test_without_a_limit_again_it_waits_no_longer(limited):
 def test_a_sink_whose_place_is_taken_is_not_counted(limited, monkeypatch):
     sink = limited(1, alerts=2)
     Destination.objects.update(place="webhook:shared", paced_until=None)
-    stale = due_lanes(10)
+    stale = find_due_lanes(10)
     monkeypatch.setattr(Lookout, "due_lanes", lambda self, tries: stale)
     assert take_turns(["webhook:shared"], 60.0)  # another worker's
     assert claim(World()) == 0

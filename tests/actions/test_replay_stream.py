@@ -6,10 +6,10 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from eventsinks.actions.replaying.replay_stream import UnderWay, replay_stream, stop_replay
+from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
 from eventsinks.destinations.base import Limits, Temporary
 from eventsinks.models import Event, Position
-from eventsinks.models.stream import Place, due_positions
+from eventsinks.models.stream import LogPlace, find_due_positions
 from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
@@ -46,7 +46,7 @@ def ago(days):
 
 def stream_all(integration, outlet):  # noqa: F811
     make_due(integration)
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     stream(integration.id, outlet)
 
 
@@ -128,7 +128,7 @@ def test_a_crash_in_a_replay_goes_on_where_it_was(days, far, outlet):  # noqa: F
 
 def test_only_one_replay_is_under_way_at_a_time(days):
     replay_stream(days, ago(3.5))
-    with pytest.raises(UnderWay):
+    with pytest.raises(StreamReplayUnderWay):
         replay_stream(days, ago(2.5))
 
 
@@ -159,5 +159,5 @@ def test_a_replay_that_is_called_off_while_a_batch_of_it_is_sent_does_not_move_t
 
 def test_a_position_that_is_moved_forgets_its_replay(days):
     replay_stream(days, ago(3.5))
-    Position.objects.move(days.id, Place(0, 0))
+    Position.objects.move(days.id, LogPlace(0, 0))
     assert Position.objects.get().replay is None

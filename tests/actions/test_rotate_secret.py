@@ -10,7 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from eventsinks.actions.secrets.rotate_secret import end_overlaps, rotate_secret
 from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.net.wire import Response
-from eventsinks.lib.secrets.signing import key_of
+from eventsinks.lib.secrets.signing import decode_key
 from eventsinks.models import Destination
 from eventsinks.sending.dispatcher import Pump
 from tests.actions.crowd import at_once
@@ -56,7 +56,7 @@ def test_an_old_secret_whose_time_is_over_signs_no_more_though_nobody_has_taken_
     Destination.objects.update(old_signing_secret_until=Now() + timedelta(seconds=left))
     sink = Destination.objects.get()
     assert sink.sealed_old_signing_secret
-    assert sink.opened().signing_keys[0] == key_of(sink.signing_secret)
+    assert sink.opened().signing_keys[0] == decode_key(sink.signing_secret)
     assert len(sink.opened().signing_keys) == keys
 
 

@@ -13,10 +13,10 @@ from django.utils import timezone
 from eventsinks.actions import configure
 from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
-from eventsinks.models.delivery import due_lanes, take_turns
+from eventsinks.models.delivery import find_due_lanes, take_turns
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Pump
-from eventsinks.sending.rate_limit import claim_in_turn
+from eventsinks.sending.rate_limit import claim_within_rates
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -261,9 +261,9 @@ class TestPace:
     def test_a_turn_for_which_nothing_is_left_is_free_again_at_once(self, make_sink, make_alert):
         make_sink()
         make_alert()
-        (lane,) = due_lanes(10)
+        (lane,) = find_due_lanes(10)
         Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # somebody else was faster
-        assert claim_in_turn([(lane, 1)])[0] == []
+        assert claim_within_rates([(lane, 1)])[0] == []
         assert take_turns([lane.place], 60.0) == {lane.place}
 
     def test_a_failure_ends_the_turn_too(self, slack, make_sink, make_alert):

@@ -31,10 +31,16 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import Outlet
 from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
-from eventsinks.models.stream import Place, beginning, due_positions, end_of_log, moment_of_log
+from eventsinks.models.stream import (
+    LogPlace,
+    find_due_positions,
+    find_end_of_log,
+    find_moment_of_log,
+    get_beginning,
+)
 from eventsinks.streaming import streamer as streaming
-from eventsinks.streaming.settle_batch import LONGEST_PAUSE, pause_after
-from eventsinks.streaming.streamer import message_id, stream
+from eventsinks.streaming.settle_batch import LONGEST_PAUSE, choose_pause
+from eventsinks.streaming.streamer import make_message_id, stream
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
 from tests.visible import visible
@@ -216,20 +222,20 @@ def test_an_event_has_the_same_id_at_an_integration_over_every_try(far, integrat
     integration = integrate()
     (event,) = log(1)
     stream(integration.id, outlet)
-    Position.objects.move(integration.id, beginning())
+    Position.objects.move(integration.id, get_beginning())
     stream(integration.id, outlet)
     ids = {message.id for batch in far.got for message in batch.messages}
-    assert ids == {message_id(integration.id, event)}
+    assert ids == {make_message_id(integration.id, event)}
 
 
 def test_an_integration_hears_only_what_it_hears_and_does_not_look_at_the_rest_again(far, integrate, log, outlet):
     integration = integrate()
     log("x", "y", type="detection_alert")
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     assert stream(integration.id, outlet) == 0
     assert far.got == []
     assert stored(integration).event_id == Event.objects.latest("id").id
-    assert due_positions() == []
+    assert find_due_positions() == []
     log(1)
     stream(integration.id, outlet)
     assert came(far) == [["1"]]
@@ -332,11 +338,11 @@ def test_a_temporary_failure_is_tried_again_ever_more_slowly_and_never_given_up(
 
 
 def test_a_pause_has_an_end():
-    assert LONGEST_PAUSE <= pause_after(10_000) <= LONGEST_PAUSE * 1.2
+    assert LONGEST_PAUSE <= choose_pause(10_000) <= LONGEST_PAUSE * 1.2
 
 
 def test_streams_that_failed_together_do_not_come_back_together():
-    pauses = [pause_after(3) for _ in range(200)]
+    pauses = [choose_pause(3) for _ in range(200)]
     assert 4.0 <= min(pauses) < 4.4 < max(pauses) <= 4.8
 
 
@@ -430,17 +436,17 @@ def test_a_refused_event_is_visible_replayable_and_then_sent(far, integrate, log
     try_apart(integration, outlet)
     failed = Delivery.objects.get()
     assert (failed.state, failed.event_id, failed.reason, failed.status) == ("failed", bad, "no such code", 400)
-    assert due_positions() == []
+    assert find_due_positions() == []
 
     far.says = staticmethod(lambda batch: {})
     assert Delivery.objects.filter(id=failed.id).replay() == 1
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     stream(integration.id, outlet)
     assert came(far)[-1] == ["2"]
-    assert far.got[-1].messages[0].id == message_id(integration.id, bad)
+    assert far.got[-1].messages[0].id == make_message_id(integration.id, bad)
     failed.refresh_from_db()
     assert failed.state == "delivered"
-    assert due_positions() == []
+    assert find_due_positions() == []
 
 
 def test_what_is_replayed_is_mapped_too(far, integrate, log, outlet):
@@ -497,12 +503,12 @@ def test_a_destination_that_is_gone_is_parked_and_its_repair_resumes_with_nothin
     assert (parked.state, parked.state_reason) == ("parked", "the bucket is gone")
     log(3, 4)
     make_due(integration)
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
     assert len(far.got) == 1
     far.says = staticmethod(lambda batch: {})
     configure.change(parked, {})
-    assert due_positions() == [integration.id]  # at once
+    assert find_due_positions() == [integration.id]  # at once
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"], ["3", "4"]]
 
@@ -522,7 +528,7 @@ def test_a_pause_keeps_the_position_and_resuming_goes_on_at_once(far, integrate,
     configure.pause(integration)
     log(2, 3)
     assert stream(integration.id, outlet) == 0
-    assert due_positions() == []
+    assert find_due_positions() == []
     configure.resume(integration)
     stream(integration.id, outlet)
     assert came(far) == [["1"], ["2", "3"]]
@@ -539,14 +545,14 @@ def test_resuming_ends_the_pause_after_a_failure(far, integrate, log, outlet):
     stream(integration.id, outlet)
     configure.pause(integration)
     configure.resume(integration)
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
 
 
 def test_one_that_is_held_back_waits(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     Destination.objects.filter(id=integration.id).update(held_until=Now() + timedelta(hours=1))
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
 
 
@@ -616,12 +622,12 @@ def test_a_position_that_was_moved_meanwhile_is_not_moved_on(far, integrate, log
 
     def move(batch):
         if len(far.got) == 1:
-            Position.objects.move(integration.id, beginning())
+            Position.objects.move(integration.id, get_beginning())
         return {}
 
     far.says = staticmethod(move)
     assert stream(integration.id, outlet) == 0
-    assert stored(integration).place == beginning()
+    assert stored(integration).place == get_beginning()
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"]]
     assert far.got[0].id != far.got[1].id
@@ -641,7 +647,7 @@ def test_a_new_integration_hears_what_comes_from_now_on(far, integrate, log, out
 
 def test_a_new_integration_may_begin_at_the_beginning(far, integrate, log, outlet):
     log("old")
-    integration = integrate(start=beginning())
+    integration = integrate(start=get_beginning())
     log("new")
     stream(integration.id, outlet)
     assert all_that_came(far) == ["old", "new"]
@@ -659,7 +665,7 @@ def test_everything_is_sent_again_from_the_beginning(far, integrate, log, outlet
     integration = integrate()
     log(1, 2)
     stream(integration.id, outlet)
-    Position.objects.move(integration.id, beginning())
+    Position.objects.move(integration.id, get_beginning())
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"]]
     assert len({(batch.id, batch.number) for batch in far.got}) == 2  # it is another batch
@@ -673,16 +679,16 @@ def test_what_was_received_since_a_moment_is_sent_again(far, integrate, log, out
     Event.objects.filter(id=old).update(received_at=Now() - timedelta(days=2))
     stream(integration.id, outlet)
     far.got.clear()
-    Position.objects.move(integration.id, moment_of_log(acme.id, datetime.now(UTC) - timedelta(days=1)))
+    Position.objects.move(integration.id, find_moment_of_log(acme.id, datetime.now(UTC) - timedelta(days=1)))
     stream(integration.id, outlet)
     assert all_that_came(far) == ["new", "newer"]
-    assert isinstance(moment_of_log(acme.id, datetime.now(UTC) + timedelta(days=1)), Place)
+    assert isinstance(find_moment_of_log(acme.id, datetime.now(UTC) + timedelta(days=1)), LogPlace)
 
 
 def test_a_backlog_can_be_left_behind(far, integrate, log, outlet):
     integration = integrate()
     log("never", "wanted")
-    Position.objects.move(integration.id, end_of_log())
+    Position.objects.move(integration.id, find_end_of_log())
     log("wanted")
     stream(integration.id, outlet)
     assert came(far) == [["wanted"]]
@@ -706,7 +712,7 @@ def test_one_integration_s_trouble_is_not_another_s(far, integrate, log, outlet)
     far.says = staticmethod(gone)
     stream(parked.id, outlet)
     far.says = staticmethod(lambda batch: {})
-    assert due_positions() == [other.id]
+    assert find_due_positions() == [other.id]
     assert stream(other.id, outlet) == 1
 
 
@@ -714,7 +720,7 @@ def test_a_deleted_integration_is_sent_nothing(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     configure.delete(integration)
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
 
 
@@ -795,14 +801,15 @@ def test_events_of_one_request_each_go_several_at_once_and_only_what_failed_goes
         integration = integrate("generic_http", {"url": receiver.url()})
         for number in range(6):
             log(number)
-        with_three = message_id(integration.id, Event.objects.order_by("id")[3].id)
+        with_three = make_message_id(integration.id, Event.objects.order_by("id")[3].id)
         receiver.answers = lambda got: (
             answer(503) if got.header("webhook-id") == str(with_three) and len(receiver.got) <= 6 else answer()
         )
         assert stream(integration.id, outlet) == 1
         try_apart(integration, outlet)
         assert receiver.ids() == Counter(
-            {str(message_id(integration.id, event.id)): 1 for event in Event.objects.all()} | {str(with_three): 2}
+            {str(make_message_id(integration.id, event.id)): 1 for event in Event.objects.all()}
+            | {str(with_three): 2}
         )
 
 

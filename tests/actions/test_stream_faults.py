@@ -66,7 +66,7 @@ def test_who_lost_the_lease_does_not_park_the_integration(far, integrate, log): 
     integration = integrate()
     (id,) = log(1)
     position = Position.objects.lease(integration.id, 60)
-    batch = streaming.next_batch(position, integration.opened())
+    batch = streaming.open_next_batch(position, integration.opened())
     Position.objects.filter(destination=integration).update(lease="00000000-0000-4000-8000-000000000000")
     assert settle_batch(position, batch, {id: DestinationGone("nobody there")}) is False
     assert Destination.objects.get().state == "active"

@@ -17,7 +17,7 @@ from eventsinks.intake import audit
 from eventsinks.intake.accept import accept
 from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Position
-from eventsinks.streaming.next_batch import next_batch
+from eventsinks.streaming.next_batch import open_next_batch
 from eventsinks.streaming.settle_batch import settle_batch
 from eventsinks.streaming.streamer import stream
 from tests.actions.test_manifest import CONFIG, hours_ago, look, manifests
@@ -145,7 +145,7 @@ def test_a_worker_that_dies_before_it_settles_leaves_each_hour_once(bucket, inte
 def test_what_was_stored_of_a_batch_that_goes_on_in_halves_is_kept(bucket, integration, acme):
     log(acme, [1, 2, 2])
     position = Position.objects.lease(integration.id, 60)
-    batch = next_batch(position, integration.opened())
+    batch = open_next_batch(position, integration.opened())
     failures = dict.fromkeys(batch.members[1:], TooLarge("in halves"))
     assert settle_batch(position, batch, failures, stored=[{"key": "hour 1"}])
     assert Batch.objects.get(number=1).stored == [{"key": "hour 1"}]

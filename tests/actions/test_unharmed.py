@@ -121,7 +121,7 @@ def test_a_sink_that_can_not_fall_back_stops_no_other(two, make_webhook, make_al
     Destination.objects.filter(id__in=[sink.id for sink in two]).update(fallback=fallback)
     Delivery.objects.filter(destination=fallback).delete()
     fail_for(monkeypatch, fall_back, "some_fall_back", two[0].id, DataError("no"))
-    assert fall_back.fall_back() == 1
+    assert fall_back.fall_back_everywhere() == 1
     assert "DataError: no" in caplog.text
 
 
@@ -129,7 +129,7 @@ def test_a_drill_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
     drilled_at = timezone.now() - timedelta(hours=1)
     Destination.objects.update(drill_interval_s=60, drilled_at=drilled_at)
     fail_for(monkeypatch, heartbeat, "notify", two[0].id, ValueError("a notice was not taken"))
-    assert heartbeat.drill() == 1
+    assert heartbeat.send_heartbeats() == 1
     assert "a notice was not taken" in caplog.text
     assert Destination.objects.get(id=two[0].id).drilled_at == drilled_at  # still owed
 
@@ -141,6 +141,6 @@ def test_a_round_up_that_can_not_be_told_stops_no_other(two, monkeypatch, caplog
             destination=sink, kind="throttle", starts_at=at, ends_at=at, closed_at=at, held=1, last_title="x"
         )
     fail_for(monkeypatch, digest, "notify", two[0].id, ValueError("a notice was not taken"))
-    assert digest.round_up() == 1
+    assert digest.send_digests() == 1
     assert "a notice was not taken" in caplog.text
     assert QuietWindow.objects.get(told_at=None).destination_id == two[0].id

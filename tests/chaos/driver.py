@@ -26,7 +26,7 @@ from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
 from eventsinks.lib.net.http import Outlet  # noqa: E402
 from eventsinks.models import Tenant  # noqa: E402
 from eventsinks.sending import dispatcher, settle_attempts  # noqa: E402
-from eventsinks.sweeping.tidy import tidy  # noqa: E402
+from eventsinks.sweeping.tidy import tidy_up  # noqa: E402
 
 
 def die(*_):
@@ -91,7 +91,7 @@ def run(point):
         settle_attempts.settle = uncommitted(settle_attempts.settle)
     if point == "after settle":
         settle_attempts.settle = and_die(settle_attempts.settle)
-    tidy()
+    tidy_up()
     way_out = outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     if point == "while sending":
         way_out.start = and_die(way_out.start, after=20)

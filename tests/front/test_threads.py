@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.front.answers import Gone, Refusal, Request
+from eventsinks.front.answers import Gone, Refusal, WholeRequest
 from eventsinks.front.threads import Threads
 from eventsinks.front.worldly import is_worldly
 from tests.front.conftest import ALERT, head, read_answer, until
@@ -139,7 +139,7 @@ def test_what_work_raises_is_raised_and_its_thread_goes_on():
 def asked(line, body=b""):
     """Return a request."""
     method, path = line.split(" ")
-    return Request({"method": method, "path": path}, body, "", "", "", lambda: False)
+    return WholeRequest({"method": method, "path": path}, body, "", "", "", lambda: False)
 
 
 HANGING = [

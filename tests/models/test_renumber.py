@@ -15,7 +15,7 @@ from eventsinks import tasks
 from eventsinks.actions.replaying.replay_stream import replay_stream
 from eventsinks.destinations.base import Temporary
 from eventsinks.models import Batch, Event, Position
-from eventsinks.models.stream import due_positions, end_of_log, last_settled, log_is_ahead
+from eventsinks.models.stream import find_due_positions, find_end_of_log, find_last_settled, log_is_ahead
 from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
@@ -84,7 +84,7 @@ def test_a_restored_log_stands_still_and_goes_on_after_the_command(far, integrat
     assert log_is_ahead()
     assert renumber_log().startswith("5 events")
     assert not log_is_ahead()
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     run(integration, outlet)
     assert all_that_came(far) == ["1", "2", "3", "4", "5"]
     log_unseen(6, 7)
@@ -132,7 +132,7 @@ def test_an_integration_that_began_at_the_end_of_the_log_gets_what_came_since_an
 ):
     (old,) = log_unseen("history")
     Event.objects.filter(id=old).update(received_at=timezone.now() - timedelta(days=1))
-    integration = integrate(start=end_of_log())
+    integration = integrate(start=find_end_of_log())
     restore()
     log_unseen("new")
     renumber_log()
@@ -154,7 +154,7 @@ def test_a_batch_that_was_on_its_way_is_sent_again(far, integrate, log_unseen, o
     run(integration, outlet)
     assert all_that_came(far) == ["1", "2"]
     assert not Batch.objects.filter(state="open").exists()
-    assert stored(integration).place == last_settled(integration.tenant_id)
+    assert stored(integration).place == find_last_settled(integration.tenant_id)
 
 
 @on_postgresql

@@ -18,14 +18,14 @@ from django.db.models.functions import Now
 
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.actions.replaying.replay import replay_in_order
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import write_time
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.intake.nudge import STREAMS, nudge
-from eventsinks.limits.quotas import hold_room, take
-from eventsinks.limits.round_robin import in_turns
+from eventsinks.limits.quotas import hold_room, take_rate
+from eventsinks.limits.round_robin import do_in_turns
 from eventsinks.models import Delivery, Destination, Replay
-from eventsinks.models.database.clock import PRECISION, database_now
+from eventsinks.models.database.clock import PRECISION, read_database_clock
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.replay import REPLAYABLE, ReplayState
 
@@ -41,7 +41,7 @@ CATCH_UP = timedelta(seconds=2)  # that a rate makes up for, where the sweep cam
 SHOWN = 10  # deliveries that a preview shows
 
 
-class UnderWay(Exception):
+class ReplayUnderWay(Exception):
     """Another replay of this destination is not at its end yet."""
 
     def __init__(self, destination: Destination) -> None:
@@ -65,7 +65,7 @@ class Selection:
     event_type: str = ""
 
 
-class Preview(NamedTuple):
+class ReplayPreview(NamedTuple):
     """What a replay would take now: how many, whether more were not looked at, and the newest of them."""
 
     deliveries: int
@@ -73,7 +73,7 @@ class Preview(NamedTuple):
     sample: Sequence[Delivery]
 
 
-def start(
+def start_replays(
     destinations: Sequence[Destination],
     selection: Selection,
     rate_per_s: float | None = None,
@@ -84,37 +84,37 @@ def start(
 
     Raises NotConfigurable, UnderWay and LimitReached.
     """
-    jobs = [job(destination, selection) for destination in destinations]
+    jobs = [make_job(destination, selection) for destination in destinations]
     if not jobs:
         return []
     tenant = jobs[0].tenant
-    take(tenant, "replays_per_h")
+    take_rate(tenant, "replays_per_h")
     with transaction.atomic():
         hold_room(tenant, "replays_at_once")  # for what was asked for at once, of however many destinations
         for made in jobs:
             made.rate_per_s = rate_per_s
             made.asked_by = initiator.email or initiator.name or initiator.id
-            begin(made, initiator)
+            write_job(made, initiator)
     return jobs
 
 
-def begin(made: Replay, initiator: Initiator) -> None:
+def write_job(made: Replay, initiator: Initiator) -> None:
     """Write a job, with what is counted at once. Raises UnderWay."""
     try:
         with transaction.atomic():
             made.save(force_insert=True)
     except IntegrityError:
-        raise UnderWay(made.destination) from None
+        raise ReplayUnderWay(made.destination) from None
     made.refresh_from_db(fields=["created_at"])
     stretch, made.counted_to = made.stretch(None, COUNTED)
     made.counted = stretch.count()
     made.save(update_fields=["counted", "counted_to"])
-    record(STARTED, made, initiator)
+    record_replay(STARTED, made, initiator)
 
 
-def job(destination: Destination, selection: Selection) -> Replay:
+def make_job(destination: Destination, selection: Selection) -> Replay:
     """Return the job that would be made. Raises NotConfigurable."""
-    until, states = checked(selection.since, selection.until, selection.states)
+    until, states = check_selection(selection.since, selection.until, selection.states)
     return Replay(
         tenant=destination.tenant,
         destination=destination,
@@ -127,18 +127,18 @@ def job(destination: Destination, selection: Selection) -> Replay:
     )
 
 
-def preview(destination: Destination, selection: Selection) -> Preview:
+def preview_replay(destination: Destination, selection: Selection) -> ReplayPreview:
     """Return what such a replay would take now. Raises NotConfigurable."""
-    asked = job(destination, selection)
+    asked = make_job(destination, selection)
     asked.created_at = Now()
     stretch, end = asked.stretch(None, COUNTED)
     shown = stretch.select_related("event", "destination").order_by("-id")[:SHOWN]
-    return Preview(stretch.count(), end is not None, list(shown))
+    return ReplayPreview(stretch.count(), end is not None, list(shown))
 
 
-def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
+def check_selection(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
     """Return the end of the stretch, now at the latest, and the states, each once. Raises NotConfigurable."""
-    now = database_now()
+    now = read_database_clock()
     if since > now + PRECISION:
         raise NotConfigurable(FieldError("since", "must not be in the future"))
     if until is not None and until < since:
@@ -148,37 +148,39 @@ def checked(since: datetime, until: datetime | None, states: Sequence[str]) -> t
     return min(until or now, now), sorted({str(state) for state in states})
 
 
-def cancel(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
+def cancel_replay(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
     """Call it off; what it has replayed stays. Return False if it had ended already."""
-    return end(replay, ReplayState.CANCELLED, CANCELLED, initiator)
+    return end_replay(replay, ReplayState.CANCELLED, CANCELLED, initiator)
 
 
-def work_off() -> int:
+def work_off_replays() -> int:
     """Take one step of every running replay. Return how many deliveries were replayed."""
     running = Replay.objects.running().due().select_related("destination", "tenant")
-    return in_turns([(replay.tenant_id, replay) for replay in running], lambda replay: (step(replay), False))
+    return do_in_turns(
+        [(replay.tenant_id, replay) for replay in running], lambda replay: (replay_step(replay), False)
+    )
 
 
-def count_on(replay: Replay) -> None:
+def count_next_stretch(replay: Replay) -> None:
     """Count the next stretch of a replay; it begins when all of it is counted. Of two at once, one counts."""
     stretch, end = replay.stretch(replay.counted_to, COUNTED)
     here = Replay.objects.running().filter(id=replay.id, counted_to=replay.counted_to)
     here.update(counted=F("counted") + stretch.count(), counted_to=end)
 
 
-def step(replay: Replay) -> int:
+def replay_step(replay: Replay) -> int:
     """Replay the next deliveries, as many as the sink has room for. Return how many.
 
     Run by two at once, only one finds the cursor where it was read; the other moves nothing.
     """
     sink = replay.destination
     if sink.deleted_at is not None:
-        cancel(replay)
+        cancel_replay(replay)
         return 0
     if replay.counted_to is not None:
-        count_on(replay)
+        count_next_stretch(replay)
         return 0
-    room = min(room_of(sink), at_a_time(replay))
+    room = min(count_room(sink), count_at_a_time(replay))
     if room <= 0:
         return 0
     with transaction.atomic():
@@ -189,10 +191,10 @@ def step(replay: Replay) -> int:
         left = replay.counted - replay.replayed
         ids = list(chosen[: min(room, left)])
         if not ids and (stretch_end is None or not left):
-            end(replay, ReplayState.DONE, FINISHED)
+            end_replay(replay, ReplayState.DONE, FINISHED)
             return 0
         here = Replay.objects.running().filter(id=replay.id, cursor=replay.cursor)
-        if not here.update(cursor=ids[-1] if ids else stretch_end, **next_step_of(replay, len(ids))):
+        if not here.update(cursor=ids[-1] if ids else stretch_end, **plan_next_step(replay, len(ids))):
             return 0
         moved = replay_in_order(replay.still_ended().filter(id__in=ids))
         Replay.objects.filter(id=replay.id).update(replayed=F("replayed") + moved)
@@ -201,21 +203,21 @@ def step(replay: Replay) -> int:
     return moved
 
 
-def at_a_time(replay: Replay) -> int:
+def count_at_a_time(replay: Replay) -> int:
     """Return how many deliveries one step may replay by the rate that was asked for: what one second allows."""
     return MOST_OPEN if replay.rate_per_s is None else max(int(replay.rate_per_s), 1)
 
 
-def next_step_of(replay: Replay, number: int) -> dict[str, Any]:
+def plan_next_step(replay: Replay, number: int) -> dict[str, Any]:
     """Return the columns that keep a replay waiting after a step of so many, where it has a rate."""
     if not replay.rate_per_s or not number:
         return {}
-    now = database_now()
+    now = read_database_clock()
     began = max(replay.next_at or now, now - CATCH_UP)  # a step that came late makes the next one come sooner
     return {"next_at": began + timedelta(seconds=number / replay.rate_per_s)}
 
 
-def room_of(sink: Destination) -> int:
+def count_room(sink: Destination) -> int:
     """Return how many deliveries a step may open at a sink. Counts no further than it must."""
     most = MOST_OPEN_AT_A_PLACE if sink.place else MOST_OPEN
     waiting = Delivery.objects.filter(
@@ -224,16 +226,18 @@ def room_of(sink: Destination) -> int:
     return most - waiting.order_by()[:most].count()
 
 
-def end(replay: Replay, state: ReplayState, activity_code: str, initiator: Initiator = SYSTEM) -> bool:
+def end_replay(replay: Replay, state: ReplayState, activity_code: str, initiator: Initiator = SYSTEM) -> bool:
     """running -> done or cancelled, and its tenant is told. Return False if it had ended already."""
     with transaction.atomic():
         if not Replay.objects.filter(id=replay.id).end(state):
             return False
-        record(activity_code, Replay.objects.select_related("destination", "tenant").get(id=replay.id), initiator)
+        record_replay(
+            activity_code, Replay.objects.select_related("destination", "tenant").get(id=replay.id), initiator
+        )
     return True
 
 
-def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
+def record_replay(activity_code: str, replay: Replay, initiator: Initiator) -> None:
     """Record it in the tenant's audit log."""
     wanted = {"status_class": replay.status_class, "reason": replay.reason, "event_type": replay.event_type}
     destination = replay.destination
@@ -241,11 +245,11 @@ def record(activity_code: str, replay: Replay, initiator: Initiator) -> None:
     meta = {
         **({"event_sink_id": str(destination.uuid)} if is_sink else {"integration_id": str(destination.id)}),
         "name": replay.destination.name,
-        "since": written(replay.since),
-        "until": written(replay.until),
+        "since": write_time(replay.since),
+        "until": write_time(replay.until),
         "states": " ".join(replay.states),
         "deliveries": str(replay.counted),
         "replayed": str(replay.replayed),
         **{name: str(value) for name, value in wanted.items() if value not in (None, "")},
     }
-    audit.record(replay.tenant, activity_code, f"replay:{replay.id}", meta, initiator)
+    audit.record_change(replay.tenant, activity_code, f"replay:{replay.id}", meta, initiator)

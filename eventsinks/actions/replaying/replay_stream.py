@@ -10,16 +10,16 @@ from datetime import datetime
 
 from django.db import transaction
 
-from eventsinks.actions.configure import wake
-from eventsinks.event_types.documents import written
+from eventsinks.actions.configure import wake_destination
+from eventsinks.event_types.documents import write_time
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
-from eventsinks.limits.quotas import hold_room, take
+from eventsinks.limits.quotas import hold_room, take_rate
 from eventsinks.models import Destination, Position
-from eventsinks.models.stream import end_of_moment, moment_of_log
+from eventsinks.models.stream import find_end_of_moment, find_moment_of_log
 
 
-class UnderWay(Exception):
+class StreamReplayUnderWay(Exception):
     """Another replay of this integration is not at its end yet."""
 
 
@@ -31,18 +31,18 @@ def replay_stream(
     Return False where nothing of it was sent before: it comes anyway. Raises UnderWay and LimitReached.
     """
     tenant_id, place = destination.tenant_id, Position.objects.get(destination=destination).place
-    start = min(moment_of_log(tenant_id, since), place)
-    end = place if until is None else min(end_of_moment(tenant_id, until), place)
+    start = min(find_moment_of_log(tenant_id, since), place)
+    end = place if until is None else min(find_end_of_moment(tenant_id, until), place)
     if start >= end:
         return False
-    asked = {"replay_since": written(since), "replay_until": written(until) if until else ""}
-    take(destination.tenant, "replays_per_h")
+    asked = {"replay_since": write_time(since), "replay_until": write_time(until) if until else ""}
+    take_rate(destination.tenant, "replays_per_h")
     with transaction.atomic():
         hold_room(destination.tenant, "replays_at_once")
         if not Position.objects.replay(destination.id, start, end):
-            raise UnderWay
+            raise StreamReplayUnderWay
         audit.record_destination(audit.UPDATED, destination, initiator, {k: v for k, v in asked.items() if v})
-        wake(destination)
+        wake_destination(destination)
     return True
 
 

@@ -12,7 +12,7 @@ from eventsinks.models.delivery import call_next
 from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
-def skip(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
+def skip_deliveries(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
     """pending or failed -> suppressed. Return how many moved; what is being sent stays."""
     moved = 0
     reason = f"skipped by {initiator.email or initiator.name or initiator.id}"

@@ -12,16 +12,16 @@ from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from eventsinks.lib.secrets.crypto import BOUND, CannotOpen
-from eventsinks.lib.secrets.signing import new_secret
+from eventsinks.lib.secrets.signing import make_secret
 from eventsinks.models import Canary, Destination, SlackWorkspace
 from eventsinks.models.secrets.sealing import (
     Binding,
     WrongKeys,
-    box,
-    look,
+    get_box,
     make_canary,
+    make_place,
     open_factor,
-    place_of,
+    read_canary,
     seal_factor,
 )
 
@@ -55,10 +55,10 @@ def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
     Canary.objects.filter(binding=Binding.UNBOUND).update(binding=Binding.BINDING)
     done = Reencrypted()
     for model, column in SEALED:
-        for row in pages(model, column):
+        for row in read_pages(model, column):
             seal_anew(row, column, done, forget_lost=forget_lost)
     reencrypt_factors(done)
-    if not any(unbound(model, column).exists() for model, column in SEALED):
+    if not any(find_unbound(model, column).exists() for model, column in SEALED):
         Canary.objects.update(binding=Binding.BOUND)
     return done
 
@@ -66,14 +66,14 @@ def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
 def prove_keys(*, forget_lost: bool) -> None:
     """Seal the canary with the newest key. Raises WrongKeys where no key opens it and nothing may be lost."""
     try:
-        look()
+        read_canary()
     except WrongKeys:
         if not forget_lost:
             raise
     make_canary()
 
 
-def pages(model: type[Model], column: str) -> Iterator[Any]:
+def read_pages(model: type[Model], column: str) -> Iterator[Any]:
     """Yield the rows with a secret in this column, a page at a time."""
     rows = model._default_manager.exclude(**{column: ""}).order_by("pk")
     page = list(rows[:PAGE])
@@ -84,36 +84,36 @@ def pages(model: type[Model], column: str) -> Iterator[Any]:
 
 def seal_anew(row: Any, column: str, done: Reencrypted, *, forget_lost: bool) -> None:
     """Seal one secret with the newest key for its row, unless it was changed since it was read."""
-    sealed, place = getattr(row, column), place_of(row, column)
+    sealed, place = getattr(row, column), make_place(row, column)
     try:
-        text = box().open(sealed, place, unbound=True)
+        text = get_box().open(sealed, place, unbound=True)
     except CannotOpen as error:
         done.lost.append(f"{row._meta.verbose_name} {row.pk}: {error}")
         if not forget_lost:
             return
-        text = new_secret() if column == "sealed_signing_secret" else ""
+        text = make_secret() if column == "sealed_signing_secret" else ""
     else:
-        if box().is_current(sealed):
+        if get_box().is_current(sealed):
             done.current += 1
             return
     same = type(row)._default_manager.filter(pk=row.pk, **{column: sealed})
-    done.anew += same.update(**{column: box().seal(text, place) if text else ""})
+    done.anew += same.update(**{column: get_box().seal(text, place) if text else ""})
 
 
-def unbound(model: type[Model], column: str) -> Any:
+def find_unbound(model: type[Model], column: str) -> Any:
     """Return the rows whose secret was sealed by a key that there is, for no row."""
     ours = Q()
-    for id in box().key_ids:
+    for id in get_box().key_ids:
         ours |= Q(**{f"{column}__startswith": f"{id}:"}) & ~Q(**{f"{column}__startswith": f"{id}:{BOUND}"})
     return model._default_manager.filter(ours)
 
 
-def strangers() -> int:
+def count_strangers() -> int:
     """Return how many secrets name a key that is not among EVENTSINKS_ENCRYPTION_KEYS."""
     count = 0
     for model, column in SEALED:
         rows = model._default_manager.exclude(**{column: ""})
-        for id in box().key_ids:
+        for id in get_box().key_ids:
             rows = rows.exclude(**{f"{column}__startswith": f"{id}:"})
         count += rows.count()
     return count
@@ -134,7 +134,7 @@ def reencrypt_factors(done: Reencrypted) -> None:
     """Seal the secrets of people's second factors anew, each under `secret` or `seed` of its data."""
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN).iterator():
         name = "secret" if "secret" in factor.data else "seed"
-        if box().is_current(factor.data[name]):
+        if get_box().is_current(factor.data[name]):
             done.current += 1
             continue
         try:

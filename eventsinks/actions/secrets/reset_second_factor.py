@@ -15,10 +15,10 @@ def reset_second_factor(person: User, by: User) -> bool:
     with transaction.atomic():
         if not Authenticator.objects.filter(user=person).delete()[0]:
             return False
-        note(person, by, "Second factor reset.")
+        note_reset(person, by, "Second factor reset.")
     return True
 
 
-def note(person: Any, by: Any, what: str) -> None:
+def note_reset(person: Any, by: Any, what: str) -> None:
     """Write into the history of an account what was done to its second factors."""
     LogEntry.objects.log_actions(by.pk, [person], CHANGE, change_message=what, single_object=True)

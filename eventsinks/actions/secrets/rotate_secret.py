@@ -8,13 +8,13 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.actions.portrait import signing
+from eventsinks.actions.portrait import draw_signing
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.lib.secrets.crypto import CannotOpen
-from eventsinks.lib.secrets.signing import new_secret
+from eventsinks.lib.secrets.signing import make_secret
 from eventsinks.models import Destination
-from eventsinks.models.secrets.fingerprint import fingerprint
+from eventsinks.models.secrets.fingerprint import make_fingerprint
 from eventsinks.models.secrets.sealing import seal
 
 
@@ -23,8 +23,8 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
 
     A secret that an earlier rotation kept for its overlap signs no more.
     """
-    secret = new_secret()
-    old = kept(sink) if overlap_s else ""
+    secret = make_secret()
+    old = keep_old_secret(sink) if overlap_s else ""
     same = Destination.objects.present().filter(id=sink.id, version=sink.version)
     with transaction.atomic():
         moved = same.update(
@@ -36,7 +36,7 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
         )
         if not moved:
             return None
-        before, after = signing(sink), fingerprint(secret)
+        before, after = draw_signing(sink), make_fingerprint(secret)
         told = {"signing_secret": f"rotated: {before} → {after}", "overlap_s": str(overlap_s)}
         audit.record_destination(audit.UPDATED, sink, initiator, told)
     return secret
@@ -48,11 +48,11 @@ def reveal_secret(sink: Destination, initiator: Initiator) -> str:
     Raises lib.crypto.CannotOpen.
     """
     secret = sink.signing_secret
-    audit.record_destination(audit.SECRET_SHOWN, sink, initiator, {"signing_secret": fingerprint(secret)})
+    audit.record_destination(audit.SECRET_SHOWN, sink, initiator, {"signing_secret": make_fingerprint(secret)})
     return secret
 
 
-def kept(sink: Destination) -> str:
+def keep_old_secret(sink: Destination) -> str:
     """Return the signing secret as it is kept for its overlap; empty where no key opens it: it could not sign."""
     try:
         return seal(sink.signing_secret, sink, "sealed_old_signing_secret")

@@ -7,8 +7,8 @@ import logging
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from eventsinks.actions.secrets.reencrypt import strangers
-from eventsinks.models.secrets.sealing import WrongKeys, look, make_canary
+from eventsinks.actions.secrets.reencrypt import count_strangers
+from eventsinks.models.secrets.sealing import WrongKeys, make_canary, read_canary
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ def prove_keys() -> None:
     keys = tuple(settings.EVENTSINKS_ENCRYPTION_KEYS)
     if keys in _proved:
         return
-    canary = look()
-    if count := strangers():
-        raise WrongKeys(told(count))
+    canary = read_canary()
+    if count := count_strangers():
+        raise WrongKeys(describe_strangers(count))
     if canary is None:
         make_canary()
     _proved.add(keys)
 
 
-def told(count: int) -> str:
+def describe_strangers(count: int) -> str:
     """Return what is wrong where secrets need a key that is not there."""
     return f"{count} secrets are sealed with keys that are not among them; `manage.py reencrypt` names them"

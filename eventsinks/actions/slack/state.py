@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from eventsinks.intake.audit import Initiator
 from eventsinks.models import SlackInstall, Tenant
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 GOOD_FOR = 600  # seconds from the start of an installation to its end
 OVER = "this link was used already, or is older than ten minutes; begin the installation again"
@@ -27,33 +27,33 @@ class NotInstallable(Exception):
     """It can't be installed, and the message says why: to a person, without a secret."""
 
 
-def new_state(tenant: Tenant, initiator: Initiator) -> str:
+def make_state(tenant: Tenant, initiator: Initiator) -> str:
     """Begin an installation and return its state."""
     begun = SlackInstall.objects.create(
         tenant=tenant,
         initiator_id=initiator.id[:64],
         initiator_name=initiator.name[:200],
-        expires_at=database_now() + timedelta(seconds=GOOD_FOR),
+        expires_at=read_database_clock() + timedelta(seconds=GOOD_FOR),
     )
-    return signer("state").sign(str(begun.id))
+    return make_signer("state").sign(str(begun.id))
 
 
-def begun_with(state: str) -> SlackInstall:
+def find_install(state: str) -> SlackInstall:
     """Return the installation that `state` stands for, and leave it usable. Raises NotInstallable."""
-    begun = SlackInstall.objects.select_related("tenant").filter(id=id_in(state), expires_at__gt=Now()).first()
+    begun = SlackInstall.objects.select_related("tenant").filter(id=read_id(state), expires_at__gt=Now()).first()
     if begun is None:
         raise NotInstallable(OVER)
     return begun
 
 
-def used(state: str, cookie: str) -> SlackInstall:
+def use_up_state(state: str, cookie: str) -> SlackInstall:
     """Return the installation that `state` stands for, which is used up with that. Raises NotInstallable.
 
     Another browser than the one that has the `cookie` uses nothing up.
     """
-    begun = begun_with(state)
+    begun = find_install(state)
     try:
-        same = signer("browser").unsign(cookie) == str(begun.id)
+        same = make_signer("browser").unsign(cookie) == str(begun.id)
     except BadSignature:
         same = False
     if not same:
@@ -63,11 +63,11 @@ def used(state: str, cookie: str) -> SlackInstall:
     return begun
 
 
-def cookie_for(state: str) -> dict[str, Any]:
+def make_cookie(state: str) -> dict[str, Any]:
     """Return the arguments of `set_cookie` for the browser whose person said yes. Raises NotInstallable."""
     return {
-        "key": cookie_name(),
-        "value": signer("browser").sign(str(id_in(state))),
+        "key": get_cookie_name(),
+        "value": make_signer("browser").sign(str(read_id(state))),
         "max_age": GOOD_FOR,
         "secure": settings.SESSION_COOKIE_SECURE,
         "httponly": True,
@@ -75,19 +75,19 @@ def cookie_for(state: str) -> dict[str, Any]:
     }
 
 
-def cookie_name() -> str:
+def get_cookie_name() -> str:
     """Return the cookie's name; behind TLS no other host of the domain can set one of this name."""
     return "__Host-slack_install" if settings.SESSION_COOKIE_SECURE else "slack_install"
 
 
-def id_in(state: str) -> UUID:
+def read_id(state: str) -> UUID:
     """Return the id that a state names; its row says whether it is over. Raises NotInstallable."""
     try:
-        return UUID(signer("state").unsign(state))
+        return UUID(make_signer("state").unsign(state))
     except (BadSignature, ValueError):
         raise NotInstallable(OVER) from None
 
 
-def signer(what: str) -> Signer:
+def make_signer(what: str) -> Signer:
     """Return what signs states, or what marks browsers, and nothing else."""
     return Signer(salt=f"eventsinks.slack_install.{what}")

@@ -20,19 +20,19 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from eventsinks.actions.replaying.replay import replay
-from eventsinks.actions.replaying.skip import skip
-from eventsinks.admin.deliveries.outcome import story_of
-from eventsinks.admin.deliveries.timeline import row_of
+from eventsinks.actions.replaying.skip import skip_deliveries
+from eventsinks.admin.deliveries.outcome import tell_story
+from eventsinks.admin.deliveries.timeline import draw_attempt
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, initiator_of
+from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, get_initiator
 from eventsinks.admin.parts.filters import SinceFilter, SinkFilter
-from eventsinks.admin.silences.form import may_silence, silence_like
+from eventsinks.admin.silences.form import make_silence_link, may_silence
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.intake.nudge import nudge
 from eventsinks.models import Attempt, Delivery, Event, Tenant
-from eventsinks.models.database.clock import about_now
+from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.sending.judge import max_tries
+from eventsinks.sending.judge import get_max_tries
 
 FOUND = 1000  # deliveries that a search for one event finds at most, and that one replay takes at most
 ATTEMPTS = 100  # newest attempts that a page shows
@@ -84,17 +84,17 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     @admin.display(description="Event")
     def event_key(self, delivery: Delivery) -> SafeString:
         """The event's id, as its sender gave it."""
-        return marks.clipped(delivery.event.key)
+        return marks.clip_text(delivery.event.key)
 
     @admin.display(description="State")
     def status_chip(self, delivery: Delivery) -> SafeString:
         """Where it stands."""
-        return marks.delivery_chip(delivery.state)
+        return marks.make_delivery_chip(delivery.state)
 
     @admin.display(description="Event sink")
     def sink(self, delivery: Delivery) -> SafeString | str:
         """Where it goes."""
-        return marks.sink_link(delivery.destination)
+        return marks.link_sink(delivery.destination)
 
     @admin.display(description="Tenant")
     def tenant(self, delivery: Delivery) -> str:
@@ -104,19 +104,19 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     @admin.display(description="Tries")
     def tries_made(self, delivery: Delivery) -> SafeString:
         """How many tries it had, of how many."""
-        return format_html('<span class="es-nowrap">{} of {}</span>', delivery.tries, max_tries())
+        return format_html('<span class="es-nowrap">{} of {}</span>', delivery.tries, get_max_tries())
 
     @admin.display(description="When")
     def due(self, delivery: Delivery) -> SafeString | str:
         """When it is due, what it waits for, or when it ended."""
         if delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
-            return marks.moment_mark(delivery.settled_at)
+            return marks.mark_moment(delivery.settled_at)
         if delivery.is_behind:
             return "waits for an earlier one"
-        tone, status = marks.sink_status(delivery.destination)
+        tone, status = marks.name_status(delivery.destination)
         if delivery.state == DeliveryState.PENDING and tone != "good":
             return f"waits: {status.partition(':')[0].lower() if tone != 'warning' else 'held'}"
-        return "due now" if delivery.due_at <= about_now() else marks.moment_mark(delivery.due_at)
+        return "due now" if delivery.due_at <= estimate_database_clock() else marks.mark_moment(delivery.due_at)
 
     @admin.display(description="Answer")
     def answer(self, delivery: Delivery) -> str:
@@ -126,7 +126,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     @admin.display(description="Reason")
     def why(self, delivery: Delivery) -> SafeString | str:
         """Why the last try did not deliver."""
-        return marks.clipped(delivery.reason) if delivery.reason else "–"
+        return marks.clip_text(delivery.reason) if delivery.reason else "–"
 
     # --- One delivery
 
@@ -147,18 +147,18 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         newest = list(Attempt.objects.filter(delivery_id=delivery.pk).order_by("-id")[:ATTEMPTS])
         may = self.has_replay_permission(request) and delivery.destination.deleted_at is None
         pending = delivery.state == DeliveryState.PENDING
-        waits = pending and not delivery.is_behind and delivery.due_at > about_now()
+        waits = pending and not delivery.is_behind and delivery.due_at > estimate_database_clock()
         return {
-            "title": f"Delivery of {marks.short(delivery.event.key, 60)}",
+            "title": f"Delivery of {marks.shorten(delivery.event.key, 60)}",
             "subtitle": None,
             "delivery": delivery,
-            "chip": marks.delivery_chip(delivery.state),
+            "chip": marks.make_delivery_chip(delivery.state),
             "type_label": delivery.destination.kind.label,
-            "story": story_of(delivery, newest[0] if newest else None),
-            "rows": [row_of(attempt) for attempt in newest],
-            "sink": marks.sink_link(delivery.destination),
-            "event": marks.link("event", delivery.event_id, delivery.event.key),
-            "silence_like": silence_like(delivery.event) if may_silence(request, delivery.event) else "",
+            "story": tell_story(delivery, newest[0] if newest else None),
+            "rows": [draw_attempt(attempt) for attempt in newest],
+            "sink": marks.link_sink(delivery.destination),
+            "event": marks.make_link("event", delivery.event_id, delivery.event.key),
+            "silence_like": make_silence_link(delivery.event) if may_silence(request, delivery.event) else "",
             "may_replay": may and delivery.state == DeliveryState.FAILED,
             "may_send_again": may and delivery.state == DeliveryState.DELIVERED,
             "may_try_now": may and waits,
@@ -189,7 +189,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         with transaction.atomic():
             ids = [delivery.pk for delivery in failed]
             chosen = Delivery.objects.filter(id__in=ids, state=DeliveryState.FAILED)
-            moved = replay(chosen, initiator_of(request))
+            moved = replay(chosen, get_initiator(request))
             if failed:
                 LogEntry.objects.log_actions(request.user.pk or 0, failed, CHANGE, change_message="Replayed.")
         what = "1 delivery" if moved == 1 else f"{moved} deliveries"
@@ -199,18 +199,18 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give one ended delivery a fresh set of tries."""
-        initiator = initiator_of(request)
+        initiator = get_initiator(request)
         return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Replayed")
 
     def try_now_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make the next try of one delivery due now."""
-        initiator = initiator_of(request)
+        initiator = get_initiator(request)
         return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Brought forward")
 
     def skip_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Let go of one delivery, so that what waits behind it is sent."""
-        initiator = initiator_of(request)
-        return self.button(request, object_id, lambda chosen: skip(chosen, initiator), "Skipped", "")
+        initiator = get_initiator(request)
+        return self.button(request, object_id, lambda chosen: skip_deliveries(chosen, initiator), "Skipped", "")
 
     def button(
         self,

@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly
 from eventsinks.admin.parts.filters import EventTypeFilter
-from eventsinks.admin.silences.form import may_silence, silence_like
+from eventsinks.admin.silences.form import make_silence_link, may_silence
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.lib.numbers import dumps, parse
 from eventsinks.models import Event, Tenant
@@ -58,12 +58,12 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     @admin.display(description="Occurred")
     def occurred(self, event: Event) -> SafeString | str:
         """When it happened."""
-        return marks.moment_mark(event.occurred_at)
+        return marks.mark_moment(event.occurred_at)
 
     @admin.display(description="Received")
     def received(self, event: Event) -> SafeString | str:
         """When it was accepted."""
-        return marks.moment_mark(event.received_at)
+        return marks.mark_moment(event.received_at)
 
     def change_view(
         self,
@@ -74,41 +74,41 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     ) -> HttpResponse:
         """Show one event."""
         event = self.get_object(request, object_id)
-        context = {**told(event), **(extra_context or {})} if event else extra_context
+        context = {**show_event(event), **(extra_context or {})} if event else extra_context
         if event and context and may_silence(request, event):
-            context["silence_like"] = silence_like(event)
+            context["silence_like"] = make_silence_link(event)
         return super().change_view(request, object_id, form_url, context)
 
 
-def told(event: Event) -> dict[str, Any]:
+def show_event(event: Event) -> dict[str, Any]:
     """Return what the page of an event shows."""
     raw = bytes(event.data)
     owed = event.deliveries.select_related("destination__tenant").defer("destination__config").order_by("id")
     return {
-        "title": f"Event {marks.short(event.key, 60)}",
+        "title": f"Event {marks.shorten(event.key, 60)}",
         "subtitle": None,
         "event": event,
         "summary": event.summary,
-        "tenant": marks.link("tenant", event.tenant_id, event.tenant.name),
-        "occurred": marks.moment_mark(event.occurred_at),
-        "received": marks.moment_mark(event.received_at),
+        "tenant": marks.make_link("tenant", event.tenant_id, event.tenant.name),
+        "occurred": marks.mark_moment(event.occurred_at),
+        "received": marks.mark_moment(event.received_at),
         "size": len(raw),
-        "pretty": cut(pretty(raw)),
-        "raw": cut(raw.decode("utf-8", "replace")),
+        "pretty": cut_text(indent_json(raw)),
+        "raw": cut_text(raw.decode("utf-8", "replace")),
         "deliveries": [
             {
                 "row": delivery,
-                "chip": marks.delivery_chip(delivery.state),
-                "sink": marks.sink_link(delivery.destination),
+                "chip": marks.make_delivery_chip(delivery.state),
+                "sink": marks.link_sink(delivery.destination),
                 "type": delivery.destination.kind.label,
-                "link": marks.link("delivery", delivery.pk, "Attempts"),
+                "link": marks.make_link("delivery", delivery.pk, "Attempts"),
             }
             for delivery in owed[:DELIVERIES]
         ],
     }
 
 
-def pretty(raw: bytes) -> str:
+def indent_json(raw: bytes) -> str:
     """Return JSON with its lines broken, for reading: what goes on to the byte is the data itself."""
     try:
         return dumps(parse(raw), orjson.OPT_INDENT_2).decode()
@@ -116,6 +116,6 @@ def pretty(raw: bytes) -> str:
         return raw.decode("utf-8", "replace")
 
 
-def cut(text: str) -> str:
+def cut_text(text: str) -> str:
     """Return the beginning of a text that is too long for a page."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}\n… ({len(text):,} characters in all)"

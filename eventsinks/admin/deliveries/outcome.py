@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventsinks.actions.obstacles import Obstacle, describe, find_obstacle
+from eventsinks.actions.obstacles import Obstacle, describe_obstacle, find_obstacle
 from eventsinks.admin.parts import marks
 from eventsinks.models import Attempt, Delivery
 from eventsinks.models.attempt import Outcome
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.sending.judge import max_tries
+from eventsinks.sending.judge import get_max_tries
 
 # Why no answer came (lib.wire.ExchangeFailed), each with whose side that is on and what to look at.
 NO_ANSWER = {
@@ -44,28 +44,28 @@ class Story:
     next: str
 
 
-def story_of(delivery: Delivery, last: Attempt | None) -> Story:
+def tell_story(delivery: Delivery, last: Attempt | None) -> Story:
     """Tell what became of a delivery; `last` is its last attempt."""
     waits_after_failure = delivery.state == DeliveryState.PENDING and bool(delivery.reason)
     failed = waits_after_failure or delivery.state == DeliveryState.FAILED
     return Story(
         tone="warning" if waits_after_failure else marks.DELIVERY_TONES[delivery.state],
-        headline=headline_of(delivery, last),
-        side=side_of(last) if last is not None and failed else "",
-        next=next_of(delivery),
+        headline=tell_headline(delivery, last),
+        side=tell_side(last) if last is not None and failed else "",
+        next=tell_next(delivery),
     )
 
 
-def headline_of(delivery: Delivery, last: Attempt | None) -> str:
+def tell_headline(delivery: Delivery, last: Attempt | None) -> str:
     """Say what happened."""
     if delivery.state == DeliveryState.DELIVERED:
-        at = f" {marks.when(delivery.settled_at)}" if delivery.settled_at else ""
+        at = f" {marks.write_distance(delivery.settled_at)}" if delivery.settled_at else ""
         return f"Delivered{at}, on try {last.number if last else delivery.tries}"
     if delivery.state == DeliveryState.SUPPRESSED:
         return f"Not sent: {delivery.reason}"
     if delivery.state == DeliveryState.SENDING:
         return f"Being sent: try {delivery.tries}"
-    why = plain(delivery.reason)
+    why = strip_code(delivery.reason)
     if delivery.state == DeliveryState.FAILED:
         refused = last is not None and last.outcome == Outcome.REFUSED
         tries = "1 try" if delivery.tries == 1 else f"{delivery.tries} tries"
@@ -76,13 +76,13 @@ def headline_of(delivery: Delivery, last: Attempt | None) -> str:
     return "Waiting for the first of a fresh set of tries" if last else "Waiting for its first try"
 
 
-def plain(reason: str) -> str:
+def strip_code(reason: str) -> str:
     """Return a reason without the word by which machines know it."""
     word, _, message = reason.partition(": ")
     return message if word in NO_ANSWER and message else reason
 
 
-def side_of(attempt: Attempt) -> str:
+def tell_side(attempt: Attempt) -> str:
     """Say on whose side a failure is, as far as it can be told."""
     if attempt.status is None:
         return NO_ANSWER.get(attempt.reason.partition(":")[0], "")
@@ -95,24 +95,24 @@ def side_of(attempt: Attempt) -> str:
     return "The event or the settings of the event sink: the far end did not accept the request."
 
 
-def next_of(delivery: Delivery) -> str:
+def tell_next(delivery: Delivery) -> str:
     """Say what happens next, and when."""
     if delivery.state == DeliveryState.PENDING:
-        return next_try(delivery)
+        return tell_next_try(delivery)
     if delivery.state == DeliveryState.SENDING:
-        takes_over = f"If its worker is lost, another one takes over at {marks.clock(delivery.due_at)}."
+        takes_over = f"If its worker is lost, another one takes over at {marks.write_clock(delivery.due_at)}."
         return f"A worker is at it. {takes_over}"
     if delivery.state == DeliveryState.FAILED:
-        return f"Nothing by itself. A replay gives it {max_tries()} new tries."
+        return f"Nothing by itself. A replay gives it {get_max_tries()} new tries."
     return "Nothing more."
 
 
-def next_try(delivery: Delivery) -> str:
+def tell_next_try(delivery: Delivery) -> str:
     """Say what a pending delivery waits for, and when its next try is."""
     wait = find_obstacle(delivery)
-    which = f"Try {delivery.tries + 1} of {max_tries()}"
+    which = f"Try {delivery.tries + 1} of {get_max_tries()}"
     if wait is None:
         return f"{which} is due now: a worker takes it within moments."
     if wait.obstacle == Obstacle.LATER:
-        return f"{which} {marks.when(delivery.due_at)}, at {marks.clock(delivery.due_at)}."
-    return f"It waits{describe(delivery, wait, marks.clock)}".rstrip(".") + "."
+        return f"{which} {marks.write_distance(delivery.due_at)}, at {marks.write_clock(delivery.due_at)}."
+    return f"It waits{describe_obstacle(delivery, wait, marks.write_clock)}".rstrip(".") + "."

@@ -28,7 +28,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AttemptRow:
     """One attempt as it is shown."""
 
     attempt: Attempt
@@ -39,20 +39,20 @@ class Row:
     steps: Sequence[Step]
 
 
-def row_of(attempt: Attempt) -> Row:
+def draw_attempt(attempt: Attempt) -> AttemptRow:
     """Return an attempt as it is shown."""
     tone = marks.OUTCOME_TONES[attempt.outcome]
-    return Row(
+    return AttemptRow(
         attempt=attempt,
-        chip=marks.chip(tone, attempt.get_outcome_display()),
+        chip=marks.make_chip(tone, attempt.get_outcome_display()),
         tone=tone,
-        at=marks.clock(attempt.started_at),
-        total=milliseconds(attempt.total_ms) if attempt.total_ms else "",
-        steps=steps_of(attempt),
+        at=marks.write_clock(attempt.started_at),
+        total=write_milliseconds(attempt.total_ms) if attempt.total_ms else "",
+        steps=draw_steps(attempt),
     )
 
 
-def steps_of(attempt: Attempt) -> list[Step]:
+def draw_steps(attempt: Attempt) -> list[Step]:
     """Return the steps that happened. A column says when a step was done, since the start of them all."""
     steps: list[Step] = []
     before = 0.0
@@ -62,13 +62,13 @@ def steps_of(attempt: Attempt) -> list[Step]:
             continue
         share = 100 / attempt.total_ms if attempt.total_ms else 0
         took = done - before
-        shown = last_step(attempt) if column == "total_ms" else name
-        steps.append(Step(shown, milliseconds(took), round(before * share, 2), round(took * share, 2)))
+        shown = find_last_step(attempt) if column == "total_ms" else name
+        steps.append(Step(shown, write_milliseconds(took), round(before * share, 2), round(took * share, 2)))
         before = done
     return steps
 
 
-def last_step(attempt: Attempt) -> str:
+def find_last_step(attempt: Attempt) -> str:
     """Return the name of the step in which an attempt ended: the one after the last that was done."""
     if attempt.first_byte_ms:
         return "read"
@@ -77,7 +77,7 @@ def last_step(attempt: Attempt) -> str:
     return "connect" if attempt.dns_ms else "DNS"
 
 
-def milliseconds(value: float) -> str:
+def write_milliseconds(value: float) -> str:
     """Return a length of time for people: `0.4 ms`, `143 ms`, `20.0 s`."""
     if value >= 10_000:
         return f"{value / 1000:.1f} s"

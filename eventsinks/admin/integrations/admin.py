@@ -14,11 +14,17 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from eventsinks.actions.replaying.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.admin.integrations.form import IntegrationForm, integration_form
-from eventsinks.admin.integrations.health import IntegrationHealth, Replay, batches_of, health_of, tried
+from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
+from eventsinks.admin.integrations.form import IntegrationForm, make_integration_form
+from eventsinks.admin.integrations.health import (
+    IntegrationHealth,
+    ReplayProgress,
+    list_batches,
+    measure_health,
+    probe_now,
+)
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import initiator_of
+from eventsinks.admin.parts.base import get_initiator
 from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets
 from eventsinks.admin.parts.filters import IntegrationTypeFilter
 from eventsinks.limits.quotas import LimitReached
@@ -50,15 +56,15 @@ class IntegrationAdmin(DestinationPage[Integration]):
     @admin.display(description="Goes to")
     def goes_to(self, integration: Integration) -> SafeString:
         """The host or the bucket, and the type."""
-        return marks.goes_to(integration)
+        return marks.show_target(integration)
 
     @admin.display(description="Status")
     def status(self, integration: Integration) -> SafeString:
         """Whether it is sent to, and if not, why."""
         failing = self.health(integration).failing
-        if failing and marks.sink_status(integration)[0] == "good":
-            return marks.chip("warning", marks.short(f"Trying again: {failing}", 60), failing)
-        return marks.status_chip(integration)
+        if failing and marks.name_status(integration)[0] == "good":
+            return marks.make_chip("warning", marks.shorten(f"Trying again: {failing}", 60), failing)
+        return marks.make_status_chip(integration)
 
     @admin.display(description="Waiting")
     def waiting(self, integration: Integration) -> str:
@@ -68,18 +74,18 @@ class IntegrationAdmin(DestinationPage[Integration]):
     @admin.display(description="Last sent")
     def last_sent(self, integration: Integration) -> SafeString | str:
         """When a batch was last taken."""
-        return marks.moment_mark(self.health(integration).sent_at)
+        return marks.mark_moment(self.health(integration).sent_at)
 
     @admin.display(description="Next try")
     def next_try(self, integration: Integration) -> SafeString | str:
         """When a batch that was not taken is tried again."""
-        return marks.moment_mark(self.health(integration).next_try)
+        return marks.mark_moment(self.health(integration).next_try)
 
     def health(self, integration: Integration) -> IntegrationHealth:
         """Look at an integration once per page."""
         found: IntegrationHealth | None = getattr(integration, "_health", None)
         if found is None:
-            found = health_of(integration)
+            found = measure_health(integration)
             integration._health = found  # type: ignore[attr-defined]
         return found
 
@@ -89,7 +95,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         self, tenant: Tenant, key: str, obj: Integration | None, request: HttpRequest
     ) -> type[IntegrationForm]:
         """Return the form of its type."""
-        return integration_form(tenant, key, obj, initiator_of(request))
+        return make_integration_form(tenant, key, obj, get_initiator(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Integration | None = None) -> Any:
         """Return what it is called, what its type asks for, then what it hears."""
@@ -108,13 +114,13 @@ class IntegrationAdmin(DestinationPage[Integration]):
             stands["tone"] = "warning"
         return stands | {
             "status": self.status(integration),
-            "next": next_step(integration, health),
+            "next": tell_next_step(integration, health),
             "health": health,
             "sent_events": f"{health.sent_events:,}",
-            "sent_at": marks.moment_mark(health.sent_at),
-            "next_try": marks.moment_mark(health.next_try),
-            "batches": batches_of(integration),
-            "replay": health.replay and replay_step(health.replay),
+            "sent_at": marks.mark_moment(health.sent_at),
+            "next_try": marks.mark_moment(health.next_try),
+            "batches": list_batches(integration),
+            "replay": health.replay and tell_replay_step(health.replay),
         }
 
     # --- What can be done with it
@@ -130,7 +136,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         if isinstance(found, HttpResponse):
             return found
         try:
-            return self.tried(request, found, tried(found, initiator_of(request)))
+            return self.tried(request, found, probe_now(found, get_initiator(request)))
         except LimitReached as reached:
             return self.limited(request, found, reached)
 
@@ -145,15 +151,17 @@ class IntegrationAdmin(DestinationPage[Integration]):
             return self.back_to(found)
         since: datetime = form.cleaned_data["moment"]
         try:
-            again = replay_stream(found, since, initiator=initiator_of(request))
+            again = replay_stream(found, since, initiator=get_initiator(request))
         except LimitReached as reached:
             return self.limited(request, found, reached)
-        except UnderWay:
+        except StreamReplayUnderWay:
             self.message_user(request, "Nothing was done: another replay is under way.", messages.WARNING)
             return self.back_to(found)
         if again:
             self.log_change(request, found, f"Replayed since {since.isoformat()}.")
-            self.message_user(request, f"Sends again what came since {marks.clock(since)}.", messages.SUCCESS)
+            self.message_user(
+                request, f"Sends again what came since {marks.write_clock(since)}.", messages.SUCCESS
+            )
         else:
             said = "Nothing was done: nothing that came since then was sent yet. It comes anyway."
             self.message_user(request, said, messages.WARNING)
@@ -164,7 +172,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         found = self.pressed(request, object_id)
         if isinstance(found, HttpResponse):
             return found
-        if stop_replay(found, initiator_of(request)):
+        if stop_replay(found, get_initiator(request)):
             self.log_change(request, found, "Stopped the replay.")
             self.message_user(request, "Stopped: what was sent again by now stays sent.", messages.SUCCESS)
         else:
@@ -172,23 +180,25 @@ class IntegrationAdmin(DestinationPage[Integration]):
         return self.back_to(found)
 
 
-def replay_step(replay: Replay) -> str:
+def tell_replay_step(replay: ReplayProgress) -> str:
     """Say in a sentence how far a replay is."""
-    until = f" What came until {marks.clock(replay.until)} is sent again." if replay.until else ""
-    done = f"sent until {marks.clock(replay.sent_until)} by now" if replay.sent_until else "nothing sent by now"
+    until = f" What came until {marks.write_clock(replay.until)} is sent again." if replay.until else ""
+    done = (
+        f"sent until {marks.write_clock(replay.sent_until)} by now" if replay.sent_until else "nothing sent by now"
+    )
     return f"A replay is under way, {done}.{until}"
 
 
-def next_step(integration: Integration, health: IntegrationHealth) -> str:
+def tell_next_step(integration: Integration, health: IntegrationHealth) -> str:
     """Say in a sentence how an integration stands and what happens next."""
-    since = marks.when(integration.state_since)
+    since = marks.write_distance(integration.state_since)
     if integration.state == DestinationState.PAUSED:
         return f"A person paused it {since}. It keeps its place: {health.waiting_text} events wait by now."
     if integration.state == DestinationState.PARKED:
         said = f"It was parked {since}: {integration.state_reason}. Nothing is sent until somebody repairs it: "
         return f"{said}change the settings below, or resume it once the far end is put right."
     if health.failing:
-        at = f", {marks.when(health.next_try)}" if health.next_try else ""
+        at = f", {marks.write_distance(health.next_try)}" if health.next_try else ""
         said = f"A batch was not taken: {health.failing}. It is tried again by itself{at}"
         return f"{said} (tries so far: {health.tries})."
     return "Events are streamed to it in batches, in order."

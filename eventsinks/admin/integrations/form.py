@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from django import forms
 from unfold import widgets
 
-from eventsinks.admin.parts.destination_form import DestinationForm, config_fields
-from eventsinks.admin.sinks.options import event_types_field
+from eventsinks.admin.parts.destination_form import DestinationForm, make_config_fields
+from eventsinks.admin.sinks.options import make_event_types_field
 from eventsinks.destinations import destination_type
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Integration, Tenant
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.options import Options, check_filter
-from eventsinks.models.stream import Place, beginning, moment_of_log
+from eventsinks.models.stream import LogPlace, find_moment_of_log, get_beginning
 
 NOW, HOURS, BEGINNING = "now", "hours", "beginning"
 STARTS = {
@@ -54,21 +54,21 @@ class IntegrationForm(DestinationForm):
             more["mapping"] = said["mapping"]
         return more | ({"start": self._start()} if self.instance._state.adding else {})
 
-    def _start(self) -> Place | None:
+    def _start(self) -> LogPlace | None:
         said = self.cleaned_data
         if said["start"] == BEGINNING:
-            return beginning()
+            return get_beginning()
         if said["start"] == HOURS:
-            return moment_of_log(self.tenant.pk, database_now() - timedelta(hours=said["hours"]))
+            return find_moment_of_log(self.tenant.pk, read_database_clock() - timedelta(hours=said["hours"]))
         return None
 
 
-def integration_form(
+def make_integration_form(
     tenant: Tenant, key: str, integration: Integration | None, initiator: Initiator = SYSTEM
 ) -> type[IntegrationForm]:
     """Return the form for an integration of this tenant and of the type with this key; None: a new one."""
-    fields = config_fields(key, integration)
-    fields["event_types"] = event_types_field(
+    fields = make_config_fields(key, integration)
+    fields["event_types"] = make_event_types_field(
         integration.event_types if integration else ["audit", "network_traffic"]
     )
     fields["filter"] = forms.CharField(
@@ -86,12 +86,12 @@ def integration_form(
         widget=widgets.UnfoldAdminSelectWidget(),
     )
     if integration is None:
-        fields |= start_fields()
+        fields |= make_start_fields()
     said = {"tenant": tenant, "type_key": key, "initiator": initiator}
     return type("IntegrationForm", (IntegrationForm,), {**fields, **said})
 
 
-def start_fields() -> dict[str, forms.Field]:
+def make_start_fields() -> dict[str, forms.Field]:
     """Return the fields that say from where on a new integration hears."""
     return {
         "start": forms.ChoiceField(

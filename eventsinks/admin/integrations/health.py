@@ -16,18 +16,18 @@ from eventsinks.intake.audit import Initiator
 from eventsinks.lib.net.wire import Response
 from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.models import Batch, Integration, Position
-from eventsinks.models.stream import look_ahead, newest_until
+from eventsinks.models.stream import find_newest_until, look_ahead
 from eventsinks.models.stream.rows import BatchState
-from eventsinks.sending.judge import excerpt_of, outcome_word
+from eventsinks.sending.judge import make_excerpt, name_failure
 from eventsinks.sending.open_sinks import describe_unreadable
-from eventsinks.streaming.progress import next_try_at
+from eventsinks.streaming.progress import find_next_try
 
 SEEN = 1000  # events after its position that are looked at; of more, the page says "1,000+"
 BATCHES = 20  # newest batches that a page shows
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayProgress:
     """A replay under way: when what it has come to, and the last of it, were received; None where that is gone."""
 
     sent_until: datetime | None
@@ -44,7 +44,7 @@ class IntegrationHealth:
     failing: str
     tries: int
     next_try: datetime | None
-    replay: Replay | None
+    replay: ReplayProgress | None
 
     @property
     def waiting_text(self) -> str:
@@ -52,7 +52,7 @@ class IntegrationHealth:
         return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
 
 
-def health_of(integration: Integration) -> IntegrationHealth:
+def measure_health(integration: Integration) -> IntegrationHealth:
     """Look at one integration: what waits, what was sent, what is tried again and when."""
     position = Position.objects.get(destination_id=integration.pk)
     batch = position.open_batch()
@@ -66,41 +66,41 @@ def health_of(integration: Integration) -> IntegrationHealth:
         sent_at=position.sent_at,
         failing=batch.reason if batch and failing else "",
         tries=batch.tries if batch else 0,
-        next_try=next_try_at(integration, position, batch) if failing else None,
-        replay=replay_of(integration, position),
+        next_try=find_next_try(integration, position, batch) if failing else None,
+        replay=find_replay(integration, position),
     )
 
 
-def replay_of(integration: Integration, position: Position) -> Replay | None:
+def find_replay(integration: Integration, position: Position) -> ReplayProgress | None:
     """Return the replay that is under way, if one is."""
     if position.replay is None:
         return None
-    places = (newest_until(integration.tenant_id, place) for place in (position.replay, position.until))
-    return Replay(*(found[1] if found else None for found in places))
+    places = (find_newest_until(integration.tenant_id, place) for place in (position.replay, position.until))
+    return ReplayProgress(*(found[1] if found else None for found in places))
 
 
-def batches_of(integration: Integration) -> Sequence[dict[str, Any]]:
+def list_batches(integration: Integration) -> Sequence[dict[str, Any]]:
     """Return the newest batches as they are shown."""
     newest = Batch.objects.filter(destination_id=integration.pk).order_by("-number").defer("members")
     return [
         {
             "row": batch,
-            "chip": marks.chip(tone_of(batch), BatchState(batch.state).label),
-            "made": marks.moment_mark(batch.created_at),
-            "settled": marks.moment_mark(batch.settled_at),
+            "chip": marks.make_chip(choose_tone(batch), BatchState(batch.state).label),
+            "made": marks.mark_moment(batch.created_at),
+            "settled": marks.mark_moment(batch.settled_at),
         }
         for batch in newest[:BATCHES]
     ]
 
 
-def tone_of(batch: Batch) -> marks.Tone:
+def choose_tone(batch: Batch) -> marks.Tone:
     """Return the colour of a batch's state."""
     if batch.state == BatchState.SENT:
         return "good"
     return "quiet" if batch.state == BatchState.SPLIT else "warning" if batch.reason else "busy"
 
 
-def tried(integration: Integration, initiator: Initiator) -> TryOut:
+def probe_now(integration: Integration, initiator: Initiator) -> TryOut:
     """Send a test message now, and return what came of it. Raises LimitReached.
 
     That somebody asked for it is on record before.
@@ -112,12 +112,12 @@ def tried(integration: Integration, initiator: Initiator) -> TryOut:
     except (CannotOpen, ValueError, KeyError) as error:
         return TryOut(now, "gone", describe_unreadable(error))
     try:
-        return answered(kind, now, "delivered", "", probe.probe(integration.tenant, kind).response)
+        return make_try_out(kind, now, "delivered", "", probe.probe_connection(integration.tenant, kind).response)
     except SendFailure as failure:
-        return answered(kind, now, outcome_word(failure), failure.reason, failure.response)
+        return make_try_out(kind, now, name_failure(failure), failure.reason, failure.response)
 
 
-def answered(
+def make_try_out(
     kind: AnyDestinationType, now: datetime, outcome: str, reason: str, response: Response | None
 ) -> TryOut:
     """Return a try with what the far end answered, if it did over HTTP."""
@@ -128,7 +128,7 @@ def answered(
         outcome,
         reason,
         status=response.status,
-        excerpt=excerpt_of(response, kind),
+        excerpt=make_excerpt(response, kind),
         peer=response.peer,
         timings=response.timings,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ class BacklogForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("backlog") == "since" and "moment" not in self.errors and not cleaned.get("moment"):
             self.add_error("moment", "Say since when.")
-        if (moment := cleaned.get("moment")) and not EARLIEST <= moment <= database_now():
+        if (moment := cleaned.get("moment")) and not EARLIEST <= moment <= read_database_clock():
             self.add_error("moment", "That moment lies too far back, or is still to come.")
         return cleaned
 

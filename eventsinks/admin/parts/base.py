@@ -54,7 +54,7 @@ class ReadOnly:
         return False
 
 
-def initiator_of(request: HttpRequest) -> Initiator:
+def get_initiator(request: HttpRequest) -> Initiator:
     """Return who is signed in and from where, as the audit log of a tenant names them."""
     user: Any = request.user
     name, address = user.get_full_name() or user.get_username(), request.META.get("REMOTE_ADDR", "")

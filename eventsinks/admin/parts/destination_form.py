@@ -8,7 +8,7 @@ from django import forms
 from unfold import widgets
 
 from eventsinks.actions import configure
-from eventsinks.admin.parts.forms import PREFIX, fields_of
+from eventsinks.admin.parts.forms import PREFIX, make_fields
 from eventsinks.destinations import destination_type
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import LimitReached
@@ -95,9 +95,9 @@ def is_empty(value: Any) -> bool:
     return value in (None, "", {}, [])
 
 
-def config_fields(key: str, destination: Destination | None) -> dict[str, forms.Field]:
+def make_config_fields(key: str, destination: Destination | None) -> dict[str, forms.Field]:
     """Return the fields of the type with this key, and the switch that a new destination starts with."""
-    fields = fields_of(destination_type(key).Config, destination.config if destination else {})
+    fields = make_fields(destination_type(key).Config, destination.config if destination else {})
     if destination is None:
         fields["enabled"] = forms.BooleanField(
             label="Send to it at once",

@@ -19,12 +19,12 @@ from django.utils.safestring import SafeString
 from eventsinks.actions import configure
 from eventsinks.actions.trying.try_out import TryOut
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import ModelAdmin, initiator_of
+from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.destination_form import DestinationForm
-from eventsinks.admin.parts.forms import PREFIX, fields_of
+from eventsinks.admin.parts.forms import PREFIX, make_fields
 from eventsinks.admin.parts.signing import Signed
-from eventsinks.admin.parts.trial import told
-from eventsinks.admin.parts.type_picker import picked, picker
+from eventsinks.admin.parts.trial import show_trial
+from eventsinks.admin.parts.type_picker import make_picker, read_picked
 from eventsinks.destinations import destination_type
 from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import Destination, Tenant
@@ -64,8 +64,8 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
             "sink": destination,
             "type_label": destination.kind.label,
             "tenant": destination.tenant,
-            "tone": marks.sink_status(destination)[0],
-            "status": marks.status_chip(destination),
+            "tone": marks.name_status(destination)[0],
+            "status": marks.make_status_chip(destination),
             "may_change": self.has_change_permission(request, destination),
             "is_active": destination.state in (DestinationState.ACTIVE, DestinationState.RESUMING),
             "subtitle": None,
@@ -79,7 +79,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Ask for tenant and type, then for the rest."""
-        found = picked(request, self.face)
+        found = read_picked(request, self.face)
         if found is None:
             return self.pick_view(request)
         tenant, key = found
@@ -91,7 +91,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         """Show the first step."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = picker(request, self.admin_site, self.face)
+        form = make_picker(request, self.admin_site, self.face)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Add {self.opts.verbose_name}",
@@ -110,7 +110,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
 
     def asked(self, request: HttpRequest, obj: DestinationT | None) -> tuple[Tenant, str]:
         """Return whose destination of which type a form is for. Raises PermissionDenied."""
-        found = (obj.tenant, obj.type) if obj else picked(request, self.face)
+        found = (obj.tenant, obj.type) if obj else read_picked(request, self.face)
         if found is None:
             raise PermissionDenied
         return found
@@ -118,13 +118,13 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
     def config_set(self, request: HttpRequest, obj: DestinationT | None) -> tuple[str, dict[str, Any]]:
         """Return the fields that its type asks for, under the type's name."""
         kind = destination_type(self.asked(request, obj)[1])
-        return kind.label, {"fields": list(fields_of(kind.Config, {}))}
+        return kind.label, {"fields": list(make_fields(kind.Config, {}))}
 
     @admin.display(description="Configuration")
     def configuration(self, destination: DestinationT) -> SafeString:
         """Show the configuration, secrets masked, to those who may only look."""
         shown = destination.config
-        fields = fields_of(destination.kind.Config, shown)
+        fields = make_fields(destination.kind.Config, shown)
         rows = [(field.label, shown.get(name.removeprefix(PREFIX), "–")) for name, field in fields.items()]
         return format_html_join("", "<div><b>{}</b>: {}</div>", rows)
 
@@ -169,11 +169,11 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
 
     def pause_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Pause it."""
-        return self.button(request, object_id, pausing(request), "Paused")
+        return self.button(request, object_id, make_pause(request), "Paused")
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Resume it, with its backlog."""
-        return self.button(request, object_id, resuming(request), "Resumed")
+        return self.button(request, object_id, make_resume(request), "Resumed")
 
     def pressed(self, request: HttpRequest, object_id: str) -> DestinationT | HttpResponse:
         """Return the destination whose button was pressed, or the answer to who may not press it."""
@@ -205,7 +205,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
             "alert": alert,
             "back": reverse(f"{address}_change", args=[found.pk]),
             "again": reverse(f"{address}_test", args=[found.pk]),
-            **told(tried, str(self.opts.verbose_name)),
+            **show_trial(tried, str(self.opts.verbose_name)),
         }
         return TemplateResponse(request, "admin/eventsinks/tried.html", context)
 
@@ -231,21 +231,21 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
     @admin.action(description="Pause", permissions=["change"])
     def pause_chosen(self, request: HttpRequest, chosen: QuerySet[DestinationT]) -> None:
         """Pause the chosen ones."""
-        self.move(request, chosen, pausing(request), "Paused")
+        self.move(request, chosen, make_pause(request), "Paused")
 
     @admin.action(description="Resume, with all that is waiting", permissions=["change"])
     def resume_chosen(self, request: HttpRequest, chosen: QuerySet[DestinationT]) -> None:
         """Resume the chosen ones."""
-        self.move(request, chosen, resuming(request), "Resumed")
+        self.move(request, chosen, make_resume(request), "Resumed")
 
     def delete_model(self, request: HttpRequest, obj: DestinationT) -> None:
         """Take one away."""
-        configure.delete(obj, initiator_of(request))
+        configure.delete(obj, get_initiator(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DestinationT]) -> None:
         """Take the chosen ones away."""
         for destination in queryset:
-            configure.delete(destination, initiator_of(request))
+            configure.delete(destination, get_initiator(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Say what goes: the destinations alone. What they were still owed is suppressed, their history stays."""
@@ -253,11 +253,11 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
 
 
-def pausing(request: HttpRequest) -> Move:
+def make_pause(request: HttpRequest) -> Move:
     """Return the pause of whoever asks."""
-    return lambda found: configure.pause(found, "by an operator", initiator_of(request))
+    return lambda found: configure.pause(found, "by an operator", get_initiator(request))
 
 
-def resuming(request: HttpRequest) -> Move:
+def make_resume(request: HttpRequest) -> Move:
     """Return the end of a pause."""
-    return lambda found: configure.resume(found, initiator_of(request))
+    return lambda found: configure.resume(found, get_initiator(request))

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from unfold import widgets
 
-from eventsinks.event_types.filter_preset import as_preset, preset
+from eventsinks.event_types.filter_preset import make_filter, read_filter
 from eventsinks.event_types.severities import SEVERITY_NUMBERS
 from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
 
@@ -48,10 +48,10 @@ class FilterFields(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Make the filter. What is wrong with it is shown at its field."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        chosen = preset(
+        chosen = make_filter(
             cleaned.get("severity_at_least") or None,
-            lines_of(cleaned.get("filter_tags", "").replace(",", "\n")),
-            lines_of(cleaned.get("filter_rules", "")),
+            split_lines(cleaned.get("filter_tags", "").replace(",", "\n")),
+            split_lines(cleaned.get("filter_rules", "")),
         )
         text = cleaned.get("filter", "").strip()
         if chosen and text and chosen != text:
@@ -68,10 +68,12 @@ class FilterFields(forms.Form):
             self.add_error(field, f"Not a filter: {error}")
 
 
-def filter_initial(text: str) -> dict[str, str]:
+def make_filter_initial(text: str) -> dict[str, str]:
     """Return what the fields show of a filter that is kept."""
-    found = as_preset(text)
-    plain = found is not None and not any("," in tag for tag in found.tags) and one_line(*found.tags, *found.rules)
+    found = read_filter(text)
+    plain = (
+        found is not None and not any("," in tag for tag in found.tags) and are_lines(*found.tags, *found.rules)
+    )
     if found is None or not plain:
         return {"filter": text}
     return {
@@ -81,11 +83,11 @@ def filter_initial(text: str) -> dict[str, str]:
     }
 
 
-def one_line(*texts: str) -> bool:
+def are_lines(*texts: str) -> bool:
     """Whether each text is a line that says the same again when it is read from a form."""
-    return all(lines_of(text) == [text] for text in texts)
+    return all(split_lines(text) == [text] for text in texts)
 
 
-def lines_of(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Return the lines that say something."""
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Destination, Event, Silence
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 if TYPE_CHECKING:
     DropdownFilter = admin.SimpleListFilter
@@ -95,7 +95,7 @@ class SinceFilter(DropdownFilter):
         """Keep what came to be since then."""
         if self.value() not in PERIODS:
             return queryset
-        start = database_now() - PERIODS[str(self.value())][1]
+        start = read_database_clock() - PERIODS[str(self.value())][1]
         first = uuid.UUID(int=int(start.timestamp() * 1000) << 80)
         return queryset.filter(id__gte=first)
 

@@ -94,7 +94,7 @@ class PairsField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the lines say something else than the pairs that were there, in whatever order."""
-        return lines_of(data) != lines_of(self.prepare_value(initial))
+        return split_pairs(data) != split_pairs(self.prepare_value(initial))
 
 
 class LinesField(forms.CharField):
@@ -111,25 +111,25 @@ class LinesField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         """Return the texts as a list."""
-        return texts_of(super().clean(value))
+        return split_texts(super().clean(value))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the lines say something else than the texts that were there."""
-        return texts_of(data or "") != list(initial or ())
+        return split_texts(data or "") != list(initial or ())
 
 
-def texts_of(text: str) -> list[str]:
+def split_texts(text: str) -> list[str]:
     """Return the lines of `text` that say something."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def lines_of(text: str | None) -> list[str]:
+def split_pairs(text: str | None) -> list[str]:
     """Return the pairs in `text`, in one order and without the spaces that mean nothing."""
     parts = ([part.strip() for part in line.split(":", 1)] for line in (text or "").splitlines())
     return sorted(filter(None, map(": ".join, parts)))
 
 
-def fields_of(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:
+def make_fields(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:
     """Return the form's fields for `config`, with what a GET shows as their first values.
 
     A field that is excluded from dumps is not a person's to fill in.
@@ -147,21 +147,21 @@ def fields_of(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms
             "required": name in required,
             "initial": initial,
         }
-        field = field_of(not_null(of_field), options)
-        if isinstance(field, forms.ChoiceField) and not_null(of_field) is not of_field:
+        field = make_field(find_not_null(of_field), options)
+        if isinstance(field, forms.ChoiceField) and find_not_null(of_field) is not of_field:
             offered: Any = field.choices
             field.choices = [("", "Not set"), *offered]  # or the first one would be chosen for the person
         found[PREFIX + name] = field
     return found
 
 
-def not_null(schema: Schema) -> Schema:
+def find_not_null(schema: Schema) -> Schema:
     """Return the one schema of a field that may also be null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
     return kinds[0] if len(kinds) == 1 else schema
 
 
-def field_of(schema: Schema, options: dict[str, Any]) -> forms.Field:
+def make_field(schema: Schema, options: dict[str, Any]) -> forms.Field:
     """Return the form's field for one field of a Config."""
     kind = schema.get("type")
     if "enum" in schema:
@@ -180,10 +180,10 @@ def field_of(schema: Schema, options: dict[str, Any]) -> forms.Field:
         return forms.IntegerField(widget=widgets.UnfoldAdminIntegerFieldWidget(), **options)
     if kind == "number":
         return forms.FloatField(widget=widgets.UnfoldAdminDecimalFieldWidget(), **options)
-    return field_of_several(schema, options)
+    return make_field_of_several(schema, options)
 
 
-def field_of_several(schema: Schema, options: dict[str, Any]) -> forms.Field:
+def make_field_of_several(schema: Schema, options: dict[str, Any]) -> forms.Field:
     """Return the form's field for a field of a Config that holds more than one value."""
     kind, values, items = (schema.get(name) for name in ("type", "additionalProperties", "items"))
     if kind == "object" and isinstance(values, Mapping) and values.get("type") == "string":

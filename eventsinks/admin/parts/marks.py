@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from eventsinks.models import Destination
 from eventsinks.models.attempt import Outcome
-from eventsinks.models.database.clock import about_now
+from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.destination import DestinationState
 
@@ -37,17 +37,17 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 LONG = 160  # characters of a text in a list
 
 
-def chip(tone: Tone, text: str, title: str = "") -> SafeString:
+def make_chip(tone: Tone, text: str, title: str = "") -> SafeString:
     """Return `text` on a coloured ground. The colour repeats what the words say."""
     return format_html('<span class="es-chip es-{}" title="{}">{}</span>', tone, title, text)
 
 
-def delivery_chip(state: str) -> SafeString:
+def make_delivery_chip(state: str) -> SafeString:
     """Return the chip of a delivery's state."""
-    return chip(DELIVERY_TONES[state], DeliveryState(state).label)
+    return make_chip(DELIVERY_TONES[state], DeliveryState(state).label)
 
 
-def sink_status(sink: Destination) -> tuple[Tone, str]:
+def name_status(sink: Destination) -> tuple[Tone, str]:
     """Return how a sink stands, in a few words."""
     if sink.state == DestinationState.PAUSED:
         return "quiet", "Paused"
@@ -55,19 +55,19 @@ def sink_status(sink: Destination) -> tuple[Tone, str]:
         return "bad", f"Parked: {sink.state_reason}" if sink.state_reason else "Parked"
     if sink.state == DestinationState.RESUMING:
         return "busy", "Resuming"
-    if sink.held_until and sink.held_until > about_now():
-        return "warning", f"Held until {clock(sink.held_until)}"
+    if sink.held_until and sink.held_until > estimate_database_clock():
+        return "warning", f"Held until {write_clock(sink.held_until)}"
     return "good", "Active"
 
 
-def clock(moment: datetime) -> str:
+def write_clock(moment: datetime) -> str:
     """Return a moment as a time of day, with its date unless that is today."""
     local = timezone.localtime(moment)
-    today = local.date() == timezone.localtime(about_now()).date()
+    today = local.date() == timezone.localtime(estimate_database_clock()).date()
     return f"{local:%H:%M:%S %Z}" if today else f"{local:%-d %b %Y, %H:%M %Z}"
 
 
-def span(seconds: float) -> str:
+def write_span(seconds: float) -> str:
     """Return a length of time in its largest unit: `3 min`."""
     for size, unit in UNITS:
         if seconds >= size:
@@ -75,34 +75,36 @@ def span(seconds: float) -> str:
     return "0 s"
 
 
-def when(moment: datetime) -> str:
+def write_distance(moment: datetime) -> str:
     """Return how far off a moment is: `3 min ago`, `in 28 min`, `now`."""
-    seconds = (about_now() - moment).total_seconds()
+    seconds = (estimate_database_clock() - moment).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+    return f"{write_span(seconds)} ago" if seconds > 0 else f"in {write_span(-seconds)}"
 
 
-def moment_mark(moment: datetime | None) -> SafeString | str:
+def mark_moment(moment: datetime | None) -> SafeString | str:
     """Return how far off a moment is; pointing at it tells the moment itself."""
     if moment is None:
         return "–"
     iso = timezone.localtime(moment).isoformat(sep=" ", timespec="milliseconds")
-    return format_html('<time datetime="{}" title="{}" class="es-nowrap">{}</time>', iso, iso, when(moment))
+    return format_html(
+        '<time datetime="{}" title="{}" class="es-nowrap">{}</time>', iso, iso, write_distance(moment)
+    )
 
 
-def short(text: str, limit: int = LONG) -> str:
+def shorten(text: str, limit: int = LONG) -> str:
     """Return `text` on one line of at most `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def clipped(text: str) -> SafeString:
+def clip_text(text: str) -> SafeString:
     """Return a text of a list, on two lines at the most."""
-    return format_html('<span class="es-clipped" title="{}">{}</span>', short(text, 600), short(text))
+    return format_html('<span class="es-clipped" title="{}">{}</span>', shorten(text, 600), shorten(text))
 
 
-def strip(states: Sequence[str]) -> SafeString | str:
+def draw_strip(states: Sequence[str]) -> SafeString | str:
     """Return a sink's last deliveries as bars, the newest at the right. A bar's height repeats its colour."""
     if not states:
         return "–"
@@ -122,22 +124,22 @@ def strip(states: Sequence[str]) -> SafeString | str:
     )
 
 
-def link(page: str, key: object, text: object) -> SafeString:
+def make_link(page: str, key: object, text: object) -> SafeString:
     """Return a link to the page of one row; `page` is a model's name, as in `eventsink`."""
     url = reverse(f"admin:eventsinks_{page}_change", args=[key])
     return format_html('<a href="{}" class="es-link">{}</a>', url, text)
 
 
-def sink_link(sink: Destination) -> SafeString | str:
+def link_sink(sink: Destination) -> SafeString | str:
     """Return a link to a sink or an integration; one that was deleted has no page any more."""
     if sink.deleted_at is not None:
         return f"{sink.name} (deleted)"
-    return link("integration" if sink.kind.face == "integration" else "eventsink", sink.pk, sink.name)
+    return make_link("integration" if sink.kind.face == "integration" else "eventsink", sink.pk, sink.name)
 
 
-def goes_to(destination: Destination) -> SafeString:
+def show_target(destination: Destination) -> SafeString:
     """Return the host, the channel: never a whole URL, which may hold a secret. Below it, the type."""
-    target, label = short(destination.target()), destination.kind.label
+    target, label = shorten(destination.target()), destination.kind.label
     if target == label:
         return format_html('<span class="es-host">{}</span>', label)
     return format_html(
@@ -145,7 +147,7 @@ def goes_to(destination: Destination) -> SafeString:
     )
 
 
-def status_chip(destination: Destination) -> SafeString:
+def make_status_chip(destination: Destination) -> SafeString:
     """Return the chip that says whether a destination is sent to, and if not, why."""
-    tone, text = sink_status(destination)
-    return chip(tone, short(text, 60), text)
+    tone, text = name_status(destination)
+    return make_chip(tone, shorten(text, 60), text)

@@ -12,9 +12,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from eventsinks.actions.silence import preview as matching
+from eventsinks.actions.silence import preview_silence as matching
 from eventsinks.actions.trying import preview
-from eventsinks.admin.deliveries.events import cut, pretty
+from eventsinks.admin.deliveries.events import cut_text, indent_json
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.filter_field import FilterFields
 from eventsinks.admin.parts.template_field import AlertTemplateField
@@ -22,7 +22,7 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.models import Event, EventSink, Tenant
 
 
-def urls(view: Any) -> list[URLPattern]:
+def make_urls(view: Any) -> list[URLPattern]:
     """Return the addresses of the previews; `view` guards each as the admin's own."""
     return [
         path("preview/filter/<uuid:tenant_id>/", view(filter_view), name="eventsinks_preview_filter"),
@@ -30,7 +30,7 @@ def urls(view: Any) -> list[URLPattern]:
     ]
 
 
-def button(name: str, key: object, text: str, *, now: bool = False) -> SafeString:
+def make_button(name: str, key: object, text: str, *, now: bool = False) -> SafeString:
     """Return a button that shows a preview below itself, and at once with `now`."""
     return format_html(
         '<button type="button" class="es-button" data-preview="{}"{}>{}</button>'
@@ -54,17 +54,17 @@ def filter_view(request: HttpRequest, tenant_id: object) -> HttpResponse:
     if not context["errors"]:
         seen = context["seen"] = matching(tenant, form.cleaned_data["filter"])
         if request.user.has_perm("eventsinks.view_event"):
-            context["examples"] = [shown(event) for event in seen.examples[:5]]
+            context["examples"] = [show_alert(event) for event in seen.examples[:5]]
     return render(request, "admin/eventsinks/preview_filter.html", context)
 
 
-def shown(event: Event) -> dict[str, Any]:
+def show_alert(event: Event) -> dict[str, Any]:
     """Return an alert as an example."""
     summary = event.summary
     return {
-        "link": marks.link("event", event.pk, marks.short(summary.title, 90)),
+        "link": marks.make_link("event", event.pk, marks.shorten(summary.title, 90)),
         "severity": summary.severity,
-        "at": marks.moment_mark(event.received_at),
+        "at": marks.mark_moment(event.received_at),
     }
 
 
@@ -79,20 +79,20 @@ def template_view(request: HttpRequest, sink_id: int) -> HttpResponse:
     sink = get_object_or_404(EventSink, pk=sink_id)
     try:
         given = AlertTemplateField().clean(request.POST.get("template", ""))
-        context = told(sink, given)
+        context = preview_template(sink, given)
     except ValidationError as error:
         context = {"errors": error.messages}
     return render(request, "admin/eventsinks/preview_template.html", context)
 
 
-def told(sink: EventSink, given: dict[str, Any] | None) -> dict[str, Any]:
+def preview_template(sink: EventSink, given: dict[str, Any] | None) -> dict[str, Any]:
     """Return what would be sent. Raises django.forms.ValidationError where that can't be made."""
     template = AlertTemplate.model_validate(given or {})
-    alerts = preview.last_alerts(sink.tenant, 1)
+    alerts = preview.find_last_alerts(sink.tenant, 1)
     if not alerts:
         raise ValidationError("There is no alert yet to try it on.")
     try:
-        (made,) = preview.preview(sink, template, alerts)
+        (made,) = preview.preview_alerts(sink, template, alerts)
     except (KeyError, ValueError):
         raise ValidationError("What this type is sent can’t be shown beforehand: use “Send a test”.") from None
-    return {"title": made.title, "body": cut(pretty(made.request.body))}
+    return {"title": made.title, "body": cut_text(indent_json(made.request.body))}

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
-from eventsinks.admin.parts.base import initiator_of
+from eventsinks.admin.parts.base import get_initiator
 from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.models import Destination
 
@@ -50,7 +50,7 @@ class Signed(Page):
         if isinstance(found, HttpResponse):
             return found
         try:
-            secret = reveal_secret(found, initiator_of(request))
+            secret = reveal_secret(found, get_initiator(request))
         except CannotOpen as error:
             self.message_user(request, f"The signing secret can't be opened: {error}", messages.ERROR)
             return self.back_to(found)
@@ -64,7 +64,7 @@ class Signed(Page):
             return found
         if not self.has_change_permission(request, found):
             raise PermissionDenied
-        secret = rotate_secret(found, OVERLAP, initiator_of(request))
+        secret = rotate_secret(found, OVERLAP, get_initiator(request))
         if secret is None:
             self.message_user(request, "Nothing was done: it was changed at the same time.", messages.ERROR)
             return self.back_to(found)

@@ -21,12 +21,12 @@ class SpanField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         """Return seconds in the largest unit that loses nothing."""
-        return written(value) if isinstance(value, int) else value
+        return write_seconds(value) if isinstance(value, int) else value
 
     def clean(self, value: Any) -> Any:
         """Return seconds. Raises ValidationError for what is no length of time."""
         text = super().clean(value)
-        return seconds(text) if text else None
+        return read_seconds(text) if text else None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the text says another length."""
@@ -36,7 +36,7 @@ class SpanField(forms.CharField):
             return True
 
 
-def seconds(text: str) -> int:
+def read_seconds(text: str) -> int:
     """Return the seconds of `90 s`, `10 min`, `4 h` or `1 d`. Raises ValidationError."""
     found = WRITTEN.fullmatch(text.strip())
     if found is None:
@@ -45,7 +45,7 @@ def seconds(text: str) -> int:
     return int(found[1]) * UNITS["min" if unit == "m" else unit]
 
 
-def written(value: int) -> str:
+def write_seconds(value: int) -> str:
     """Return seconds as a person would write them, exactly."""
     unit = next(unit for unit, size in UNITS.items() if value % size == 0)
     return f"{value // UNITS[unit]} {unit}"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unfold import widgets
 
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.validation import NUL, errors, fields_with_nul
+from eventsinks.lib.validation import NUL, find_fields_with_nul, list_errors
 
 EXAMPLE = '{"info": [{"label": "Who", "value": "{{@alert.results_table.rows[0].user}}"}], "actions": []}'
 
@@ -36,9 +36,9 @@ class AlertTemplateField(forms.CharField):
         try:
             found = AlertTemplate.model_validate_json(text).model_dump(mode="json", exclude_defaults=True)
         except ValidationError as error:
-            wrong = [f"{field}: {message}" if field else message for field, message in errors(error)]
+            wrong = [f"{field}: {message}" if field else message for field, message in list_errors(error)]
             raise forms.ValidationError(wrong[:10]) from None
-        for field in fields_with_nul(found):
+        for field in find_fields_with_nul(found):
             raise forms.ValidationError(f"{field}: {NUL}")
         return found
 

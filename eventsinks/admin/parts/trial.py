@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from eventsinks.actions.trying.try_out import TryOut
-from eventsinks.admin.deliveries.events import cut, pretty
-from eventsinks.admin.deliveries.outcome import plain, side_of
-from eventsinks.admin.deliveries.timeline import row_of
+from eventsinks.admin.deliveries.events import cut_text, indent_json
+from eventsinks.admin.deliveries.outcome import strip_code, tell_side
+from eventsinks.admin.deliveries.timeline import draw_attempt
 from eventsinks.admin.parts import marks
 from eventsinks.models import Attempt
 from eventsinks.models.attempt import Outcome
@@ -21,21 +21,21 @@ HEADLINES = {
 }
 
 
-def told(tried: TryOut, noun: str) -> dict[str, Any]:
+def show_trial(tried: TryOut, noun: str) -> dict[str, Any]:
     """Return what the page of a test shows; `noun` is what was tested."""
-    attempt = as_attempt(tried)
-    headline, why = HEADLINES[Outcome(tried.outcome)].replace("{noun}", noun), plain(tried.reason)
+    attempt = make_attempt(tried)
+    headline, why = HEADLINES[Outcome(tried.outcome)].replace("{noun}", noun), strip_code(tried.reason)
     return {
         "tried": tried,
-        "row": row_of(attempt),
+        "row": draw_attempt(attempt),
         "tone": marks.OUTCOME_TONES[tried.outcome],
         "headline": f"{headline}: {why}" if why else headline,
-        "side": "" if tried.outcome == Outcome.DELIVERED else side_of(attempt).replace("event sink", noun),
-        "body": cut(pretty(tried.body.encode())),
+        "side": "" if tried.outcome == Outcome.DELIVERED else tell_side(attempt).replace("event sink", noun),
+        "body": cut_text(indent_json(tried.body.encode())),
     }
 
 
-def as_attempt(tried: TryOut) -> Attempt:
+def make_attempt(tried: TryOut) -> Attempt:
     """Return it as an attempt, which is kept nowhere."""
     times = {f"{step}_ms": seconds * 1000 for step, seconds in tried.timings._asdict().items()}
     return Attempt(

@@ -15,17 +15,17 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import Destination, Tenant
 
 
-def picked(request: HttpRequest, face: str) -> tuple[Tenant, str] | None:
+def read_picked(request: HttpRequest, face: str) -> tuple[Tenant, str] | None:
     """Return the tenant and the type's key that the address names; None while either is missing."""
     type = request.GET.get("type", "")
     kind = DESTINATION_TYPES.get(type)
     if kind is None or kind.face != face:
         return None
-    tenant = picked_tenant(request)
+    tenant = find_picked_tenant(request)
     return (tenant, type) if tenant else None
 
 
-def picked_tenant(request: HttpRequest) -> Tenant | None:
+def find_picked_tenant(request: HttpRequest) -> Tenant | None:
     """Return the tenant that the address names, if there is one."""
     tenant_id = request.GET.get("tenant", "")
     return Tenant.objects.filter(id=tenant_id).first() if is_uuid(tenant_id) else None
@@ -39,7 +39,7 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def picker(request: HttpRequest, site: AdminSite, face: str = "") -> forms.Form:
+def make_picker(request: HttpRequest, site: AdminSite, face: str = "") -> forms.Form:
     """Return the form that asks for both, for the tenant alone without a face.
 
     It is sent by GET: what is picked is part of the address.

@@ -108,10 +108,10 @@ def may_touch(request: HttpRequest, person: User | None) -> bool:
     """Whether who is signed in may do all that `person` may: else they would become more by changing them."""
     if person is None or is_superuser(request):
         return True
-    return not person.is_superuser and all_permissions(person) <= all_permissions(request.user)
+    return not person.is_superuser and list_permissions(person) <= list_permissions(request.user)
 
 
-def all_permissions(person: Any) -> set[str]:
+def list_permissions(person: Any) -> set[str]:
     """Return what somebody may do, and would if their account were active."""
     own = person.user_permissions.all().values_list("content_type__app_label", "codename")
     by_group = Permission.objects.filter(group__user=person).values_list("content_type__app_label", "codename")
@@ -135,7 +135,7 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
     @admin.display(description="What")
     def what(self, entry: LogEntry) -> SafeString:
         """What was done, in words."""
-        return marks.clipped(entry.get_change_message() or entry.get_action_flag_display())
+        return marks.clip_text(entry.get_change_message() or entry.get_action_flag_display())
 
     @admin.display(description="Of")
     def kind(self, entry: LogEntry) -> str:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import ModelAdmin, ReadOnly
-from eventsinks.admin.people.lockout import cool_off
+from eventsinks.admin.people.lockout import get_cool_off
 
 
 class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
@@ -38,21 +38,21 @@ class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
     @admin.display(description="Status")
     def status(self, attempt: AccessAttempt) -> SafeString:
         """Whether it is locked now by its own failures; others of the address may add to them."""
-        over = attempt.attempt_time + cool_off() <= timezone.now()
+        over = attempt.attempt_time + get_cool_off() <= timezone.now()
         if over:
-            return marks.chip("quiet", "Over")
+            return marks.make_chip("quiet", "Over")
         locked = attempt.failures_since_start >= settings.AXES_FAILURE_LIMIT
-        return marks.chip("bad", "Locked") if locked else marks.chip("warning", "Counted")
+        return marks.make_chip("bad", "Locked") if locked else marks.make_chip("warning", "Counted")
 
     @admin.display(description="Last failure")
     def last(self, attempt: AccessAttempt) -> SafeString | str:
         """When it was last tried."""
-        return marks.moment_mark(attempt.attempt_time)
+        return marks.mark_moment(attempt.attempt_time)
 
     @admin.display(description="Browser")
     def agent(self, attempt: AccessAttempt) -> SafeString:
         """What the browser called itself."""
-        return marks.clipped(attempt.user_agent)
+        return marks.clip_text(attempt.user_agent)
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:
         """Whether this user may unlock."""

@@ -23,7 +23,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
 
-from eventsinks.models.secrets.fingerprint import fingerprint
+from eventsinks.models.secrets.fingerprint import make_fingerprint
 
 
 class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
@@ -40,7 +40,7 @@ class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
 
     def user_login_failed(self, sender: Any, credentials: Any, request: Any = None, **kwargs: Any) -> None:
         """Count a failure, without what was sent."""
-        with nothing_sent(request):
+        with hide_sent(request):
             super().user_login_failed(sender, credentials, request, **kwargs)
 
     def reset_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
@@ -53,7 +53,7 @@ class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def nothing_sent(request: Any) -> Iterator[None]:
+def hide_sent(request: Any) -> Iterator[None]:
     """Hide what was sent from whoever would write it down."""
     if request is None:
         yield
@@ -66,16 +66,16 @@ def nothing_sent(request: Any) -> Iterator[None]:
         request.GET, request.POST = kept
 
 
-def account_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
+def get_account(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
     """Return the name that failures are counted under: the account's, or a fingerprint of what is no account's."""
     given = (credentials or {}).get("username")
     if not given:
         return None
     known = User.objects.filter(username=given).exists()
-    return str(given) if known else f"no account {fingerprint(str(given))}"
+    return str(given) if known else f"no account {make_fingerprint(str(given))}"
 
 
-def address_of(request: HttpRequest) -> str | None:
+def get_address(request: HttpRequest) -> str | None:
     """Return the address that failures are counted under; of IPv6 the network that one customer has."""
     try:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
@@ -88,16 +88,18 @@ def address_of(request: HttpRequest) -> str | None:
     return str(address)
 
 
-def cool_off(request: HttpRequest | None = None) -> timedelta:
+def get_cool_off(request: HttpRequest | None = None) -> timedelta:
     """Return how long a lock lasts after the last failure that was counted."""
     return timedelta(seconds=settings.EVENTSINKS_LOGIN_LOCK_S)
 
 
-def locked(request: HttpRequest, response: Any = None, credentials: dict[str, Any] | None = None) -> HttpResponse:
+def answer_locked(
+    request: HttpRequest, response: Any = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
     """Answer 429, with the seconds until another try."""
-    name, address = account_of(request, credentials), address_of(request)
+    name, address = get_account(request, credentials), get_address(request)
     last = AccessAttempt.objects.filter(Q(ip_address=address)).aggregate(Max("attempt_time"))["attempt_time__max"]
-    left = (last + cool_off() - timezone.now()).total_seconds() if last else cool_off().total_seconds()
+    left = (last + get_cool_off() - timezone.now()).total_seconds() if last else get_cool_off().total_seconds()
     seconds = max(1, int(left) + 1)
     context = {"title": "Too many log-ins failed", "minutes": -(-seconds // 60), "known": bool(name)}
     answer = render(request, "admin/locked.html", context, status=429)
@@ -106,12 +108,12 @@ def locked(request: HttpRequest, response: Any = None, credentials: dict[str, An
     return answer
 
 
-def fail(request: HttpRequest, user: Any) -> None:
+def count_failure(request: HttpRequest, user: Any) -> None:
     """Count a wrong code of a second factor as a wrong password is counted. Raises ValidationError once locked."""
     from axes.handlers.proxy import AxesProxyHandler
 
     credentials = {"username": user.get_username()}
-    AxesProxyHandler.user_login_failed(sender=fail, credentials=credentials, request=request)
+    AxesProxyHandler.user_login_failed(sender=count_failure, credentials=credentials, request=request)
     if getattr(request, "axes_locked_out", False):
         raise ValidationError("Too many codes were wrong.")
 

@@ -73,7 +73,7 @@ class OidcPeople(DefaultSocialAccountAdapter):  # type: ignore[misc]
         if connects and request.user.is_authenticated:
             return
         if not (is_allowed(claims) or (sociallogin.is_existing and not has_rules())):
-            raise ImmediateHttpResponse(refused(request, REFUSED))
+            raise ImmediateHttpResponse(refuse(request, REFUSED))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Whether somebody new may come in: who is allowed by a rule."""
@@ -97,7 +97,7 @@ class OidcPeople(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def on_authentication_error(self, request: HttpRequest, provider: Any, **options: Any) -> None:
         """Say so on the log-in page."""
         said = f"{provider.name} did not let you in, or could not be asked."
-        raise ImmediateHttpResponse(refused(request, said))
+        raise ImmediateHttpResponse(refuse(request, said))
 
     def get_requests_session(self) -> requests.Session:
         """Return a session that asks the provider itself: no proxy and no password of the environment."""
@@ -106,7 +106,7 @@ class OidcPeople(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return session
 
 
-def refused(request: HttpRequest, text: str) -> HttpResponse:
+def refuse(request: HttpRequest, text: str) -> HttpResponse:
     """Return the way back to the log-in page, which says why."""
     messages.error(request, text)
     return redirect("account_login")
@@ -136,17 +136,17 @@ def is_of_group(claims: dict[str, Any]) -> bool:
     return not settings.OIDC_REQUIRED_GROUP or settings.OIDC_REQUIRED_GROUP in groups
 
 
-def login(request: HttpRequest, provider_id: str) -> HttpResponse:
+def begin_login(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Go to the provider. Raises Http404 where there is none."""
-    return answered_by(OAuth2LoginView, request, provider_id)
+    return answer_by(OAuth2LoginView, request, provider_id)
 
 
-def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
+def finish_login(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Take what the provider says. Raises Http404 where there is none."""
-    return answered_by(OAuth2CallbackView, request, provider_id)
+    return answer_by(OAuth2CallbackView, request, provider_id)
 
 
-def answered_by(view: Any, request: HttpRequest, provider_id: str) -> HttpResponse:
+def answer_by(view: Any, request: HttpRequest, provider_id: str) -> HttpResponse:
     """Answer with a view of allauth's, for our adapter. Raises Http404."""
     try:
         adapter = OidcAdapter(request, provider_id)
@@ -154,5 +154,5 @@ def answered_by(view: Any, request: HttpRequest, provider_id: str) -> HttpRespon
     except SocialApp.DoesNotExist:
         raise Http404("no such provider") from None
     except requests.RequestException:
-        return refused(request, "The provider could not be asked.")
+        return refuse(request, "The provider could not be asked.")
     return answer

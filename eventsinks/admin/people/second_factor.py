@@ -28,8 +28,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from eventsinks.actions.secrets.reset_second_factor import note
-from eventsinks.admin.people.lockout import fail, refuse_if_locked
+from eventsinks.actions.secrets.reset_second_factor import note_reset
+from eventsinks.admin.people.lockout import count_failure, refuse_if_locked
 from eventsinks.models.secrets.sealing import open_factor, seal_factor
 
 KINDS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
@@ -71,10 +71,10 @@ class SecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return the host of PUBLIC_URL, which a passkey is bound to."""
-        return {"id": passkey_host(), "name": "eventsinks"}
+        return {"id": get_passkey_host(), "name": "eventsinks"}
 
 
-def passkey_host() -> str:
+def get_passkey_host() -> str:
     """Return the host that passkeys are for. Browsers make none for an address: then it is `localhost`."""
     host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     try:
@@ -96,13 +96,13 @@ class CodeIsGoodOnce:
         refuse_if_locked(context.request, self.user)
         code = cast(str, super().clean_code())  # type: ignore[misc]
         if self.authenticator.type == Authenticator.Type.TOTP and not use_up(self.authenticator):
-            fail(context.request, self.user)
+            count_failure(context.request, self.user)
             raise get_adapter().validation_error("incorrect_code")
         return code
 
     def _emit_authentication_failed(self, authenticator: Any) -> None:
         super()._emit_authentication_failed(authenticator)  # type: ignore[misc]
-        fail(context.request, self.user)
+        count_failure(context.request, self.user)
 
 
 class CodeForm(CodeIsGoodOnce, AuthenticateForm):  # type: ignore[misc]
@@ -142,12 +142,12 @@ class SecondFactor:
 
 
 @receiver(signals.authenticator_added)
-def note_added(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
+def note_factor_added(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
     """Note that somebody added a second factor."""
-    note(user, user, f"Second factor added: {authenticator.get_type_display()}.")
+    note_reset(user, user, f"Second factor added: {authenticator.get_type_display()}.")
 
 
 @receiver(signals.authenticator_removed)
-def note_removed(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
+def note_factor_removed(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
     """Note that somebody took a second factor away."""
-    note(authenticator.user, user, f"Second factor removed: {authenticator.get_type_display()}.")
+    note_reset(authenticator.user, user, f"Second factor removed: {authenticator.get_type_display()}.")

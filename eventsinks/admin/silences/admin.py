@@ -19,12 +19,12 @@ from unfold.views import ChangeList
 
 from eventsinks.actions import silence as silences
 from eventsinks.admin.parts import marks, previews
-from eventsinks.admin.parts.base import ModelAdmin, initiator_of
+from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.filters import InForceFilter
-from eventsinks.admin.parts.type_picker import picked_tenant, picker
-from eventsinks.admin.silences.form import prefilled, silence_form
+from eventsinks.admin.parts.type_picker import find_picked_tenant, make_picker
+from eventsinks.admin.silences.form import make_silence_form, read_prefilled
 from eventsinks.models import QuietWindow, Silence
-from eventsinks.models.database.clock import about_now
+from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.quiet_window import WindowKind
 
 
@@ -34,12 +34,12 @@ class Silences(ChangeList):  # type: ignore[misc]
     def get_results(self, request: HttpRequest) -> None:
         """Look the rows of a page up."""
         super().get_results(request)
-        held = held_by_each(list(self.result_list))
+        held = count_held_by_each(list(self.result_list))
         for silence in self.result_list:
             silence.held_back = held.get(silence.pk.hex, 0)
 
 
-def held_by_each(found: list[Silence]) -> dict[str, int]:
+def count_held_by_each(found: list[Silence]) -> dict[str, int]:
     """Return how many alerts each has held back, by its id in hexadecimal digits."""
     windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key__in=[silence.pk.hex for silence in found])
     return dict(windows.order_by().values_list("key").annotate(Sum("held")))
@@ -81,32 +81,32 @@ class SilenceAdmin(ModelAdmin[Silence]):
     @admin.display(description="Reason")
     def reason_short(self, silence: Silence) -> SafeString:
         """Why."""
-        return marks.clipped(silence.reason)
+        return marks.clip_text(silence.reason)
 
     @admin.display(description="Status")
     def status(self, silence: Silence) -> SafeString:
         """Whether it holds alerts back now."""
-        return format_html('<span class="es-nowrap">{}</span>', status_chip(silence))
+        return format_html('<span class="es-nowrap">{}</span>', make_status_chip(silence))
 
     @admin.display(description="Where")
     def where(self, silence: Silence) -> SafeString | str:
         """At which event sink."""
-        return where(silence)
+        return show_where(silence)
 
     @admin.display(description="Filter")
     def what(self, silence: Silence) -> SafeString | str:
         """Which alerts."""
-        return marks.clipped(silence.filter) if silence.filter else "every alert"
+        return marks.clip_text(silence.filter) if silence.filter else "every alert"
 
     @admin.display(description="From")
     def starts(self, silence: Silence) -> SafeString | str:
         """Since when."""
-        return marks.moment_mark(silence.starts_at)
+        return marks.mark_moment(silence.starts_at)
 
     @admin.display(description="To")
     def ends(self, silence: Silence) -> SafeString | str:
         """Until when."""
-        return marks.moment_mark(silence.ends_at)
+        return marks.mark_moment(silence.ends_at)
 
     @admin.display(description="Held back")
     def held(self, silence: Silence) -> str:
@@ -119,7 +119,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Ask for the tenant, then for the rest."""
-        tenant = picked_tenant(request)
+        tenant = find_picked_tenant(request)
         if tenant is None:
             return self.pick_view(request)
         context = {"tenant": tenant, "show_save_and_add_another": False, "show_save_and_continue": False}
@@ -129,7 +129,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
         """Show the first step."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = picker(request, self.admin_site)
+        form = make_picker(request, self.admin_site)
         context = {
             **self.admin_site.each_context(request),
             "title": "Add silence",
@@ -143,17 +143,17 @@ class SilenceAdmin(ModelAdmin[Silence]):
         self, request: HttpRequest, obj: Silence | None = None, change: bool = False, **kwargs: Any
     ) -> type[ModelForm[Silence]]:
         """Return the form of a new silence."""
-        tenant = picked_tenant(request)
+        tenant = find_picked_tenant(request)
         if obj is None and tenant:
-            kwargs["form"] = silence_form(tenant, initiator_of(request))
+            kwargs["form"] = make_silence_form(tenant, get_initiator(request))
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Silence | None = None) -> Any:
         """Return why, which alerts and until when, with a look at what that would have been."""
-        tenant = picked_tenant(request)
+        tenant = find_picked_tenant(request)
         if obj or tenant is None:
             return [(None, {"fields": ()})]
-        look = previews.button(
+        look = previews.make_button(
             "filter", tenant.pk, "See what it would have held back", now=bool(request.GET.get("now"))
         )
         which = ["severity_at_least", "filter_tags", "filter_rules", "filter"]
@@ -164,7 +164,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """Return what the address says the form begins with."""
-        return prefilled(request.GET)
+        return read_prefilled(request.GET)
 
     def save_model(self, request: HttpRequest, obj: Silence, form: Any, change: bool) -> None:
         """Do nothing: the form has called `silence`."""
@@ -186,17 +186,17 @@ class SilenceAdmin(ModelAdmin[Silence]):
     def told(self, request: HttpRequest, silence: Silence) -> dict[str, Any]:
         """Return what the page of a silence shows."""
         return {
-            "title": f"Silence: {marks.short(silence.reason, 60)}",
+            "title": f"Silence: {marks.shorten(silence.reason, 60)}",
             "subtitle": None,
             "silence": silence,
-            "chip": status_chip(silence),
-            "tone": "busy" if silence.ends_at > about_now() else "quiet",
-            "where": where(silence),
-            "tenant": marks.link("tenant", silence.tenant_id, silence.tenant.name),
-            "held": f"{silences.held_by(silence):,}",
-            "starts": marks.clock(silence.starts_at),
-            "ends": marks.clock(silence.ends_at),
-            "may_end": self.has_end_permission(request) and silence.ends_at > about_now(),
+            "chip": make_status_chip(silence),
+            "tone": "busy" if silence.ends_at > estimate_database_clock() else "quiet",
+            "where": show_where(silence),
+            "tenant": marks.make_link("tenant", silence.tenant_id, silence.tenant.name),
+            "held": f"{silences.count_held(silence):,}",
+            "starts": marks.write_clock(silence.starts_at),
+            "ends": marks.write_clock(silence.ends_at),
+            "may_end": self.has_end_permission(request) and silence.ends_at > estimate_database_clock(),
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -221,21 +221,23 @@ class SilenceAdmin(ModelAdmin[Silence]):
 
     def end(self, request: HttpRequest, chosen: QuerySet[Silence]) -> None:
         """End those that have not ended; note it in their history."""
-        ended = [found for found in chosen if silences.end(found, initiator_of(request))]
+        ended = [found for found in chosen if silences.end_silence(found, get_initiator(request))]
         for found in ended:
             self.log_change(request, found, "Ended.")
         what = "1 silence" if len(ended) == 1 else f"{len(ended)} silences"
         self.message_user(request, f"Ended {what}.", messages.SUCCESS if ended else messages.WARNING)
 
 
-def status_chip(silence: Silence) -> SafeString:
+def make_status_chip(silence: Silence) -> SafeString:
     """Return the chip that says whether a silence holds alerts back now."""
-    now = about_now()
+    now = estimate_database_clock()
     if silence.ends_at <= now:
-        return marks.chip("quiet", "Ended")
-    return marks.chip("busy", "In force") if silence.starts_at <= now else marks.chip("warning", "To come")
+        return marks.make_chip("quiet", "Ended")
+    return (
+        marks.make_chip("busy", "In force") if silence.starts_at <= now else marks.make_chip("warning", "To come")
+    )
 
 
-def where(silence: Silence) -> SafeString | str:
+def show_where(silence: Silence) -> SafeString | str:
     """Return where a silence holds back."""
-    return marks.sink_link(silence.destination) if silence.destination else "all event sinks"
+    return marks.link_sink(silence.destination) if silence.destination else "all event sinks"

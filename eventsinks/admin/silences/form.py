@@ -12,12 +12,12 @@ from django.urls import reverse
 from unfold import widgets
 
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.silence import silence
+from eventsinks.actions.silence import make_silence
 from eventsinks.admin.parts.filter_field import FilterFields
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import Destination, Event, Silence, Tenant
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 
 LENGTHS = {
     "1h": ("In 1 hour", timedelta(hours=1)),
@@ -75,7 +75,7 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
     def _made(self) -> Silence:
         said = self.cleaned_data
         sinks = Destination.objects.of(self.tenant).sinks()
-        return silence(
+        return make_silence(
             self.tenant,
             sink=sinks.get(uuid=said["sink"]) if said["sink"] else None,
             filter=said["filter"],
@@ -88,10 +88,10 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
     def _ends_at(self) -> datetime:
         chosen: str = self.cleaned_data["ends"]
         until: datetime = self.cleaned_data["until"]
-        return until if chosen == "until" else database_now() + LENGTHS[chosen][1]
+        return until if chosen == "until" else read_database_clock() + LENGTHS[chosen][1]
 
 
-def silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]:
+def make_silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]:
     """Return the form for a new silence of this tenant, made by whoever is signed in."""
     sinks = Destination.objects.of(tenant).sinks().order_by("name", "id")
     sink = forms.ChoiceField(
@@ -104,7 +104,7 @@ def silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]:
     return type("SilenceForm", (SilenceForm,), said)
 
 
-def prefilled(given: QueryDict) -> dict[str, str]:
+def read_prefilled(given: QueryDict) -> dict[str, str]:
     """Return what an address says the form begins with."""
     return {name: str(given[name]) for name in PREFILLED if name in given}
 
@@ -114,7 +114,7 @@ def may_silence(request: HttpRequest, event: Event) -> bool:
     return event.type == "detection_alert" and request.user.has_perm("eventsinks.add_silence")
 
 
-def silence_like(event: Event) -> str:
+def make_silence_link(event: Event) -> str:
     """Return the address of a form for a silence of alerts like this one: of the same rule, or name."""
     document = event.document
     rule = str(document.get("detection_rule_id") or document.get("name") or "")

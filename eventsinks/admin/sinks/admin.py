@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.filters import SinkTypeFilter
-from eventsinks.admin.sinks.health import SinkHealth, health_of
+from eventsinks.admin.sinks.health import SinkHealth, measure_health
 from eventsinks.admin.sinks.page import SinkPage
 from eventsinks.models import EventSink
 
@@ -29,12 +29,12 @@ class EventSinkAdmin(SinkPage):
     @admin.display(description="Goes to")
     def goes_to(self, sink: EventSink) -> SafeString:
         """The host or the channel, and the type."""
-        return marks.goes_to(sink)
+        return marks.show_target(sink)
 
     @admin.display(description="Status")
     def status(self, sink: EventSink) -> SafeString:
         """Whether it is sent to, and if not, why."""
-        return marks.status_chip(sink)
+        return marks.make_status_chip(sink)
 
     @admin.display(description="Waiting")
     def waiting(self, sink: EventSink) -> SafeString | str:
@@ -42,7 +42,7 @@ class EventSinkAdmin(SinkPage):
         health = self.health(sink)
         if not health.waiting or health.oldest is None:
             return "–"
-        age = marks.when(health.oldest).removesuffix(" ago")
+        age = marks.write_distance(health.oldest).removesuffix(" ago")
         return format_html(
             '<span class="es-nowrap">{}</span> <span class="es-subtle es-nowrap">oldest {}</span>',
             health.waiting_text,
@@ -52,7 +52,7 @@ class EventSinkAdmin(SinkPage):
     @admin.display(description="Recent")
     def recent(self, sink: EventSink) -> SafeString | str:
         """How its newest deliveries went."""
-        return marks.strip(self.health(sink).recent)
+        return marks.draw_strip(self.health(sink).recent)
 
     @admin.display(description="Last attempt")
     def last_attempt(self, sink: EventSink) -> SafeString | str:
@@ -62,12 +62,14 @@ class EventSinkAdmin(SinkPage):
             return "–"
         tone = marks.OUTCOME_TONES[attempt.outcome]
         said = str(attempt.status) if attempt.status else attempt.get_outcome_display()
-        return format_html("{} {}", marks.chip(tone, said, attempt.reason), marks.moment_mark(attempt.started_at))
+        return format_html(
+            "{} {}", marks.make_chip(tone, said, attempt.reason), marks.mark_moment(attempt.started_at)
+        )
 
     def health(self, sink: EventSink) -> SinkHealth:
         """Look at a sink once per page."""
         found: SinkHealth | None = getattr(sink, "_health", None)
         if found is None:
-            found = health_of(sink.pk)
+            found = measure_health(sink.pk)
             sink._health = found  # type: ignore[attr-defined]
         return found

@@ -10,9 +10,9 @@ from django.utils.html import format_html
 from unfold import widgets
 
 from eventsinks.actions import configure
-from eventsinks.admin.parts.destination_form import DestinationForm, config_fields
+from eventsinks.admin.parts.destination_form import DestinationForm, make_config_fields
 from eventsinks.admin.parts.forms import PREFIX
-from eventsinks.admin.sinks.options import OptionFields, option_fields, option_initial
+from eventsinks.admin.sinks.options import OptionFields, make_option_fields, make_option_initial
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.models import EventSink, SlackWorkspace, Tenant
 
@@ -30,7 +30,7 @@ class SinkForm(OptionFields, DestinationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
-            self.initial.update(option_initial(self.instance))
+            self.initial.update(make_option_initial(self.instance))
 
     def more(self) -> dict[str, Any]:
         """Return the options that were changed."""
@@ -41,16 +41,18 @@ class SinkForm(OptionFields, DestinationForm):
         return self.field_of_option(error.field) if error.option else super().field_of(error)
 
 
-def sink_form(tenant: Tenant, key: str, sink: EventSink | None, initiator: Initiator = SYSTEM) -> type[SinkForm]:
+def make_sink_form(
+    tenant: Tenant, key: str, sink: EventSink | None, initiator: Initiator = SYSTEM
+) -> type[SinkForm]:
     """Return the form for a sink of this tenant and of the type with this key; None: a new one."""
-    fields = config_fields(key, sink)
+    fields = make_config_fields(key, sink)
     if PREFIX + WORKSPACE in fields:
-        fields[PREFIX + WORKSPACE] = workspace_field(tenant, fields[PREFIX + WORKSPACE])
-    fields |= option_fields(tenant, sink)
+        fields[PREFIX + WORKSPACE] = make_workspace_field(tenant, fields[PREFIX + WORKSPACE])
+    fields |= make_option_fields(tenant, sink)
     return type("SinkForm", (SinkForm,), {**fields, "tenant": tenant, "type_key": key, "initiator": initiator})
 
 
-def workspace_field(tenant: Tenant, field: forms.Field) -> forms.Field:
+def make_workspace_field(tenant: Tenant, field: forms.Field) -> forms.Field:
     """Return a choice among the tenant's Slack workspaces in place of `field`."""
     workspaces = SlackWorkspace.objects.filter(tenant=tenant)
     choices = [("", "Select a workspace"), *((str(found.id), found.team_name) for found in workspaces)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from eventsinks.models import Attempt, Delivery, Destination, Event
-from eventsinks.models.delivery import open_deliveries
+from eventsinks.models.delivery import find_open_deliveries
 
 SEEN = 1000  # open deliveries of a sink that are looked at; of more, the page says "1,000+"
 RECENT = 20  # newest deliveries of a sink that are looked at
@@ -29,10 +29,12 @@ class SinkHealth:
         return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
 
 
-def health_of(sink_id: int) -> SinkHealth:
+def measure_health(sink_id: int) -> SinkHealth:
     """Look at one sink: what is open, what was tried last, how the newest deliveries went."""
-    first = list(open_deliveries(sink_id).order_by("tries", "due_at").values_list("id", flat=True)[: SEEN + 1])
-    most_tried = most_tried_deliveries(sink_id)
+    first = list(
+        find_open_deliveries(sink_id).order_by("tries", "due_at").values_list("id", flat=True)[: SEEN + 1]
+    )
+    most_tried = find_most_tried(sink_id)
     newest = list(
         Delivery.objects.filter(destination_id=sink_id).order_by("-id").values_list("id", "state")[:RECENT]
     )
@@ -40,13 +42,13 @@ def health_of(sink_id: int) -> SinkHealth:
     last = Attempt.objects.filter(delivery_id__in=looked_at).order_by("-id").defer("excerpt").first()
     return SinkHealth(
         waiting=len(first),
-        oldest=created_at(min([*first, *most_tried])) if first else None,
+        oldest=read_created_at(min([*first, *most_tried])) if first else None,
         last_attempt=last,
         recent=[state for _, state in newest],
     )
 
 
-def last_drill(sink: Destination) -> datetime | None:
+def find_last_drill(sink: Destination) -> datetime | None:
     """Return when its last fire drill was, None before the first: `drilled_at` is set with the interval, too."""
     if not sink.drill_interval_s or sink.drilled_at is None:
         return None
@@ -56,20 +58,20 @@ def last_drill(sink: Destination) -> datetime | None:
     return sink.drilled_at if drilled.exists() else None
 
 
-def next_drill(sink: Destination) -> datetime | None:
+def find_next_drill(sink: Destination) -> datetime | None:
     """Return when its next fire drill is due."""
     if not sink.drill_interval_s or sink.drilled_at is None:
         return None
     return sink.drilled_at + timedelta(seconds=sink.drill_interval_s)
 
 
-def most_tried_deliveries(sink_id: int) -> list[UUID]:
+def find_most_tried(sink_id: int) -> list[UUID]:
     """Return some of the open deliveries with the most tries: the oldest of a long backlog are among them."""
-    tries = open_deliveries(sink_id).order_by("-tries").values_list("tries", flat=True).first()
-    lane = open_deliveries(sink_id).filter(tries=tries or 0).order_by("due_at")
+    tries = find_open_deliveries(sink_id).order_by("-tries").values_list("tries", flat=True).first()
+    lane = find_open_deliveries(sink_id).filter(tries=tries or 0).order_by("due_at")
     return list(lane.values_list("id", flat=True)[:RECENT])
 
 
-def created_at(id: UUID) -> datetime:
+def read_created_at(id: UUID) -> datetime:
     """Return when a delivery came to be: its id says it (RFC 9562 section 5.7)."""
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)

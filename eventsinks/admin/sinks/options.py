@@ -9,13 +9,13 @@ from django import forms
 from pydantic import ValidationError
 from unfold import widgets
 
-from eventsinks.actions.options import options_out
-from eventsinks.admin.parts.filter_field import FilterFields, filter_initial, lines_of
-from eventsinks.admin.parts.forms import field_of, not_null
+from eventsinks.actions.options import show_options
+from eventsinks.admin.parts.filter_field import FilterFields, make_filter_initial, split_lines
+from eventsinks.admin.parts.forms import find_not_null, make_field
 from eventsinks.admin.parts.spans import SpanField
 from eventsinks.admin.parts.template_field import AlertTemplateField
 from eventsinks.event_types import EVENT_TYPES
-from eventsinks.lib.validation import errors
+from eventsinks.lib.validation import list_errors
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.options import Options
 
@@ -38,7 +38,7 @@ FIELDS_OF_PATHS = {
 }
 
 
-def event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
+def make_event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
     """Return the choice of event types that a destination hears."""
     return forms.MultipleChoiceField(
         label="Event types",
@@ -133,12 +133,12 @@ class OptionFields(FilterFields):
 
     def options(self) -> Options | None:
         """Return the options whose fields were changed, None if none was; adds errors to the fields."""
-        changed = [name for name in Options.model_fields if set(made_of(name)) & set(self.changed_data)]
+        changed = [name for name in Options.model_fields if set(list_parts(name)) & set(self.changed_data)]
         given = {name: value for name, value in self._given().items() if name in changed}
         try:
             return Options.model_validate(given) if given else None
         except ValidationError as error:
-            for path, message in errors(error):
+            for path, message in list_errors(error):
                 self.add_error(self.field_of_option(path), message)
             return None
 
@@ -151,18 +151,18 @@ class OptionFields(FilterFields):
 
     def _given(self) -> Mapping[str, Any]:
         said = self.cleaned_data
-        plain = {name: value_of(said[name]) for name in Options.model_fields if name not in MADE_OF}
+        plain = {name: read_value(said[name]) for name in Options.model_fields if name not in MADE_OF}
         return {**plain, "filter": said["filter"] or None, "quiet": self._quiet(), "fallback": self._fallback()}
 
     def _quiet(self) -> dict[str, Any] | None:
-        said, by = self.cleaned_data, lines_of(self.cleaned_data["group_by"])
+        said, by = self.cleaned_data, split_lines(self.cleaned_data["group_by"])
         quiet: dict[str, Any] = {}
         if said["dedup_window"] is not None:
             quiet["dedup_window_s"] = said["dedup_window"]
         if by or said["group_window"] is not None:
-            quiet["group"] = present({"by": by or None, "window_s": said["group_window"]})
+            quiet["group"] = drop_absent({"by": by or None, "window_s": said["group_window"]})
         if said["throttle_limit"] is not None or said["throttle_window"] is not None:
-            quiet["throttle"] = present({"limit": said["throttle_limit"], "window_s": said["throttle_window"]})
+            quiet["throttle"] = drop_absent({"limit": said["throttle_limit"], "window_s": said["throttle_window"]})
         return quiet or None
 
     def _fallback(self) -> dict[str, Any] | None:
@@ -170,20 +170,20 @@ class OptionFields(FilterFields):
         if not said["fallback_to"]:
             return None
         times = {"after_failures": said["fallback_failures"], "after_s": said["fallback_wait"]}
-        return {"event_sink_id": said["fallback_to"], **present(times)}
+        return {"event_sink_id": said["fallback_to"], **drop_absent(times)}
 
 
-def made_of(name: str) -> tuple[str, ...]:
+def list_parts(name: str) -> tuple[str, ...]:
     """Return the fields that make up an option."""
     return MADE_OF.get(name, (name,))
 
 
-def value_of(said: Any) -> Any:
+def read_value(said: Any) -> Any:
     """Return what a field says, None where it says nothing."""
     return None if said == "" else said
 
 
-def plain_fields() -> dict[str, forms.Field]:
+def make_plain_fields() -> dict[str, forms.Field]:
     """Return the fields of options that have none of their own here, as their declaration has them."""
     schema = Options.model_json_schema()["properties"]
     own = {*OptionFields.base_fields, *MADE_OF, "event_types"}
@@ -191,22 +191,22 @@ def plain_fields() -> dict[str, forms.Field]:
     for name, of_field in schema.items():
         if name not in own:
             shown = {"label": of_field.get("title", name), "help_text": of_field.get("description", "")}
-            found[name] = field_of(not_null(of_field), {**shown, "required": False})
+            found[name] = make_field(find_not_null(of_field), {**shown, "required": False})
     return found
 
 
-def present(given: dict[str, Any]) -> dict[str, Any]:
+def drop_absent(given: dict[str, Any]) -> dict[str, Any]:
     """Return what was filled in."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-def option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.Field]:
+def make_option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.Field]:
     """Return the fields that depend on whose sink it is: the other sinks of its tenant, and what it hears."""
     others = Destination.objects.of(tenant).sinks().exclude(pk=sink.pk if sink else 0).order_by("name", "id")
     fallback = OptionFields.base_fields["fallback_to"]
     return {
-        **plain_fields(),
-        "event_types": event_types_field(sink.event_types if sink else ["detection_alert"]),
+        **make_plain_fields(),
+        "event_types": make_event_types_field(sink.event_types if sink else ["detection_alert"]),
         "fallback_to": forms.ChoiceField(
             label=fallback.label,
             required=False,
@@ -217,15 +217,15 @@ def option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.F
     }
 
 
-def option_initial(sink: Destination) -> dict[str, Any]:
+def make_option_initial(sink: Destination) -> dict[str, Any]:
     """Return what the fields show of a sink's options."""
-    shown = options_out(sink)
+    shown = show_options(sink)
     quiet = shown["quiet"] or {}
     group, throttle = quiet.get("group") or {}, quiet.get("throttle") or {}
     return {
         **{name: value for name, value in shown.items() if name not in MADE_OF},
         "filter": "",
-        **filter_initial(sink.filter),
+        **make_filter_initial(sink.filter),
         "dedup_window": quiet.get("dedup_window_s"),
         "group_by": "\n".join(group.get("by", ())),
         "group_window": group.get("window_s"),
@@ -237,4 +237,4 @@ def option_initial(sink: Destination) -> dict[str, Any]:
     }
 
 
-PLAIN = list(plain_fields())
+PLAIN = list(make_plain_fields())

@@ -16,16 +16,16 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
 from eventsinks.actions import configure
-from eventsinks.actions.options import options_out
+from eventsinks.actions.options import show_options
 from eventsinks.actions.trying.try_out import try_out
 from eventsinks.admin.parts import marks, previews
 from eventsinks.admin.parts.backlog import BacklogForm
-from eventsinks.admin.parts.base import initiator_of
+from eventsinks.admin.parts.base import get_initiator
 from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets
-from eventsinks.admin.sinks.form import SinkForm, sink_form
-from eventsinks.admin.sinks.health import health_of, last_drill, next_drill
+from eventsinks.admin.sinks.form import SinkForm, make_sink_form
+from eventsinks.admin.sinks.health import find_last_drill, find_next_drill, measure_health
 from eventsinks.admin.sinks.options import FALLBACK, FILTER, ORDER, PLAIN, QUIET
-from eventsinks.admin.sinks.windows import windows_of
+from eventsinks.admin.sinks.windows import list_windows
 from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import Clearing, Event, EventSink, Tenant
 from eventsinks.models.destination import DestinationState
@@ -41,7 +41,7 @@ class SinkPage(DestinationPage[EventSink]):
 
     def form_of(self, tenant: Tenant, key: str, obj: EventSink | None, request: HttpRequest) -> type[SinkForm]:
         """Return the form of its type."""
-        return sink_form(tenant, key, obj, initiator_of(request))
+        return make_sink_form(tenant, key, obj, get_initiator(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: EventSink | None = None) -> Any:
         """Return what it is called, what its type asks for, then its options."""
@@ -51,9 +51,11 @@ class SinkPage(DestinationPage[EventSink]):
         sets: Fieldsets = [(None, {"fields": about}), self.config_set(request, obj)]
         if obj is None:
             sets.append(("Start", {"fields": ["enabled"]}))
-        described = {"Filter": previews.button("filter", self.asked(request, obj)[0].pk, "See which alerts match")}
+        described = {
+            "Filter": previews.make_button("filter", self.asked(request, obj)[0].pk, "See which alerts match")
+        }
         if obj:
-            described["Alert template"] = previews.button("template", obj.pk, "See what would be sent")
+            described["Alert template"] = previews.make_button("template", obj.pk, "See what would be sent")
         return sets + [
             (title, {"fields": fields, "classes": ["tab"], "description": described.get(title, "")})
             for title, fields in OPTIONS
@@ -63,28 +65,28 @@ class SinkPage(DestinationPage[EventSink]):
     @admin.display(description="Options")
     def options_shown(self, sink: EventSink) -> SafeString:
         """Show the options to those who may only look."""
-        said = [(name.replace("_", " "), value) for name, value in options_out(sink).items() if value]
+        said = [(name.replace("_", " "), value) for name, value in show_options(sink).items() if value]
         rows = [(name, json.dumps(value, default=str, ensure_ascii=False)) for name, value in said]
         return format_html_join("", "<div><b>{}</b>: {}</div>", rows)
 
     def standing(self, request: HttpRequest, sink: EventSink) -> dict[str, Any]:
         """Return how a sink stands, for its page."""
-        health = health_of(sink.pk)
+        health = measure_health(sink.pk)
         last = health.last_attempt
         return super().standing(request, sink) | {
-            "next": next_step(sink, health.waiting_text if health.waiting else "nothing"),
+            "next": tell_next_step(sink, health.waiting_text if health.waiting else "nothing"),
             "health": health,
-            "waiting_since": marks.moment_mark(health.oldest),
-            "strip": marks.strip(health.recent),
-            "last_attempt_at": marks.moment_mark(last.started_at if last else None),
-            "last_drill": marks.moment_mark(last_drill(sink)),
-            "next_drill": marks.moment_mark(next_drill(sink)),
-            "windows": windows_of(sink),
+            "waiting_since": marks.mark_moment(health.oldest),
+            "strip": marks.draw_strip(health.recent),
+            "last_attempt_at": marks.mark_moment(last.started_at if last else None),
+            "last_drill": marks.mark_moment(find_last_drill(sink)),
+            "next_drill": marks.mark_moment(find_next_drill(sink)),
+            "windows": list_windows(sink),
         }
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the previews, too."""
-        return previews.urls(self.admin_site.admin_view) + super().get_urls()
+        return previews.make_urls(self.admin_site.admin_view) + super().get_urls()
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
         """Return the views of the buttons."""
@@ -104,7 +106,7 @@ class SinkPage(DestinationPage[EventSink]):
                 self.message_user(request, "There is no such alert of this tenant.", messages.ERROR)
                 return self.back_to(sink)
         try:
-            return self.tried(request, sink, try_out(sink, alert, initiator_of(request)), key)
+            return self.tried(request, sink, try_out(sink, alert, get_initiator(request)), key)
         except LimitReached as reached:
             return self.limited(request, sink, reached)
 
@@ -117,9 +119,9 @@ class SinkPage(DestinationPage[EventSink]):
         if not answer.is_valid():
             self.message_user(request, f"Not resumed: {answer.problem()}", messages.ERROR)
             return self.back_to(sink)
-        since, skip, initiator = answer.since(), answer.skip(), initiator_of(request)
+        since, skip, initiator = answer.since(), answer.skip(), get_initiator(request)
         word = "Resumed, without what was kept:" if skip else "Resumed"
-        word = f"Resumed, with what was kept since {marks.clock(since)}:" if since else word
+        word = f"Resumed, with what was kept since {marks.write_clock(since)}:" if since else word
         self.move(request, [sink], lambda found: configure.resume(found, initiator, since, skip=skip), word)
         return self.back_to(sink)
 
@@ -136,23 +138,23 @@ OPTIONS = (  # the tabs of a form
 )
 
 
-def next_step(sink: EventSink, waiting: str) -> str:
+def tell_next_step(sink: EventSink, waiting: str) -> str:
     """Say in a sentence how a sink stands and what happens next."""
-    since = marks.when(sink.state_since)
+    since = marks.write_distance(sink.state_since)
     if sink.state == DestinationState.RESUMING:
-        return f"It was resumed {since}, and is sent to as soon as {clearing_text(sink)}. What comes in is kept."
+        return f"It was resumed {since}, and is sent to as soon as {tell_clearing(sink)}. What comes in is kept."
     if sink.state == DestinationState.PAUSED:
         return f"A person paused it {since}. It keeps what it is owed: {waiting} by now."
     if sink.state == DestinationState.PARKED:
         repair = "change the settings below, or resume it once the far end is put right"
         return f"It was parked {since}: {sink.state_reason}. Nothing is sent until somebody repairs it: {repair}."
-    if sink.held_until and marks.sink_status(sink)[0] == "warning":
-        until = marks.clock(sink.held_until)
+    if sink.held_until and marks.name_status(sink)[0] == "warning":
+        until = marks.write_clock(sink.held_until)
         return f"The far end asked for a pause until {until}. Sending goes on by itself."
     return "Events are sent to it as they come in."
 
 
-def clearing_text(sink: EventSink) -> str:
+def tell_clearing(sink: EventSink) -> str:
     """Say what is being cleared, and how far that is."""
     running = list(Clearing.objects.running().filter(destination_id=sink.pk))
     done = sum(clearing.suppressed for clearing in running)

@@ -15,24 +15,24 @@ from eventsinks.models.quiet_window import WindowKind
 SHOWN = 10  # newest windows
 
 
-def windows_of(sink: EventSink) -> list[dict[str, Any]]:
+def list_windows(sink: EventSink) -> list[dict[str, Any]]:
     """Return the newest windows as they are shown."""
     newest = QuietWindow.objects.filter(destination_id=sink.pk).order_by("-starts_at")
     return [
         {
-            "kind": kind_of(window),
-            "since": marks.moment_mark(window.starts_at),
-            "until": marks.moment_mark(window.closed_at or window.ends_at),
+            "kind": show_kind(window),
+            "since": marks.mark_moment(window.starts_at),
+            "until": marks.mark_moment(window.closed_at or window.ends_at),
             "sent": window.sent,
             "held": window.held,
-            "last": marks.short(window.last_title, 90),
-            "told": told(window),
+            "last": marks.shorten(window.last_title, 90),
+            "told": make_told_chip(window),
         }
         for window in newest[:SHOWN]
     ]
 
 
-def kind_of(window: QuietWindow) -> str:
+def show_kind(window: QuietWindow) -> str:
     """Return what held back; a silence has a page."""
     label = window.get_kind_display()
     if window.kind != WindowKind.SILENCE:
@@ -41,10 +41,12 @@ def kind_of(window: QuietWindow) -> str:
     return format_html('<a class="es-link" href="{}">{}</a>', address, label)
 
 
-def told(window: QuietWindow) -> str:
+def make_told_chip(window: QuietWindow) -> str:
     """Return the chip that says whether what was held back was told."""
     if window.told_at:
-        return marks.chip("good", f"Told {marks.when(window.told_at)}")
+        return marks.make_chip("good", f"Told {marks.write_distance(window.told_at)}")
     if not window.closed_at:
-        return marks.chip("busy", "Open")
-    return marks.chip("warning", "Round-up is due") if window.held else marks.chip("quiet", "Held nothing")
+        return marks.make_chip("busy", "Open")
+    return (
+        marks.make_chip("warning", "Round-up is due") if window.held else marks.make_chip("quiet", "Held nothing")
+    )

@@ -10,9 +10,9 @@ from django.utils.safestring import SafeString
 
 from eventsinks.actions.tenants import change_tenant, create_tenant
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import ModelAdmin, ReadOnly, TabularInline, initiator_of
-from eventsinks.admin.tenants.api_keys import key_status, scopes_text
-from eventsinks.admin.tenants.limits import FIELDS, tenant_form, usage_table
+from eventsinks.admin.parts.base import ModelAdmin, ReadOnly, TabularInline, get_initiator
+from eventsinks.admin.tenants.api_keys import make_key_chip, show_scopes
+from eventsinks.admin.tenants.limits import FIELDS, make_tenant_form, make_usage_table
 from eventsinks.models import ApiKey, Destination, EventSink, Integration, SlackWorkspace, Tenant
 
 
@@ -33,17 +33,17 @@ class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):
     @admin.display(description="Key")
     def shown(self, key: ApiKey) -> SafeString:
         """The first characters, which lead to its page."""
-        return marks.link("apikey", key.pk, f"{key.prefix}…")
+        return marks.make_link("apikey", key.pk, f"{key.prefix}…")
 
     @admin.display(description="Scopes")
     def scopes_shown(self, key: ApiKey) -> str:
         """What it may do."""
-        return scopes_text(key)
+        return show_scopes(key)
 
     @admin.display(description="Status")
     def status(self, key: ApiKey) -> SafeString:
         """Whether it opens anything."""
-        return key_status(key)
+        return make_key_chip(key)
 
 
 class DestinationsOfTenant(Owned):
@@ -55,7 +55,7 @@ class DestinationsOfTenant(Owned):
     @admin.display(description="Name")
     def shown(self, destination: Destination) -> SafeString | str:
         """The name, which leads to its page."""
-        return marks.sink_link(destination)
+        return marks.link_sink(destination)
 
     @admin.display(description="Type")
     def type_label(self, destination: Destination) -> str:
@@ -65,12 +65,12 @@ class DestinationsOfTenant(Owned):
     @admin.display(description="Goes to")
     def goes_to(self, destination: Destination) -> str:
         """The host, the channel or the bucket."""
-        return marks.short(destination.target())
+        return marks.shorten(destination.target())
 
     @admin.display(description="Status")
     def status(self, destination: Destination) -> SafeString:
         """Whether it is sent to."""
-        return marks.status_chip(destination)
+        return marks.make_status_chip(destination)
 
 
 class SinksOfTenant(DestinationsOfTenant, TabularInline[EventSink, Tenant]):
@@ -94,7 +94,7 @@ class WorkspacesOfTenant(Owned, TabularInline[SlackWorkspace, Tenant]):
     @admin.display(description="Workspace")
     def shown(self, workspace: SlackWorkspace) -> SafeString:
         """The name, which leads to its page."""
-        return marks.link("slackworkspace", workspace.pk, workspace.team_name)
+        return marks.make_link("slackworkspace", workspace.pk, workspace.team_name)
 
 
 class TenantAdmin(ModelAdmin[Tenant]):
@@ -120,13 +120,13 @@ class TenantAdmin(ModelAdmin[Tenant]):
     ) -> Any:
         """Return the form, with the limits where there is a tenant and they may be changed."""
         if obj and self.has_change_permission(request, obj):
-            kwargs["form"] = tenant_form()
+            kwargs["form"] = make_tenant_form()
         return super().get_form(request, obj, change, **kwargs)
 
     @admin.display(description="Usage")
     def used(self, tenant: Tenant) -> SafeString:
         """What it may have and do, and what it has and does."""
-        return usage_table(tenant)
+        return make_usage_table(tenant)
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
         """Show what a tenant owns once there is one."""
@@ -139,6 +139,6 @@ class TenantAdmin(ModelAdmin[Tenant]):
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """Make the tenant, or give it another name."""
         if change:
-            obj.own_limits = change_tenant(obj, obj.name, form.limits(), initiator_of(request)).own_limits
+            obj.own_limits = change_tenant(obj, obj.name, form.limits(), get_initiator(request)).own_limits
         else:
-            create_tenant(obj.name, obj.id, initiator_of(request))
+            create_tenant(obj.name, obj.id, get_initiator(request))

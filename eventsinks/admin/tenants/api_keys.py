@@ -18,12 +18,12 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import ModelAdmin, initiator_of
+from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.people.admin import is_superuser
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import SCOPES, ApiKey
-from eventsinks.models.database.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.tenant import OPERATOR
 
 
@@ -50,7 +50,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
         if cleaned.get("tenant") and not cleaned.get("scopes") and "scopes" not in self.errors:
             self.add_error("scopes", "A key that may do nothing is of no use: choose at least one scope.")
         expires_at = cleaned.get("expires_at")
-        if expires_at and expires_at <= database_now():
+        if expires_at and expires_at <= read_database_clock():
             self.add_error("expires_at", "This moment has passed.")
         return cleaned
 
@@ -77,18 +77,20 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
         return key
 
 
-def key_status(key: ApiKey) -> SafeString:
+def make_key_chip(key: ApiKey) -> SafeString:
     """Return the chip that says whether a key opens anything."""
     if key.revoked_at:
-        return marks.chip("quiet", f"Revoked {marks.when(key.revoked_at)}")
+        return marks.make_chip("quiet", f"Revoked {marks.write_distance(key.revoked_at)}")
     if not key.is_usable:
-        return marks.chip("warning", f"Expired {marks.when(key.expires_at)}" if key.expires_at else "Expired")
+        return marks.make_chip(
+            "warning", f"Expired {marks.write_distance(key.expires_at)}" if key.expires_at else "Expired"
+        )
     if key.expires_at:
-        return marks.chip("good", f"Usable, ends {marks.when(key.expires_at)}")
-    return marks.chip("good", "Usable")
+        return marks.make_chip("good", f"Usable, ends {marks.write_distance(key.expires_at)}")
+    return marks.make_chip("good", "Usable")
 
 
-def scopes_text(key: ApiKey) -> str:
+def show_scopes(key: ApiKey) -> str:
     """Return what a key may do, shortly where it is everything."""
     if OPERATOR in key.scopes:
         return "operator: manages tenants"
@@ -143,7 +145,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     ) -> Any:
         """Return the form, a class of this request's own, which knows who fills it in."""
         form = super().get_form(request, obj, change, **kwargs)
-        form.initiator = initiator_of(request)  # type: ignore[attr-defined]
+        form.initiator = get_initiator(request)  # type: ignore[attr-defined]
         return form
 
     @admin.display(description="Key")
@@ -154,12 +156,12 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     @admin.display(description="Status")
     def status(self, key: ApiKey) -> SafeString:
         """Whether it opens anything."""
-        return key_status(key)
+        return make_key_chip(key)
 
     @admin.display(description="Scopes")
     def scopes_shown(self, key: ApiKey) -> str:
         """What it may do."""
-        return scopes_text(key)
+        return show_scopes(key)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> ApiKey:
         """Return the key: the form has issued it."""
@@ -221,7 +223,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         """End the chosen keys at once."""
-        ended = [key for key in keys if self.may_revoke(request, key) and revoke_key(key, initiator_of(request))]
+        ended = [key for key in keys if self.may_revoke(request, key) and revoke_key(key, get_initiator(request))]
         for key in ended:
             self.log_change(request, key, "Revoked.")
         what = "1 API key" if len(ended) == 1 else f"{len(ended)} API keys"

@@ -9,9 +9,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold import widgets
 
-from eventsinks.actions.usage import Used, usage
+from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.models import Tenant
-from eventsinks.models.limits import NAMES, Limits, in_words, server_limits
+from eventsinks.models.limits import NAMES, Limits, describe_limit, get_server_limits
 
 PREFIX = "limit_"  # of the form's fields
 FIELDS = [PREFIX + name for name in NAMES]
@@ -34,29 +34,31 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
         return {name: self.cleaned_data.get(PREFIX + name) for name in NAMES}
 
 
-def tenant_form() -> type[TenantForm]:
+def make_tenant_form() -> type[TenantForm]:
     """Return the form of a tenant that is there."""
-    return type("TenantForm", (TenantForm,), {PREFIX + name: limit_field(name) for name in NAMES})
+    return type("TenantForm", (TenantForm,), {PREFIX + name: make_limit_field(name) for name in NAMES})
 
 
-def limit_field(name: str) -> forms.IntegerField:
+def make_limit_field(name: str) -> forms.IntegerField:
     """Return the form's field for one limit: empty, the server's holds."""
-    field, server = Limits.model_fields[name], getattr(server_limits(), name)
+    field, server = Limits.model_fields[name], getattr(get_server_limits(), name)
     bounds = Limits.model_json_schema()["properties"][name]
     return forms.IntegerField(
         label=name,
         required=False,
         min_value=bounds["minimum"],
         max_value=bounds["maximum"],
-        help_text=f"{field.description} Empty: {in_words(name, server)}.",
+        help_text=f"{field.description} Empty: {describe_limit(name, server)}.",
         widget=widgets.UnfoldAdminIntegerFieldWidget(),
     )
 
 
-def usage_table(tenant: Tenant) -> SafeString:
+def make_usage_table(tenant: Tenant) -> SafeString:
     """Return what a tenant uses of its limits now, as a table."""
-    found = usage(tenant)
-    rows = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", map(cells, found.limits))
+    found = measure_usage(tenant)
+    rows = format_html_join(
+        "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", map(make_cells, found.limits)
+    )
     since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
     return format_html(
         '<table class="es-table"><thead><tr><th>Limit</th><th>Is</th><th>Used</th><th>Refused{}</th></tr></thead>'
@@ -66,7 +68,7 @@ def usage_table(tenant: Tenant) -> SafeString:
     )
 
 
-def cells(used: Used) -> tuple[str, str, str, str]:
+def make_cells(used: Used) -> tuple[str, str, str, str]:
     """Return the row of one limit."""
     told = f"{used.used:,} of {used.burst:,} at once" if used.burst is not None else f"{used.used:,}"
-    return used.name, in_words(used.name, used.limit), told, f"{used.refused:,}"
+    return used.name, describe_limit(used.name, used.limit), told, f"{used.refused:,}"

@@ -18,9 +18,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.actions.slack import install
-from eventsinks.admin.parts.base import ModelAdmin, initiator_of
+from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.forms import SecretField
-from eventsinks.admin.tenants.slack_install_page import install_page
+from eventsinks.admin.tenants.slack_install_page import show_install_page
 from eventsinks.destinations.base import MASK
 from eventsinks.models import Destination, SlackWorkspace
 
@@ -93,7 +93,7 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
         """Install the app in a workspace, at Slack."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        return install_page(request, self.admin_site)
+        return show_install_page(request, self.admin_site)
 
     @admin.display(description="Scopes")
     def granted(self, workspace: SlackWorkspace) -> str:
@@ -116,7 +116,7 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
 
     def save_model(self, request: HttpRequest, obj: SlackWorkspace, form: Any, change: bool) -> None:
         """Keep it; its event sinks are configured anew, so that workers take the new token."""
-        install.keep(obj, initiator_of(request))
+        install.keep_workspace(obj, get_initiator(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return what goes, and the event sinks that forbid it: those that were deleted do not."""
@@ -135,7 +135,7 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
 
     def delete_model(self, request: HttpRequest, obj: SlackWorkspace) -> None:
         """Forget a workspace and have its token revoked. Raises InUse."""
-        install.uninstall(obj, initiator_of(request))
+        install.uninstall(obj, get_initiator(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SlackWorkspace]) -> None:
         """Uninstall the chosen ones, one after the other."""

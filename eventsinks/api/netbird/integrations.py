@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
-from eventsinks.actions.trying.probe import probe, ready_after, ready_with
+from eventsinks.actions.trying.probe import make_changed_type, make_new_type, probe_connection
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument, PreconditionFailed
 from eventsinks.api.netbird.shapes import (
@@ -34,10 +34,10 @@ from eventsinks.api.netbird.verbs import IntegrationVerbs
 from eventsinks.api.netbird.view import NetBirdView, documented, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
-from eventsinks.lib.secrets.signing import new_secret
+from eventsinks.lib.secrets.signing import make_secret
 from eventsinks.limits.quotas import check_room
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 
 UNTESTED = {412: OpenApiResponse(ErrorBody, "the far end did not take the test message; nothing was kept")}
 
@@ -58,11 +58,11 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
     def create(self, request: Request) -> Response:
         """Create an integration, once the far end has taken a test message."""
         asked = read_body(CreateIntegration, request)
-        if asked.platform not in types_with("integration"):
-            raise InvalidArgument([("platform", f"must be one of {', '.join(types_with('integration'))}")])
-        tenant, secret = tenant_of(request), new_secret()
+        if asked.platform not in list_types("integration"):
+            raise InvalidArgument([("platform", f"must be one of {', '.join(list_types('integration'))}")])
+        tenant, secret = tenant_of(request), make_secret()
         try:
-            kind = ready_with(asked.platform, asked.config, secret)
+            kind = make_new_type(asked.platform, asked.config, secret)
             check_room(tenant, "integrations")
             if asked.enabled:
                 connect(tenant, kind, asked.mapping)
@@ -98,7 +98,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         config = changes_of(integration, asked.config)
         try:
             if on and (config is not None or not integration.enabled):
-                after = ready_after(integration, config or {})
+                after = make_changed_type(integration, config or {})
                 connect(integration.tenant, after, asked.mapping or integration.mapping)
             changed = configure.change(
                 integration,
@@ -129,6 +129,6 @@ class AliasedIntegrationViewSet(IntegrationViewSet):
 def connect(tenant: Tenant, kind: AnyDestinationType, mapping: str | None) -> None:
     """Try the connection. Raises PreconditionFailed with what the far end says, and LimitReached."""
     try:
-        probe(tenant, kind, mapping)
+        probe_connection(tenant, kind, mapping)
     except SendFailure as failure:
         raise PreconditionFailed(f"the test message was not taken: {failure.reason}") from None

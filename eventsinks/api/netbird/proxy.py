@@ -16,7 +16,7 @@ from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, P
 from eventsinks.api.netbird.traffic import End, Moment, one_of, page_out, parameter
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.api.queries import Text
-from eventsinks.event_types.proxy import as_address
+from eventsinks.event_types.proxy import write_address
 from eventsinks.models import ProxyAccess, Tenant
 
 MOST = 100_000  # of the newest that match: these are counted, sorted and paged through
@@ -176,7 +176,7 @@ def cased(name: str, value: Any) -> Any:
     if name == "method":
         return value.upper()
     if name == "source_ip":
-        return as_address(value)
+        return write_address(value)
     return value.lower() if name in ("host", "path", "search", "user_email", "user_name") else value
 
 

@@ -17,11 +17,11 @@ from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, Precondit
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.database.clock import database_now
-from eventsinks.models.destination import types_with
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.destination import list_types
 from eventsinks.models.options import Options, check_filter
-from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
-from eventsinks.streaming.progress import standing_of
+from eventsinks.models.stream import LogPlace, find_end_of_log, find_moment_of_log, get_beginning
+from eventsinks.streaming.progress import explain_standing
 
 HEARD = [key for key, found in EVENT_TYPES.items() if not found.ours]
 LARGEST_ID = 2**63 - 1
@@ -68,7 +68,7 @@ Start = Literal["now", "beginning"] | Hours
 class CreateIntegration(BaseModel):
     """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
 
-    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*types_with("integration")]})]
+    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*list_types("integration")]})]
     config: dict[StrictStr, StrictStr]
     enabled: StrictBool = True
     start: Start = "now"
@@ -174,12 +174,12 @@ def integration_out(integration: Destination) -> dict[str, Any]:
         "event_types": integration.event_types,
         "mapping": integration.mapping,
         "filter": integration.filter,
-        **standing_of(integration)._asdict(),
+        **explain_standing(integration)._asdict(),
     }
 
 
-def place_of(tenant: Tenant, start: str | Hours) -> Place:
+def place_of(tenant: Tenant, start: str | Hours) -> LogPlace:
     """Return the place in the tenant's event log where a new integration starts."""
     if isinstance(start, Hours):
-        return moment_of_log(tenant.id, database_now() - timedelta(hours=start.hours))
-    return beginning() if start == "beginning" else end_of_log()
+        return find_moment_of_log(tenant.id, read_database_clock() - timedelta(hours=start.hours))
+    return get_beginning() if start == "beginning" else find_end_of_log()

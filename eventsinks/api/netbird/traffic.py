@@ -19,10 +19,10 @@ from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
 from eventsinks.api.netbird.view import documented, read_query
 from eventsinks.api.queries import Text
-from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
+from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, FlowShape
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
-from eventsinks.models.traffic.network_traffic import shapes_of, with_text
+from eventsinks.models.traffic.network_traffic import find_shapes, find_with_text
 
 # Flows that are counted, and can be paged through; older ones are found by dates (docs/decisions/0010).
 MOST = 100_000
@@ -171,13 +171,15 @@ def flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
     if asked.end_date:
         found = found.filter(occurred_at__lte=asked.end_date)
     if asked.search:
-        found = found.filter(with_text(tenant, asked.search.lower()))
+        found = found.filter(find_with_text(tenant, asked.search.lower()))
     if asked.protocol is not None or asked.type or asked.connection_type or asked.direction:
-        found = found.filter(shape__in=[number for number in shapes_of(tenant) if fits(Shape.of(number), asked)])
+        found = found.filter(
+            shape__in=[number for number in find_shapes(tenant) if fits(FlowShape.of(number), asked)]
+        )
     return found
 
 
-def fits(shape: Shape, asked: TrafficQuery) -> bool:
+def fits(shape: FlowShape, asked: TrafficQuery) -> bool:
     """Whether flows of this shape are asked for."""
     return (
         asked.protocol in (None, shape.protocol)

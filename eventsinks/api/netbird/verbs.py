@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
-from eventsinks.actions.replaying.replay_stream import UnderWay, replay_stream, stop_replay
+from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
 from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
-from eventsinks.actions.trying.probe import tried
+from eventsinks.actions.trying.probe import probe_destination
 from eventsinks.api.authentication import initiator_of
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
@@ -23,7 +23,7 @@ from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integ
 from eventsinks.api.netbird.view import documented, read_body, read_input
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
-from eventsinks.streaming.progress import progress
+from eventsinks.streaming.progress import measure_progress
 
 
 def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
@@ -119,7 +119,7 @@ class IntegrationVerbs:
     def test(self, request: Request, id: str) -> Response:
         """Send the test event now and say what came of it. It counts nowhere."""
         try:
-            return Response(Tried(**tried(find(request, id), initiator_of(request))).model_dump())
+            return Response(Tried(**probe_destination(find(request, id), initiator_of(request))).model_dump())
         except configure.NotConfigurable as error:
             raise in_config(error) from None
 
@@ -158,7 +158,7 @@ class IntegrationVerbs:
         integration, asked = find(request, id), read_body(ReplayIntegration, request)
         try:
             replay_stream(integration, asked.since, asked.until, initiator_of(request))
-        except UnderWay:
+        except StreamReplayUnderWay:
             raise Conflict("another replay is under way; DELETE it, or wait for its end") from None
         return Response(position_out(integration))
 
@@ -187,7 +187,7 @@ def signing(request: Request, id: str) -> Destination:
 
 def position_out(integration: Destination) -> dict[str, Any]:
     """Return how far an integration has come, as it is shown."""
-    found = progress(integration)
+    found = measure_progress(integration)
     return {
         "event_id": found.event_id,
         "received_at": found.received_at,

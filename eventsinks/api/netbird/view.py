@@ -16,7 +16,7 @@ from eventsinks.api import queries
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.json import JSONParser, JSONRenderer, NulFound
 from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
-from eventsinks.lib.validation import errors
+from eventsinks.lib.validation import list_errors
 
 Input = TypeVar("Input", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -74,7 +74,7 @@ def read_input(model: type[Input], data: Any) -> Input:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InvalidArgument(errors(error)) from None
+        raise InvalidArgument(list_errors(error)) from None
 
 
 def read_query(model: type[Input], request: Request) -> Input:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.replaying.replay import replay
-from eventsinks.actions.replaying.skip import skip
+from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.queries import Text
 from eventsinks.api.v1.shapes import End, Free, Moment, attempt_out, delivery_out
@@ -30,8 +30,8 @@ from eventsinks.api.v1.view import (
     require_tenant,
 )
 from eventsinks.models import Delivery
-from eventsinks.models.delivery import DeliveryState, id_at
-from eventsinks.models.replay import id_after
+from eventsinks.models.delivery import DeliveryState, make_least_id
+from eventsinks.models.replay import make_id_after
 
 
 class DeliveryQuery(Listing):
@@ -102,7 +102,7 @@ class DeliveryViewSet(V1View, ViewSet):
     def skip(self, request: Request, id: str) -> Response:
         """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
         delivery = find(deliveries_of(request), id)
-        moved = skip(Delivery.objects.filter(id=delivery.id), initiator_of(request))
+        moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), initiator_of(request))
         return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "skipped": bool(moved)})
 
 
@@ -126,7 +126,7 @@ def filtered(deliveries: Any, query: DeliveryQuery) -> Any:
     if query.reason:
         deliveries = deliveries.filter(reason__icontains=query.reason)
     if query.since:
-        deliveries = deliveries.filter(id__gte=id_at(query.since))
+        deliveries = deliveries.filter(id__gte=make_least_id(query.since))
     if query.until:
-        deliveries = deliveries.filter(id__lt=id_after(query.until))
+        deliveries = deliveries.filter(id__lt=make_id_after(query.until))
     return deliveries

@@ -11,7 +11,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.actions.explain import explain
+from eventsinks.actions.explain import explain_event
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.json import JSONParser
 from eventsinks.api.v1.detection_alert_intake import DetectionAlertView
@@ -77,7 +77,7 @@ class DetectionAlertExplain(V1View):
                 "delivery_id": found.delivery.id if found.delivery else None,
                 "attempts": [attempt_out(attempt) for attempt in found.attempts],
             }
-            for found in explain(event)
+            for found in explain_event(event)
         ]
         return Response({"detection_alert_id": event.key, "event_sinks": verdicts})
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
-from eventsinks.actions.config import check as check_config
+from eventsinks.actions.config import check_config as check_config
 from eventsinks.actions.slack import install
 from eventsinks.api.authentication import initiator_of, tenant_of
 from eventsinks.api.errors import Invalid

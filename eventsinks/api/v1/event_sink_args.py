@@ -14,9 +14,9 @@ from eventsinks.api.errors import Invalid
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import MASK, AnyDestinationType
 from eventsinks.models import Destination
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 
-WIRE_TYPES = {key: DESTINATION_TYPES[key].__name__ for key in types_with("event_sink")}
+WIRE_TYPES = {key: DESTINATION_TYPES[key].__name__ for key in list_types("event_sink")}
 KINDS = {WIRE_TYPES[key]: DESTINATION_TYPES[key] for key in WIRE_TYPES}
 SCANNERS = frozenset(["PagerDuty", "Slack", "Tines", "Webhook"])  # its client fails on any other
 SLACK_SCHEMA = {

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model, field_validator
 
-from eventsinks.actions.options import options_out
+from eventsinks.actions.options import show_options
 from eventsinks.api.v1.event_sink_args import ARGS_SCHEMA, shown, shown_type
 from eventsinks.api.v1.view import Description, Name
 from eventsinks.models import Clearing, Destination
-from eventsinks.models.delivery import behind
+from eventsinks.models.delivery import count_behind
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
 
@@ -127,8 +127,8 @@ def sink_out(sink: Destination) -> dict[str, Any]:
         "state": sink.state,
         "state_reason": sink.state_reason,
         **clearing_out(sink),
-        **options_out(sink),
-        "ordering_lag": behind(sink.id)._asdict(),
+        **show_options(sink),
+        "ordering_lag": count_behind(sink.id)._asdict(),
     }
 
 

@@ -21,7 +21,7 @@ from eventsinks.api.v1.event_sink_shapes import OneEventSink, sink_out
 from eventsinks.api.v1.replay import ReplaySink, started
 from eventsinks.api.v1.shapes import Free, Moment, timings_out
 from eventsinks.api.v1.view import documented, find, read_input
-from eventsinks.lib.net.addresses import shown_peer
+from eventsinks.lib.net.addresses import show_peer
 
 
 class Since(BaseModel):
@@ -121,6 +121,6 @@ def try_out_out(tried: TryOut) -> dict[str, Any]:
         "request": {"method": tried.method, "host": tried.host, "body": tried.body},
         "status": tried.status,
         "excerpt": tried.excerpt,
-        "peer": shown_peer(tried.peer),
+        "peer": show_peer(tried.peer),
         "timings_ms": timings_out(tried.timings),
     }

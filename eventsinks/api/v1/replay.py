@@ -16,7 +16,7 @@ from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.replaying import replay_job
-from eventsinks.actions.replaying.replay_job import SHOWN, Preview, Selection
+from eventsinks.actions.replaying.replay_job import SHOWN, ReplayPreview, Selection
 from eventsinks.api.authentication import initiator_of, may, tenant_of
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.queries import Text
@@ -35,7 +35,7 @@ from eventsinks.api.v1.view import (
     require_tenant,
 )
 from eventsinks.models import Delivery, Destination, Replay
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 from eventsinks.models.options import HeardType
 
 MOST_TOLD = 10_000  # replayed deliveries of which it is told what came of them
@@ -103,7 +103,7 @@ class ReplayViewSet(V1View, ViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         """Cancel a replay. What it has replayed stays; the rest is left as it is."""
         found = find(replays_of(request), id)
-        if not replay_job.cancel(found, initiator_of(request)):
+        if not replay_job.cancel_replay(found, initiator_of(request)):
             raise Conflict("the replay has ended already")
         return Response({"replay": replay_out(find(replays_of(request), id))})
 
@@ -112,7 +112,7 @@ def replays_of(request: Request) -> QuerySet[Replay]:
     """Return the replays of the key's tenant; those of integrations for keys with the scope of these."""
     found = Replay.objects.of(tenant_of(request)).select_related("destination", "tenant")
     needed = "event_streaming:read" if request.method in SAFE_METHODS else "event_streaming:write"
-    return found if may(request, needed) else found.filter(destination__type__in=types_with("event_sink"))
+    return found if may(request, needed) else found.filter(destination__type__in=list_types("event_sink"))
 
 
 def chosen(request: Request, asked: ReplayMany) -> Sequence[Destination]:
@@ -142,17 +142,19 @@ def started(request: Request, destinations: Sequence[Destination], asked: Replay
     """Start replays, or count what they would take, and return the answer. Raises Invalid and Conflict."""
     try:
         if asked.dry_run:
-            return {"preview": preview_out([replay_job.preview(one, asked.selection()) for one in destinations])}
-        made = replay_job.start(destinations, asked.selection(), asked.rate_per_s, initiator_of(request))
+            return {
+                "preview": preview_out([replay_job.preview_replay(one, asked.selection()) for one in destinations])
+            }
+        made = replay_job.start_replays(destinations, asked.selection(), asked.rate_per_s, initiator_of(request))
     except NotConfigurable as error:
         raise Invalid([(problem.field, problem.message) for problem in error.errors]) from None
-    except replay_job.UnderWay as busy:
+    except replay_job.ReplayUnderWay as busy:
         message = f"another replay of {busy.destination.name} is under way; DELETE it, or wait for its end"
         raise Conflict(message) from None
     return {"replays": [replay_out(replay) for replay in made]}
 
 
-def preview_out(previews: Sequence[Preview]) -> dict[str, Any]:
+def preview_out(previews: Sequence[ReplayPreview]) -> dict[str, Any]:
     """Return what replays would take, together: how many, and the newest of them."""
     shown = sorted((one for found in previews for one in found.sample), key=lambda one: one.id, reverse=True)
     return {

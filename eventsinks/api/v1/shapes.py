@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from eventsinks.actions.obstacles import describe, find_obstacle
+from eventsinks.actions.obstacles import describe_obstacle, find_obstacle
 from eventsinks.lib.moments import read_end, read_time
-from eventsinks.lib.net.addresses import shown_peer
+from eventsinks.lib.net.addresses import show_peer
 from eventsinks.lib.net.wire import Timings
 from eventsinks.models import Attempt, Delivery
 from eventsinks.models.delivery import DeliveryState
@@ -72,7 +72,7 @@ def waiting_out(delivery: Delivery) -> dict[str, Any]:
     wait = find_obstacle(delivery) if delivery.state == DeliveryState.PENDING else None
     if wait is None:
         return {"waits_for": None, "waiting": None}
-    text = describe(delivery, wait).lstrip(": ")
+    text = describe_obstacle(delivery, wait).lstrip(": ")
     told = {"obstacle": wait.obstacle, "until": wait.until, "ahead": wait.ahead, "text": text}
     return {"waits_for": wait.first.id if wait.first else None, "waiting": told}
 
@@ -87,7 +87,7 @@ def attempt_out(attempt: Attempt) -> dict[str, Any]:
         "status": attempt.status,
         "reason": attempt.reason,
         "excerpt": attempt.excerpt,
-        "peer": shown_peer(attempt.peer),
+        "peer": show_peer(attempt.peer),
         "timings_ms": {
             "dns": attempt.dns_ms,
             "connect": attempt.connect_ms,

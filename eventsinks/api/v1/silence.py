@@ -78,7 +78,7 @@ class SilenceViewSet(V1View, ViewSet):
         if asked.event_sink_id is not None:
             sink = find(Destination.objects.of(tenant_of(request)).sinks(), asked.event_sink_id, "uuid")
         try:
-            made = silences.silence(
+            made = silences.make_silence(
                 tenant_of(request),
                 sink=sink,
                 filter=asked.filter,
@@ -101,7 +101,7 @@ class SilenceViewSet(V1View, ViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         """End a silence now. It stays in the list; what it held back is rounded up."""
         found = find(silences_of(request), id)
-        if not silences.end(found, initiator_of(request)):
+        if not silences.end_silence(found, initiator_of(request)):
             raise Http404("the silence has ended already")
         return Response({"id": found.id, "tenant_id": found.tenant_id})
 
@@ -111,7 +111,7 @@ class SilenceViewSet(V1View, ViewSet):
         """Say which of the newest alerts a filter matches. Keeps nothing."""
         asked = read_input(PreviewSilence, request.data)
         try:
-            seen = silences.preview(tenant_of(request), asked.filter, asked.hours)
+            seen = silences.preview_silence(tenant_of(request), asked.filter, asked.hours)
         except NotConfigurable as error:
             raise as_invalid(error) from None
         examples = [
@@ -145,5 +145,5 @@ def silence_out(silence: Silence) -> dict[str, datetime | Any]:
         "starts_at": silence.starts_at,
         "ends_at": silence.ends_at,
         "created_at": silence.created_at,
-        "held": silences.held_by(silence),
+        "held": silences.count_held(silence),
     }

@@ -57,10 +57,10 @@ class SlackIntegrationViewSet(V1View, ViewSet):
     def install(self, request: Request) -> Response:
         """Begin an installation: open the page in a browser within ten minutes; it asks, and leads to Slack."""
         try:
-            state = slack_install.begin(tenant_of(request), initiator_of(request))
+            state = slack_install.begin_installation(tenant_of(request), initiator_of(request))
         except slack_install.NotInstallable as error:
             raise Conflict(str(error)) from None
-        return Response({"authorize_url": slack_install.landing_url(state)})
+        return Response({"authorize_url": slack_install.make_landing_url(state)})
 
     @documented(Free)
     def retrieve(self, request: Request, id: str) -> Response:

@@ -23,7 +23,7 @@ def landing(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     state = asked.get("state", "")
     try:
-        begun = slack_state.begun_with(state)
+        begun = slack_state.find_install(state)
         if request.method == "POST":
             return sent_to_slack(state)
     except install.NotInstallable as error:
@@ -36,8 +36,8 @@ def landing(request: HttpRequest) -> HttpResponse:
 
 def sent_to_slack(state: str) -> HttpResponse:
     """Return the way to Slack, with the cookie that this browser shows when it is back. Raises NotInstallable."""
-    response = redirect(install.authorize_url(state))
-    response.set_cookie(**slack_state.cookie_for(state))
+    response = redirect(install.make_authorize_url(state))
+    response.set_cookie(**slack_state.make_cookie(state))
     return private(response)
 
 
@@ -45,13 +45,13 @@ def sent_to_slack(state: str) -> HttpResponse:
 def callback(request: HttpRequest) -> HttpResponse:
     """Finish an installation, and say in plain words what came of it."""
     said, code, state = (request.GET.get(name, "") for name in ("error", "code", "state"))
-    cookie = request.COOKIES.get(slack_state.cookie_name(), "")
+    cookie = request.COOKIES.get(slack_state.get_cookie_name(), "")
     try:
         if said or not code:
-            slack_state.used(state, cookie)
+            slack_state.use_up_state(state, cookie)
             refused = "the installation was cancelled at Slack" if said == "access_denied" else ""
             raise install.NotInstallable(refused or "Slack sent no code")
-        workspace = install.finish(state, cookie, code, request.META.get("REMOTE_ADDR", ""))
+        workspace = install.finish_installation(state, cookie, code, request.META.get("REMOTE_ADDR", ""))
     except install.NotInstallable as error:
         return page(request, 400, NOT_CONNECTED, str(error))
     except LimitReached as reached:
@@ -60,7 +60,7 @@ def callback(request: HttpRequest) -> HttpResponse:
         return response
     name, whose = workspace.team_name, workspace.tenant.name
     response = page(request, 200, "Slack is connected", f"{name} can now be posted to by {whose}.")
-    response.delete_cookie(slack_state.cookie_name(), samesite="Lax")
+    response.delete_cookie(slack_state.get_cookie_name(), samesite="Lax")
     return response
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.actions.usage import Used, usage
+from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.v1.view import V1View, documented
 from eventsinks.models.limits import Limits
@@ -46,7 +46,7 @@ class UsageView(V1View):
     @documented(OneUsage, operation_id="v1_usage")
     def get(self, request: Request) -> Response:
         """Get the limits of the tenant with what is used of each. Takes from none but that of requests."""
-        found = usage(tenant_of(request))
+        found = measure_usage(tenant_of(request))
         limits = {used.name: used_out(used) for used in found.limits}
         return Response({"usage": {"limits": limits, "refused_since": found.since}})
 

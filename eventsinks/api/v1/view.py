@@ -22,7 +22,7 @@ from eventsinks.api import queries
 from eventsinks.api.authentication import tenant_of
 from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
 from eventsinks.api.queries import Text
-from eventsinks.lib.validation import errors
+from eventsinks.lib.validation import list_errors
 from eventsinks.models import Tenant
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -52,7 +52,7 @@ def read_input(model: type[Input], data: Any) -> Input:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise Invalid(errors(error)) from None
+        raise Invalid(list_errors(error)) from None
 
 
 def read_query(model: type[Input], request: Request) -> Input:

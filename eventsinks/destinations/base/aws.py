@@ -27,7 +27,7 @@ from eventsinks.destinations.base import (
     Secret,
     SendFailure,
 )
-from eventsinks.lib.net.aws import Account, CallFailed, Client, Keys
+from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, Client
 
 SPELLINGS = (("access_key", "access_key_id"), ("secret_key", "secret_access_key"))
 # What only a person can repair, and what to tell them.
@@ -146,10 +146,10 @@ class AwsConfig(Config):
         return given
 
     @property
-    def own_keys(self) -> Keys:
+    def own_keys(self) -> AwsKeys:
         """The keys, in whichever spelling."""
         secret = self.secret_key or self.secret_access_key or SecretStr("")
-        return Keys(self.access_key or self.access_key_id or "", secret.get_secret_value())
+        return AwsKeys(self.access_key or self.access_key_id or "", secret.get_secret_value())
 
 
 AwsConfigT = TypeVar("AwsConfigT", bound=AwsConfig)
@@ -196,7 +196,9 @@ class AwsType(ClientType[AwsConfigT]):
     @cached_property
     def _client(self) -> Client:
         config = self.config
-        account = Account(config.region, config.own_keys, config.role_arn, config.external_id, self.endpoints.aws)
+        account = AwsAccount(
+            config.region, config.own_keys, config.role_arn, config.external_id, self.endpoints.aws
+        )
         return Client(self.service, account, self.endpoint(), self.guard)
 
 

@@ -19,15 +19,15 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from eventsinks.lib.net.addresses import AddressGuard, parse_url
-from eventsinks.lib.net.urls import ascii_url
+from eventsinks.lib.net.urls import encode_url
 from eventsinks.lib.secrets.redact import MASK as MASK
 from eventsinks.lib.secrets.secret_texts import (
-    masked_url,
-    origin_of,
-    parts_of,
-    secrets_of_url,
-    texts_of,
-    unmasked_url,
+    find_url_secrets,
+    get_origin,
+    mask_url,
+    split_secret,
+    split_url,
+    unmask_url,
 )
 
 LONG_TEXT = "long-text"  # the format, in a schema, of a text that may have several lines
@@ -45,7 +45,7 @@ def _dump_secret(value: SecretStr, info: SerializationInfo) -> str:
 
 
 def _dump_url(url: str, info: SerializationInfo) -> str:
-    return url if is_revealed(info) else masked_url(url)
+    return url if is_revealed(info) else mask_url(url)
 
 
 def _not_a_mask(value: SecretStr) -> SecretStr:
@@ -60,7 +60,7 @@ def _none_if_empty(value: Any) -> Any:
 
 def _as_sent(value: Any) -> Any:
     """Return a URL in ASCII, before it is measured; what is none, or holds a mask, is judged afterwards."""
-    return ascii_url(value) if isinstance(value, str) and MASK not in value else value
+    return encode_url(value) if isinstance(value, str) and MASK not in value else value
 
 
 def _check_url(url: str, info: ValidationInfo) -> str:
@@ -115,14 +115,14 @@ class Config(BaseModel):
         """Yield every text that gives a secret of it away, in clear: for masking, never to be shown or logged."""
         for value in leaves_of(dict(self)):
             if isinstance(value, SecretStr):
-                yield from texts_of(value.get_secret_value())
+                yield from split_secret(value.get_secret_value())
             elif isinstance(value, str):
-                yield from secrets_of_url(value)
+                yield from find_url_secrets(value)
 
     def origins(self) -> set[Any]:
         """Return where its secrets are sent: by default the scheme, host and port of every URL in it."""
-        texts = (value for value in leaves_of(dict(self)) if isinstance(value, str) and parts_of(value))
-        return {origin_of(text) for text in texts}
+        texts = (value for value in leaves_of(dict(self)) if isinstance(value, str) and split_url(value))
+        return {get_origin(text) for text in texts}
 
     def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
         """Return it with `changes`; a `****` in them means "as it was", a None "not any more".
@@ -175,7 +175,7 @@ def holds_mask(value: Any) -> bool:
 def unmasked(before: Any, after: Any) -> Any:
     """Return `after` with every `****` in it, alone or within a URL, replaced by what stood there `before`."""
     if isinstance(after, str) and isinstance(before, str):
-        return before if after == MASK else unmasked_url(before, after)
+        return before if after == MASK else unmask_url(before, after)
     if isinstance(after, dict) and isinstance(before, dict):
         return {key: unmasked(before.get(key), value) for key, value in after.items()}
     return after

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventsinks.destinations.base import Message
-from eventsinks.event_types.documents import parsed, said, written
+from eventsinks.event_types.documents import parse_accepted, read_text, write_time
 from eventsinks.lib.numbers import dumps
 from eventsinks.mappings import MAPPINGS
-from eventsinks.mappings.netbird import TOLD_IN_PARTS, NetBird, seven_fields
-from eventsinks.mappings.netbird import message as message_of
+from eventsinks.mappings.netbird import TOLD_IN_PARTS, NetBird, map_seven_fields
+from eventsinks.mappings.netbird import write_message as message_of
 
 NAMES = {key: found.names for key, found in MAPPINGS.items() if isinstance(found, NetBird)}
 
@@ -37,9 +37,9 @@ def headline(message: Message) -> str:
     """Return the field `message` alone: one of the seven, without the price of the others."""
     if message.mapped:
         name = NAMES[message.mapping]["message"] if message.mapping in NAMES else "message"
-        return said(message.document, name) or message.event_type.label
+        return read_text(message.document, name) or message.event_type.label
     # Not message.document: a thousand documents that are kept cost more than reading them.
-    return message_of(message.event_type, parsed(message.data))
+    return message_of(message.event_type, parse_accepted(message.data))
 
 
 def told(message: Message) -> Told:
@@ -48,9 +48,9 @@ def told(message: Message) -> Told:
         event = {field: message.document[name] for field, name in NAMES[message.mapping].items()}
         return Told(**event, meta_json=dumps(event["meta"]))
     if message.mapped:
-        at = written(message.occurred_at)
+        at = write_time(message.occurred_at)
         return Told(str(message.id), at, headline(message), "", "", message.document, message.data, "")
-    event = seven_fields(message.event_type, message.document, message.occurred_at)
+    event = map_seven_fields(message.event_type, message.document, message.occurred_at)
     event["id"] = str(message.id) if event["id"] == "" else event["id"]
     in_parts = message.event_type.key in TOLD_IN_PARTS
     return Told(**event, meta_json=dumps(event["meta"]) if in_parts else message.data)

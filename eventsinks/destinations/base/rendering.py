@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.net.urls import ascii_url
+from eventsinks.lib.net.urls import encode_url
 
 # Control characters, and those that turn the direction of writing: text would look like other text.
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -78,7 +78,7 @@ def way(text: str, limit: int = MAX_LINK) -> str:
     "" where it can't.
     """
     try:
-        url = ascii_url(text)
+        url = encode_url(text)
     except ValueError:
         return ""
     return url if len(url) <= limit else ""

@@ -33,7 +33,7 @@ from eventsinks.destinations.s3.objects import (
     objects_of_batch,
 )
 from eventsinks.destinations.s3.writing import blameless, write_all
-from eventsinks.lib.net.aws import CallFailed, response_of
+from eventsinks.lib.net.aws import CallFailed, make_response
 from eventsinks.lib.net.wire import Response
 
 EACH = Limits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
@@ -90,7 +90,7 @@ class S3(AwsType[S3Config]):
         if not self._knows_conditions:
             return self._write_unconditionally(object, body)
         try:
-            return response_of(self.call("put_object", **self._arguments(object, body), IfNoneMatch="*"))
+            return make_response(self.call("put_object", **self._arguments(object, body), IfNoneMatch="*"))
         except CallFailed as error:
             if error.code in ("PreconditionFailed", "412"):
                 return self._check_ours(object, body, error)
@@ -106,9 +106,9 @@ class S3(AwsType[S3Config]):
         except CallFailed:  # there is none, or we may not look
             answer = {}
         if is_ours(answer, object, body):
-            return response_of(answer)
+            return make_response(answer)
         try:
-            return response_of(self.call("put_object", **self._arguments(object, body)))
+            return make_response(self.call("put_object", **self._arguments(object, body)))
         except CallFailed as error:
             raise self.failure(error) from None
 
@@ -153,8 +153,8 @@ class S3(AwsType[S3Config]):
                 raise Temporary("the object was there and is gone again", error.response) from None
             raise self.failure(error) from None
         if is_ours(answer, object, body):
-            return response_of(answer)
-        raise EventRefused(f"an object of somebody else's lies at {object.key}", response_of(answer))
+            return make_response(answer)
+        raise EventRefused(f"an object of somebody else's lies at {object.key}", make_response(answer))
 
 
 def is_about_conditions(error: CallFailed) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from eventsinks.destinations.base import Absent, PublicUrl
 from eventsinks.destinations.base.aws import AwsConfig
 from eventsinks.lib.net.addresses import parse_url
-from eventsinks.lib.secrets.secret_texts import origin_of
+from eventsinks.lib.secrets.secret_texts import get_origin
 
 # What no bucket's name begins or ends with. (`-s3alias` is another name of one, `--x-s3` one of another kind.)
 NO_BEGINNING, NO_END = ("xn--", "sthree-", "amzn-s3-demo-"), ("--ol-s3", ".mrap", "--table-s3")
@@ -81,7 +81,7 @@ class S3Config(AwsConfig):
 
     def origins(self) -> set[Any]:
         """Return the store: Amazon's, or the one that is named. A region of Amazon's is no other origin."""
-        return {origin_of(self.endpoint_url) if self.endpoint_url else "Amazon"}
+        return {get_origin(self.endpoint_url) if self.endpoint_url else "Amazon"}
 
     @property
     def has_manifest(self) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 import cel
 
 from eventsinks.lib.budget import CHEAP, FILTER_STEPS, RESERVE, Budget
-from eventsinks.lib.filters.cel_text import Shape
-from eventsinks.lib.size import Size, measured
+from eventsinks.lib.filters.cel_text import ExpressionShape
+from eventsinks.lib.size import Size, measure_size
 
 MAX_DEPTH = 250  # levels of a document
 DOCUMENT = "alert"  # what a filter calls the whole document
@@ -46,7 +46,7 @@ class Asked:
             sum(size.values for size in known),
             sum(size.characters for size in known),
         )
-        if not self.budget.affords(sum(map(steps_to_give, new)) + steps(total)):
+        if not self.budget.affords(sum(map(count_steps_to_give, new)) + steps(total)):
             return "too large to be looked through"
         for name in present:
             self._give(name)
@@ -56,7 +56,7 @@ class Asked:
         """Return the size of what a name stands for; of more than could be paid for, only that it is that much."""
         if name not in self._sizes:
             most = max(self.budget.left - RESERVE, CHEAP)
-            self._sizes[name] = found = measured([self._value(name)], MAX_DEPTH, most)
+            self._sizes[name] = found = measure_size([self._value(name)], MAX_DEPTH, most)
             self.budget.affords((found.values if found else most) // 4)
         return self._sizes[name]
 
@@ -69,12 +69,12 @@ class Asked:
             self._given.add(name)
 
 
-def steps_to_give(size: Size) -> int:
+def count_steps_to_give(size: Size) -> int:
     """Return what it costs to hand values to the engine, which copies them."""
     return 1 + size.values + size.characters // 200
 
 
-def filter_steps(length: int, found: Shape, pattern_steps: int, size: Size) -> int:
+def count_filter_steps(length: int, found: ExpressionShape, pattern_steps: int, size: Size) -> int:
     """Return what it costs at most to ask a filter of `length` characters of values of this size.
 
     Each operation may look at all of a value, and a macro goes through each. A pattern is made anew in each round.

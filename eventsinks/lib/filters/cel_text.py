@@ -35,7 +35,7 @@ LOOKING |= {"size", "startsWith", "string", "timestamp", "type", "uint", "=", "<
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ExpressionShape:
     """How much of what there is in an expression.
 
     `builders` are the macros that make a list; `operations` are what may look at all of a value. Within a macro,
@@ -54,17 +54,17 @@ class Shape:
     looks_out: bool = False
 
 
-def tokens(text: str) -> Iterator[tuple[str, str, int]]:
+def read_tokens(text: str) -> Iterator[tuple[str, str, int]]:
     """Yield the tokens of an expression: what sort, the text, and where it begins."""
     for found in TOKEN.finditer(text):
         yield str(found.lastgroup), found[0], found.start()
 
 
-def shape(text: str) -> Shape:
+def measure_shape(text: str) -> ExpressionShape:
     """Return how much an expression does. Too much rather than too little, where it can't be told."""
     inside: list[bool] = []  # for each open bracket: whether it is a macro's
     nesting = macros = macro_nesting = pluses = pluses_in_macros = builders = operations = 0
-    for sort, token, _ in tokens(text):
+    for sort, token, _ in read_tokens(text):
         operations += token in LOOKING
         if sort == "macro" or (sort == "operator" and token in OPEN):
             inside.append(sort == "macro")
@@ -76,8 +76,8 @@ def shape(text: str) -> Shape:
             pluses += 1
             pluses_in_macros += any(inside)
         nesting, macro_nesting = max(nesting, len(inside)), max(macro_nesting, sum(inside))
-    uses = set(uses_of_outer_names(text)) if macros else set()
-    return Shape(
+    uses = set(find_outer_names(text)) if macros else set()
+    return ExpressionShape(
         nesting,
         macros,
         macro_nesting,
@@ -90,12 +90,12 @@ def shape(text: str) -> Shape:
     )
 
 
-def uses_of_outer_names(text: str) -> Iterator[str]:
+def find_outer_names(text: str) -> Iterator[str]:
     """Yield how each name inside of a macro that is not a macro's own is used.
 
     A "range" is what another macro goes through. Anything else is a "look".
     """
-    found = [(sort, token) for sort, token, _ in tokens(text) if sort != "comment" and not token.isspace()]
+    found = [(sort, token) for sort, token, _ in read_tokens(text) if sort != "comment" and not token.isspace()]
     inside: list[str | None] = []  # for each open bracket: the name that a macro gives, None for no macro's
     for index, (sort, token) in enumerate(found):
         if sort == "macro" or (sort == "operator" and token in OPEN):
@@ -123,10 +123,10 @@ def is_range(found: Sequence[tuple[str, str]], at: int) -> bool:
     return False
 
 
-def clauses(text: str) -> list[str]:
+def split_clauses(text: str) -> list[str]:
     """Return the clauses that `&&` joins; the whole as one where an operator that binds weaker is beside them."""
     found, begins, depth = [], 0, 0
-    for sort, token, at in tokens(text):
+    for sort, token, at in read_tokens(text):
         if sort == "macro" or (sort == "operator" and token in OPEN):
             depth += 1
         elif sort == "operator" and token in CLOSE:
@@ -139,15 +139,15 @@ def clauses(text: str) -> list[str]:
     return [*found, text[begins:].strip()]
 
 
-def patterns(text: str) -> Iterator[str]:
+def find_patterns(text: str) -> Iterator[str]:
     """Yield what each `matches` is given: a string as it is written, "" for anything else."""
-    found = [token for sort, token, _ in tokens(text) if sort != "comment" and not token.isspace()]
+    found = [token for sort, token, _ in read_tokens(text) if sort != "comment" and not token.isspace()]
     for index, token in enumerate(found):
         if token == "matches" and found[index + 1 : index + 2] == ["("]:
             given, closed = [*found[index + 2 : index + 4], "", ""][:2]
             yield given if given[-1:] in ("'", '"') and closed == ")" else ""
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as a CEL string. JSON's escapes are CEL's, too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

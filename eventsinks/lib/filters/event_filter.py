@@ -13,9 +13,9 @@ from typing import Any
 
 import cel
 
-from eventsinks.lib.filters.asked import Asked, filter_steps
-from eventsinks.lib.filters.cel_text import Shape, clauses, patterns, shape
-from eventsinks.lib.filters.pattern import pattern_steps
+from eventsinks.lib.filters.asked import Asked, count_filter_steps
+from eventsinks.lib.filters.cel_text import ExpressionShape, find_patterns, measure_shape, split_clauses
+from eventsinks.lib.filters.pattern import count_pattern_steps
 from eventsinks.lib.size import Size
 
 MAX_FILTER = 4_000  # characters
@@ -51,13 +51,13 @@ class EventFilter:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._shape = checked(text)
-        program = compiled(text)
+        self._shape = check_text(text)
+        program = compile_text(text)
         check_names(program)
         check_patterns(text, self._shape)
-        self._pattern_steps = sum(map(pattern_steps, patterns(text)))
+        self._pattern_steps = sum(map(count_pattern_steps, find_patterns(text)))
         self._names = frozenset(program.variables())
-        self._clauses = tuple((clause, truth_of(clause)) for clause in compilable(text))
+        self._clauses = tuple((clause, compile_truth(clause)) for clause in split_compilable(text))
         for clause, _ in self._clauses:
             check_boolean(clause)
 
@@ -70,29 +70,29 @@ class EventFilter:
         asked = document if isinstance(document, Asked) else Asked(document)
         with asked.budget:
             if reason := asked.refusal(self._names, self._steps):
-                return f"{told(self.text)} ({reason})"
+                return f"{shorten_clause(self.text)} ({reason})"
         for clause, program in self._clauses:
             try:
                 if program.execute(asked.context) is not True:
-                    return told(clause)
+                    return shorten_clause(clause)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:  # a panic of the engine is no Exception
-                return f"{told(clause)} ({reason_of(error)})"
+                return f"{shorten_clause(clause)} ({explain_error(error)})"
         return None
 
     def _steps(self, size: Size) -> int:
         """Return what it costs at most to ask it of values of this size."""
-        return filter_steps(len(self.text), self._shape, self._pattern_steps, size)
+        return count_filter_steps(len(self.text), self._shape, self._pattern_steps, size)
 
 
 @functools.lru_cache(maxsize=10_000)
-def filter_of(text: str) -> EventFilter:
+def get_filter(text: str) -> EventFilter:
     """Return the filter of a text, compiled once. Raises BadFilter."""
     return EventFilter(text)
 
 
-def checked(text: str) -> Shape:
+def check_text(text: str) -> ExpressionShape:
     """Return the shape of a text. Raises BadFilter for one that is too long, too deep, or does too much."""
     if not text.strip():
         raise BadFilter("a filter can't be empty")
@@ -102,7 +102,7 @@ def checked(text: str) -> Shape:
         raise BadFilter(
             f"the character U+{ord(unfit[0]):04X} can't be in a filter; in a string, write it as an escape"
         )
-    found = shape(text)
+    found = measure_shape(text)
     limits = (
         (found.nesting, MAX_NESTING, "brackets are nested {} levels deep"),
         (found.macros, MAX_MACROS, "all, exists, exists_one, map and filter are used {} times"),
@@ -120,17 +120,17 @@ def checked(text: str) -> Shape:
     return found
 
 
-def compiled(text: str) -> cel.Program:
+def compile_text(text: str) -> cel.Program:
     """Return the program of a text. Raises BadFilter."""
     try:
         return cel.compile(text)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        raise BadFilter(complaint(str(error))) from None
+        raise BadFilter(make_complaint(str(error))) from None
 
 
-def complaint(said: str) -> str:
+def make_complaint(said: str) -> str:
     """Return the first of what a parser complains of: `line 1, column 5: …`."""
     if found := re.search(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)", said):
         return f"line {found[1]}, column {found[2]}: {found[3].split(' expecting ')[0][:200]}"
@@ -144,62 +144,64 @@ def check_names(program: cel.Program) -> None:
             raise BadFilter(f"there is no function {name}; there is {', '.join(sorted(FUNCTIONS))}")
 
 
-def check_patterns(text: str, found: Shape) -> None:
+def check_patterns(text: str, found: ExpressionShape) -> None:
     """Raise BadFilter for a pattern that is none, or may be dear: an event could bring one that takes seconds."""
-    for pattern in patterns(text):
+    for pattern in find_patterns(text):
         if not pattern:
             raise BadFilter('matches takes one pattern, in quotes: name.matches("^a")')
         if "{" in pattern and found.macros:
             raise BadFilter(
-                f"{told(pattern)} counts with {{}}, which is too slow beside all, exists, map or filter"
+                f"{shorten_clause(pattern)} counts with {{}}, which is too slow beside all, exists, map or filter"
             )
-        if pattern_steps(pattern) > MAX_PATTERN:
-            raise BadFilter(f"{told(pattern)} is too slow: it has too many classes, or counts too far")
+        if count_pattern_steps(pattern) > MAX_PATTERN:
+            raise BadFilter(f"{shorten_clause(pattern)} is too slow: it has too many classes, or counts too far")
         try:
             cel.evaluate(f'"".matches({pattern})')
         except Exception as error:
-            raise BadFilter(f"{told(pattern)} is no pattern: {regex_complaint(str(error))}") from None
+            raise BadFilter(
+                f"{shorten_clause(pattern)} is no pattern: {make_regex_complaint(str(error))}"
+            ) from None
 
 
-def regex_complaint(said: str) -> str:
+def make_regex_complaint(said: str) -> str:
     """Return what is wrong with a pattern: the engine's last `error:`."""
     _, _, reason = said.rpartition("error: ")
     return reason.partition(". Check function")[0][:200]
 
 
-def compilable(text: str) -> list[str]:
+def split_compilable(text: str) -> list[str]:
     """Return the clauses of a text; the whole as one, where one of them is no expression by itself."""
-    found = clauses(text)
+    found = split_clauses(text)
     try:
         for clause in found:
-            compiled(clause)
+            compile_text(clause)
     except BadFilter:
         return [text.strip()]
     return found
 
 
-def truth_of(clause: str) -> cel.Program:
+def compile_truth(clause: str) -> cel.Program:
     """Return the program that asks whether a clause is true; a large result is not copied to be looked at."""
-    return compiled(f"(\n{clause}\n) == true")
+    return compile_text(f"(\n{clause}\n) == true")
 
 
 def check_boolean(clause: str) -> None:
     """Raise BadFilter for a clause that is known not to be true or false."""
-    program = compiled(clause)
+    program = compile_text(clause)
     functions = set(program.functions())
     if functions and not functions & MAY_BE_BOOLEAN and not re.search(r"\bhas\s*\(", clause):
-        raise BadFilter(f"{told(clause)} is neither true nor false")
+        raise BadFilter(f"{shorten_clause(clause)} is neither true nor false")
     if program.variables():
         return
     try:
         value = program.execute({})
     except Exception as error:
-        raise BadFilter(f"{told(clause)} can't be evaluated: {reason_of(error)}") from None
+        raise BadFilter(f"{shorten_clause(clause)} can't be evaluated: {explain_error(error)}") from None
     if not isinstance(value, bool):
-        raise BadFilter(f"{told(clause)} is neither true nor false")
+        raise BadFilter(f"{shorten_clause(clause)} is neither true nor false")
 
 
-def reason_of(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Return why a clause can't be evaluated, for people."""
     if isinstance(error, KeyError):
         return f"no such key: {str(error.args[0])[:100]}" if error.args else "no such key"
@@ -211,7 +213,7 @@ def reason_of(error: BaseException) -> str:
     return said.partition("\n")[0][:200]
 
 
-def told(clause: str) -> str:
+def shorten_clause(clause: str) -> str:
     """Return a clause on one line, short enough to be shown."""
     line = " ".join(clause.split())
     return line if len(line) <= 300 else f"{line[:299]}…"

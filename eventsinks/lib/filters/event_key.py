@@ -11,17 +11,17 @@ from typing import Any
 
 import orjson
 
-from eventsinks.lib.filters.asked import Asked, filter_steps
-from eventsinks.lib.filters.cel_text import patterns
+from eventsinks.lib.filters.asked import Asked, count_filter_steps
+from eventsinks.lib.filters.cel_text import find_patterns
 from eventsinks.lib.filters.event_filter import (
     BadFilter,
     check_names,
     check_patterns,
-    checked,
-    compiled,
-    reason_of,
+    check_text,
+    compile_text,
+    explain_error,
 )
-from eventsinks.lib.filters.pattern import pattern_steps
+from eventsinks.lib.filters.pattern import count_pattern_steps
 from eventsinks.lib.size import Size
 
 MAX_KEY = 10_000  # characters of a value's text: more is no key
@@ -42,13 +42,13 @@ class EventKey:
     def __init__(self, text: str) -> None:
         self._text = text
         try:
-            self._shape = checked(text)
-            self._program = compiled(text)
+            self._shape = check_text(text)
+            self._program = compile_text(text)
             check_names(self._program)
             check_patterns(text, self._shape)
         except BadFilter as error:
             raise BadKey(str(error).replace("a filter", "an ordering key")) from None
-        self._pattern_steps = sum(map(pattern_steps, patterns(text)))
+        self._pattern_steps = sum(map(count_pattern_steps, find_patterns(text)))
         self._names = frozenset(self._program.variables())
         if not self._names:
             raise BadKey(self._without_names())
@@ -64,30 +64,30 @@ class EventKey:
             if asked.refusal(self._names, self._steps):
                 return ""
         try:
-            return text_of(self._program.execute(asked.context))
+            return write_value(self._program.execute(asked.context))
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException:  # a panic of the engine is no Exception
             return ""
 
     def _steps(self, size: Size) -> int:
-        return filter_steps(len(self._text), self._shape, self._pattern_steps, size)
+        return count_filter_steps(len(self._text), self._shape, self._pattern_steps, size)
 
     def _without_names(self) -> str:
         try:
             self._program.execute({})
         except Exception as error:
-            return f"the ordering key can't be evaluated: {reason_of(error)}"
+            return f"the ordering key can't be evaluated: {explain_error(error)}"
         return "the ordering key names no field of the event: all events would have the same one"
 
 
 @functools.lru_cache(maxsize=1000)
-def key_of(text: str) -> EventKey:
+def get_key(text: str) -> EventKey:
     """Return the expression of a text, compiled once. Raises BadKey."""
     return EventKey(text)
 
 
-def text_of(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Return the text of a value: its own, or its JSON with the keys of objects in order; "" for null."""
     if value is None:
         return ""

@@ -24,7 +24,7 @@ PART = re.compile(
 MOST = 10_000_000
 
 
-def pattern_steps(pattern: str) -> int:
+def count_pattern_steps(pattern: str) -> int:
     """Return what it costs at most to make a pattern, with or without its quotes."""
     ignores_case = "(?" in pattern and re.search(r"\(\?[a-zA-Z-]*i", pattern) is not None
     levels: list[list[int]] = [[]]  # of each open bracket the steps of its parts

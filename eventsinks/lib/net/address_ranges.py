@@ -14,7 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def networks(*cidrs: str) -> tuple[Network, ...]:
+def parse_networks(*cidrs: str) -> tuple[Network, ...]:
     """Parse CIDRs."""
     return tuple(map(ipaddress.ip_network, cidrs))
 
@@ -22,7 +22,7 @@ def networks(*cidrs: str) -> tuple[Network, ...]:
 # All of IPv6 that has been handed out; what lies outside is never the internet.
 GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 # Not of the internet, although it is IPv4 or lies in 2000::/3.
-DENIED = networks(
+DENIED = parse_networks(
     "0.0.0.0/8",  # this network
     "10.0.0.0/8",  # private
     "100.64.0.0/10",  # carrier-grade NAT
@@ -73,7 +73,10 @@ METADATA = frozenset(
 )
 # Only an entry that names exactly one address lets these through, never a range that happens to hold them: the
 # metadata of clouds that are not listed is link-local too.
-ONE_BY_ONE = (*networks("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"), *map(ipaddress.ip_network, METADATA))
+ONE_BY_ONE = (
+    *parse_networks("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"),
+    *map(ipaddress.ip_network, METADATA),
+)
 
 MAPPED, TRANSLATED = ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("::ffff:0:0:0/96")
 COMPATIBLE, NAT64 = ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96")
@@ -87,12 +90,12 @@ def is_special(ip: Address) -> bool:
     return (ip.version == 6 and ip not in GLOBAL_IPV6) or any(ip in network for network in DENIED)
 
 
-def unmapped(ip: Address) -> Address:
+def unmap(ip: Address) -> Address:
     """Return the IPv4 address inside `::ffff:0:0/96`, which is what would be dialled, or `ip` itself."""
     return getattr(ip, "ipv4_mapped", None) or ip
 
 
-def carried(ip: Address) -> list[ipaddress.IPv4Address]:
+def find_carried(ip: Address) -> list[ipaddress.IPv4Address]:
     """Return the IPv4 addresses that a packet to `ip` may be handed on to by a translator or a tunnel."""
     if ip.version == 4:
         return []
@@ -101,7 +104,7 @@ def carried(ip: Address) -> list[ipaddress.IPv4Address]:
     if ip in NAT64 or ip in TRANSLATED or (ip in COMPATIBLE and value > 1):  # not `::` and `::1`
         found = [low]
     elif ip in LOCAL_NAT64:  # zeros are what fills it up, unless there is nothing else
-        found = [read for read in readings(value, LOCAL_NAT64.prefixlen) if read >> 24] or [0]
+        found = [read for read in read_embedded(value, LOCAL_NAT64.prefixlen) if read >> 24] or [0]
     elif ip.sixtofour:
         found = [int(ip.sixtofour)]
     elif ip.teredo:
@@ -115,11 +118,11 @@ def is_metadata(ip: Address) -> bool:
     """Whether `ip` is metadata, by itself or through a translator, whichever prefix that may have."""
     if any(ip in network for network in ONE_BY_ONE):
         return True
-    hidden = [] if ip.version == 4 else [*map(ipaddress.IPv4Address, readings(int(ip))), *carried(ip)]
+    hidden = [] if ip.version == 4 else [*map(ipaddress.IPv4Address, read_embedded(int(ip))), *find_carried(ip)]
     return not METADATA.isdisjoint(hidden)
 
 
-def readings(value: int, after: int = 0) -> Iterator[int]:
+def read_embedded(value: int, after: int = 0) -> Iterator[int]:
     """Yield what `value` says in each place, at least `after` bits in, where RFC 6052 puts an IPv4 address."""
     joined = (value >> 64 << 56) | (value & ((1 << 56) - 1))  # bits 64 to 71 belong to no address
     for prefix in filter(lambda prefix: prefix >= after, PREFIXES):

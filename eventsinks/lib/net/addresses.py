@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from pydantic_core import Url
 
-from eventsinks.lib.net.address_ranges import Address, Network, carried, is_metadata, is_special, unmapped
+from eventsinks.lib.net.address_ranges import Address, Network, find_carried, is_metadata, is_special, unmap
 from eventsinks.lib.net.ports import DENIED_PORTS, parse_ports
 
 LOCALHOST = re.compile(r"(^|\.)localhost$")
@@ -47,11 +47,11 @@ class AddressGuard:
         try:
             network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            self.pairs.add(pair_of(entry))
+            self.pairs.add(parse_pair(entry))
             return
         if network.num_addresses == 1:
-            self.single.add(unmapped(network.network_address))
-        self.networks.append(unmapped_network(network))
+            self.single.add(unmap(network.network_address))
+        self.networks.append(unmap_network(network))
 
     def refusal(self, scheme: str, host: str, port: int, address: str = "") -> str:
         """Return why a URL's `host` is not to be dialled at `address`, "" if it may be.
@@ -59,8 +59,8 @@ class AddressGuard:
         Without an `address`, only what the URL itself says is judged. The reason is fit for a tenant: it tells no
         address that the tenant did not write.
         """
-        literal = literal_of(host)
-        ip = parsed_ip(address or literal)
+        literal = parse_literal(host)
+        ip = parse_ip(address or literal)
         if self.https_only and scheme != "https":
             return "only https:// is allowed here"
         if port in self.denied_ports and not self._names(host, port, ip):
@@ -71,7 +71,7 @@ class AddressGuard:
 
     def permits(self, address: str, host: str = "", port: int = 0) -> bool:
         """Whether `address` (a literal, as about to be dialled) may be reached for a URL's `host` and `port`."""
-        ip = parsed_ip(address)
+        ip = parse_ip(address)
         if ip is None:
             return False
         if ip in self.single or (ip, port) in self.pairs:
@@ -88,63 +88,63 @@ class AddressGuard:
 
     def _names(self, host: str, port: int, ip: Address | None) -> bool:
         """Whether an entry names this very host, or this address, with this port."""
-        return (bare(host), port) in self.pairs or (ip is not None and (ip, port) in self.pairs)
+        return (strip_host(host), port) in self.pairs or (ip is not None and (ip, port) in self.pairs)
 
     def _holds(self, ip: Address) -> bool:
         """Whether `ip`, and what it hides, is the internet's or in an allowed range."""
         by_itself = any(ip in network for network in self.networks) or is_public(ip)
-        return by_itself and all(self.permits(str(inner)) for inner in carried(ip))
+        return by_itself and all(self.permits(str(inner)) for inner in find_carried(ip))
 
 
 def is_public(ip: Address) -> bool:
     """Whether `ip` is an address of the public internet and not one of this machine's own."""
-    return not is_special(ip) and ip not in own_addresses()
+    return not is_special(ip) and ip not in find_own_addresses()
 
 
-def shown_peer(address: str) -> str:
+def show_peer(address: str) -> str:
     """Return an address that was dialled as its tenant may see it: "" where an internal name led to it."""
-    ip = parsed_ip(address)
+    ip = parse_ip(address)
     return "" if ip is None or is_special(ip) else address
 
 
-def pair_of(entry: str) -> tuple[str | Address, int]:
+def parse_pair(entry: str) -> tuple[str | Address, int]:
     """Read `host:port`, the host as a URL's is read: a name, or an address. Raises ValueError."""
     host, _, port = entry.rpartition(":")
     try:
         if not port.isdecimal() or re.search("[/?#]", host):
             raise ValueError
-        name = bare(parse_url(f"http://{host}:{port}").host or "")
+        name = strip_host(parse_url(f"http://{host}:{port}").host or "")
     except ValueError:
         raise ValueError(f"{entry!r} is neither a network (10.0.0.0/8) nor host:port") from None
-    return parsed_ip(name) or name, int(port)
+    return parse_ip(name) or name, int(port)
 
 
-def unmapped_network(network: Network) -> Network:
+def unmap_network(network: Network) -> Network:
     """Return a network of addresses inside `::ffff:0:0/96` as the IPv4 network that is meant."""
     if network.version == 6 and network.prefixlen >= 96 and (inner := network.network_address.ipv4_mapped):
         return ipaddress.IPv4Network((inner, network.prefixlen - 96))
     return network
 
 
-def bare(host: str) -> str:
+def strip_host(host: str) -> str:
     """Return a URL's host without brackets and without the dot of an absolute name."""
     return host.strip("[]").removesuffix(".").lower()
 
 
-def literal_of(host: str) -> str:
+def parse_literal(host: str) -> str:
     """Return the address that a URL's host is, or plainly stands for; "" for other names."""
-    name = bare(host)
+    name = strip_host(host)
     if LOCALHOST.search(name):
         return "127.0.0.1"
     if METADATA_NAME.fullmatch(name):
         return "169.254.169.254"
-    return name if parsed_ip(name) else ""
+    return name if parse_ip(name) else ""
 
 
-def parsed_ip(text: str) -> Address | None:
+def parse_ip(text: str) -> Address | None:
     """Return the address that `text` is, whatever its zone; None for what is none."""
     try:
-        return unmapped(ipaddress.ip_address(text.partition("%")[0]))
+        return unmap(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return None
 
@@ -170,7 +170,7 @@ def parse_url(url: str) -> Url:
 
 
 @functools.cache
-def own_addresses() -> frozenset[Address]:
+def find_own_addresses() -> frozenset[Address]:
     """Return the addresses of this machine's own interfaces, which a public address may turn out to be."""
     found: set[Address] = set()
     with suppress(OSError):  # a host name that does not resolve adds nothing

@@ -31,7 +31,7 @@ MAKING = threading.Lock()  # one session makes all clients, which is not safe to
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AwsKeys:
     """What requests are signed with."""
 
     access_key: str
@@ -40,14 +40,14 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AwsAccount:
     """Whose account it is: keys, and the role to be assumed with them if there is one.
 
     `services` is where the operator says that Amazon's services are; None for where they are.
     """
 
     region: str
-    keys: Keys
+    keys: AwsKeys
     role_arn: str | None = None
     external_id: str | None = None
     services: str | None = None
@@ -72,7 +72,7 @@ class Client:
     """
 
     def __init__(
-        self, service: str, account: Account, endpoint: str | None = None, guard: AddressGuard | None = None
+        self, service: str, account: AwsAccount, endpoint: str | None = None, guard: AddressGuard | None = None
     ) -> None:
         self._service = service
         self._account = account
@@ -89,7 +89,7 @@ class Client:
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation: `put_object`. Several threads may. Raises CallFailed."""
-        return call(self._ready(), operation, arguments)
+        return call_operation(self._ready(), operation, arguments)
 
     def forget(self) -> None:
         """Get new credentials before the next call: those in use were turned down as expired."""
@@ -104,7 +104,7 @@ class Client:
     def _made(self) -> Any:
         keys = self._account.keys
         if self._account.role_arn:
-            keys, self._until = assumed(self._account, self._left), time.monotonic() + RENEW_AFTER
+            keys, self._until = assume_role(self._account, self._left), time.monotonic() + RENEW_AFTER
         place = self._endpoint or self._account.services
         return make_client(self._service, self._account.region, keys, place, self._guard, self._left)
 
@@ -112,7 +112,7 @@ class Client:
         return min(DEADLINE, self._ends - time.monotonic())
 
 
-def assumed(account: Account, left: Callable[[], float]) -> Keys:
+def assume_role(account: AwsAccount, left: Callable[[], float]) -> AwsKeys:
     """Assume the account's role with its keys, and return the role's. Raises CallFailed."""
     sts = make_client("sts", account.region, account.keys, account.services, None, left)
     given = {
@@ -121,15 +121,17 @@ def assumed(account: Account, left: Callable[[], float]) -> Keys:
         "DurationSeconds": ROLE_LASTS,
         "ExternalId": account.external_id,
     }
-    answer = call(sts, "assume_role", {name: value for name, value in given.items() if value is not None})
+    answer = call_operation(
+        sts, "assume_role", {name: value for name, value in given.items() if value is not None}
+    )
     lent = answer.get("Credentials", {})
     try:
-        return Keys(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"])
+        return AwsKeys(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"])
     except KeyError:
-        raise CallFailed("bad_response", "the role's credentials are missing", response_of(answer)) from None
+        raise CallFailed("bad_response", "the role's credentials are missing", make_response(answer)) from None
 
 
-def call(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+def call_operation(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Call an operation of a client of boto3's. Raises CallFailed, whatever went wrong."""
     from botocore import exceptions as e
 
@@ -139,7 +141,7 @@ def call(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[s
         answer: Mapping[str, Any] = getattr(client, operation)(**arguments)
     except e.ClientError as error:
         said = error.response.get("Error", {})
-        response = response_of(error.response, str(said.get("Message") or ""))
+        response = make_response(error.response, str(said.get("Message") or ""))
         raise CallFailed(
             str(said.get("Code") or response.status), str(said.get("Message") or ""), response
         ) from None
@@ -156,7 +158,7 @@ def call(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[s
     return answer
 
 
-def response_of(answer: Mapping[str, Any], body: str = "") -> Response:
+def make_response(answer: Mapping[str, Any], body: str = "") -> Response:
     """Return what of an answer is evidence: its status, its headers, what it said."""
     metadata = answer.get("ResponseMetadata", {})
     lines = [f"{name}: {value}".encode() for name, value in metadata.get("HTTPHeaders", {}).items()]
@@ -166,7 +168,7 @@ def response_of(answer: Mapping[str, Any], body: str = "") -> Response:
 def make_client(
     service: str,
     region: str,
-    keys: Keys,
+    keys: AwsKeys,
     endpoint: str | None,
     guard: AddressGuard | None = None,
     left: Callable[[], float] = lambda: DEADLINE,
@@ -178,14 +180,14 @@ def make_client(
 
     try:
         with MAKING:
-            client = session().client(
+            client = make_session().client(
                 service,
                 region_name=region,
                 endpoint_url=endpoint,
                 aws_access_key_id=keys.access_key,
                 aws_secret_access_key=keys.secret_key,
                 aws_session_token=keys.token,
-                config=settings(path_style=endpoint is not None),
+                config=make_settings(path_style=endpoint is not None),
             )
     except (BotoCoreError, ValueError) as error:
         raise CallFailed("bad_request", str(error)) from None
@@ -196,7 +198,7 @@ def make_client(
     return client
 
 
-def settings(path_style: bool) -> Any:
+def make_settings(path_style: bool) -> Any:
     """Return how boto3 is to behave, whatever this machine's environment says."""
     from botocore.config import Config
 
@@ -225,7 +227,7 @@ def send_at_once(params: Mapping[str, Any], **_: Any) -> None:
 
 
 @functools.cache
-def session() -> Any:
+def make_session() -> Any:
     """Return a session that reads no profile and no file of this machine."""
     import boto3
     import botocore.session

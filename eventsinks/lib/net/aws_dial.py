@@ -27,7 +27,7 @@ from botocore.httpsession import URLLib3Session
 from urllib3.exceptions import NameResolutionError
 
 from eventsinks.lib.net.addresses import AddressGuard
-from eventsinks.lib.net.http import ca_bundle
+from eventsinks.lib.net.http import find_ca_bundle
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Dialler:
         # Any: its stubs know neither the file of certificates nor the two timeouts, which its source does.
         make: Any = URLLib3Session
         self._session = make(
-            verify=ca_bundle(),
+            verify=find_ca_bundle(),
             proxies={},
             timeout=timeouts,
             max_pool_connections=at_once,
@@ -64,8 +64,8 @@ class Dialler:
         )
         self._left = left
         self._session._manager.pool_classes_by_scheme = {
-            "http": _watched(AWSHTTPConnectionPool, AWSHTTPConnection, guard, "http"),
-            "https": _watched(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard, "https"),
+            "http": _watch_pool(AWSHTTPConnectionPool, AWSHTTPConnection, guard, "http"),
+            "https": _watch_pool(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard, "https"),
         }
         tls: ssl.SSLContext = self._session._manager.connection_pool_kw["ssl_context"]
         tls.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL thinks of older ones
@@ -75,7 +75,7 @@ class Dialler:
         request.stream_output = True  # or all of the body would be read, however long it is
         try:
             with cut_off_after(self._left()):
-                return _capped(self._session.send(request))
+                return _cap_response(self._session.send(request))
         except HTTPClientError as error:
             cause = error.kwargs.get("error")
             if isinstance(cause, AddressRefused):  # which boto3 would take for trouble that passes
@@ -114,7 +114,7 @@ def _cut_off(connections: list[Any], over: threading.Event) -> None:
             connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _capped(response: Any) -> Any:
+def _cap_response(response: Any) -> Any:
     """Return the response with its body read; a longer one than CAP is cut."""
     body = response.raw.read(CAP + 1)
     if len(body) > CAP:
@@ -133,7 +133,7 @@ class _Read:
         yield self._body
 
 
-def _watched(pool: type[Any], connection: type[Any], guard: AddressGuard | None, scheme: str) -> type[Any]:
+def _watch_pool(pool: type[Any], connection: type[Any], guard: AddressGuard | None, scheme: str) -> type[Any]:
     watched = type(connection.__name__, (Watched, connection), {"guard": guard, "scheme": scheme})
     return type(pool.__name__, (pool,), {"ConnectionCls": watched})
 

@@ -24,7 +24,7 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.call import CAP, Call, Outcome
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 
-__all__ = ["CAP", "Exchange", "Outcome", "Outlet", "ca_bundle", "exchange_once", "outlet"]
+__all__ = ["CAP", "Exchange", "Outcome", "Outlet", "exchange_once", "find_ca_bundle", "open_outlet"]
 
 OWN_HEADERS = ("User-Agent: eventsinks/0.1", "Expect:")  # no 100-continue: it would cost a round trip
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
@@ -87,9 +87,9 @@ class Outlet:
         handle.call.begin(token, request.url)
         try:
             if request.method == smtp.MAIL:
-                smtp.prepare(handle, request, self._mail_server)
+                smtp.prepare_mail(handle, request, self._mail_server)
             else:
-                prepare(handle, request)
+                prepare_handle(handle, request)
         except (ValueError, pycurl.error) as error:
             idle.append(handle)
             self._ended.append((token, ExchangeFailed("bad_request", str(error))))
@@ -131,7 +131,7 @@ class Outlet:
             (pycurl.PATH_AS_IS, 1),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
-            (pycurl.CAINFO, ca_bundle()),
+            (pycurl.CAINFO, find_ca_bundle()),
             (pycurl.TIMEOUT_MS, int(self._timeout * 1000)),
             (pycurl.CONNECTTIMEOUT_MS, int(min(self._timeout, 10.0) * 1000)),
         ):
@@ -200,7 +200,7 @@ class Outlet:
         self._wake_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def prepare(handle: Any, request: Request) -> None:
+def prepare_handle(handle: Any, request: Request) -> None:
     """Set on `handle` what differs from exchange to exchange. Raises ValueError for a header that could split."""
     lines: list[Any] = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
     joined = "".join(lines)
@@ -219,7 +219,7 @@ def prepare(handle: Any, request: Request) -> None:
     option(pycurl.HEADERFUNCTION, handle.call.headers.append)
 
 
-def ca_bundle() -> str:
+def find_ca_bundle() -> str:
     """Return the file of trusted certificates: the operator's, the machine's, or certifi's."""
     named = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     for candidate in (named, "/etc/ssl/certs/ca-certificates.crt"):
@@ -241,7 +241,9 @@ def exchange_once(outlet: Exchange, request: Request, timeout: float = 30.0) -> 
 
 
 @contextmanager
-def outlet(guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None) -> Iterator[Outlet]:
+def open_outlet(
+    guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None
+) -> Iterator[Outlet]:
     """Open an Outlet and close it again."""
     opened = Outlet(guard, timeout, mail_server)
     try:

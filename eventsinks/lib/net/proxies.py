@@ -22,7 +22,7 @@ class Proxies:
         client = peer
         hops = forwarded.decode("latin1").split(",")
         while hops and self._trusts(client):
-            hop = address_of(hops.pop().strip())
+            hop = read_address(hops.pop().strip())
             if hop is None:
                 break
             client = str(hop)
@@ -31,11 +31,11 @@ class Proxies:
     def _trusts(self, client: str) -> bool:
         if not self._networks:
             return False
-        address = address_of(client)
+        address = read_address(client)
         return address is not None and any(address in network for network in self._networks)
 
 
-def address_of(text: str) -> Address | None:
+def read_address(text: str) -> Address | None:
     """Return an address, with or without a port; None for what is none."""
     if match := PORT.match(text):
         text = match["six"] or match["four"]

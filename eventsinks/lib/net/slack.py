@@ -18,7 +18,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.oauth import AuthorizeUrlGenerator
 
-from eventsinks.lib.net.http import ca_bundle
+from eventsinks.lib.net.http import find_ca_bundle
 
 TIMEOUT = 5  # seconds of one call
 PAGES = 20  # of channels that are looked through
@@ -72,43 +72,43 @@ class Grant:
     team_name: str
 
 
-def exchange(app: App, code: str) -> Grant:
+def exchange_code(app: App, code: str) -> Grant:
     """Trade a single-use code for a token. Raises SlackSaid and Unreachable."""
-    return granted(app, code=code, redirect_uri=app.redirect_uri)
+    return call_oauth(app, code=code, redirect_uri=app.redirect_uri)
 
 
-def refresh(app: App, refresh_token: str) -> Grant:
+def exchange_refresh_token(app: App, refresh_token: str) -> Grant:
     """Trade a single-use refresh token for a new token. Raises SlackSaid and Unreachable."""
-    return granted(app, grant_type="refresh_token", refresh_token=refresh_token)
+    return call_oauth(app, grant_type="refresh_token", refresh_token=refresh_token)
 
 
-def revoke(base_url: str, token: str) -> None:
+def revoke_token(base_url: str, token: str) -> None:
     """Have Slack forget a token. Raises SlackSaid and Unreachable."""
-    client = client_of(base_url, token)
-    called(lambda: client.auth_revoke())
+    client = make_client(base_url, token)
+    read_answer(lambda: client.auth_revoke())
 
 
 def find_channel(base_url: str, token: str, by: Literal["id", "name"], wanted: str) -> tuple[str, str] | None:
     """Return (id, name) of a channel, None if it is not to be seen. Raises SlackSaid and Unreachable."""
-    client = client_of(base_url, token)
+    client = make_client(base_url, token)
     if by == "id":
-        found = called(lambda: client.conversations_info(channel=wanted)).get("channel") or {}
+        found = read_answer(lambda: client.conversations_info(channel=wanted)).get("channel") or {}
         return (str(found.get("id", wanted)), str(found.get("name", ""))) if found else None
     try:
-        return among(client, wanted, "public_channel,private_channel")
+        return find_among(client, wanted, "public_channel,private_channel")
     except SlackSaid as said:
         if said.code != "missing_scope":
             raise
-    if (found := among(client, wanted, "public_channel")) is None:
+    if (found := find_among(client, wanted, "public_channel")) is None:
         raise Unreachable("private channels are not shown to the app")
     return found
 
 
-def among(client: WebClient, wanted: str, types: str) -> tuple[str, str] | None:
+def find_among(client: WebClient, wanted: str, types: str) -> tuple[str, str] | None:
     """Return (id, name) of the channel with the name `wanted`, page by page."""
     cursor = ""
     for _ in range(PAGES):
-        page = called(
+        page = read_answer(
             partial(
                 client.conversations_list, types=types, exclude_archived=True, limit=PAGE, cursor=cursor or None
             )
@@ -122,10 +122,10 @@ def among(client: WebClient, wanted: str, types: str) -> tuple[str, str] | None:
     raise Unreachable(f"it is not among the first {PAGES * PAGE} channels")
 
 
-def granted(app: App, **fields: str) -> Grant:
+def call_oauth(app: App, **fields: str) -> Grant:
     """Call oauth.v2.access."""
-    client = client_of(app.base_url)
-    said = called(
+    client = make_client(app.base_url)
+    said = read_answer(
         lambda: client.oauth_v2_access(client_id=app.client_id, client_secret=app.client_secret, **fields)
     )
     team, token = said.get("team") or said.get("enterprise") or {}, said.get("access_token")
@@ -154,24 +154,24 @@ class Direct(WebClient):
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         if not url.startswith(self.base_url):
             raise Unreachable("that is not where Slack is")
-        with opener().open(req, timeout=self.timeout) as answer:
+        with make_opener().open(req, timeout=self.timeout) as answer:
             charset = answer.headers.get_content_charset() or "utf-8"
             return {"status": answer.code, "headers": answer.headers, "body": answer.read(CAP).decode(charset)}
 
 
-def opener() -> OpenerDirector:
+def make_opener() -> OpenerDirector:
     """Return what dials: directly, over TLS 1.2 or newer."""
-    tls = ssl.create_default_context(cafile=ca_bundle())
+    tls = ssl.create_default_context(cafile=find_ca_bundle())
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     return build_opener(ProxyHandler({}), Unredirected, HTTPSHandler(context=tls))
 
 
-def client_of(base_url: str, token: str | None = None) -> WebClient:
+def make_client(base_url: str, token: str | None = None) -> WebClient:
     """Return Slack's client; it tries once."""
     return Direct(token, base_url=base_url, timeout=TIMEOUT, retry_handlers=[])
 
 
-def called(call: Callable[[], Any]) -> Any:
+def read_answer(call: Callable[[], Any]) -> Any:
     """Return the answer of an `ok`. What is raised holds neither the request nor a token."""
     try:
         return call().data

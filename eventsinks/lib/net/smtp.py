@@ -77,7 +77,7 @@ class MailCall(Call):
     __slots__ = ()
 
     def open_socket(self, purpose: int, address: Any) -> Any:
-        """Open the socket curl asks for: `prepare` has let it go to the operator's server only."""
+        """Open the socket curl asks for: `prepare_mail` has let it go to the operator's server only."""
         return Opened(address.family, address.socktype, address.protocol)
 
     def keep(self, line: bytes) -> None:
@@ -100,7 +100,7 @@ class MailCall(Call):
         return bool(handle.getinfo(pycurl.SIZE_UPLOAD_T) > 0)
 
 
-def prepare(handle: Any, request: Request, server: Server | None) -> None:
+def prepare_mail(handle: Any, request: Request, server: Server | None) -> None:
     """Set on `handle` what differs from mail to mail.
 
     Raises ValueError unless it goes to `server`, and where an address could be more than an address.

@@ -36,10 +36,10 @@ class SecretBox:
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError("at least one encryption key is needed")
-        self.key_ids = [key_id(key) for key in keys]
+        self.key_ids = [make_key_id(key) for key in keys]
         self._newest = self.key_ids[0]
-        self._old = {key_id(key): Fernet(key) for key in keys}
-        self._boxes = {key_id(key): AESGCM(derived(key)) for key in keys}
+        self._old = {make_key_id(key): Fernet(key) for key in keys}
+        self._boxes = {make_key_id(key): AESGCM(derive_key(key)) for key in keys}
 
     def seal(self, text: str, place: str) -> str:
         """Encrypt `text` with the newest key, for `place`."""
@@ -77,17 +77,17 @@ class SecretBox:
         return sealed.startswith(f"{self._newest}:{BOUND}")
 
 
-def derived(key: str) -> bytes:
+def derive_key(key: str) -> bytes:
     """Return the key of AES-256 that comes of `key`, which Fernet uses in another way."""
     material = base64.urlsafe_b64decode(key)
     return HKDF(SHA256(), 32, salt=None, info=b"eventsinks sealed v2").derive(material)
 
 
-def key_id(key: str) -> str:
+def make_key_id(key: str) -> str:
     """Return the short public name of a key."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
-def new_key() -> str:
+def make_key() -> str:
     """Return a new random key."""
     return Fernet.generate_key().decode()

@@ -55,7 +55,7 @@ class Redactor:
     """Masks what it was made with. To be made once: it works out every form of it that is looked for."""
 
     def __init__(self, secrets: Iterable[str | bytes] = ()) -> None:
-        found = {needle for secret in secrets for needle in needles_of(secret)}
+        found = {needle for secret in secrets for needle in make_needles(secret)}
         self._needles = sorted(found, key=lambda needle: (-len(needle.text), needle))
         squeezed = {(squeeze(needle.text), needle.is_base64) for needle in found}
         self._squeezed = sorted(Needle(*one) for one in squeezed if len(one[0]) >= SURE)
@@ -79,16 +79,16 @@ class Redactor:
 
     def _masked(self, data: bytes) -> bytes:
         spans: list[tuple[int, int]] = []
-        for view in views(data):
-            spans += spans_in(view, self._needles)
-            if (dense := without_space(view)) is not None:
-                spans += spans_in(dense, self._squeezed)
-        return cover(data, spans)
+        for view in make_views(data):
+            spans += find_spans(view, self._needles)
+            if (dense := make_view_without_space(view)) is not None:
+                spans += find_spans(dense, self._squeezed)
+        return mask_spans(data, spans)
 
 
-def needles_of(secret: str | bytes) -> Iterator[Needle]:
+def make_needles(secret: str | bytes) -> Iterator[Needle]:
     """Yield every form of a secret that is looked for."""
-    for raw in encodings(secret):
+    for raw in encode_secret(secret):
         raw = raw.strip()
         if len(raw) < SHORTEST or raw.lower() in COMMON:
             continue
@@ -96,11 +96,11 @@ def needles_of(secret: str | bytes) -> Iterator[Needle]:
         yield Needle(raw.hex().encode())
         if b" " in raw:
             yield Needle(raw.replace(b" ", b"+").lower())
-        for text in base64_of(raw):
+        for text in encode_base64(raw):
             yield Needle(text.lower(), is_base64=True)
 
 
-def encodings(secret: str | bytes) -> set[bytes]:
+def encode_secret(secret: str | bytes) -> set[bytes]:
     """Return a secret as bytes, in the encodings that a header and a body may have."""
     if isinstance(secret, bytes):
         return {secret}
@@ -110,7 +110,7 @@ def encodings(secret: str | bytes) -> set[bytes]:
     return found
 
 
-def base64_of(raw: bytes) -> Iterator[bytes]:
+def encode_base64(raw: bytes) -> Iterator[bytes]:
     """Yield what of `raw` stands in base64, in both alphabets, after 0, 1 and 2 other bytes."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw)
@@ -120,7 +120,7 @@ def base64_of(raw: bytes) -> Iterator[bytes]:
             yield ours.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def views(data: bytes) -> Iterator[View]:
+def make_views(data: bytes) -> Iterator[View]:
     """Yield the text as it is, and as it reads with its escapes undone once, twice, …"""
     view = View(data.lower(), range(len(data)), range(1, len(data) + 1))
     raw = data
@@ -128,11 +128,11 @@ def views(data: bytes) -> Iterator[View]:
         yield view
         if not ESCAPE.search(raw):
             return
-        raw, view = unescaped(raw, view)
+        raw, view = unescape(raw, view)
     yield view
 
 
-def unescaped(raw: bytes, view: View) -> tuple[bytes, View]:
+def unescape(raw: bytes, view: View) -> tuple[bytes, View]:
     """Return the text with its escapes undone once, and its view."""
     parts: list[bytes] = []
     starts: list[int] = []
@@ -143,7 +143,7 @@ def unescaped(raw: bytes, view: View) -> tuple[bytes, View]:
         starts += view.starts[at : match.start()]
         ends += view.ends[at : match.start()]
         at = match.end()
-        meant = meaning(match[0])
+        meant = read_escape(match[0])
         parts.append(meant)
         starts += [view.starts[match.start()]] * len(meant)
         ends += [view.ends[at - 1]] * len(meant)
@@ -152,7 +152,7 @@ def unescaped(raw: bytes, view: View) -> tuple[bytes, View]:
     return whole, View(whole.lower(), [*starts, *view.starts[at:]], [*ends, *view.ends[at:]])
 
 
-def meaning(escape: bytes) -> bytes:
+def read_escape(escape: bytes) -> bytes:
     """Return what one escape stands for; itself, if that is nothing."""
     if escape[:1] == b"%" or escape[:2] in (b"\\x", b"\\X"):
         return bytes.fromhex(escape[-2:].decode())
@@ -169,7 +169,7 @@ def squeeze(text: bytes) -> bytes:
     return b"".join(text.split())
 
 
-def without_space(view: View) -> View | None:
+def make_view_without_space(view: View) -> View | None:
     """Return the view without white space; None where there is none in it."""
     kept = [at for at, byte in enumerate(view.text) if byte not in b" \t\r\n\f\v"]
     if len(kept) == len(view.text):
@@ -177,11 +177,11 @@ def without_space(view: View) -> View | None:
     return View(squeeze(view.text), [view.starts[at] for at in kept], [view.ends[at] for at in kept])
 
 
-def spans_in(view: View, needles: Iterable[Needle]) -> Iterator[tuple[int, int]]:
+def find_spans(view: View, needles: Iterable[Needle]) -> Iterator[tuple[int, int]]:
     """Yield where in the text as it came a needle stands, or the beginning of one where the text is cut."""
-    cuts = cuts_of(view.text)
+    cuts = find_cuts(view.text)
     for needle in needles:
-        for start, end in (*whole(view.text, needle.text), *halves(view.text, needle.text, cuts)):
+        for start, end in (*find_whole(view.text, needle.text), *find_halves(view.text, needle.text, cuts)):
             if needle.is_base64:
                 start, end = start - belongs(view, start - 1, start), end + belongs(view, end, end - 1)
             yield view.starts[start], view.ends[end - 1]
@@ -195,7 +195,7 @@ def belongs(view: View, at: int, beside: int) -> bool:
     return view.ends[first] >= view.starts[second]
 
 
-def whole(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
+def find_whole(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
     """Yield where a needle stands."""
     at = text.find(needle)
     while at >= 0:
@@ -203,7 +203,7 @@ def whole(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
         at = text.find(needle, at + len(needle))
 
 
-def halves(text: bytes, needle: bytes, cuts: Iterable[int]) -> Iterator[tuple[int, int]]:
+def find_halves(text: bytes, needle: bytes, cuts: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield where the first SURE bytes or more of a needle stand right before a cut."""
     if len(needle) <= SURE:
         return
@@ -219,7 +219,7 @@ def halves(text: bytes, needle: bytes, cuts: Iterable[int]) -> Iterator[tuple[in
             at = text.find(head, at + 1, cut)
 
 
-def cuts_of(text: bytes) -> list[int]:
+def find_cuts(text: bytes) -> list[int]:
     """Return where the text may have been cut: at its end, before half an escape there, and before an ellipsis."""
     half = HALF_ESCAPE.search(text, max(0, len(text) - 10))
     found = [half.start() if half else len(text)]
@@ -230,7 +230,7 @@ def cuts_of(text: bytes) -> list[int]:
     return found
 
 
-def cover(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+def mask_spans(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
     """Return `data` with a mask over every span; spans that overlap or touch get one."""
     parts: list[bytes] = []
     at = 0

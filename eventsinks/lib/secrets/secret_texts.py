@@ -70,7 +70,7 @@ class Parts(NamedTuple):
         return f"{self.scheme}{user}{self.host}{self.path}{self.query}{self.fragment}"
 
 
-def parts_of(url: str) -> Parts | None:
+def split_url(url: str) -> Parts | None:
     """Return a URL in its parts, None for a text that is none."""
     match = URL.fullmatch(url)
     if match is None:
@@ -79,22 +79,22 @@ def parts_of(url: str) -> Parts | None:
     return Parts(scheme, user, host, path, query or "", fragment or "")
 
 
-def masked_url(url: str) -> str:
+def mask_url(url: str) -> str:
     """Return a URL as it is shown, `****` in place of each of its secrets."""
-    parts = parts_of(url)
+    parts = split_url(url)
     if parts is None:
         return url
     return parts._replace(
         user=None if parts.user is None else MASK,
-        path="/".join(MASK if secret else segment for segment, secret in segments(parts)),
-        query=masked_pairs(parts.query),
-        fragment=masked_pairs(parts.fragment),
+        path="/".join(MASK if secret else segment for segment, secret in split_segments(parts)),
+        query=mask_pairs(parts.query),
+        fragment=mask_pairs(parts.fragment),
     ).url
 
 
-def unmasked_url(before: str, after: str) -> str:
+def unmask_url(before: str, after: str) -> str:
     """Return `after` with each `****` in it replaced by what stood there `before`; one without stays."""
-    was, now = parts_of(before), parts_of(after)
+    was, now = split_url(before), split_url(after)
     if was is None or now is None or MASK not in after:
         return after
     old, new = was.path.split("/"), now.path.split("/")
@@ -102,14 +102,14 @@ def unmasked_url(before: str, after: str) -> str:
     return now._replace(
         user=was.user if now.user == MASK else now.user,
         path="/".join(path),
-        query=unmasked_pairs(was.query, now.query),
-        fragment=unmasked_pairs(was.fragment, now.fragment),
+        query=unmask_pairs(was.query, now.query),
+        fragment=unmask_pairs(was.fragment, now.fragment),
     ).url
 
 
-def segments(parts: Parts) -> Iterator[tuple[str, bool]]:
+def split_segments(parts: Parts) -> Iterator[tuple[str, bool]]:
     """Yield the segments of a path, each with whether it is secret."""
-    host = host_and_port(parts.host)[0].lower().rstrip(".")
+    host = split_host(parts.host)[0].lower().rstrip(".")
     known = [path.match(parts.path) for of, path in WEBHOOKS if of.search(host)]
     public = min((match.end() for match in known if match), default=len(parts.path))
     at = 0
@@ -119,12 +119,12 @@ def segments(parts: Parts) -> Iterator[tuple[str, bool]]:
         at += len(segment) + 1
 
 
-def masked_pairs(text: str) -> str:
+def mask_pairs(text: str) -> str:
     """Return a query, or a fragment, with the values masked that are named or look like tokens."""
-    return PAIR.sub(_masked_pair, text)
+    return PAIR.sub(_mask_pair, text)
 
 
-def _masked_pair(pair: re.Match[str]) -> str:
+def _mask_pair(pair: re.Match[str]) -> str:
     before, name, equals, value = pair.groups()
     if not equals:
         return before + (MASK if looks_random(name) else name)
@@ -136,7 +136,7 @@ def is_secret_pair(name: str, value: str) -> bool:
     return bool(value) and (bool(NAMED.search(unquote_plus(name))) or looks_random(value))
 
 
-def unmasked_pairs(before: str, after: str) -> str:
+def unmask_pairs(before: str, after: str) -> str:
     """Return a query with each masked value replaced by the next one of that name `before`."""
     kept: dict[str, list[str]] = {}
     for _, name, equals, value in PAIR.findall(before):
@@ -158,27 +158,27 @@ def looks_random(text: str) -> bool:
     return bool(UUID.search(text) or RANDOM.search(text) or MIXED.search(text))
 
 
-def origin_of(url: str) -> tuple[str, str, str]:
+def get_origin(url: str) -> tuple[str, str, str]:
     """Return scheme, host and port of a URL, in one spelling."""
-    parts = parts_of(url)
+    parts = split_url(url)
     if parts is None:
         return "", url, ""
-    scheme, (host, port) = parts.scheme.lower(), host_and_port(parts.host)
+    scheme, (host, port) = parts.scheme.lower(), split_host(parts.host)
     return scheme, host.lower().rstrip("."), (port.lstrip("0") or {"http://": "80", "https://": "443"}[scheme])
 
 
-def host_and_port(text: str) -> tuple[str, str]:
+def split_host(text: str) -> tuple[str, str]:
     """Return the two, the latter empty where there is none; the host may be an address of IPv6 in brackets."""
     host, colon, port = text.rpartition(":")
     return (host, port) if colon and (port.isdigit() or not port) else (text, "")
 
 
-def secrets_of_url(url: str, *, wholly: bool = False) -> Iterator[str]:
+def find_url_secrets(url: str, *, wholly: bool = False) -> Iterator[str]:
     """Yield the secrets in a URL; of one that is secret `wholly`, all behind its host that is its own."""
-    parts = parts_of(url)
+    parts = split_url(url)
     if parts is None:
         return
-    found = [segment for segment, secret in segments(parts) if secret]
+    found = [segment for segment, secret in split_segments(parts) if secret]
     if wholly:
         yield from (parts.path + parts.query, parts.path.strip("/"))
         found += [part for part in parts.path.split("/") if len(part) >= PIECE and part.lower() not in WORDS]
@@ -191,27 +191,27 @@ def secrets_of_url(url: str, *, wholly: bool = False) -> Iterator[str]:
         yield from {text, unquote(text), unquote_plus(text)}
 
 
-def texts_of(secret: str) -> Iterator[str]:
+def split_secret(secret: str) -> Iterator[str]:
     """Yield a secret and its parts that are secrets of their own.
 
     A URL's are those behind its host, an object's in JSON its values, an `Authorization`'s its credentials.
     """
-    if parts_of(secret):
-        yield from secrets_of_url(secret, wholly=True)
+    if split_url(secret):
+        yield from find_url_secrets(secret, wholly=True)
         return
     if secret.startswith("{"):
-        yield from (text for leaf in leaves_of_json(secret) for text in texts_of(leaf))
+        yield from (text for leaf in read_json_leaves(secret) for text in split_secret(leaf))
         return
     yield secret
     scheme, _, rest = secret.partition(" ")
     if rest and re.fullmatch(r"[A-Za-z0-9-]{1,20}", scheme):
         yield rest.strip()
         if scheme.lower() == "basic":
-            yield from credentials(rest)
+            yield from decode_credentials(rest)
     yield from (piece for piece in BETWEEN.split(secret) if len(piece) >= PIECE)
 
 
-def credentials(encoded: str) -> Iterator[str]:
+def decode_credentials(encoded: str) -> Iterator[str]:
     """Yield user and password together, and the password, of what stands behind `Basic`."""
     try:
         pair = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
@@ -221,7 +221,7 @@ def credentials(encoded: str) -> Iterator[str]:
     yield pair.partition(":")[2]
 
 
-def leaves_of_json(text: str) -> Iterator[str]:
+def read_json_leaves(text: str) -> Iterator[str]:
     """Yield every text in a document of JSON; the text itself where it is none."""
     try:
         yield from _leaves(json.loads(text))

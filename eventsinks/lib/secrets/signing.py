@@ -15,12 +15,12 @@ PREFIX = "whsec_"
 SIZE = 32  # bytes of a new secret; the specification allows 24 to 64
 
 
-def new_secret() -> str:
+def make_secret() -> str:
     """Return a new signing secret in the form that is shown to people, `whsec_<base64>`."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
 
 
-def key_of(secret: str) -> bytes:
+def decode_key(secret: str) -> bytes:
     """Return the key inside `whsec_<base64>`. Raises ValueError unless it holds 24 to 64 bytes."""
     key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     if not 24 <= len(key) <= 64:
@@ -28,7 +28,7 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def signature_headers(
+def make_signature_headers(
     keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes
 ) -> tuple[tuple[str, str], ...]:
     """Return the three headers for one attempt: every key signs, so that a rotation has an overlap.

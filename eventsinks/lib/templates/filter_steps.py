@@ -17,7 +17,7 @@ BY_CHARACTER = frozenset(["escape_once", "newline_to_br", "squish", "strip_newli
 SORTING = frozenset(["sort", "sort_natural"])
 
 
-def steps_before(name: str, values: Sequence[object], size: Size) -> int:
+def count_steps_before(name: str, values: Sequence[object], size: Size) -> int:
     """Return what a filter costs. Raises ResourceLimitError for more than it may be given."""
     check_size(size, *values)
     steps = 1 + size.values // 2 + size.characters // (4 if name in BY_CHARACTER else 40)
@@ -28,13 +28,13 @@ def steps_before(name: str, values: Sequence[object], size: Size) -> int:
     elif name == "strip_html":  # each `<` may be looked from to the end
         steps += size.characters + sum(str(value).count("<") for value in values) * size.characters // 200
     elif name == "join":
-        steps += made(size.values * (len(str(values[1])) if len(values) > 1 else 1))
+        steps += count_made(size.values * (len(str(values[1])) if len(values) > 1 else 1))
     elif name.startswith("replace"):
-        steps += made(replaced(*map(str, values)))
+        steps += count_made(count_replaced(*map(str, values)))
     return steps
 
 
-def steps_after(size: Size) -> int:
+def count_steps_after(size: Size) -> int:
     """Return what it costs that a filter gave this."""
     return size.values // 4 + size.characters // 400
 
@@ -47,13 +47,13 @@ def check_size(size: Size, *values: object) -> None:
         raise ResourceLimitError("a filter is given too much", token=None)
 
 
-def made(characters: int) -> int:
+def count_made(characters: int) -> int:
     """Return what it costs to make a text of so many characters. Raises ResourceLimitError for too many."""
     if characters > MAX_VALUE:
         raise ResourceLimitError("a filter would make too much", token=None)
     return characters // 40
 
 
-def replaced(text: str, old: str = "", new: str = "", *_: str) -> int:
+def count_replaced(text: str, old: str = "", new: str = "", *_: str) -> int:
     """Return how many characters a text has at most once it is replaced in."""
     return len(text) + text.count(old) * len(new)

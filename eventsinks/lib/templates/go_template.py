@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventsinks.lib.numbers import spaced
+from eventsinks.lib.numbers import dumps_spaced
 from eventsinks.lib.templates.go_time import GoTime
 
 MAX_TEMPLATE = 32_768  # characters
@@ -51,7 +51,7 @@ class Slot:
         return value
 
 
-class Template:
+class GoTemplate:
     """A template, parsed. `names` are the variables that there are; only `nested` ones have fields of their own.
 
     Raises ValueError, with a reason fit for a user. `is_json` says whether its output always is JSON: a document,
@@ -82,23 +82,23 @@ class Template:
 
     def _write(self, slot: Slot) -> Callable[[Any], str]:
         if not self.is_json:
-            return plain
-        return escaped if slot.quoted else as_json
+            return write_plain
+        return write_escaped if slot.quoted else write_json
 
     def _parsed(self, text: str) -> list[str | Slot]:
         parts: list[str | Slot] = []
         at, quoted, trim = 0, False, False
         for action in ACTION.finditer(text):
-            before = literal(text[at : action.start()], trim, bool(action[1]))
-            quoted = in_string(before, quoted)
+            before = trim_literal(text[at : action.start()], trim, bool(action[1]))
+            quoted = is_in_string(before, quoted)
             parts += (before, self._slot(action[2].strip(), quoted))
             at, trim = action.end(), bool(action[3])
-        return [*parts, literal(text[at:], trim, False)]
+        return [*parts, trim_literal(text[at:], trim, False)]
 
     def _slot(self, expression: str, quoted: bool) -> Slot:
         if found := FORMAT.fullmatch(expression):
             if found[1] == f".{self._time}":
-                return Slot(self._time, layout=unquoted(found[2]), quoted=quoted)
+                return Slot(self._time, layout=unquote(found[2]), quoted=quoted)
         elif found := FIELD.fullmatch(expression):
             name, path = found[1], tuple(found[2].split(".")[1:])
             allowed = not path or name == self._nested or (name == self._time and path == ("UnixNano",))
@@ -129,7 +129,7 @@ class Template:
         return True
 
 
-def literal(text: str, trim_left: bool, trim_right: bool) -> str:
+def trim_literal(text: str, trim_left: bool, trim_right: bool) -> str:
     """Return text between actions, without the white space that `{{-` and `-}}` take away."""
     text = text.lstrip() if trim_left else text
     text = text.rstrip() if trim_right else text
@@ -138,12 +138,12 @@ def literal(text: str, trim_left: bool, trim_right: bool) -> str:
     return text
 
 
-def in_string(text: str, before: bool) -> bool:
+def is_in_string(text: str, before: bool) -> bool:
     """Whether the end of `text` is inside a JSON string, if its beginning is (`before`) or is not."""
     return before ^ bool(sum(1 for found in QUOTE.findall(text) if found == '"') % 2)
 
 
-def unquoted(quoted: str) -> str:
+def unquote(quoted: str) -> str:
     """Return what a Go string literal says."""
     return quoted[1:-1] if quoted[0] == "`" else re.sub(r"\\(.)", r"\1", quoted[1:-1])
 
@@ -165,23 +165,23 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def plain(value: Any) -> str:
+def write_plain(value: Any) -> str:
     """Return a value as text: nothing as nothing, strings as they are, the rest as JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else as_json(value)
+    return value if isinstance(value, str) else write_json(value)
 
 
-def escaped(value: Any) -> str:
+def write_escaped(value: Any) -> str:
     """Return a value as text that fits between the quotes of a JSON string."""
-    return as_json(plain(value))[1:-1]
+    return write_json(write_plain(value))[1:-1]
 
 
-def as_json(value: Any) -> str:
+def write_json(value: Any) -> str:
     """Return a value as JSON on one line."""
     if isinstance(value, RawJson):
         return value.text
-    return spaced(value)
+    return dumps_spaced(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class GoTime:
         return WRITERS[part](self.at)
 
 
-def offset(at: datetime, colon: str, minutes: bool = True, zulu: bool = False) -> str:
+def write_offset(at: datetime, colon: str, minutes: bool = True, zulu: bool = False) -> str:
     """Return the distance from UTC: `+02:00`, `+0200` or `+02`; `Z` for none where `zulu` says so."""
     distance = at.utcoffset() or timedelta()
     if zulu and not distance:
@@ -65,9 +65,9 @@ def offset(at: datetime, colon: str, minutes: bool = True, zulu: bool = False) -
     return f"{sign}{total // 60:02}" + (f"{colon}{total % 60:02}" if minutes else "")
 
 
-def zone(at: datetime) -> str:
+def write_zone(at: datetime) -> str:
     """Return `UTC`, or the offset: a moment that was written down names no zone."""
-    return offset(at, "") if at.utcoffset() else "UTC"
+    return write_offset(at, "") if at.utcoffset() else "UTC"
 
 
 WRITERS: dict[str, Callable[[datetime], str]] = {
@@ -75,7 +75,7 @@ WRITERS: dict[str, Callable[[datetime], str]] = {
     "Jan": lambda at: MONTHS[at.month - 1][:3],
     "Monday": lambda at: DAYS[at.weekday()],
     "Mon": lambda at: DAYS[at.weekday()][:3],
-    "MST": zone,
+    "MST": write_zone,
     "2006": lambda at: f"{at.year:04}",
     "06": lambda at: f"{at.year % 100:02}",
     "002": lambda at: f"{at.timetuple().tm_yday:03}",
@@ -89,12 +89,12 @@ WRITERS: dict[str, Callable[[datetime], str]] = {
     "05": lambda at: f"{at.second:02}",
     "PM": lambda at: "AM" if at.hour < 12 else "PM",
     "pm": lambda at: "am" if at.hour < 12 else "pm",
-    "Z07:00": lambda at: offset(at, ":", zulu=True),
-    "Z0700": lambda at: offset(at, "", zulu=True),
-    "Z07": lambda at: offset(at, "", minutes=False, zulu=True),
-    "-07:00": lambda at: offset(at, ":"),
-    "-0700": lambda at: offset(at, ""),
-    "-07": lambda at: offset(at, "", minutes=False),
+    "Z07:00": lambda at: write_offset(at, ":", zulu=True),
+    "Z0700": lambda at: write_offset(at, "", zulu=True),
+    "Z07": lambda at: write_offset(at, "", minutes=False, zulu=True),
+    "-07:00": lambda at: write_offset(at, ":"),
+    "-0700": lambda at: write_offset(at, ""),
+    "-07": lambda at: write_offset(at, "", minutes=False),
     "1": lambda at: str(at.month),
     "2": lambda at: str(at.day),
     "3": lambda at: str((at.hour % 12) or 12),

@@ -16,9 +16,9 @@ from liquid.template import BoundTemplate
 from liquid.undefined import UNDEFINED
 
 from eventsinks.lib.budget import Budget
-from eventsinks.lib.fields import MISSING, Unresolved, as_text, found_in, written
-from eventsinks.lib.size import Size, measured
-from eventsinks.lib.templates.filter_steps import ONE_LOOK, check_size, steps_after, steps_before
+from eventsinks.lib.fields import MISSING, Unresolved, as_text, find_at, write_path
+from eventsinks.lib.size import Size, measure_size
+from eventsinks.lib.templates.filter_steps import ONE_LOOK, check_size, count_steps_after, count_steps_before
 from eventsinks.lib.templates.template_text import VARIABLE
 
 MAX_OUTPUT = 40_000  # bytes
@@ -38,7 +38,7 @@ class Context(RenderContext):
         """Look a field up; `a.b` may be one name or two."""
         self.budget.charge(2 + len(path) // 4)
         root = self.scope.get(str(path[0]), MISSING)
-        value = found_in(root, path[1:], self.budget.charge) if len(path) > 1 else root
+        value = find_at(root, path[1:], self.budget.charge) if len(path) > 1 else root
         if value is not MISSING:
             self.charge_look(value)
             return value
@@ -46,7 +46,7 @@ class Context(RenderContext):
         if found is not Unresolved:
             self.charge_look(found)
             return found
-        return Unresolved(written(path), token=token) if default is UNDEFINED else default
+        return Unresolved(write_path(path), token=token) if default is UNDEFINED else default
 
     def charge_look(self, value: object) -> None:
         """Charge what it costs to compare or walk a value: all of it is measured the first time."""
@@ -62,7 +62,7 @@ class Context(RenderContext):
 
     def measured(self, values: Sequence[object]) -> Size:
         """Return the size of values, of no more than could be paid for. Raises ResourceLimitError if too deep."""
-        size = measured(values, MAX_DEPTH, 4 * self.budget.left + 1_000)
+        size = measure_size(values, MAX_DEPTH, 4 * self.budget.left + 1_000)
         if size is None:
             raise ResourceLimitError("a value is nested too deep", token=None)
         return size
@@ -76,11 +76,11 @@ class Context(RenderContext):
             if isinstance(values[0], Unresolved) and name != "default":
                 return values[0]
             if name not in ONE_LOOK:
-                self.budget.charge(steps_before(name, values, self.measured(values)))
+                self.budget.charge(count_steps_before(name, values, self.measured(values)))
             result = function(*values, **named)
             size = self.measured([result])
             check_size(size, result)
-            self.budget.charge(steps_after(size))
+            self.budget.charge(count_steps_after(size))
             return result
 
         return charged
@@ -120,7 +120,7 @@ class Round(BlockNode):
 
     def __init__(self, block: BlockNode) -> None:
         super().__init__(block.token, block.nodes)
-        self.steps = 1 + steps_of(block.nodes)
+        self.steps = 1 + count_steps(block.nodes)
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         """Charge it, and do it."""
@@ -144,7 +144,7 @@ class ChargedForTag(ForTag):
     node_class = ChargedForNode
 
 
-def steps_of(nodes: Iterable[Node]) -> int:
+def count_steps(nodes: Iterable[Node]) -> int:
     """Return what it costs to go through nodes once, by how long they are written."""
     return 1 + sum(len(str(node)) // (64 if isinstance(node, ContentNode) else 4) for node in nodes)
 
@@ -156,7 +156,7 @@ class ChargedTemplate(BoundTemplate):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.steps = steps_of(self.nodes)
+        self.steps = count_steps(self.nodes)
 
     def told(self, document: Mapping[str, Any], budget: Budget) -> str:
         """Return the text with the fields of `document`. Raises Spent, LiquidError, and what a filter raises."""
@@ -168,7 +168,7 @@ class ChargedTemplate(BoundTemplate):
         return buffer.getvalue()
 
 
-class Limited(Environment):
+class LimitedLiquid(Environment):
     """Liquid without files, and with limits."""
 
     template_class = ChargedTemplate
@@ -188,4 +188,4 @@ class Limited(Environment):
         self.add_filter("json", as_text)
 
 
-ENVIRONMENT = Limited()
+ENVIRONMENT = LimitedLiquid()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from eventsinks.lib.fields import segments_of
+from eventsinks.lib.fields import split_path
 
 MAX_TEMPLATE = 10_000  # characters
 MAX_TAGS = 1_000
@@ -46,7 +46,7 @@ class Tag(NamedTuple):
         text = self.inside.strip()
         if not (alone and text.startswith(FIELD)) or any(sign in text for sign in "{}|"):
             return None
-        return segments_of(text[len(FIELD) :])
+        return split_path(text[len(FIELD) :])
 
     @property
     def steps(self) -> int:
@@ -56,14 +56,14 @@ class Tag(NamedTuple):
     @property
     def liquid(self) -> str:
         """It in Liquid, with each `@alert.…` as Liquid's own path."""
-        before, text, after = without_ends(self.inside)
+        before, text, after = strip_ends(self.inside)
         left, right = "-" if self.trims_left else "", "-" if self.trims_right else ""
         return (
-            f"{self.opening}{left}{before}{plain_liquid(self.opening, text)}{after}{right}{CLOSING[self.opening]}"
+            f"{self.opening}{left}{before}{write_liquid(self.opening, text)}{after}{right}{CLOSING[self.opening]}"
         )
 
 
-def pieces_of(text: str) -> list[str | Tag]:
+def split_pieces(text: str) -> list[str | Tag]:
     """Return a template as plain texts and tags, in order. Raises BadTemplate."""
     if len(text) > MAX_TEMPLATE:
         raise BadTemplate(f"has {len(text):,} characters; at most {MAX_TEMPLATE:,} is allowed")
@@ -77,7 +77,7 @@ def pieces_of(text: str) -> list[str | Tag]:
 def cut_up(text: str) -> Iterator[str | Tag]:
     """Yield plain texts and tags. Raises BadTemplate."""
     at = 0
-    for opening in openings(text):
+    for opening in find_openings(text):
         if opening < at:  # it stands inside of a tag
             continue
         if opening > at:
@@ -85,28 +85,28 @@ def cut_up(text: str) -> Iterator[str | Tag]:
         sign = text[opening : opening + 2]
         end = text.find(CLOSING[sign], opening + 2)
         if end < 0:
-            raise at_line(text, opening, UNCLOSED[sign])
-        found = tag_of(sign, text[opening + 2 : end])
-        if too_much := excess(found):
-            raise at_line(text, opening, too_much)
+            raise name_line(text, opening, UNCLOSED[sign])
+        found = make_tag(sign, text[opening + 2 : end])
+        if too_much := find_excess(found):
+            raise name_line(text, opening, too_much)
         yield found
         at = end + 2
     if at < len(text):
         yield text[at:]
 
 
-def openings(text: str) -> Iterator[int]:
+def find_openings(text: str) -> Iterator[int]:
     """Yield where each `{{` and `{%` begins, also those inside of others."""
     return (found.start() for found in re.finditer(r"\{(?=[{%])", text))
 
 
-def at_line(text: str, at: int, complaint: str) -> BadTemplate:
+def name_line(text: str, at: int, complaint: str) -> BadTemplate:
     """Return a complaint that names the line of a place."""
     line = text.count("\n", 0, at) + 1
     return BadTemplate(f"line {line}: {complaint}")
 
 
-def tag_of(sign: str, inside: str) -> Tag:
+def make_tag(sign: str, inside: str) -> Tag:
     """Return a tag. Raises BadTemplate for one in which Liquid is off."""
     left = inside.startswith("-")
     inside = inside[1:] if left else inside
@@ -119,46 +119,46 @@ def tag_of(sign: str, inside: str) -> Tag:
     return Tag(sign, inside, left, right)
 
 
-def excess(tag: Tag) -> str:
+def find_excess(tag: Tag) -> str:
     """Return what of a tag is too much, "" if nothing is."""
     if len(tag.inside) > MAX_TAG:
         return f"a tag has {len(tag.inside):,} characters; at most {MAX_TAG:,} is allowed"
     return f"a tag has more than {MAX_FILTERS} filters" if tag.inside.count("|") > MAX_FILTERS else ""
 
 
-def without_ends(text: str) -> tuple[str, str, str]:
+def strip_ends(text: str) -> tuple[str, str, str]:
     """Return a text without the spaces at its ends, and what stands for those: a space, or line breaks."""
     inner = text.strip()
     before = text[: len(text) - len(text.lstrip())]
     after = text[len(before) + len(inner) :]
-    return spaces(before), inner, spaces(after) if inner else ""
+    return shorten_spaces(before), inner, shorten_spaces(after) if inner else ""
 
 
-def spaces(text: str) -> str:
+def shorten_spaces(text: str) -> str:
     """Return as many line breaks as spaces held, but not more than count."""
     return "\n" * min(text.count("\n"), KEPT_LINES) or " "
 
 
-def plain_liquid(opening: str, text: str) -> str:
+def write_liquid(opening: str, text: str) -> str:
     """Return what is inside of a tag with each `@alert.…` as Liquid's own path; one in `{{` may have spaces."""
     first, bar, rest = text.partition("|")
     fits = opening == "{{" and first.startswith(FIELD) and not ("{" in first or "}" in first)
-    if fits and (segments := segments_of(first[len(FIELD) :].strip())) is not None:
-        return f"{liquid_path(segments)} {bar}{fields_replaced(rest)}"
-    return fields_replaced(text)
+    if fits and (segments := split_path(first[len(FIELD) :].strip())) is not None:
+        return f"{write_liquid_path(segments)} {bar}{replace_fields(rest)}"
+    return replace_fields(text)
 
 
-def fields_replaced(text: str) -> str:
+def replace_fields(text: str) -> str:
     """Return a part of a tag, whose strings stay as they are, with each `@alert.…` as Liquid's own path."""
 
     def replaced(found: re.Match[str]) -> str:
-        segments = segments_of(found[1].removeprefix(".")) if found[1] is not None else None
-        return found[0] if segments is None else liquid_path(segments)
+        segments = split_path(found[1].removeprefix(".")) if found[1] is not None else None
+        return found[0] if segments is None else write_liquid_path(segments)
 
     return STRING_OR_FIELD.sub(replaced, text)
 
 
-def liquid_path(segments: list[str | int]) -> str:
+def write_liquid_path(segments: list[str | int]) -> str:
     """Return Liquid for a field of the document."""
     quoted = (f"'{part}'" if isinstance(part, str) and '"' in part else f'"{part}"' for part in segments)
     parts = (str(part) if isinstance(part, int) else text for part, text in zip(segments, quoted, strict=True))

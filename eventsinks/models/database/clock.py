@@ -11,24 +11,24 @@ from datetime import UTC, datetime, timedelta
 
 from eventsinks.models.database import sql
 
-GOOD_FOR = 1.0  # seconds that `about_now` goes on from one look at the clock
+GOOD_FOR = 1.0  # seconds that `estimate_database_clock` goes on from one look at the clock
 PRECISION = timedelta(milliseconds=1)  # of SQLite's clock; PostgreSQL's is finer
 
 _looked: tuple[float, datetime] | None = None  # when this process looked at the clock last, and what it said
 
 
-def database_now() -> datetime:
+def read_database_clock() -> datetime:
     """Return what the database's clock says, in one query."""
-    ((said,),) = sql.rows(f"SELECT {sql.now()}")
+    ((said,),) = sql.fetch_rows(f"SELECT {sql.now_sql()}")
     if isinstance(said, datetime):
         return said.astimezone(UTC)
     return datetime.fromisoformat(said).replace(tzinfo=UTC)
 
 
-def about_now() -> datetime:
+def estimate_database_clock() -> datetime:
     """Return the same to a few milliseconds, at a query a second: for pages that tell many ages."""
     global _looked
     at = time.monotonic()
     if _looked is None or at - _looked[0] > GOOD_FOR:
-        _looked = (at, database_now())
+        _looked = (at, read_database_clock())
     return _looked[1] + timedelta(seconds=at - _looked[0])

@@ -23,26 +23,26 @@ def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def now() -> str:
+def now_sql() -> str:
     """Return the SQL for the database's clock, the same that Django's Now() reads."""
     return "statement_timestamp()" if is_postgresql() else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 
 
-def this_hour() -> str:
+def this_hour_sql() -> str:
     """Return the SQL for the beginning of this hour, in UTC."""
     if is_postgresql():
         return "date_trunc('hour', statement_timestamp(), 'UTC')"
     return "strftime('%%Y-%%m-%%d %%H:00:00', 'now')"
 
 
-def in_seconds() -> str:
+def in_seconds_sql() -> str:
     """Return the SQL for that many seconds from now; its one parameter is a float."""
     if is_postgresql():
         return "statement_timestamp() + %s * interval '1 second'"
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
-def skip_locked() -> str:
+def skip_locked_sql() -> str:
     """Return the SQL that locks the rows of a SELECT as an UPDATE does, but for those locked by somebody else.
 
     SQLite has one writer, and needs none.
@@ -57,7 +57,7 @@ def is_locked(error: BaseException) -> bool:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
+def wait_shortly() -> Iterator[None]:
     """Wait for no lock longer than a moment inside; what is raised instead `is_locked`."""
     be_impatient()
     try:
@@ -90,12 +90,12 @@ def set_patience(statement: str) -> None:
         cursor.execute(statement)
 
 
-def later_of(one: str, other: str) -> str:
+def later_sql(one: str, other: str) -> str:
     """Return the SQL for the later of two moments; the second may be NULL."""
     return f"greatest({one}, {other})" if is_postgresql() else f"max({one}, coalesce({other}, ''))"
 
 
-def distinct(table: str, column: str, condition: str) -> str:
+def distinct_sql(table: str, column: str, condition: str) -> str:
     """Return the SQL for the values `id` of an integer column where `condition` holds, none twice.
 
     Jumps from one to the next in an index that begins with the column, so that it costs by the value and not by
@@ -111,7 +111,7 @@ def distinct(table: str, column: str, condition: str) -> str:
         SELECT id FROM found WHERE id IS NOT NULL"""
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
@@ -119,13 +119,13 @@ def clean(text: str) -> str:
 def clean_json(value: Any) -> Any:
     """Return a JSON value with every text in it clean."""
     if isinstance(value, str):
-        return clean(value)
+        return clean_text(value)
     if isinstance(value, Mapping):
-        return {clean(name): clean_json(inner) for name, inner in value.items()}
+        return {clean_text(name): clean_json(inner) for name, inner in value.items()}
     return [clean_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run one statement through Django's cursor and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -133,14 +133,14 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 
 class Uuids(list[UUID]):
-    """A `uuid[]` parameter for `bound_rows`, written at an eighth of what psycopg's lists cost."""
+    """A `uuid[]` parameter for `fetch_bound_rows`, written at an eighth of what psycopg's lists cost."""
 
 
 class Floats(list[float]):
-    """A `float8[]` parameter for `bound_rows`, written at half of what psycopg's lists cost."""
+    """A `float8[]` parameter for `fetch_bound_rows`, written at half of what psycopg's lists cost."""
 
 
-def bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def fetch_bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement on PostgreSQL with parameters bound by the server, binary where `%b` says so.
 
     Django binds on the client, which costs four times as much for arrays. Errors are Django's.
@@ -149,14 +149,14 @@ def bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(cast(Any, connection.connection)) as cursor:
-        for kind, dumper in array_dumpers().items():
+        for kind, dumper in make_array_dumpers().items():
             cursor.adapters.register_dumper(kind, dumper)
         cursor.execute(cast(Any, sql), parameters, binary=True)
         return cursor.fetchall()
 
 
 @functools.cache
-def array_dumpers() -> dict[type, Any]:
+def make_array_dumpers() -> dict[type, Any]:
     """Return how psycopg is to write our arrays: the header and elements of PostgreSQL's binary arrays.
 
     https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)

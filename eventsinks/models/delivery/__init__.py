@@ -13,20 +13,28 @@ lost worker's rows are all "not before"; what stands behind another (see line.py
 clock decides.
 """
 
-from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
-from eventsinks.models.delivery.ends import ENDS, UNTOLD, Standing, ends_after, keep_untold, owe_ends, standings
+from eventsinks.models.delivery.claim import Claimed, Lane, claim, find_due_lanes
+from eventsinks.models.delivery.ends import (
+    ENDS,
+    UNTOLD,
+    IncidentStanding,
+    find_ends_after,
+    find_standings,
+    owe_ends,
+    suppress_untold_ends,
+)
 from eventsinks.models.delivery.line import (
     Behind,
-    before,
-    behind,
-    busy_lines,
     call_next,
-    lines_from,
+    count_behind,
+    find_before,
+    find_busy_lines,
     lock_lines,
     put_in_order,
+    read_lines_from,
 )
 from eventsinks.models.delivery.look import Lookout
-from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
+from eventsinks.models.delivery.lost import find_sinks_with_lost, find_sinks_with_open, give_up_lost
 from eventsinks.models.delivery.open import count_ahead, count_open
 from eventsinks.models.delivery.rate_limit import end_limited, end_turn, take_limited, take_turns
 from eventsinks.models.delivery.row import (
@@ -35,11 +43,11 @@ from eventsinks.models.delivery.row import (
     DeliveryState,
     Line,
     Phase,
-    id_at,
-    new_id,
-    open_deliveries,
+    find_open_deliveries,
+    make_id,
+    make_least_id,
 )
-from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
+from eventsinks.models.delivery.settle import Settlement, find_still_held, settle, settle_free
 
 __all__ = [
     "BEHIND",
@@ -49,38 +57,38 @@ __all__ = [
     "Claimed",
     "Delivery",
     "DeliveryState",
+    "IncidentStanding",
     "Lane",
     "Line",
     "Lookout",
     "Phase",
     "Settlement",
-    "Standing",
-    "before",
-    "behind",
-    "busy_lines",
     "call_next",
     "claim",
     "count_ahead",
+    "count_behind",
     "count_open",
-    "due_lanes",
     "end_limited",
     "end_turn",
-    "ends_after",
+    "find_before",
+    "find_busy_lines",
+    "find_due_lanes",
+    "find_ends_after",
+    "find_open_deliveries",
+    "find_sinks_with_lost",
+    "find_sinks_with_open",
+    "find_standings",
+    "find_still_held",
     "give_up_lost",
-    "id_at",
-    "keep_untold",
-    "lines_from",
     "lock_lines",
-    "new_id",
-    "open_deliveries",
+    "make_id",
+    "make_least_id",
     "owe_ends",
     "put_in_order",
+    "read_lines_from",
     "settle",
     "settle_free",
-    "sinks_with_lost",
-    "sinks_with_open",
-    "standings",
-    "still_held",
+    "suppress_untold_ends",
     "take_limited",
     "take_turns",
 ]

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from eventsinks.models.database import sql
 from eventsinks.models.delivery.claim import Claimed
-from eventsinks.models.delivery.line import never
+from eventsinks.models.delivery.line import never_sql
 from eventsinks.models.delivery.row import Phase
 
 AT_ONCE = 400  # incidents of one statement
@@ -48,7 +48,7 @@ ENDS_AFTER = f"""
           AND last.event_id < here.event_id)"""
 
 
-class Standing(StrEnum):
+class IncidentStanding(StrEnum):
     """How an incident stands at a sink."""
 
     TOLD = "told"  # its firing was told, or may be yet
@@ -56,32 +56,34 @@ class Standing(StrEnum):
     ENDED = "ended"  # its end was told, or is on its way
 
 
-def standings(incidents: Collection[uuid.UUID]) -> dict[Place, Standing]:
+def find_standings(incidents: Collection[uuid.UUID]) -> dict[Place, IncidentStanding]:
     """Return how each incident stands at each sink that it was ever owed to. To be asked with them locked.
 
     A firing that failed may be told yet: it can be replayed. It costs by the sink, not by what was said before.
     """
     ordered = sorted(incidents)
-    found: dict[Place, Standing] = {}
+    found: dict[Place, IncidentStanding] = {}
     for start in range(0, len(ordered), AT_ONCE):
-        for incident, sink, fired, goes_on, ended in sql.rows(*standing_of(ordered[start : start + AT_ONCE])):
+        for incident, sink, fired, goes_on, ended in sql.fetch_rows(
+            *make_standing_query(ordered[start : start + AT_ONCE])
+        ):
             place = (incident if isinstance(incident, uuid.UUID) else uuid.UUID(incident), int(sink))
             if fired:
-                found[place] = Standing.TOLD if goes_on else Standing.UNTOLD
+                found[place] = IncidentStanding.TOLD if goes_on else IncidentStanding.UNTOLD
             elif ended:
-                found[place] = Standing.ENDED
+                found[place] = IncidentStanding.ENDED
     return found
 
 
-def standing_of(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
+def make_standing_query(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
     """Return the statement and its parameters that ask of each incident at each sink: whether it fired after its
     last end, whether any of those firings was not kept from the sink, and whether there was such an end.
     """
     if sql.is_postgresql():
-        given, parameters = "unnest(%s::uuid[]) AS given(incident)", [as_parameters(incidents)]
+        given, parameters = "unnest(%s::uuid[]) AS given(incident)", [convert_ids(incidents)]
     else:
         rows = " UNION ALL ".join(["SELECT %s AS incident"] * len(incidents))
-        given, parameters = f"({rows}) AS given", as_parameters(incidents)
+        given, parameters = f"({rows}) AS given", convert_ids(incidents)
     firing = f"""
         SELECT 1 FROM eventsinks_delivery AS here
         WHERE here.incident = episode.incident AND here.destination_id = episode.sink
@@ -108,28 +110,28 @@ def standing_of(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
     return statement, parameters
 
 
-def keep_untold(claimed: Sequence[Claimed]) -> list[Claimed]:
+def suppress_untold_ends(claimed: Sequence[Claimed]) -> list[Claimed]:
     """Suppress those ends of incidents whose firing was not told at their sink. Return what is still to be sent.
 
     sending -> suppressed, by whoever holds the lease. The firings are locked: whoever replays one meanwhile waits,
     and then finds the end suppressed (`owe_ends`), or has committed, and the end is sent.
     """
     ends = [one.id for one in claimed if one.phase in ENDS]
-    if not ends or not untold(ends):
+    if not ends or not find_untold_ends(ends):
         return list(claimed)
     with transaction.atomic():
         lock_firings(ends)
-        kept = set(suppressed(untold(ends), {one.lease for one in claimed}))
+        kept = set(suppress_sending(find_untold_ends(ends), {one.lease for one in claimed}))
     return [one for one in claimed if one.id not in kept]
 
 
-def untold(ends: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+def find_untold_ends(ends: Sequence[uuid.UUID]) -> list[uuid.UUID]:
     """Return those of these ends that have firings before them in their episode, of which none was or is told."""
     statement = f"""
         SELECT ending.id FROM eventsinks_delivery AS ending
-        WHERE ending.id IN {places(ends)} AND EXISTS ({FIRINGS})
+        WHERE ending.id IN {placeholders_sql(ends)} AND EXISTS ({FIRINGS})
           AND NOT EXISTS ({FIRINGS} AND here.state IN {GOES_ON})"""
-    return as_ids(sql.rows(statement, as_parameters(ends)))
+    return read_ids(sql.fetch_rows(statement, convert_ids(ends)))
 
 
 def lock_firings(ends: Sequence[uuid.UUID]) -> None:
@@ -140,22 +142,22 @@ def lock_firings(ends: Sequence[uuid.UUID]) -> None:
     statement = (
         joined.replace("WHERE", "ON", 1)
         + f"""
-        WHERE ending.id IN {places(ends)} AND here.state IN ('failed', 'suppressed')
+        WHERE ending.id IN {placeholders_sql(ends)} AND here.state IN ('failed', 'suppressed')
         ORDER BY here.id FOR NO KEY UPDATE OF here"""
     )
-    sql.rows(statement, as_parameters(ends))
+    sql.fetch_rows(statement, convert_ids(ends))
 
 
-def suppressed(ends: Sequence[uuid.UUID], leases: Collection[uuid.UUID]) -> list[uuid.UUID]:
+def suppress_sending(ends: Sequence[uuid.UUID], leases: Collection[uuid.UUID]) -> list[uuid.UUID]:
     """sending -> suppressed, where the lease is one of these. Return which moved."""
     if not ends:
         return []
     statement = f"""
         UPDATE eventsinks_delivery
-        SET state = 'suppressed', lease = NULL, tries = tries - 1, settled_at = {sql.now()}, reason = %s
-        WHERE id IN {places(ends)} AND lease IN {places(leases)} AND state = 'sending'
+        SET state = 'suppressed', lease = NULL, tries = tries - 1, settled_at = {sql.now_sql()}, reason = %s
+        WHERE id IN {placeholders_sql(ends)} AND lease IN {placeholders_sql(leases)} AND state = 'sending'
         RETURNING id"""
-    return as_ids(sql.rows(statement, [UNTOLD, *as_parameters(ends), *as_parameters(leases)]))
+    return read_ids(sql.fetch_rows(statement, [UNTOLD, *convert_ids(ends), *convert_ids(leases)]))
 
 
 def owe_ends(firings: Sequence[uuid.UUID]) -> None:
@@ -168,27 +170,27 @@ def owe_ends(firings: Sequence[uuid.UUID]) -> None:
         statement = f"""
             UPDATE eventsinks_delivery
             SET state = 'pending', tries = 0, settled_at = NULL, reason = '',
-                due_at = CASE WHEN ordering_key IS NULL THEN {sql.now()} ELSE {never()} END
-            WHERE state = 'suppressed' AND id IN ({ENDS_AFTER.format(places(some))})
+                due_at = CASE WHEN ordering_key IS NULL THEN {sql.now_sql()} ELSE {never_sql()} END
+            WHERE state = 'suppressed' AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
             RETURNING id"""
-        sql.rows(statement, as_parameters(some))
+        sql.fetch_rows(statement, convert_ids(some))
 
 
-def ends_after(firings: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+def find_ends_after(firings: Sequence[uuid.UUID]) -> list[uuid.UUID]:
     """Return what tells, after these deliveries at the same sink, how their incidents went on, up to the end."""
-    return as_ids(sql.rows(ENDS_AFTER.format(places(firings)), as_parameters(firings)))
+    return read_ids(sql.fetch_rows(ENDS_AFTER.format(placeholders_sql(firings)), convert_ids(firings)))
 
 
-def places(ids: Collection[uuid.UUID]) -> str:
+def placeholders_sql(ids: Collection[uuid.UUID]) -> str:
     """Return the SQL of a list of so many parameters."""
     return f"({', '.join(['%s'] * len(ids))})"
 
 
-def as_parameters(ids: Collection[uuid.UUID]) -> list[Any]:
+def convert_ids(ids: Collection[uuid.UUID]) -> list[Any]:
     """Return ids as the database takes them."""
     return list(ids) if sql.is_postgresql() else [id.hex for id in ids]
 
 
-def as_ids(rows: Sequence[Sequence[Any]]) -> list[uuid.UUID]:
+def read_ids(rows: Sequence[Sequence[Any]]) -> list[uuid.UUID]:
     """Return the ids that the database gave."""
     return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in rows]

@@ -28,24 +28,24 @@ def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
     if not places:
         return set()
     with transaction.atomic():
-        ours = asked_by_nobody(places)
+        ours = find_unasked(places)
         marks = ", ".join(["%s"] * len(ours)) or "NULL"
-        taken = sql.rows(
-            f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
+        taken = sql.fetch_rows(
+            f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds_sql()}
                 WHERE id IN (
                     SELECT id FROM eventsinks_destination AS here
                     WHERE place IN ({marks}) AND deleted_at IS NULL AND NOT EXISTS (
                         SELECT 1 FROM eventsinks_destination AS there
-                        WHERE there.place = here.place AND there.paced_until > {sql.now()}
+                        WHERE there.place = here.place AND there.paced_until > {sql.now_sql()}
                           AND there.deleted_at IS NULL)
-                    ORDER BY id {sql.skip_locked()})
+                    ORDER BY id {sql.skip_locked_sql()})
                 RETURNING place""",
             [lease_seconds, *ours],
         )
     return {place for (place,) in taken}
 
 
-def asked_by_nobody(places: Collection[str]) -> list[str]:
+def find_unasked(places: Collection[str]) -> list[str]:
     """Return those of `places` whose turn nobody else is about to take, until the transaction ends."""
     if not sql.is_postgresql():
         return sorted(places)
@@ -53,19 +53,21 @@ def asked_by_nobody(places: Collection[str]) -> list[str]:
     return [
         place
         for place in sorted(places)
-        if sql.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [place]) == [(True,)]
+        if sql.fetch_rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [place]) == [(True,)]
     ]
 
 
 def end_turn(place: str, pause: float) -> bool:
     """Let the next one have the turn after `pause` seconds. Return whether that is written everywhere."""
-    ended = sql.rows(
-        f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds()}
-            WHERE id IN (SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.skip_locked()})
+    ended = sql.fetch_rows(
+        f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds_sql()}
+            WHERE id IN (
+                SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.skip_locked_sql()}
+            )
             RETURNING id""",
         [pause, place],
     )
-    ((all_of_them,),) = sql.rows("SELECT count(*) FROM eventsinks_destination WHERE place = %s", [place])
+    ((all_of_them,),) = sql.fetch_rows("SELECT count(*) FROM eventsinks_destination WHERE place = %s", [place])
     return len(ended) >= int(all_of_them)
 
 
@@ -74,12 +76,12 @@ def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
     if not ids:
         return set()
     marks = ", ".join(["%s"] * len(ids))
-    taken = sql.rows(
-        f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
+    taken = sql.fetch_rows(
+        f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds_sql()}
             WHERE id IN (
                 SELECT id FROM eventsinks_destination
-                WHERE id IN ({marks}) AND (limited_until IS NULL OR limited_until <= {sql.now()})
-                ORDER BY id {sql.skip_locked()})
+                WHERE id IN ({marks}) AND (limited_until IS NULL OR limited_until <= {sql.now_sql()})
+                ORDER BY id {sql.skip_locked_sql()})
             RETURNING id""",
         [lease_seconds, *sorted(ids)],
     )
@@ -89,9 +91,9 @@ def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
 def end_limited(destination_id: int, pause: float) -> bool:
     """Let the next claim for a sink that has a limit be after `pause` seconds. Return whether that is written."""
     return bool(
-        sql.rows(
-            f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds()}
-                WHERE id IN (SELECT id FROM eventsinks_destination WHERE id = %s {sql.skip_locked()})
+        sql.fetch_rows(
+            f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds_sql()}
+                WHERE id IN (SELECT id FROM eventsinks_destination WHERE id = %s {sql.skip_locked_sql()})
                 RETURNING id""",
             [pause, destination_id],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.crypto import salted_hmac
 
 
-def fingerprint(secret: str) -> str:
+def make_fingerprint(secret: str) -> str:
     """Return `#` and twelve digits that stand for a secret, "" for none. Keyed with SECRET_KEY."""
     if not secret:
         return ""

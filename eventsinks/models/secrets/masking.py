@@ -11,7 +11,7 @@ from django.conf import settings
 
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
 from eventsinks.lib.secrets.redact import MASK, Redactor
-from eventsinks.lib.secrets.secret_texts import masked_url
+from eventsinks.lib.secrets.secret_texts import mask_url
 
 # Secrets that tell what they are: our own keys, tokens of Slack, signing secrets, keys of AWS, what authorises.
 KNOWN = re.compile(
@@ -23,30 +23,30 @@ KNOWN = re.compile(
 URL = re.compile(r"https?://[^\s'\"<>\\]+", re.IGNORECASE)
 
 
-def masked(text: str, kind: AnyDestinationType | None = None) -> str:
+def mask_text(text: str, kind: AnyDestinationType | None = None) -> str:
     """Return a text without the secrets of `kind` and of the settings."""
-    return of_settings().mask(kind.redactor.mask(text) if kind else text)
+    return get_settings_redactor().mask(kind.redactor.mask(text) if kind else text)
 
 
-def masked_bytes(data: bytes, kind: AnyDestinationType | None = None) -> bytes:
+def mask_bytes(data: bytes, kind: AnyDestinationType | None = None) -> bytes:
     """Return bytes without the secrets of `kind` and of the settings."""
-    return of_settings().mask_bytes(kind.redactor.mask_bytes(data) if kind else data)
+    return get_settings_redactor().mask_bytes(kind.redactor.mask_bytes(data) if kind else data)
 
 
-def masked_failure(failure: SendFailure, kind: AnyDestinationType) -> SendFailure:
+def mask_failure(failure: SendFailure, kind: AnyDestinationType) -> SendFailure:
     """Return a failure whose reason can be kept and shown."""
-    failure.reason = masked(failure.reason, kind)
+    failure.reason = mask_text(failure.reason, kind)
     failure.args = (failure.reason,)
     return failure
 
 
-def masked_line(line: str) -> str:
+def mask_line(line: str) -> str:
     """Return a line of the log without the secrets of the settings, and without what looks like any other."""
-    line = URL.sub(lambda url: masked_url(url[0]), of_settings().mask(line))
+    line = URL.sub(lambda url: mask_url(url[0]), get_settings_redactor().mask(line))
     return KNOWN.sub(MASK, line)
 
 
-def of_settings() -> Redactor:
+def get_settings_redactor() -> Redactor:
     """Return what masks the operator's own secrets."""
     keys = (settings.SECRET_KEY, settings.SLACK_CLIENT_SECRET, *settings.EVENTSINKS_ENCRYPTION_KEYS)
     return _redactor(keys, (settings.DATABASE_URL, settings.REDIS_URL, settings.SMTP_URL))
@@ -54,10 +54,10 @@ def of_settings() -> Redactor:
 
 @functools.lru_cache(maxsize=4)
 def _redactor(keys: tuple[str, ...], urls: tuple[str, ...]) -> Redactor:
-    return Redactor([*keys, *(password for url in urls for password in passwords_of(url))])
+    return Redactor([*keys, *(password for url in urls for password in find_passwords(url))])
 
 
-def passwords_of(url: str) -> Iterator[str]:
+def find_passwords(url: str) -> Iterator[str]:
     """Yield the password in a URL as it is written and as it is meant."""
     try:
         password = urlsplit(url).password or ""

@@ -56,53 +56,53 @@ def _box(keys: tuple[str, ...]) -> SecretBox:
     return SecretBox(keys)
 
 
-def box() -> SecretBox:
+def get_box() -> SecretBox:
     """Return the box of the current settings."""
     return _box(tuple(settings.EVENTSINKS_ENCRYPTION_KEYS))
 
 
-def place_of(row: Any, column: str) -> str:
+def make_place(row: Any, column: str) -> str:
     """Return what a secret in this column of this row is bound to. Nothing of it ever changes."""
     return f"{row._meta.db_table}.{column}|{getattr(row, 'uuid', row.pk)}|{row.tenant_id or ''}"
 
 
 def seal(text: str, row: Any, column: str) -> str:
     """Encrypt `text` for being kept in a column of a row. Raises WrongKeys."""
-    canary = look()
+    canary = read_canary()
     if canary is not None and canary.binding == Binding.UNBOUND:
-        return box().seal_unbound(text)
-    return box().seal(text, place_of(row, column))
+        return get_box().seal_unbound(text)
+    return get_box().seal(text, make_place(row, column))
 
 
 def open_sealed(row: Any, column: str) -> str:
     """Decrypt what is in a column of a row. Raises lib.crypto.CannotOpen."""
-    sealed, place = getattr(row, column), place_of(row, column)
+    sealed, place = getattr(row, column), make_place(row, column)
     try:
-        return box().open(sealed, place)
+        return get_box().open(sealed, place)
     except CannotOpen:
         if not Canary.objects.exclude(binding=Binding.BOUND).exists():
             raise
-    return box().open(sealed, place, unbound=True)
+    return get_box().open(sealed, place, unbound=True)
 
 
 def seal_factor(text: str) -> str:
     """Encrypt a secret of a second factor. allauth says nothing of its row: it is bound to the table."""
-    return box().seal(text, FACTORS)
+    return get_box().seal(text, FACTORS)
 
 
 def open_factor(sealed: str) -> str:
     """Decrypt what `seal_factor` made. Raises lib.crypto.CannotOpen."""
-    return box().open(sealed, FACTORS)
+    return get_box().open(sealed, FACTORS)
 
 
-def look() -> Canary | None:
+def read_canary() -> Canary | None:
     """Return the canary, None where there is none yet. Raises WrongKeys where it can't be opened."""
     canary = Canary.objects.first()
     if canary is not None:
         try:
-            box().open(canary.sealed, place_of(canary, "sealed"))
+            get_box().open(canary.sealed, make_place(canary, "sealed"))
         except CannotOpen as error:
-            known = ", ".join(box().key_ids)
+            known = ", ".join(get_box().key_ids)
             raise WrongKeys(
                 f"these are not the keys of this database: its canary is {error}; given are {known}"
             ) from None
@@ -112,6 +112,6 @@ def look() -> Canary | None:
 def make_canary() -> Canary:
     """Make the canary, sealed with the newest key, or seal the one that there is anew; nothing it says is lost."""
     canary, _ = Canary.objects.get_or_create(id=1, defaults={"sealed": ""})
-    canary.sealed = box().seal(SUNG, place_of(canary, "sealed"))
+    canary.sealed = get_box().seal(SUNG, make_place(canary, "sealed"))
     canary.save(update_fields=["sealed"])
     return canary

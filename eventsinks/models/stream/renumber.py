@@ -23,9 +23,9 @@ NEXT = """greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
 
 def log_is_ahead() -> bool:
     """Whether the log or a position names a transaction that is yet to come here: one step by index a tenant."""
-    if not sql.is_postgresql() or sql.rows("SELECT to_regclass('eventsinks_position')") == [(None,)]:
+    if not sql.is_postgresql() or sql.fetch_rows("SELECT to_regclass('eventsinks_position')") == [(None,)]:
         return False
-    ((ahead,),) = sql.rows(
+    ((ahead,),) = sql.fetch_rows(
         f"""SELECT EXISTS (SELECT 1 FROM eventsinks_position WHERE xid >= {NEXT}) OR EXISTS (
                 SELECT 1 FROM eventsinks_tenant AS tenant
                 WHERE (SELECT max(xid) FROM eventsinks_event WHERE tenant_id = tenant.id) >= {NEXT})"""

@@ -73,11 +73,11 @@ def write_flows(flows: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
     )
 
 
-def shapes_of(tenant: Tenant) -> list[int]:
+def find_shapes(tenant: Tenant) -> list[int]:
     """Return the shapes that a tenant's flows have: one step through the index for each, not one for each flow."""
     table = NetworkTraffic._meta.db_table
     tenant_id = tenant.id if sql.is_postgresql() else tenant.id.hex
-    found = sql.rows(
+    found = sql.fetch_rows(
         f"""WITH RECURSIVE seen(shape) AS (
                 SELECT min(shape) FROM {table} WHERE tenant_id = %s
                 UNION ALL
@@ -89,24 +89,27 @@ def shapes_of(tenant: Tenant) -> list[int]:
     return [shape for (shape,) in found]
 
 
-def with_text(tenant: Tenant, text: str) -> Q:
+def find_with_text(tenant: Tenant, text: str) -> Q:
     """Return the condition that flows have a text, in lower case, in their email, a name or an address."""
     reading = Q(search__contains=text)
-    if not sql.is_postgresql() or (found := numbers(tenant, text__contains=text)) is None:
+    if not sql.is_postgresql() or (found := find_numbers(tenant, text__contains=text)) is None:
         return reading
     having = Q(terms__overlap=found)
     if across := ACROSS_PORT.fullmatch(text):
-        address, port = numbers(tenant, text__endswith=across[1]), numbers(tenant, text__startswith=across[2])
-        having |= has_one(address) & has_one(port) & reading
+        address, port = (
+            find_numbers(tenant, text__endswith=across[1]),
+            find_numbers(tenant, text__startswith=across[2]),
+        )
+        having |= has_term(address) & has_term(port) & reading
     return reading if is_common(tenant, having) else having
 
 
-def has_one(terms: Sequence[int] | None) -> Q:
+def has_term(terms: Sequence[int] | None) -> Q:
     """Return the condition that flows have one of these terms; none, where they are too many."""
     return Q() if terms is None else Q(terms__overlap=terms)
 
 
-def numbers(tenant: Tenant, **texts: str) -> Sequence[int] | None:
+def find_numbers(tenant: Tenant, **texts: str) -> Sequence[int] | None:
     """Return the numbers of a tenant's terms with such texts; None if they are too many."""
     terms = TrafficTerm.objects.filter(tenant=tenant, **texts).values_list("number", flat=True)
     found = list(terms[: MANY_TERMS + 1])
@@ -116,9 +119,9 @@ def numbers(tenant: Tenant, **texts: str) -> Sequence[int] | None:
 def is_common(tenant: Tenant, condition: Q) -> bool:
     """Whether PostgreSQL expects many of the tenant's flows to fulfil a condition."""
     flows = NetworkTraffic.objects.filter(tenant=tenant)
-    return expected(flows.filter(condition)) > COMMON * expected(flows)
+    return estimate_count(flows.filter(condition)) > COMMON * estimate_count(flows)
 
 
-def expected(flows: models.QuerySet[NetworkTraffic]) -> int:
+def estimate_count(flows: models.QuerySet[NetworkTraffic]) -> int:
     """Return how many rows PostgreSQL expects by its statistics, without reading any."""
     return int(json.loads(flows.explain(format="json"))[0]["Plan"]["Plan Rows"])

@@ -52,21 +52,21 @@ class Overlap(models.Lookup):  # type: ignore[type-arg]
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         """Return PostgreSQL's operator, which a GIN index answers."""
         terms, parameters = self.process_lhs(compiler, connection)
-        return f"{terms} && %s::bigint[]", [*parameters, as_array(self.rhs)]
+        return f"{terms} && %s::bigint[]", [*parameters, array_sql(self.rhs)]
 
 
-def as_array(numbers: Collection[int]) -> str:
+def array_sql(numbers: Collection[int]) -> str:
     """Return numbers as PostgreSQL writes an array."""
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def number_of(tenant_id: UUID, term: str) -> int:
+def make_number(tenant_id: UUID, term: str) -> int:
     """Return the number of a tenant's term: 64 bits of a hash, as SQL can make it too."""
     digest = hashlib.md5(f"{tenant_id}{term}".encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
-def terms_of(search: str) -> list[str]:
+def list_terms(search: str) -> list[str]:
     """Return the terms of a flow's lines: each line, an address without its port, and the port."""
     terms: list[str] = []
     for line in search.split("\n"):
@@ -81,17 +81,17 @@ def write_terms(tenant_id: UUID, searches: Sequence[str]) -> Sequence[str | None
     """Write what is new of the terms of a tenant's flows; return the `terms` of each flow's row."""
     if not sql.is_postgresql():
         return [None] * len(searches)
-    flows = [terms_of(search) for search in searches]
+    flows = [list_terms(search) for search in searches]
     known = _known.get(tenant_id, {})
-    new = {term: number_of(tenant_id, term) for flow in flows for term in flow if term not in known}
+    new = {term: make_number(tenant_id, term) for flow in flows for term in flow if term not in known}
     # In one order, or two writers could wait for each other.
     rows = [TrafficTerm(number=number, tenant_id=tenant_id, text=term) for term, number in new.items()]
     TrafficTerm.objects.bulk_create(sorted(rows, key=lambda row: row.number), ignore_conflicts=True)
-    transaction.on_commit(lambda: know(tenant_id, new))
-    return [as_array([new[term] if term in new else known[term] for term in flow]) for flow in flows]
+    transaction.on_commit(lambda: add_terms(tenant_id, new))
+    return [array_sql([new[term] if term in new else known[term] for term in flow]) for flow in flows]
 
 
-def know(tenant_id: UUID, written: Mapping[str, int]) -> None:
+def add_terms(tenant_id: UUID, written: Mapping[str, int]) -> None:
     """Remember what is committed, within bounds."""
     if sum(map(len, _known.values())) > MOST_KNOWN:
         _known.clear()
