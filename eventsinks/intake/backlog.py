@@ -136,7 +136,7 @@ def count_rooms(sinks: Collection[int], wanted: Mapping[int, int], most: int) ->
     return rooms
 
 
-def forget_counts() -> None:
+def forget() -> None:
     """Forget what this process knows."""
     with _lock:
         _looked.clear()

@@ -125,7 +125,7 @@ def ask_buckets(asks: Sequence[BucketAsk]) -> list[BucketAnswer]:
     return [BucketAnswer(*pair) for pair in zip(said[::2], said[1::2], strict=True)]
 
 
-def forget_tokens() -> None:
+def forget() -> None:
     """Forget everything that this process holds and knows."""
     with _lock:
         _held.clear()

@@ -110,7 +110,7 @@ def decode_name(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def forget_counts() -> None:
+def forget() -> None:
     """Forget what this process counted."""
     with _lock:
         _counts.clear()

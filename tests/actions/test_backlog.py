@@ -28,7 +28,7 @@ def states(sink):
 
 def deliver_all(sink):
     Delivery.objects.filter(destination=sink, state="pending").update(state="delivered")
-    backlog.forget_counts()
+    backlog.forget()
 
 
 def test_what_finds_no_room_has_failed_at_once_and_says_so(acme, limit, make_webhook, make_alert):

@@ -177,6 +177,6 @@ def test_what_was_refused_is_counted_over_all_processes(shared_by_all, acme, glo
         with pytest.raises(LimitReached):
             make_sink(acme)
         assert dict(refusals.count_refusals(acme.id)[0])["event_sinks"]
-        refusals.forget_counts()  # what another process knows
+        refusals.forget()  # what another process knows
     assert refusals.count_refusals(acme.id)[0] == {"event_sinks": 2}
     assert refusals.count_refusals(globex.id) == ({}, None)

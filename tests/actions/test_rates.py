@@ -83,7 +83,7 @@ def test_a_limit_that_was_raised_holds_at_once_also_for_who_was_just_refused(any
 def test_processes_share_one_bucket(shared_by_all, acme, limit):
     limit(acme, alerts_per_s=1)
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None
-    rates.forget_tokens()  # what another process knows
+    rates.forget()  # what another process knows
     assert rates.take_tokens(acme, "alerts_per_s", 5) is not None
 
 
@@ -115,7 +115,7 @@ def test_emptying_redis_fills_the_buckets_and_does_no_harm(shared_by_all, acme, 
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None
     shared_by_all.flushall()
     shared_by_all.script_flush()
-    rates.forget_tokens()
+    rates.forget()
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None
 
 
@@ -157,7 +157,7 @@ def test_whatever_redis_raises_refuses_nobody(acme, limit, monkeypatch, error, n
     def raises():
         raise error
 
-    rates.forget_tokens()
+    rates.forget()
     monkeypatch.setattr(broker_state, "_quiet_until", 0.0)
     monkeypatch.setattr(broker_state, "get_client", raises)
     limit(acme, alerts_per_s=200)
@@ -182,11 +182,11 @@ def test_a_redis_that_dies_and_comes_back_is_used_again(tmp_path, settings, monk
     point_at_redis(monkeypatch)
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None
     broker.stop()
-    rates.forget_tokens()
+    rates.forget()
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None  # by this process's own
     broker.start()
     monkeypatch.setattr(broker_state, "_quiet_until", 0.001)
-    rates.forget_tokens()
+    rates.forget()
     assert rates.take_tokens(acme, "alerts_per_s", 4) is None
     with redis.Redis.from_url(broker.url) as client:
         assert client.keys("eventsinks:rate:*")
