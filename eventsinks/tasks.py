@@ -30,7 +30,7 @@ from eventsinks.models.database import sql, unavailable
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import make_mail_server
 from eventsinks.models.stream import find_due_positions, log_is_ahead
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.streaming import streamer as stream_action
 from eventsinks.sweeping import account as account_action
 from eventsinks.sweeping import digest, fall_back, heartbeat, slack_tokens, tidy
@@ -94,11 +94,11 @@ def drain_once() -> int:
     while _wanted.is_set() and _pumping.acquire(blocking=False):
         try:
             _wanted.clear()
-            settled += get_pump().run()
+            settled += get_dispatcher().run()
         finally:
             _pumping.release()  # who came in between found it running: what they want is done in another round
-    if _wanted.is_set() and get_pump.cache_info().currsize:
-        get_pump().wake()
+    if _wanted.is_set() and get_dispatcher.cache_info().currsize:
+        get_dispatcher().wake()
     return settled
 
 
@@ -167,9 +167,9 @@ def account() -> int:
 
 
 @functools.cache
-def get_pump() -> Pump:
-    """Return this process's pump; its connections outlive a run."""
-    return Pump(open_way_out(), _stopping.is_set)
+def get_dispatcher() -> Dispatcher:
+    """Return this process's dispatcher; its connections outlive a run."""
+    return Dispatcher(open_way_out(), _stopping.is_set)
 
 
 def open_way_out() -> Outlet:

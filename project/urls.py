@@ -47,10 +47,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
     path("api/events/proxy", proxy.ProxyView.as_view(), name="proxy"),
-    path("slack/install", slack_pages.landing, name="slack_install"),
-    path("slack/oauth/callback", slack_pages.callback, name="slack_callback"),
-    path("readyz", health.readyz),
-    path("metrics", health.metrics),
+    path("slack/install", slack_pages.show_landing, name="slack_install"),
+    path("slack/oauth/callback", slack_pages.finish_installation, name="slack_callback"),
+    path("readyz", health.answer_readyz),
+    path("metrics", health.answer_metrics),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *login.urlpatterns,
@@ -59,4 +59,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 handler400 = errors.bad_request
 handler404 = errors.not_found
-handler500 = errors.server_error
+handler500 = errors.answer_server_error

@@ -19,7 +19,7 @@ from eventsinks.lib.net.http import Outlet
 from eventsinks.limits import broker_state, rates, refusals
 from eventsinks.models import Event
 from eventsinks.models.traffic import traffic_term
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from tests import broker
 
 numbers = itertools.count(1)
@@ -100,10 +100,10 @@ def make_alert(acme):
 
 
 @pytest.fixture
-def pump():
+def dispatcher():
     """Return the engine of one worker, over the real way out."""
     outlet = Outlet(AddressGuard(["127.0.0.0/8"]), timeout=3)
-    yield Pump(outlet)
+    yield Dispatcher(outlet)
     outlet.close()
 
 

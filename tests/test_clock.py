@@ -33,7 +33,7 @@ CLOCKS = {
 # Where Python's clock is read, and why no time of the database is ever compared with what it says.
 NAMED = {
     # What goes on the wire, and the evidence of when it went: webhook timestamps, the start of an attempt.
-    "eventsinks/sending/dispatcher.py Pump._claim",
+    "eventsinks/sending/dispatcher.py Dispatcher._claim",
     "eventsinks/streaming/streamer.py send",
     "eventsinks/streaming/streamer.py send_again",
     "eventsinks/actions/trying/try_out.py try_out",

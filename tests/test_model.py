@@ -24,7 +24,7 @@ from eventsinks.intake.accept import accept
 from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery import Settlement, claim, find_due_lanes, settle
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.worlds import World
 
@@ -191,7 +191,7 @@ class Engine(RuleBasedStateMachine):
 
         world.answers = answer
         due = self.claimable()
-        Pump(world).run()
+        Dispatcher(world).run()
         for id, what in told:
             assert id in due
             self.after_try(id, what)
@@ -262,7 +262,7 @@ class Engine(RuleBasedStateMachine):
         Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
         tidy_up()
         world = World()
-        Pump(world).run()
+        Dispatcher(world).run()
         assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}
         for id in world.sent():
             assert Delivery.objects.get(id=id).state == "delivered"

@@ -33,7 +33,7 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import Outlet
 from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Attempt, Batch, Delivery, Destination, Event, SlackWorkspace
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.streaming.streamer import stream
 from tests.api.conftest import Caller
 from tests.broker import broker, free_port
@@ -177,7 +177,7 @@ def delivered_in_vain(api, tenant, sink, key, receiver):
     if DESTINATION_TYPES[key].face == "event_sink":
         api.post("/v1/detection_alert", {"id": "a1", "name": "Root login", "severity": "High"})
         way_out = ToReceiver(receiver)
-        Pump(way_out).run()
+        Dispatcher(way_out).run()
         way_out.close()
         assert Attempt.objects.count() == 1
         assert Attempt.objects.get().excerpt

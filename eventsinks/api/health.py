@@ -19,12 +19,12 @@ MET_WITHIN = 10.0  # seconds for which what a request has met counts
 
 @csrf_exempt
 @require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
+def answer_readyz(request: HttpRequest) -> HttpResponse:
     """Answer whether the database can be written and the broker reached; 503 without the database.
 
     Without the broker events are still accepted, and found by the sweep once it is back.
     """
-    checks = {"database": database(), "broker": broker()}
+    checks = {"database": check_database(), "broker": check_broker()}
     ready = checks["database"] == "ok"
     body = dumps({"status": "ok" if ready else "unavailable", **checks})
     return HttpResponse(body, status=200 if ready else 503, content_type="application/json")
@@ -32,13 +32,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 @require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
+def answer_metrics(request: HttpRequest) -> HttpResponse:
     """Answer the metrics for Prometheus."""
     content, content_type = telemetry.write_exposition()
     return HttpResponse(content, content_type=content_type)
 
 
-def database() -> str:
+def check_database() -> str:
     """Return "ok", or what is wrong. It asks to write, and writes nothing.
 
     A full disk shows only where something grows: it is told for a while after a request has met it.
@@ -53,7 +53,7 @@ def database() -> str:
     return recent_reason(MET_WITHIN) or "ok"
 
 
-def broker() -> str:
+def check_broker() -> str:
     """Return "ok", or what is wrong."""
     try:
         nudge.get_flags().ping()

@@ -41,12 +41,12 @@ class TooManyWrongKeys(APIException):
         super().__init__(f"too many wrong API keys came from this address; try again in {seconds} s")
 
 
-def take_in(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
+def count_events(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
     """Count the events of a request, before any of them is taken: all or none. Raises LimitReached."""
     take_rate(tenant, TAKEN_IN[type], len(documents))
 
 
-def retry_after(error: LimitReached | APIException) -> dict[str, str]:
+def make_retry_after(error: LimitReached | APIException) -> dict[str, str]:
     """Return the header that says after how many seconds to come again, where an error knows it."""
     wait = getattr(error, "wait", None)
     return {"Retry-After": str(wait)} if wait else {}

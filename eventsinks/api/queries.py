@@ -24,16 +24,16 @@ def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping
     A model that forbids what it does not know names what it knows. Raises `wrong`.
     """
     query, body = request.query_params, body or {}
-    if problems := find_given_twice(model, query.lists()) or unknown(model, [*query, *body]):
+    if problems := find_given_twice(model, query.lists()) or find_unknown(model, [*query, *body]):
         raise wrong(problems)
-    given = unbracketed({name: value for name, value in query.items() if value != ""})
+    given = nest_brackets({name: value for name, value in query.items() if value != ""})
     try:
         return model.model_validate({**given, **body})
     except ValidationError as error:
         raise wrong(list_errors(error)) from None
 
 
-def unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
+def find_unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
     """Return an error for each name that a model which forbids others does not know."""
     if model.model_config.get("extra") != "forbid":
         return []
@@ -42,7 +42,7 @@ def unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str
     return [(name[:300] or '""', f"is not known; there is {known}") for name in beyond]
 
 
-def unbracketed(query: Mapping[str, Any]) -> dict[str, Any]:
+def nest_brackets(query: Mapping[str, Any]) -> dict[str, Any]:
     """Return `pagination[page_size]=10` as `{"pagination": {"page_size": "10"}}`."""
     found: dict[str, Any] = {}
     inside: dict[str, dict[str, Any]] = {}

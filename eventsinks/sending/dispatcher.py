@@ -20,15 +20,15 @@ from eventsinks.lib.net.http import Exchange, Outcome
 from eventsinks.lib.net.wire import Request
 from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
-from eventsinks.models.delivery import Claimed, Lookout, claim, end_turn
-from eventsinks.sending.fairness import Shares
+from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, end_turn
+from eventsinks.sending.fairness import CongestionWindows
 from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
 from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
 from eventsinks.sending.open_sinks import OpenSinks
 from eventsinks.sending.postpone import AGAIN, PostponedWrites
 from eventsinks.sending.prepare import ReadySink, make_messages, make_request
 from eventsinks.sending.rate_limit import Quotas, claim_within_rates, count_against_limits
-from eventsinks.sending.remember import Memories
+from eventsinks.sending.remember import MemoryWrites
 from eventsinks.sending.settle_attempts import EndedTries
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ LONGEST_WAIT = 0.5  # seconds without a look at anything but the world
 class Sent(NamedTuple):
     """One message in flight."""
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     ready: ReadySink
     message: Message
     started_at: datetime
@@ -53,7 +53,7 @@ class Sent(NamedTuple):
     requests: int = 1  # of this try, so far
 
 
-class Pump:
+class Dispatcher:
     """One process's deliveries, from claim to settlement. To be run by one thread at a time.
 
     `exchange` is the world; `stopping` says that no more is to be claimed. It waits for nobody's lock.
@@ -62,11 +62,11 @@ class Pump:
     def __init__(self, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> None:
         self._exchange = exchange
         self._stopping = stopping
-        self._shares = Shares()
+        self._shares = CongestionWindows()
         self._lookout = Lookout()
         self._aside = PostponedWrites()
         self._sinks = OpenSinks(self._aside)
-        self._memories = Memories(self._aside)
+        self._memories = MemoryWrites(self._aside)
         self._ended = EndedTries()
         self._doubted: set[int] = set()  # sinks that were refused by, and have taken nothing since
         self._claim_at = 0.0
@@ -77,7 +77,7 @@ class Pump:
         self._turn_at = 0.0  # when the next message may go to a place that takes so many a second
 
     def wake(self) -> None:
-        """Have a running pump look at once, from any thread: something may be due that was not before."""
+        """Have a running dispatcher look at once, from any thread: something may be due that was not before."""
         self._woken = True
         self._exchange.wake()
 
@@ -131,7 +131,7 @@ class Pump:
             self._send(one, message, at)
         return len(claimed)
 
-    def _claimed(self, room: int) -> list[Claimed]:
+    def _claimed(self, room: int) -> list[ClaimedDelivery]:
         """Claim at most `room`, and have its sinks ready."""
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
@@ -147,7 +147,7 @@ class Pump:
         self._sinks.open({c.destination_id: versions[c.destination_id] for c in claimed})
         return claimed
 
-    def _claimed_of_paced(self, quotas: Quotas) -> list[Claimed]:
+    def _claimed_of_paced(self, quotas: Quotas) -> list[ClaimedDelivery]:
         """Claim what is sent by turns or within a limit; none for a moment, where a lock is in the way."""
         try:
             claimed, limited = claim_within_rates(quotas)
@@ -162,7 +162,7 @@ class Pump:
             self._turn_at = max(self._turn_at, time.monotonic() + max(soon) + LOOK_AGAIN)
         return claimed
 
-    def _send(self, claimed: Claimed, message: Message | SendFailure, at: datetime) -> None:
+    def _send(self, claimed: ClaimedDelivery, message: Message | SendFailure, at: datetime) -> None:
         """Start one exchange; what can't even be built is settled without."""
         ready = self._sinks.ready.get(claimed.destination_id)
         if ready is None:
@@ -180,7 +180,7 @@ class Pump:
             self._shares.sent(claimed.destination_id)
             self._exchange.start(request, Sent(claimed, ready, message, at, request))
 
-    def _not_sent(self, claimed: Claimed, ready: ReadySink, at: datetime, failure: SendFailure) -> None:
+    def _not_sent(self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure) -> None:
         """Settle what can't even be built."""
         self._turn_over(ready)
         settled_with = explain_held_or_parked(claimed.destination_id, ready.version, failure, self._aside)

@@ -18,7 +18,7 @@ SMALLEST_SHARE = 2.0
 SLOW = 1.0  # seconds; an answer that takes longer earns nothing, or a few slow sinks would hold every slot
 
 
-class Shares:
+class CongestionWindows:
     """What each sink may have in flight, and what it has."""
 
     def __init__(self) -> None:
@@ -58,13 +58,13 @@ class Shares:
         quotas = []
         for position, sink in enumerate(sinks):
             own = min(self.left(sink), -(-room // (len(sinks) - position)))
-            for lane, quota in split(by_sink[sink], own):
+            for lane, quota in split_quota(by_sink[sink], own):
                 quotas.append((lane, quota))
                 room -= quota
         return quotas
 
 
-def split(lanes: Sequence[Lane], quota: int) -> list[tuple[Lane, int]]:
+def split_quota(lanes: Sequence[Lane], quota: int) -> list[tuple[Lane, int]]:
     """Split one sink's quota: half to the lane with the fewest tries, half of the rest to the next, …"""
     shares = []
     for position, lane in enumerate(sorted(lanes, key=lambda lane: lane.tries)):

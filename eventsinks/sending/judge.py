@@ -24,7 +24,7 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.net.http import Outcome
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.database.sql import clean_text
-from eventsinks.models.delivery import Claimed, Settlement
+from eventsinks.models.delivery import ClaimedDelivery, Settlement
 from eventsinks.models.secrets.masking import mask_bytes, mask_failure, mask_text
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:
 
 
 def make_settlement(
-    claimed: Claimed,
+    claimed: ClaimedDelivery,
     started_at: datetime,
     outcome: Outcome | None,
     failure: SendFailure | None,
@@ -108,7 +108,7 @@ def make_reason(failure: SendFailure | None, response: Response | None) -> str:
     return "; ".join(filter(None, [failure.reason if failure else "", cut]))
 
 
-def decide_next_state(claimed: Claimed, failure: SendFailure | None) -> tuple[str, float, int]:
+def decide_next_state(claimed: ClaimedDelivery, failure: SendFailure | None) -> tuple[str, float, int]:
     """Return (state, seconds until it is due again, tries given back)."""
     if failure is None:
         return "delivered", 0.0, 0

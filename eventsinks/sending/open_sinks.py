@@ -18,7 +18,7 @@ UNREADABLE = "its configuration can't be read"
 
 
 class OpenSinks:
-    """The sinks that one pump has opened. `ready` is by their ids."""
+    """The sinks that one dispatcher has opened. `ready` is by their ids."""
 
     def __init__(self, aside: PostponedWrites) -> None:
         self._aside = aside

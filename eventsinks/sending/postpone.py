@@ -36,7 +36,7 @@ class PostponedWrite(NamedTuple):
 
 
 class PostponedWrites:
-    """The writes of one pump that wait for somebody's lock, by what they are about: the newest one counts."""
+    """The writes of one dispatcher that wait for a lock of somebody, by what they are about: the newest counts."""
 
     def __init__(self) -> None:
         self._left: dict[About, PostponedWrite] = {}

@@ -17,7 +17,7 @@ from eventsinks.event_types.reading import Readings
 from eventsinks.lib.net.wire import Request
 from eventsinks.limits.isolation import isolate, note_harm
 from eventsinks.models import Delivery, Incident
-from eventsinks.models.delivery import Claimed
+from eventsinks.models.delivery import ClaimedDelivery
 from eventsinks.models.secrets.masking import mask_failure
 from eventsinks.sending.judge import log_fault
 
@@ -35,7 +35,9 @@ class ReadySink(NamedTuple):
     place: str
 
 
-def make_messages(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) -> list[Message | SendFailure]:
+def make_messages(
+    claimed: Sequence[ClaimedDelivery], ready: Mapping[int, ReadySink]
+) -> list[Message | SendFailure]:
     """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same.
 
     They are made together; where that goes wrong each on its own, so that one harms only itself.
@@ -45,7 +47,7 @@ def make_messages(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) ->
     return [make_alone(one, ready) for one in claimed]
 
 
-def make_alone(claimed: Claimed, ready: Mapping[int, ReadySink]) -> Message | SendFailure:
+def make_alone(claimed: ClaimedDelivery, ready: Mapping[int, ReadySink]) -> Message | SendFailure:
     """Return one message, or why there can't be one."""
     try:
         return make_together([claimed], ready)[0]
@@ -54,7 +56,9 @@ def make_alone(claimed: Claimed, ready: Mapping[int, ReadySink]) -> Message | Se
         return Temporary(f"no message could be made of it: {error!r}")
 
 
-def make_together(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) -> list[Message | SendFailure]:
+def make_together(
+    claimed: Sequence[ClaimedDelivery], ready: Mapping[int, ReadySink]
+) -> list[Message | SendFailure]:
     """Return the message of each, with its mark and what is remembered."""
     marks = find_marks(claimed)
     messages = [make_message(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
@@ -62,7 +66,7 @@ def make_together(claimed: Sequence[Claimed], ready: Mapping[int, ReadySink]) ->
     return messages
 
 
-def make_message(claimed: Claimed, ready: ReadySink | None, mark: str) -> Message | SendFailure:
+def make_message(claimed: ClaimedDelivery, ready: ReadySink | None, mark: str) -> Message | SendFailure:
     """Return one message, or why there can't be one: its type of events may be one of a newer version."""
     try:
         type_ = event_type(claimed.event_type)
@@ -99,7 +103,7 @@ def make_request(kind: AnyDestinationType, message: Message, at: datetime) -> Re
     return request
 
 
-def find_marks(claimed: Sequence[Claimed]) -> dict[UUID, str]:
+def find_marks(claimed: Sequence[ClaimedDelivery]) -> dict[UUID, str]:
     """Return what stands before the title of each that goes in another's place."""
     parents = {one.fallback_of: one.id for one in claimed if one.fallback_of}
     if not parents:
@@ -111,7 +115,7 @@ def find_marks(claimed: Sequence[Claimed]) -> dict[UUID, str]:
 
 
 def remind_of_incidents(
-    claimed: Sequence[Claimed], messages: Sequence[Message | SendFailure], ready: Mapping[int, ReadySink]
+    claimed: Sequence[ClaimedDelivery], messages: Sequence[Message | SendFailure], ready: Mapping[int, ReadySink]
 ) -> None:
     """Give the messages of types that remember what is remembered of their incidents."""
     remembering = {id for id, sink in ready.items() if sink.kind.remembers}

@@ -10,13 +10,21 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import transaction
 
-from eventsinks.models.delivery import Claimed, Lane, claim, end_limited, end_turn, take_limited, take_turns
+from eventsinks.models.delivery import (
+    ClaimedDelivery,
+    Lane,
+    claim,
+    end_limited,
+    end_turn,
+    take_limited,
+    take_turns,
+)
 from eventsinks.sending.postpone import PostponedWrites
 
 Quotas = Sequence[tuple[Lane, int]]
 
 
-def claim_within_rates(quotas: Quotas) -> tuple[list[Claimed], Quotas]:
+def claim_within_rates(quotas: Quotas) -> tuple[list[ClaimedDelivery], Quotas]:
     """Claim what turns and limits leave of `quotas`. Return it, and what the limits alone have left.
 
     In one transaction: who can't claim takes no turn either.
@@ -37,7 +45,7 @@ def take_key_turns(quotas: Quotas) -> list[tuple[Lane, int]]:
     return [(lane, quota) for lane, quota in quotas if not lane.place] + turns
 
 
-def give_back_turns(quotas: Quotas, claimed: Sequence[Claimed]) -> None:
+def give_back_turns(quotas: Quotas, claimed: Sequence[ClaimedDelivery]) -> None:
     """Let others have the turns that nothing could be claimed for."""
     used = {one.destination_id for one in claimed}
     for lane, _ in quotas:
@@ -59,7 +67,9 @@ def take_sink_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
     return allowed
 
 
-def count_against_limits(quotas: Quotas, claimed: Sequence[Claimed], aside: PostponedWrites) -> list[float]:
+def count_against_limits(
+    quotas: Quotas, claimed: Sequence[ClaimedDelivery], aside: PostponedWrites
+) -> list[float]:
     """Leave each sink that has a limit alone for as long as what was claimed takes. Return these pauses (s)."""
     rates = {lane.destination_id: lane.rate for lane, _ in quotas if lane.rate}
     if not rates:

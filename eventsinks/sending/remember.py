@@ -9,19 +9,19 @@ from typing import Any
 from eventsinks.destinations.base import Message, SendFailure
 from eventsinks.limits.isolation import isolate
 from eventsinks.models import Incident
-from eventsinks.models.delivery import Claimed
+from eventsinks.models.delivery import ClaimedDelivery
 from eventsinks.models.incident import Place
 from eventsinks.sending.postpone import PostponedWrites
 
 
-class Memories:
-    """What one pump has learnt of incidents. What is not written yet is known here all the same."""
+class MemoryWrites:
+    """What one dispatcher has learnt of incidents. What is not written yet is known here all the same."""
 
     def __init__(self, aside: PostponedWrites) -> None:
         self._aside = aside
         self._unwritten: dict[Place, Mapping[str, Any]] = {}
 
-    def remember(self, claimed: Claimed, message: Message, memory: Mapping[str, Any]) -> None:
+    def remember(self, claimed: ClaimedDelivery, message: Message, memory: Mapping[str, Any]) -> None:
         """Keep `memory`. What can't be kept was told all the same: to try again would be to tell it twice."""
         with isolate(f"what was told of {claimed.id} is not remembered"):
             place = (claimed.destination_id, message.summary.dedup_key)
@@ -34,7 +34,7 @@ class Memories:
             if not self._aside.write(("incident", place), write):
                 self._unwritten[place] = memory
 
-    def remind(self, claimed: Sequence[Claimed], messages: Sequence[Message | SendFailure]) -> None:
+    def remind(self, claimed: Sequence[ClaimedDelivery], messages: Sequence[Message | SendFailure]) -> None:
         """Give the messages what is remembered of their incidents but not written yet."""
         if not self._unwritten:
             return

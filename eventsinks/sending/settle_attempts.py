@@ -13,7 +13,7 @@ from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import (
     ENDS,
-    Claimed,
+    ClaimedDelivery,
     Settlement,
     call_next,
     find_still_held,
@@ -70,7 +70,7 @@ class EndedTries:
         self._call_behind([one.claimed for one in settlements if one.state != "pending"])
         return left
 
-    def without_untold(self, claimed: Sequence[Claimed]) -> list[Claimed]:
+    def without_untold(self, claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
         """Return what is to be sent: not the end of an incident whose beginning was not told, which is settled.
 
         Where a lock is in the way, ends are due again when their leases run out.
@@ -86,7 +86,7 @@ class EndedTries:
         self._call_behind([one for one in claimed if one.id in kept])
         return left
 
-    def _call_behind(self, ended: Sequence[Claimed]) -> None:
+    def _call_behind(self, ended: Sequence[ClaimedDelivery]) -> None:
         """Call who stands behind what has ended for good, but for what is not settled yet: calling finds out."""
         lines = {(one.destination_id, one.ordering_key) for one in ended if one.ordering_key is not None}
         if lines:

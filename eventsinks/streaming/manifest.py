@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, Manifest, SendFailure
+from eventsinks.destinations.base import AnyDestinationType, ClientType, DestinationGone, HourManifest, SendFailure
 from eventsinks.models import Batch, Position
 from eventsinks.models.secrets.masking import mask_text
 from eventsinks.models.stream import find_hour, find_unlisted
@@ -54,7 +54,7 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
     return None
 
 
-def make_manifest(position: Position, batches: Sequence[Batch]) -> Manifest:
+def make_manifest(position: Position, batches: Sequence[Batch]) -> HourManifest:
     """Return what is to be written of the batches of one hour, in the order of their numbers."""
     first, last = batches[0], batches[-1]
     stored = [
@@ -62,7 +62,7 @@ def make_manifest(position: Position, batches: Sequence[Batch]) -> Manifest:
         for batch in batches
         for object in list_objects(batch)
     ]
-    return Manifest(last.id, position.destination.uuid, find_hour(first), first.number, last.number, stored)
+    return HourManifest(last.id, position.destination.uuid, find_hour(first), first.number, last.number, stored)
 
 
 def list_objects(batch: Batch) -> Sequence[Mapping[str, Any]]:

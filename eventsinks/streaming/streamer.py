@@ -26,7 +26,7 @@ from eventsinks.destinations.base import (
     SendFailure,
     Temporary,
 )
-from eventsinks.destinations.base import Batch as Parcel
+from eventsinks.destinations.base import MessageBatch as Parcel
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.lib.net.http import Exchange
 from eventsinks.lib.net.wire import Response
@@ -35,7 +35,7 @@ from eventsinks.limits.address_guard import make_guard
 from eventsinks.mappings import mapping
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.database import sql
-from eventsinks.models.delivery import Claimed, Lane, claim, settle
+from eventsinks.models.delivery import ClaimedDelivery, Lane, claim, settle
 from eventsinks.models.stream import find_dead_letters_due, read_members
 from eventsinks.models.stream.read import Logged
 from eventsinks.sending.hold import forget_doubts, hold_or_park, park, weigh_failure
@@ -169,7 +169,7 @@ def has_to_wait(failure: SendFailure | None) -> bool:
 
 
 def send_again(
-    claimed: Claimed, position: Position, kind: AnyDestinationType, exchange: Exchange, seconds: float
+    claimed: ClaimedDelivery, position: Position, kind: AnyDestinationType, exchange: Exchange, seconds: float
 ) -> SendFailure | None:
     """Send one event that was set aside, under the id it always had. Return why it was not taken."""
     at, id = datetime.now(UTC), make_message_id(position.destination_id, claimed.event_id)

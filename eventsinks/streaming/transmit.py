@@ -11,11 +11,11 @@ from uuid import UUID
 
 from eventsinks.destinations.base import (
     AnyDestinationType,
-    Batch,
+    BatchLimits,
     ClientType,
     EventRefused,
-    Limits,
     Message,
+    MessageBatch,
     Receipt,
     SendFailure,
     Temporary,
@@ -47,7 +47,7 @@ class BatchOutcome(NamedTuple):
 
 
 def transmit(
-    kind: AnyDestinationType, batch: Batch, at: datetime, exchange: Exchange, seconds: float
+    kind: AnyDestinationType, batch: MessageBatch, at: datetime, exchange: Exchange, seconds: float
 ) -> BatchOutcome:
     """Send a batch within `seconds` and say what came of it."""
     if isinstance(kind, ClientType):
@@ -77,7 +77,7 @@ def transmit(
     return BatchOutcome(failures, last)
 
 
-def split_into_requests(messages: Sequence[Message], limits: Limits) -> Iterator[Sequence[Message]]:
+def split_into_requests(messages: Sequence[Message], limits: BatchLimits) -> Iterator[Sequence[Message]]:
     """Yield the messages of each request, within the type's limits, in order."""
     portion: list[Message] = []
     size = 0

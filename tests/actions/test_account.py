@@ -22,7 +22,7 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.delivery import BEHIND
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.digest import send_digests
 from eventsinks.sweeping.fall_back import fall_back_everywhere
@@ -81,7 +81,7 @@ class Life:
     def deliver(self, statuses):
         waiting = Delivery.objects.filter(state="pending", due_at__lt=BEHIND)
         waiting.update(due_at=timezone.now() - timedelta(seconds=1))
-        Pump(World(lambda request: Response(random.choice(statuses), [], b""))).run()
+        Dispatcher(World(lambda request: Response(random.choice(statuses), [], b""))).run()
 
     def pass_(self, seconds):
         passed = timedelta(seconds=seconds)

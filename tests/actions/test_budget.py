@@ -14,7 +14,7 @@ from eventsinks.event_types.alert_template import AlertTemplate, load_template
 from eventsinks.intake.accept import accept
 from eventsinks.lib.budget import ALERT_STEPS
 from eventsinks.models import Delivery
-from eventsinks.models.delivery import Claimed
+from eventsinks.models.delivery import ClaimedDelivery
 from eventsinks.models.options import Options
 from eventsinks.sending.prepare import READINGS, ReadySink, make_messages, make_request
 from tests.work import calls_of
@@ -62,7 +62,7 @@ def alert(**more):
 def claims(data, count):
     at, id = datetime.now(UTC), uuid.uuid4().int >> 65
     return [
-        Claimed(uuid.uuid4(), number, 1, uuid.uuid4(), id, uuid.uuid4(), "detection_alert", at, data)
+        ClaimedDelivery(uuid.uuid4(), number, 1, uuid.uuid4(), id, uuid.uuid4(), "detection_alert", at, data)
         for number in range(count)
     ]
 

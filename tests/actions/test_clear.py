@@ -23,7 +23,7 @@ from eventsinks.models import Clearing, Delivery, Destination, Event, Incident, 
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.delivery import find_due_lanes, lost, make_least_id
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import digest, fall_back
 from eventsinks.sweeping import tidy as tidying
 from eventsinks.sweeping.account import audit_account, count_open
@@ -80,7 +80,7 @@ def step_all():
 def sent():
     """Let a worker deliver what is due; return what it sent."""
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     return world.sent()
 
 

@@ -36,7 +36,7 @@ from eventsinks.models.database.clock import estimate_database_clock, read_datab
 from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
 from eventsinks.models.secrets.sealing import seal
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import fall_back, slack_tokens, tidy
 from eventsinks.sweeping.account import count_open
 from eventsinks.sweeping.digest import send_digests
@@ -279,6 +279,6 @@ def test_a_far_ends_date_is_compared_with_what_it_says_that_it_is(make_webhook, 
     make_webhook()
     make_alert()
     with off_by(days if date else 0):
-        Pump(World(lambda request: Response(503, headers, b""))).run()
+        Dispatcher(World(lambda request: Response(503, headers, b""))).run()
     held = Destination.objects.annotate(left=F("held_until") - Now()).get().left
     assert timedelta(seconds=60) < held <= timedelta(seconds=91)

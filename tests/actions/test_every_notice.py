@@ -12,7 +12,7 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, SlackWorkspace
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping.digest import send_digests
 from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.actions.worlds import World
@@ -66,7 +66,7 @@ def deliver_all():
     world = World(answered)
     for _ in range(20):  # one message a turn, where a type has a pace
         Destination.objects.update(paced_until=None)
-        Pump(world).run()
+        Dispatcher(world).run()
     return list(Delivery.objects.values_list("state", "reason").order_by("id"))
 
 

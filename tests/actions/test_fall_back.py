@@ -12,7 +12,7 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination
 from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.hold import park
 from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.fall_back import fall_back_everywhere
@@ -43,7 +43,7 @@ def try_until(world, tries):
     """Let the engine try what is due so often, without waiting."""
     for _ in range(tries):
         Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
-        Pump(world).run()
+        Dispatcher(world).run()
 
 
 def at(sink):
@@ -59,7 +59,7 @@ class TestFallingBack:
         assert (fall_back_everywhere(), at(up)) == (0, [])
         try_until(world, 1)
         assert fall_back_everywhere() == 1
-        Pump(world).run()
+        Dispatcher(world).run()
         ((first,), (second,)) = at(down), at(up)
         assert (first.state, second.state, second.fallback_of) == ("pending", "delivered", first.id)
 
@@ -69,7 +69,7 @@ class TestFallingBack:
         world = World(lambda request: seen.append(request) or answers(request))
         try_until(world, 2)
         fall_back_everywhere()
-        Pump(world).run()
+        Dispatcher(world).run()
         (headers,) = [dict(request.headers) for request in seen if request.url == UP]
         assert headers["Eventsinks-Mark"].startswith("[FALLBACK for down: ")
         assert headers["webhook-id"] == str(at(pair[1])[0].id)
@@ -200,7 +200,7 @@ class TestDrills:
         self.later(3601)
         assert (send_heartbeats(), send_heartbeats()) == (1, 0)
         seen = []
-        Pump(World(lambda request: seen.append(request) or answers(request))).run()
+        Dispatcher(World(lambda request: seen.append(request) or answers(request))).run()
         assert b"[DRILL]" in seen[0].body
         assert [one.state for one in at(sink)] == ["delivered"]
 

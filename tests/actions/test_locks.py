@@ -40,7 +40,7 @@ from eventsinks.models import (
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import claim, end_turn, find_due_lanes, take_turns
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.settle_attempts import settle_surely
 from eventsinks.streaming.streamer import stream
@@ -111,9 +111,9 @@ def world():
 @pytest.fixture
 def sweep(world, monkeypatch):
     """Return the sweep of one worker over the invented world, streams included."""
-    pump = Pump(world)
-    monkeypatch.setattr(tasks, "get_pump", lambda: pump)
-    tasks.get_pump.cache_info = lambda: type("", (), {"currsize": 0})
+    dispatcher = Dispatcher(world)
+    monkeypatch.setattr(tasks, "get_dispatcher", lambda: dispatcher)
+    tasks.get_dispatcher.cache_info = lambda: type("", (), {"currsize": 0})
     monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(*arguments, world))
     return tasks.sweep
 
@@ -169,7 +169,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     alert(slack, "told", dedup_key="i")
     integration = configure.create(acme, "generic_http", {"url": "https://down.example/"}, name="stream")
     audit.record_change(acme, audit.CREATED, "x", {})
-    Pump(world).run()
+    Dispatcher(world).run()
     visible(acme)
     assert stream(integration.id, world) == 0
     Destination.objects.filter(id=slack.id).update(paced_until=None)
@@ -287,9 +287,9 @@ def test_a_locked_delivery_is_settled_afterwards_and_delays_no_other(make_webhoo
             return super().poll(wait)
 
     world = Locking(answers)
-    pump = Pump(world)
+    dispatcher = Dispatcher(world)
     began = time.monotonic()
-    pump.run()
+    dispatcher.run()
     assert time.monotonic() - began < PATIENCE
     states = Counter(Delivery.objects.values_list("state", flat=True))
     assert states in ({"delivered": 39, "sending": 1}, {"delivered": 39, "pending": 1})
@@ -297,7 +297,7 @@ def test_a_locked_delivery_is_settled_afterwards_and_delays_no_other(make_webhoo
     holder.join(10)
     if states["sending"]:
         time.sleep(1.1)
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.filter(state="delivered").count() == 40
     assert len(world.sent()) == 40  # and it was not sent again
 
@@ -348,11 +348,11 @@ def test_of_many_workers_that_ask_for_a_turn_at_once_one_has_it(slack, acme):
 @postgresql
 def test_a_turn_that_nothing_could_be_claimed_for_is_given_back(slack, make_alert, world):
     make_alert()
-    pump = Pump(world)
+    dispatcher = Dispatcher(world)
     with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"):
-        pump.run()
+        dispatcher.run()
     assert world.log == []
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
 
 
 @postgresql
@@ -444,10 +444,10 @@ def test_what_ended_while_nobody_could_write_is_settled_afterwards(make_webhook,
                 return super().poll(wait)
 
         world = Writing(answers)
-        pump = Pump(world)
-        pump.run()
+        dispatcher = Dispatcher(world)
+        dispatcher.run()
         assert Delivery.objects.get().state == "sending"
     time.sleep(1.1)
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.get().state == "delivered"
     assert len(world.sent()) == 1

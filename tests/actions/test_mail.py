@@ -7,7 +7,7 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import open_outlet
 from eventsinks.models import Attempt, Delivery, Destination
 from eventsinks.models.destination import make_mail_server
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.tasks import open_way_out
 from tests.mail_server import MailServer
 
@@ -30,7 +30,7 @@ def sink(acme):
 def pumped():
     """Deliver what is due, by a way out that dials nobody on this machine but the mail server."""
     with open_outlet(AddressGuard(), 5, make_mail_server()) as way_out:
-        return Pump(way_out).run()
+        return Dispatcher(way_out).run()
 
 
 def test_an_alert_is_mailed_and_the_attempt_tells_what_the_server_said(server, sink, make_alert):
@@ -75,6 +75,6 @@ def test_without_a_mail_server_the_sink_is_parked_and_its_backlog_kept(settings,
 def test_a_worker_opens_its_way_out_with_the_operators_mail_server(server, sink, make_alert):
     make_alert()
     way_out = open_way_out()
-    Pump(way_out).run()
+    Dispatcher(way_out).run()
     way_out.close()
     assert len(server.got) == 1

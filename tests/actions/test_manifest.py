@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure
-from eventsinks.destinations.base import DestinationGone, Limits, Temporary
+from eventsinks.destinations.base import BatchLimits, DestinationGone, Temporary
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
 from eventsinks.intake import audit
@@ -29,7 +29,7 @@ CONFIG = {"bucket_name": "acme-events", "region": "eu-central-1", "access_key": 
 def bucket(amazon, settings, monkeypatch):  # noqa: F811
     settings.AWS_ENDPOINT_URL = amazon.url
     monkeypatch.setattr(audit, "record_destination", lambda *_: None)
-    monkeypatch.setattr(S3, "limits", Limits(max_events=2))
+    monkeypatch.setattr(S3, "limits", BatchLimits(max_events=2))
     return amazon.make_bucket()
 
 

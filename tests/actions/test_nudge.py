@@ -162,7 +162,7 @@ def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker,
         receiver.answers = lambda got: seen.append(broker.exists(nudge.FLAG + nudge.DELIVERIES)) or answer()
         assert tasks.deliver() == 1
         assert seen == [0]
-    tasks.get_pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, make_webhook):
@@ -172,7 +172,7 @@ def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, mak
         broker.flushdb()
         assert tasks.sweep() == 1
         assert len(receiver.got) == 1
-    tasks.get_pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, make_webhook):
@@ -183,7 +183,7 @@ def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, m
             assert tasks.deliver() == 0
         assert receiver.got == []
         assert tasks.deliver() == 1
-    tasks.get_pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use_broker, make_alert, make_webhook):
@@ -266,17 +266,17 @@ def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
             assert until(lambda number=number: len(receiver.ids("/well")) == number + 1)
         receiver.release()
         running.join(20)
-    tasks.get_pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_alert, make_webhook, monkeypatch):
     with Receiver() as receiver:
         make_webhook(receiver.url())
-        pump, told = tasks.get_pump(), []
+        dispatcher, told = tasks.get_dispatcher(), []
 
         class Ending:
             def run(self):
-                settled = pump.run()
+                settled = dispatcher.run()
                 if not told:  # it has just found nothing, and its lock is still held
                     told.append(True)
                     make_alert()
@@ -286,15 +286,15 @@ def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_ale
                 return settled
 
             def wake(self):
-                pump.wake()
+                dispatcher.wake()
 
         ending = Ending()
-        monkeypatch.setattr(tasks, "get_pump", lambda: ending)
-        tasks.get_pump.cache_info = lambda: namedtuple("Info", "currsize")(1)
+        monkeypatch.setattr(tasks, "get_dispatcher", lambda: ending)
+        tasks.get_dispatcher.cache_info = lambda: namedtuple("Info", "currsize")(1)
         assert tasks.deliver() == 1
         assert len(receiver.got) == 1
     monkeypatch.undo()
-    tasks.get_pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def run_and_close(task):

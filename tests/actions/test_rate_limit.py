@@ -12,7 +12,7 @@ from eventsinks.actions.explain import explain_event
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import Lookout, find_due_lanes, take_limited, take_turns
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -37,11 +37,11 @@ def limited(make_webhook, make_alert):
 def claim(world):
     """Let one worker claim once, and return how many messages that sent."""
     before = len(world.sent(URL))
-    pump = Pump(world)
-    pump._claim()
-    pump._end(world.poll(0))
-    pump._ended.settle_at = 0
-    pump._ended.settle_if_due(world.in_flight)
+    dispatcher = Dispatcher(world)
+    dispatcher._claim()
+    dispatcher._end(world.poll(0))
+    dispatcher._ended.settle_at = 0
+    dispatcher._ended.settle_if_due(world.in_flight)
     return len(world.sent(URL)) - before
 
 
@@ -87,7 +87,7 @@ def test_a_sink_beside_it_that_has_no_limit_is_not_slowed(limited, make_webhook,
 def test_everything_arrives_in_the_end(limited):
     limited(100, alerts=30)
     world = World()
-    assert Pump(world).run() == 30
+    assert Dispatcher(world).run() == 30
     assert len(set(world.sent(URL))) == 30
     assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
 

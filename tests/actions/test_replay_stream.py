@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
-from eventsinks.destinations.base import Limits, Temporary
+from eventsinks.destinations.base import BatchLimits, Temporary
 from eventsinks.models import Event, Position
 from eventsinks.models.stream import LogPlace, find_due_positions
 from eventsinks.streaming.streamer import stream
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def days(far, integrate, log, outlet):  # noqa: F811
     """Return an integration that was sent 1, 2 and 3, received three, two and one days ago."""
-    far.limits = Limits(max_events=2)
+    far.limits = BatchLimits(max_events=2)
     integration = integrate()
     for code in (1, 2, 3):
         (id,) = log(code)
@@ -85,7 +85,7 @@ def test_the_position_stays_and_what_comes_after_comes_once(days, far, log, outl
 
 
 def test_what_is_new_does_not_wait_for_the_end_of_a_replay(days, far, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=1)
+    far.limits = BatchLimits(max_events=1)
     replay_stream(days, ago(3.5))
     log(4, 5)
     stream_all(days, outlet)
@@ -113,7 +113,7 @@ def test_a_batch_under_way_is_finished_and_not_sent_twice_by_a_replay(days, far,
 
 
 def test_a_crash_in_a_replay_goes_on_where_it_was(days, far, outlet):  # noqa: F811
-    far.limits = Limits(max_events=1)
+    far.limits = BatchLimits(max_events=1)
     place = Position.objects.get().place
     replay_stream(days, ago(3.5))
     far.says = staticmethod(lambda batch: exec("raise KeyboardInterrupt") if len(far.got) == 2 else {})

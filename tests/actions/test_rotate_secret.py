@@ -12,7 +12,7 @@ from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.net.wire import Response
 from eventsinks.lib.secrets.signing import decode_key
 from eventsinks.models import Destination
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db
 def signed(make_alert):
     """Deliver one alert; return whether what arrives verifies with a secret. One worker, all along."""
     seen = []
-    pump = Pump(World(lambda request: seen.append(request) or Response(200, [], b"")))
+    dispatcher = Dispatcher(World(lambda request: seen.append(request) or Response(200, [], b"")))
 
     def by(secret):
         make_alert()
-        pump.run()
+        dispatcher.run()
         try:
             Webhook(secret).verify(seen[-1].body, dict(seen[-1].headers))
         except WebhookVerificationError:

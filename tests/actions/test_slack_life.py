@@ -15,7 +15,7 @@ from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
 from eventsinks.models.delivery import find_due_lanes, take_turns
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.rate_limit import claim_within_rates
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -91,9 +91,9 @@ def tell(slack, make_alert):
 def deliver(slack):
     Destination.objects.update(paced_until=None)
     Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
-    pump = Pump(slack)
-    pump._turn_over = lambda ready: None
-    pump.run()
+    dispatcher = Dispatcher(slack)
+    dispatcher._turn_over = lambda ready: None
+    dispatcher.run()
     Destination.objects.update(paced_until=None)
 
 
@@ -205,10 +205,10 @@ class TestLife:
 
 
 def pump_once(slack):
-    pump = Pump(slack)
-    pump._turn_over = lambda ready: None
+    dispatcher = Dispatcher(slack)
+    dispatcher._turn_over = lambda ready: None
     Destination.objects.update(paced_until=None)
-    pump.run()
+    dispatcher.run()
     Destination.objects.update(paced_until=None)
 
 
@@ -221,7 +221,7 @@ class TestPace:
         make_sink()
         make_alert()
         started = time.monotonic()
-        Pump(slack).run()
+        Dispatcher(slack).run()
         assert time.monotonic() - started >= 1.0
         assert slack.methods() == ["chat.postMessage", "chat.postMessage"]
         assert not Delivery.objects.exclude(state="delivered").exists()
@@ -230,8 +230,8 @@ class TestPace:
         make_sink("C1")
         make_sink("C2")
         make_alert()
-        pump = Pump(slack)
-        pump._claim()
+        dispatcher = Dispatcher(slack)
+        dispatcher._claim()
         assert len(slack.calls) == 2
 
     def test_another_worker_waits_for_the_turn(self, slack, make_sink, make_alert):
@@ -240,10 +240,10 @@ class TestPace:
         make_alert()
         held = Channel()
         held.answers = lambda request: None
-        first = Pump(held)
+        first = Dispatcher(held)
         first._claim()
         assert len(held.held) == 1
-        second = Pump(slack)
+        second = Dispatcher(slack)
         second._claim()
         assert slack.calls == []
 
@@ -252,10 +252,10 @@ class TestPace:
         make_alert()
         place = Destination.objects.get().place
         assert take_turns([place], 60.0) == {place}
-        Pump(slack)._claim()
+        Dispatcher(slack)._claim()
         assert slack.calls == []
         Destination.objects.update(paced_until=timezone.now() - timedelta(seconds=1))
-        Pump(slack)._claim()
+        Dispatcher(slack)._claim()
         assert len(slack.calls) == 1
 
     def test_a_turn_for_which_nothing_is_left_is_free_again_at_once(self, make_sink, make_alert):
@@ -270,7 +270,7 @@ class TestPace:
         make_sink()
         make_alert()
         slack.fails = [ExchangeFailed("timeout", "no answer")]
-        Pump(slack).run()
+        Dispatcher(slack).run()
         assert Destination.objects.get().paced_until < timezone.now() + timedelta(seconds=2)
 
     @pytest.mark.django_db(transaction=True)

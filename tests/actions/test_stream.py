@@ -14,11 +14,11 @@ from django.db.models.functions import Now
 from eventsinks.actions import configure
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import (
+    BatchLimits,
     ClientType,
     Config,
     DestinationGone,
     EventRefused,
-    Limits,
     Receipt,
     Temporary,
     TooLarge,
@@ -59,7 +59,7 @@ class Far(ClientType):
     label = "Far"
     face = "integration"
     Config = FarConfig
-    limits = Limits(max_events=3, max_bytes=10_000, max_event_bytes=5_000)
+    limits = BatchLimits(max_events=3, max_bytes=10_000, max_event_bytes=5_000)
     got: list = []
     says = staticmethod(lambda batch: {})
 
@@ -164,13 +164,13 @@ def test_a_batch_holds_at_most_so_many_bytes(room, batches, far, integrate, log,
     integration = integrate()
     log("a", "b", "c", size=500)
     size = len(Event.objects.latest("id").data) + 1  # with the line's end
-    far.limits = Limits(max_events=10, max_bytes=2 * size + room)
+    far.limits = BatchLimits(max_events=10, max_bytes=2 * size + room)
     stream(integration.id, outlet)
     assert list(map(len, came(far))) == batches
 
 
 def test_a_full_batch_does_not_linger_and_another_waits_for_more(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     log(1, 2)
     assert stream(integration.id, outlet) == 0
@@ -183,7 +183,7 @@ def test_a_full_batch_does_not_linger_and_another_waits_for_more(far, integrate,
 
 @pytest.mark.parametrize(("age", "sent"), [(29, 0), (30, 1), (31, 1)])
 def test_what_has_lingered_long_enough_is_sent_though_it_is_little(age, sent, far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     log(1)
     Event.objects.update(received_at=Now() - timedelta(seconds=age))
@@ -196,7 +196,7 @@ def test_a_worker_whose_clock_is_a_day_off_lingers_no_other(far, integrate, log,
         def now(cls, tz=None):
             return datetime.now(tz) + timedelta(days=1)
 
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     monkeypatch.setattr(streaming, "datetime", Tomorrow)
     log(1)
@@ -371,7 +371,7 @@ def test_of_a_partial_failure_only_what_failed_goes_again(far, integrate, log, o
 
 
 def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
-    far.limits = Limits(max_events=8)
+    far.limits = BatchLimits(max_events=8)
     integration = integrate()
 
     def at_most_two(batch):
@@ -389,7 +389,7 @@ def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
 
 
 def test_an_event_larger_than_the_type_takes_is_set_aside_and_the_stream_goes_on(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, max_bytes=10_000, max_event_bytes=1_000)
+    far.limits = BatchLimits(max_events=3, max_bytes=10_000, max_event_bytes=1_000)
     integration = integrate()
     log("before")
     log("large", size=2_000)
@@ -405,13 +405,13 @@ def test_an_event_larger_than_the_type_takes_is_set_aside_and_the_stream_goes_on
 def test_the_limit_of_one_event_is_where_it_says(over, far, integrate, log, outlet):
     integration = integrate()
     log("x", size=100)
-    far.limits = Limits(max_events=3, max_event_bytes=len(Event.objects.get().data) - over)
+    far.limits = BatchLimits(max_events=3, max_event_bytes=len(Event.objects.get().data) - over)
     stream(integration.id, outlet)
     assert (len(far.got), Delivery.objects.filter(state="failed").count()) == ((0, 1) if over > 0 else (1, 0))
 
 
 def test_an_event_larger_than_a_whole_batch_goes_alone(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, max_bytes=1_000)
+    far.limits = BatchLimits(max_events=3, max_bytes=1_000)
     integration = integrate()
     log("a")
     log("large", size=2_000)
@@ -752,7 +752,7 @@ def datadog(integrate):
 
 
 def test_the_one_event_that_datadog_refuses_is_found_by_halving(datadog, log, outlet, monkeypatch):
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=100))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=100))
     receiver, integration = datadog
     receiver.answers = picky = Picky(["37"])
     ids = log(*range(100))
@@ -769,7 +769,7 @@ def test_the_one_event_that_datadog_refuses_is_found_by_halving(datadog, log, ou
 
 
 def test_a_413_splits_the_batch(datadog, log, outlet, monkeypatch):
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=100))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=100))
     receiver, integration = datadog
     receiver.answers = picky = Picky(most=10)
     log(*range(100))

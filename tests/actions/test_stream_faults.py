@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from eventsinks.actions.replaying.replay import replay
-from eventsinks.destinations.base import DestinationGone, EventRefused, Limits, Temporary, TooLarge
+from eventsinks.destinations.base import BatchLimits, DestinationGone, EventRefused, Temporary, TooLarge
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
 from eventsinks.models.options import Options
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far, integrate, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=6)
+    far.limits = BatchLimits(max_events=6)
     integration = integrate()
     log(1, 2, 3, 4, 5, 6, 7)
 
@@ -49,7 +49,7 @@ def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far,
 
 
 def test_a_crash_between_the_halves_loses_neither(far, integrate, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=4)
+    far.limits = BatchLimits(max_events=4)
     integration = integrate()
     log(1, 2, 3, 4, 5)
     far.says = staticmethod(
@@ -161,7 +161,7 @@ def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(
         raise DestinationGone("no key opens this")
 
     monkeypatch.setattr(Datadog, "build", build)
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=10))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=10))
     world = World()
     stream(integration.id, world)
     parked = Destination.objects.get()

@@ -10,7 +10,7 @@ import pytest
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure
-from eventsinks.destinations.base import DestinationGone, Limits, Temporary, TooLarge
+from eventsinks.destinations.base import BatchLimits, DestinationGone, Temporary, TooLarge
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
 from eventsinks.intake import audit
@@ -33,7 +33,7 @@ DAY = datetime(2026, 5, 4, tzinfo=UTC)
 def bucket(amazon, settings, monkeypatch):  # noqa: F811
     settings.AWS_ENDPOINT_URL = amazon.url
     monkeypatch.setattr(audit, "record_destination", lambda *_: None)
-    monkeypatch.setattr(S3, "limits", Limits(max_events=20))
+    monkeypatch.setattr(S3, "limits", BatchLimits(max_events=20))
     return amazon.make_bucket()
 
 

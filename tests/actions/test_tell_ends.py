@@ -26,7 +26,7 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.delivery import UNTOLD, claim, find_due_lanes, suppress_untold_ends
 from eventsinks.models.options import Options
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.digest import send_digests
 from eventsinks.sweeping.fall_back import fall_back_everywhere
@@ -64,7 +64,7 @@ def hush(tenant, **options):
 def deliver(*answers):
     """Send what is due, the answers in turn, then OK."""
     given = list(answers)
-    Pump(World(lambda request: given.pop(0) if given else OK)).run()
+    Dispatcher(World(lambda request: given.pop(0) if given else OK)).run()
 
 
 def fail_for_good():
@@ -78,7 +78,7 @@ def deliver_everything(answer=lambda request: OK):
     for _ in range(12):
         Delivery.objects.all().bring_forward()
         line_up.call_uncalled()
-        Pump(World(answer)).run()
+        Dispatcher(World(answer)).run()
 
 
 def told(sink):
@@ -455,7 +455,7 @@ class Life:
 
     def send(self, statuses):
         Delivery.objects.all().bring_forward()
-        Pump(World(lambda request: Response(self.chance.choice(statuses), [], b""))).run()
+        Dispatcher(World(lambda request: Response(self.chance.choice(statuses), [], b""))).run()
 
     def send_for_the_last_time(self, status):
         with override_settings(EVENTSINKS_RETRY_SCHEDULE=[]):

@@ -11,7 +11,7 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, QuietWindow, SlackWorkspace
 from eventsinks.models.incident import IncidentQuerySet
 from eventsinks.sending import hold, prepare
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import digest, fall_back, heartbeat
 from tests.actions.worlds import World
 
@@ -56,7 +56,7 @@ def test_a_message_that_can_not_be_made_is_postponed_and_stops_no_other(two, mak
     ill, well = two
     make_alert()
     fail_for(monkeypatch, prepare, "message_of", ill.id, error)
-    assert Pump(World()).run() == 2
+    assert Dispatcher(World()).run() == 2
     assert states() == {ill.id: "pending", well.id: "delivered"}
     late = Delivery.objects.get(destination=ill)
     assert str(error) in late.reason
@@ -70,7 +70,7 @@ def test_a_sink_that_can_not_be_parked_is_not_sent_to_again_at_once(two, make_al
     Destination.objects.filter(id=ill.id).update(**(change or {"name": "ill"}))
     fail_for(monkeypatch, hold, "park", ill.id, DataError("no such column"))
     world = World(lambda request: Response(410 if "ill" in request.url else 200, [], b""))
-    assert Pump(world).run() == 2
+    assert Dispatcher(world).run() == 2
     assert states() == {ill.id: "pending", well.id: "delivered"}
     late = Delivery.objects.get(destination=ill)
     assert "could not be held or parked" in late.reason
@@ -82,7 +82,7 @@ def test_what_can_not_be_held_waits_as_long_as_was_asked(two, make_alert, monkey
     make_alert()
     fail_for(monkeypatch, hold, "hold", ill.id, OperationalError("deadlock detected"))
     busy = Response(429, [b"Retry-After: 3600"], b"")
-    Pump(World(lambda request: busy if "ill" in request.url else Response(200, [], b""))).run()
+    Dispatcher(World(lambda request: busy if "ill" in request.url else Response(200, [], b""))).run()
     assert states() == {ill.id: "pending", well.id: "delivered"}
     assert Delivery.objects.get(destination=ill).due_at > timezone.now() + timedelta(minutes=50)
 
@@ -98,7 +98,7 @@ def test_what_can_not_be_remembered_is_delivered_all_the_same_and_told_once(
 
     monkeypatch.setattr(IncidentQuerySet, "remember", remember)
     world = World(lambda request: POSTED if "chat.post" in request.url else Response(200, [], b""))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert states() == {slack.id: "delivered", webhook.id: "delivered"}
     assert len(world.log) == 4
     assert "is not remembered" in caplog.text
@@ -110,7 +110,7 @@ def test_a_lost_database_ends_the_run_and_settles_nothing(two, make_alert, monke
     fail_for(monkeypatch, module, name, two[0].id, OperationalError("the connection is lost"))
     monkeypatch.setattr(connection, "is_usable", lambda: False)
     with pytest.raises(OperationalError):
-        Pump(World(lambda request: Response(410, [], b""))).run()
+        Dispatcher(World(lambda request: Response(410, [], b""))).run()
     assert "delivered" not in states().values()
 
 

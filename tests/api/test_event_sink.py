@@ -402,7 +402,7 @@ def test_a_sink_that_vanishes_in_the_middle_of_its_update_is_not_found(api, make
         configure.delete(found)
         return found
 
-    monkeypatch.setattr(event_sink, "find", find_and_lose)
+    monkeypatch.setattr(event_sink, "find_row", find_and_lose)
     says(api.put(f"/v1/event_sink/{sink.uuid}", {"name": "new"}), 404)
 
 

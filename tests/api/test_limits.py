@@ -326,12 +326,12 @@ def test_what_can_be_no_key_or_was_just_found_to_be_none_is_not_looked_up(spent,
     ],
 )
 def test_who_an_address_stands_for(one, other, same):
-    assert (wrong_keys.source_of(one) == wrong_keys.source_of(other)) is same
+    assert (wrong_keys.get_source(one) == wrong_keys.get_source(other)) is same
 
 
 def test_of_wrong_keys_so_many_are_remembered_and_no_more(db):
     for number in range(wrong_keys.KNOWN + 50):
-        wrong_keys.note(wrong_key(number), "192.0.2.1")
+        wrong_keys.note_wrong_key(wrong_key(number), "192.0.2.1")
     assert len(wrong_keys._known) == wrong_keys.KNOWN
 
 

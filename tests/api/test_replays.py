@@ -12,7 +12,7 @@ from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event, Replay
 from eventsinks.models.delivery import make_id
-from eventsinks.sending.dispatcher import Pump
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of, says
 
@@ -249,7 +249,7 @@ class TestMany:
         work_off_replays()
         make_alert(name="new")
         seen = []
-        Pump(World(lambda request: seen.append(dict(request.headers)) or Response(200, [], b""))).run()
+        Dispatcher(World(lambda request: seen.append(dict(request.headers)) or Response(200, [], b""))).run()
         told = {headers["webhook-id"]: headers.get("webhook-replay") for headers in seen}
         assert sorted(map(str, told.values())) == ["None", "None", "true", "true"]
         for id, replayed in told.items():

@@ -3,8 +3,8 @@
     accept POINT NUMBER PREFIX     accept NUMBER alerts of the only tenant
     deliver POINT                  deliver what is due, as a worker does
 
-The points are outside of the product: the exchange is an argument of the pump, and a name is wrapped where the
-engine looks it up.
+The points are outside of the product: the exchange is an argument of the dispatcher, and a name is wrapped where
+the engine looks it up.
 """
 
 import json
@@ -95,7 +95,7 @@ def run(point):
     way_out = outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     if point == "while sending":
         way_out.start = and_die(way_out.start, after=20)
-    dispatcher.Pump(way_out).run()
+    dispatcher.Dispatcher(way_out).run()
 
 
 if __name__ == "__main__":

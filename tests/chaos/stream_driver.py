@@ -20,7 +20,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-from eventsinks.destinations.base import Limits  # noqa: E402
+from eventsinks.destinations.base import BatchLimits  # noqa: E402
 from eventsinks.destinations.s3 import S3  # noqa: E402
 from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
 from eventsinks.lib.net.aws import AwsKeys, make_client  # noqa: E402
@@ -54,7 +54,7 @@ def main(point, after, destination_id):
         S3.send = deadly(S3.send)
     elif what == "put":
         S3._write = deadly(S3._write)
-    S3.limits = Limits(max_events=5)
+    S3.limits = BatchLimits(max_events=5)
     stream(int(destination_id), Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), 5))
 
 

@@ -16,9 +16,9 @@ from eventsinks.actions.trying.send_now import send_now
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import (
     AnyDestinationType,
-    Batch,
     ClientType,
     Message,
+    MessageBatch,
     Receipt,
     SendFailure,
 )
@@ -54,7 +54,7 @@ def send_test_message(kind: AnyDestinationType, mapping: str) -> Receipt:
     message = make_test_message(now, mapping)
     if isinstance(kind, ClientType):
         kind.guard = make_guard()
-        client, batch = kind, Batch(uuid7(), 0, [message])
+        client, batch = kind, MessageBatch(uuid7(), 0, [message])
         found = spread_outcome(kind, lambda: client.send(batch, now), [message])
     else:
         found = spread_outcome(kind, lambda: exchange_message(kind, message, now), [message])

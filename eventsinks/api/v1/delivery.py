@@ -13,21 +13,21 @@ from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.skip import skip_deliveries
-from eventsinks.api.authentication import initiator_of, tenant_of
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.queries import Text
-from eventsinks.api.v1.shapes import End, Free, Moment, attempt_out, delivery_out
+from eventsinks.api.v1.shapes import End, Free, Moment, show_attempt, show_delivery
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
     Listing,
     V1View,
-    documented,
-    find,
-    page_of,
-    paged,
-    parameter,
+    document_answers,
+    find_row,
+    make_parameter,
+    read_page,
     read_query,
     require_tenant,
+    show_page,
 )
 from eventsinks.models import Delivery
 from eventsinks.models.delivery import DeliveryState, make_least_id
@@ -57,13 +57,13 @@ class DeliveryQuery(Listing):
 
 
 FILTERS = [
-    parameter("event_sink_id", type="string", format="uuid"),
-    parameter("detection_alert_id", type="string", maxLength=1000),
-    parameter("state", type="string", enum=DeliveryState.values),
-    parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
-    parameter("reason", "a part of the reason", type="string", maxLength=1000),
-    parameter("since", "made then or later", type="string", format="date-time"),
-    parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
+    make_parameter("event_sink_id", type="string", format="uuid"),
+    make_parameter("detection_alert_id", type="string", maxLength=1000),
+    make_parameter("state", type="string", enum=DeliveryState.values),
+    make_parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
+    make_parameter("reason", "a part of the reason", type="string", maxLength=1000),
+    make_parameter("since", "made then or later", type="string", format="date-time"),
+    make_parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
 ]
 
 
@@ -74,45 +74,49 @@ class DeliveryViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=[TENANT, *FILTERS, *PAGING])
+    @document_answers(Free, parameters=[TENANT, *FILTERS, *PAGING])
     def list(self, request: Request) -> Response:
         """List deliveries, newest first."""
         query = read_query(DeliveryQuery, request)
         require_tenant(request, query.tenant_id)
-        found, token = page_of(filtered(deliveries_of(request), query), query.page)
-        return Response(paged("deliveries", [delivery_out(delivery) for delivery in found], token))
+        found, token = read_page(filter_deliveries(find_deliveries(request), query), query.page)
+        return Response(show_page("deliveries", [show_delivery(delivery) for delivery in found], token))
 
-    @documented(Free)
+    @document_answers(Free)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a delivery with its attempts."""
-        delivery = find(deliveries_of(request), id)
-        attempts = [attempt_out(attempt) for attempt in delivery.attempts.order_by("id")]
-        return Response({"delivery": {**delivery_out(delivery), "attempts": attempts}})
+        delivery = find_row(find_deliveries(request), id)
+        attempts = [show_attempt(attempt) for attempt in delivery.attempts.order_by("id")]
+        return Response({"delivery": {**show_delivery(delivery), "attempts": attempts}})
 
-    @documented(Free, request=None)
+    @document_answers(Free, request=None)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
         """Give a delivery that ended a fresh set of tries; one that waits is tried now."""
-        delivery = find(deliveries_of(request), id)
-        moved = replay(Delivery.objects.filter(id=delivery.id), initiator_of(request))
-        return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "replayed": bool(moved)})
+        delivery = find_row(find_deliveries(request), id)
+        moved = replay(Delivery.objects.filter(id=delivery.id), get_initiator(request))
+        return Response(
+            {"delivery": show_delivery(find_row(find_deliveries(request), id)), "replayed": bool(moved)}
+        )
 
-    @documented(Free, request=None)
+    @document_answers(Free, request=None)
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, id: str) -> Response:
         """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
-        delivery = find(deliveries_of(request), id)
-        moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), initiator_of(request))
-        return Response({"delivery": delivery_out(find(deliveries_of(request), id)), "skipped": bool(moved)})
+        delivery = find_row(find_deliveries(request), id)
+        moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), get_initiator(request))
+        return Response(
+            {"delivery": show_delivery(find_row(find_deliveries(request), id)), "skipped": bool(moved)}
+        )
 
 
-def deliveries_of(request: Request) -> Any:
+def find_deliveries(request: Request) -> Any:
     """Return the deliveries of the key's tenant, with what is shown of them."""
-    related = Delivery.objects.of_tenant(tenant_of(request).id).select_related("destination", "event")
+    related = Delivery.objects.of_tenant(get_tenant(request).id).select_related("destination", "event")
     return related.defer("event__data")
 
 
-def filtered(deliveries: Any, query: DeliveryQuery) -> Any:
+def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:
     """Return the deliveries that were query for."""
     if query.event_sink_id:
         deliveries = deliveries.filter(destination__uuid=query.event_sink_id)

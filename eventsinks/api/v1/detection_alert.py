@@ -12,20 +12,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.explain import explain_event
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import get_tenant
 from eventsinks.api.json import JSONParser
 from eventsinks.api.v1.detection_alert_intake import DetectionAlertView
-from eventsinks.api.v1.shapes import Free, attempt_out
+from eventsinks.api.v1.shapes import Free, show_attempt
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
     Listing,
     V1View,
-    documented,
-    page_of,
-    paged,
+    document_answers,
+    read_page,
     read_query,
     require_tenant,
+    show_page,
 )
 from eventsinks.models import Delivery, Event
 
@@ -38,13 +38,13 @@ class DetectionAlerts(DetectionAlertView):
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
         return [JSONParser()] if asks else super().get_parsers()
 
-    @documented(Free, parameters=[TENANT, *PAGING], operation_id="v1_detection_alert_list")
+    @document_answers(Free, parameters=[TENANT, *PAGING], operation_id="v1_detection_alert_list")
     def get(self, request: Request) -> Response:
         """List detection alerts, newest first, with what became of each at its event sinks."""
         asked = read_query(Listing, request)
         require_tenant(request, asked.tenant_id)
-        found, token = page_of(alerts_of(request), asked.page)
-        return Response(paged("detection_alerts", [alert_out(event) for event in found], token))
+        found, token = read_page(find_alerts(request), asked.page)
+        return Response(show_page("detection_alerts", [show_alert(event) for event in found], token))
 
 
 class DetectionAlertDetail(V1View):
@@ -52,11 +52,11 @@ class DetectionAlertDetail(V1View):
 
     scope = "detection_alert"
 
-    @documented(Free, operation_id="v1_detection_alert_retrieve")
+    @document_answers(Free, operation_id="v1_detection_alert_retrieve")
     def get(self, request: Request, key: str) -> Response:
         """Get a detection alert, as accepted, with what became of it."""
         event = find_alert(request, key)
-        return Response({"detection_alert": {**alert_out(event), "data": orjson.Fragment(bytes(event.data))}})
+        return Response({"detection_alert": {**show_alert(event), "data": orjson.Fragment(bytes(event.data))}})
 
 
 class DetectionAlertExplain(V1View):
@@ -64,7 +64,7 @@ class DetectionAlertExplain(V1View):
 
     scope = "detection_alert"
 
-    @documented(Free, operation_id="v1_detection_alert_explain")
+    @document_answers(Free, operation_id="v1_detection_alert_explain")
     def get(self, request: Request, key: str) -> Response:
         """Say for each event sink what became of the alert and why, with every attempt."""
         event = find_alert(request, key)
@@ -75,28 +75,28 @@ class DetectionAlertExplain(V1View):
                 "verdict": found.verdict,
                 "why": found.why,
                 "delivery_id": found.delivery.id if found.delivery else None,
-                "attempts": [attempt_out(attempt) for attempt in found.attempts],
+                "attempts": [show_attempt(attempt) for attempt in found.attempts],
             }
             for found in explain_event(event)
         ]
         return Response({"detection_alert_id": event.key, "event_sinks": verdicts})
 
 
-def alerts_of(request: Request) -> QuerySet[Event]:
+def find_alerts(request: Request) -> QuerySet[Event]:
     """Return the detection alerts of the key's tenant, with what became of them."""
     deliveries = Prefetch("deliveries", Delivery.objects.select_related("destination").order_by("id"))
-    return Event.objects.filter(tenant=tenant_of(request), type="detection_alert").prefetch_related(deliveries)
+    return Event.objects.filter(tenant=get_tenant(request), type="detection_alert").prefetch_related(deliveries)
 
 
 def find_alert(request: Request, key: str) -> Event:
     """Return the tenant's alert of this id. Raises Http404."""
-    event = alerts_of(request).filter(key=key).first() if "\0" not in key else None
+    event = find_alerts(request).filter(key=key).first() if "\0" not in key else None
     if event is None:
         raise Http404("no such detection alert")
     return event
 
 
-def alert_out(event: Event) -> dict[str, Any]:
+def show_alert(event: Event) -> dict[str, Any]:
     """Return an alert in short, with what became of it at each event sink."""
     summary = event.summary
     return {

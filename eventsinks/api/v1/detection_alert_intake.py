@@ -9,13 +9,13 @@ from pydantic import BaseModel, RootModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import EventsParser, Many, documents_of
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.documents import EventsParser, Many, read_documents
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.json import TooLarge
-from eventsinks.api.limits import take_in
+from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.v1.view import V1View, documented
+from eventsinks.api.v1.view import V1View, document_answers
 from eventsinks.event_types import event_type
 from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.intake.accept import Acceptance, Rejection, accept
@@ -81,7 +81,7 @@ class DetectionAlertView(V1View):
     scope = "detection_alert"
     parser_classes = (EventsParser,)
 
-    @documented(
+    @document_answers(
         AlertAnswer,
         request={
             JSON: AlertsIn,
@@ -92,18 +92,18 @@ class DetectionAlertView(V1View):
     )
     def post(self, request: Request) -> Response:
         """Take in one alert, an array or NDJSON. When this answers 200, what it says is committed."""
-        documents, many = documents_of(request)
-        tenant = tenant_of(request)
-        take_in(tenant, "detection_alert", documents)
+        documents, many = read_documents(request)
+        tenant = get_tenant(request)
+        count_events(tenant, "detection_alert", documents)
         acceptance = accept(tenant, event_type("detection_alert"), documents)
         if many:
-            return many_out(acceptance)
+            return show_counts(acceptance)
         for rejection in acceptance.rejections:
-            raise refusal(rejection)
-        return Response({"detection_alert": one_out(tenant, acceptance)})
+            raise make_refusal(rejection)
+        return Response({"detection_alert": show_one(tenant, acceptance)})
 
 
-def refusal(rejection: Rejection) -> Exception:
+def make_refusal(rejection: Rejection) -> Exception:
     """Return the error that says why the one document was not taken."""
     if rejection.conflict:
         return Conflict(rejection.message)
@@ -112,7 +112,7 @@ def refusal(rejection: Rejection) -> Exception:
     return Invalid([(rejection.field, rejection.message)])
 
 
-def one_out(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
+def show_one(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
     """Return what is said of the one alert that was taken, or that was there already."""
     (key,) = acceptance.keys or acceptance.duplicates
     event = Event.objects.only("received_at").get(tenant=tenant, type="detection_alert", key=key)
@@ -121,17 +121,17 @@ def one_out(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
         "tenant_id": tenant.id,
         "received_at": event.received_at,
         "deliveries": acceptance.deliveries if acceptance.keys else event.deliveries.count(),
-        **full(acceptance),
+        **count_full(acceptance),
         "duplicate": bool(acceptance.duplicates),
     }
 
 
-def full(acceptance: Acceptance) -> dict[str, int]:
+def count_full(acceptance: Acceptance) -> dict[str, int]:
     """Return how many deliveries found no room, if any did."""
     return {"backlog_full": acceptance.backlog_full} if acceptance.backlog_full else {}
 
 
-def many_out(acceptance: Acceptance) -> Response:
+def show_counts(acceptance: Acceptance) -> Response:
     """Return the counts; 400 where nothing was good."""
     rejected = [
         {"index": rejection.index, "field": rejection.field, "error": rejection.message}
@@ -141,7 +141,7 @@ def many_out(acceptance: Acceptance) -> Response:
         "accepted": len(acceptance.keys),
         "duplicates": len(acceptance.duplicates),
         "deliveries": acceptance.deliveries,
-        **full(acceptance),
+        **count_full(acceptance),
         "rejected": rejected,
     }
     if acceptance.keys or acceptance.duplicates:

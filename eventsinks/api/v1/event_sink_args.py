@@ -32,7 +32,7 @@ SLACK_SCHEMA = {
 }
 
 
-def args_schema() -> dict[str, Any]:
+def make_args_schema() -> dict[str, Any]:
     """Return the schema of `event_sink_args`: exactly one type."""
     inside = {name: kind.Config.model_json_schema(mode="validation") for name, kind in KINDS.items()}
     return {
@@ -44,7 +44,7 @@ def args_schema() -> dict[str, Any]:
     }
 
 
-ARGS_SCHEMA = args_schema()
+ARGS_SCHEMA = make_args_schema()
 
 
 def unwrap(
@@ -63,11 +63,11 @@ def unwrap(
         raise Invalid([(f"event_sink_args.{name}", f"this event sink is a {WIRE_TYPES[sink.type]}")])
     if not isinstance(fields, Mapping):
         raise Invalid([(f"event_sink_args.{name}", "must be an object")])
-    config = slack_config(fields, new=sink is None) if name == "Slack" else dict(fields)
+    config = read_slack_config(fields, new=sink is None) if name == "Slack" else dict(fields)
     return name, KINDS[name], config
 
 
-def slack_config(fields: Mapping[str, Any], new: bool) -> dict[str, Any]:
+def read_slack_config(fields: Mapping[str, Any], new: bool) -> dict[str, Any]:
     """Return Slack's arguments as config: naming a channel by its id forgets the name, and the reverse.
 
     A new event sink's `slack_oauth_code`, of the first edition, stays among them until it is exchanged.
@@ -99,18 +99,18 @@ def check_code(fields: Mapping[str, Any], new: bool) -> None:
         raise Invalid([("event_sink_args.Slack.slack_oauth_code", wrong)])
 
 
-def on_the_wire(name: str, field: str) -> str:
+def name_on_the_wire(name: str, field: str) -> str:
     """Return what the sender of a type's arguments calls a field of its config."""
     return "channel" if (name, field) == ("Slack", "channel_name") else field
 
 
-def shown_type(sink: Destination) -> str:
+def show_type(sink: Destination) -> str:
     """Return the type of a sink as Scanner's client knows it."""
     name = WIRE_TYPES[sink.type]
     return name if name in SCANNERS else "Webhook"
 
 
-def shown(sink: Destination) -> dict[str, Any]:
+def show_args(sink: Destination) -> dict[str, Any]:
     """Return a sink's configuration as Scanner's client reads it.
 
     Of a type that it does not know it sees a webhook whose URL is masked, and passes over the rest.

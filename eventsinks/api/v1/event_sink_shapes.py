@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model, field_validator
 
 from eventsinks.actions.options import show_options
-from eventsinks.api.v1.event_sink_args import ARGS_SCHEMA, shown, shown_type
+from eventsinks.api.v1.event_sink_args import ARGS_SCHEMA, show_args, show_type
 from eventsinks.api.v1.view import Description, Name
 from eventsinks.models import Clearing, Destination
 from eventsinks.models.delivery import count_behind
@@ -110,29 +110,29 @@ class Deleted(BaseModel):
     tenant_id: str
 
 
-def sink_out(sink: Destination) -> dict[str, Any]:
+def show_sink(sink: Destination) -> dict[str, Any]:
     """Return an event sink as it is shown. Opens no secret."""
     return {
         "id": sink.uuid,
         "tenant_id": sink.tenant_id,
         "name": sink.name,
         "description": sink.description,
-        "event_sink_type": shown_type(sink),
+        "event_sink_type": show_type(sink),
         "destination_type": sink.type,
-        "configuration": shown(sink),
+        "configuration": show_args(sink),
         "integration_id": sink.slack_workspace_id,
         "created_at": sink.created_at,
         "updated_at": sink.updated_at,
         "enabled": sink.enabled,
         "state": sink.state,
         "state_reason": sink.state_reason,
-        **clearing_out(sink),
+        **show_clearing(sink),
         **show_options(sink),
         "ordering_lag": count_behind(sink.id)._asdict(),
     }
 
 
-def clearing_out(sink: Destination) -> dict[str, Any]:
+def show_clearing(sink: Destination) -> dict[str, Any]:
     """Return how far the suppressing of what a sink skips is; nothing where nothing is left of it.
 
     `left` counts among the 1,000 deliveries that wait the longest; `left_capped`: more wait.

@@ -12,15 +12,15 @@ from rest_framework.response import Response
 from eventsinks.actions import configure
 from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.actions.trying.try_out import TryOut, try_out
-from eventsinks.api.authentication import initiator_of
+from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.queries import Text
-from eventsinks.api.v1.detection_alert import alerts_of
-from eventsinks.api.v1.event_sink import EventSinkViewSet, sinks_of
-from eventsinks.api.v1.event_sink_shapes import OneEventSink, sink_out
-from eventsinks.api.v1.replay import ReplaySink, started
-from eventsinks.api.v1.shapes import Free, Moment, timings_out
-from eventsinks.api.v1.view import documented, find, read_input
+from eventsinks.api.v1.detection_alert import find_alerts
+from eventsinks.api.v1.event_sink import EventSinkViewSet, find_sinks
+from eventsinks.api.v1.event_sink_shapes import OneEventSink, show_sink
+from eventsinks.api.v1.replay import ReplaySink, start_or_preview
+from eventsinks.api.v1.shapes import Free, Moment, show_timings
+from eventsinks.api.v1.view import document_answers, find_row, read_input
 from eventsinks.lib.net.addresses import show_peer
 
 
@@ -55,64 +55,64 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
 
     needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
 
-    @documented(OneEventSink, request=None)
+    @document_answers(OneEventSink, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
         """Send nothing for now; what comes is kept."""
-        sink = find(sinks_of(request), id, "uuid")
-        return Response({"event_sink": sink_out(configure.pause(sink, initiator=initiator_of(request)))})
+        sink = find_row(find_sinks(request), id, "uuid")
+        return Response({"event_sink": show_sink(configure.pause(sink, initiator=get_initiator(request)))})
 
-    @documented(OneEventSink, request=ResumeSink)
+    @document_answers(OneEventSink, request=ResumeSink)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
         """Send again, all that was kept unless `backlog` says otherwise; a parked one gets another chance."""
-        sink = find(sinks_of(request), id, "uuid")
+        sink = find_row(find_sinks(request), id, "uuid")
         backlog = read_input(ResumeSink, request.data or {}).backlog
         since = backlog.since if isinstance(backlog, Since) else None
-        resumed = configure.resume(sink, initiator_of(request), since, skip=backlog == "skip")
-        return Response({"event_sink": sink_out(resumed)})
+        resumed = configure.resume(sink, get_initiator(request), since, skip=backlog == "skip")
+        return Response({"event_sink": show_sink(resumed)})
 
-    @documented(Free, request=ReplaySink, errors={409: ErrorResponse})
+    @document_answers(Free, request=ReplaySink, errors={409: ErrorResponse})
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
         """Give a stretch of its deliveries a fresh set of tries, as a job: see /v1/replay."""
-        sink = find(sinks_of(request), id, "uuid")
-        answer = started(request, [sink], read_input(ReplaySink, request.data or {}))
+        sink = find_row(find_sinks(request), id, "uuid")
+        answer = start_or_preview(request, [sink], read_input(ReplaySink, request.data or {}))
         return Response({"replay": answer["replays"][0]} if "replays" in answer else answer)
 
-    @documented(Free, request=TestSink)
+    @document_answers(Free, request=TestSink)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
         """Send a sample, or an alert that was accepted, now, and answer with the whole attempt. Counts nowhere."""
-        sink = find(sinks_of(request), id, "uuid")
+        sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(TestSink, request.data or {})
         alert = None
         if asked.detection_alert_id is not None:
-            alert = alerts_of(request).filter(key=asked.detection_alert_id).first()
+            alert = find_alerts(request).filter(key=asked.detection_alert_id).first()
             if alert is None:
                 raise Invalid([("detection_alert_id", "no such detection alert")])
-        return Response({"attempt": try_out_out(try_out(sink, alert, initiator_of(request)))})
+        return Response({"attempt": show_try_out(try_out(sink, alert, get_initiator(request)))})
 
-    @documented(Free, request=RotateSecret, errors={409: ErrorResponse})
+    @document_answers(Free, request=RotateSecret, errors={409: ErrorResponse})
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
         """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
-        sink = find(sinks_of(request), id, "uuid")
+        sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(RotateSecret, request.data or {})
-        secret = rotate_secret(sink, asked.overlap_s, initiator_of(request))
+        secret = rotate_secret(sink, asked.overlap_s, get_initiator(request))
         if secret is None:
             raise Conflict("was changed by somebody else at the same time; try again")
         return Response({"signing_secret": secret})
 
-    @documented(Free)
+    @document_answers(Free)
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_sink:write."""
-        sink = find(sinks_of(request), id, "uuid")
-        return Response({"signing_secret": reveal_secret(sink, initiator_of(request))})
+        sink = find_row(find_sinks(request), id, "uuid")
+        return Response({"signing_secret": reveal_secret(sink, get_initiator(request))})
 
 
-def try_out_out(tried: TryOut) -> dict[str, Any]:
+def show_try_out(tried: TryOut) -> dict[str, Any]:
     """Return a try with its evidence. Times are milliseconds from its start."""
     return {
         "started_at": tried.started_at,
@@ -122,5 +122,5 @@ def try_out_out(tried: TryOut) -> dict[str, Any]:
         "status": tried.status,
         "excerpt": tried.excerpt,
         "peer": show_peer(tried.peer),
-        "timings_ms": timings_out(tried.timings),
+        "timings_ms": show_timings(tried.timings),
     }

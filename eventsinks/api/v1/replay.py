@@ -17,7 +17,7 @@ from rest_framework.viewsets import ViewSet
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.replaying.replay_job import SHOWN, ReplayPreview, Selection
-from eventsinks.api.authentication import initiator_of, may, tenant_of
+from eventsinks.api.authentication import get_initiator, get_tenant, has_scope
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.queries import Text
 from eventsinks.api.v1.shapes import End, Free, Moment
@@ -26,13 +26,13 @@ from eventsinks.api.v1.view import (
     TENANT,
     Listing,
     V1View,
-    documented,
-    find,
-    page_of,
-    paged,
+    document_answers,
+    find_row,
     read_input,
+    read_page,
     read_query,
     require_tenant,
+    show_page,
 )
 from eventsinks.models import Delivery, Destination, Replay
 from eventsinks.models.destination import list_types
@@ -79,48 +79,48 @@ class ReplayViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=[TENANT, *PAGING])
+    @document_answers(Free, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List replays, newest first, those that have ended among them."""
         query = read_query(Listing, request)
         require_tenant(request, query.tenant_id)
-        found, token = page_of(replays_of(request), query.page)
-        return Response(paged("replays", [replay_out(replay) for replay in found], token))
+        found, token = read_page(find_replays(request), query.page)
+        return Response(show_page("replays", [show_replay(replay) for replay in found], token))
 
-    @documented(Free, request=ReplayMany, errors={409: ErrorResponse})
+    @document_answers(Free, request=ReplayMany, errors={409: ErrorResponse})
     def create(self, request: Request) -> Response:
         """Replay deliveries of event sinks and integrations: a job for each, all of them or none."""
         asked = read_input(ReplayMany, request.data)
-        return Response(started(request, chosen(request, asked), asked))
+        return Response(start_or_preview(request, choose_destinations(request, asked), asked))
 
-    @documented(Free)
+    @document_answers(Free)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a replay, with how far it is, and what came of the last 10,000 that it has replayed."""
-        found = find(replays_of(request), id)
-        return Response({"replay": {**replay_out(found), "outcome": found.outcome(MOST_TOLD)}})
+        found = find_row(find_replays(request), id)
+        return Response({"replay": {**show_replay(found), "outcome": found.outcome(MOST_TOLD)}})
 
-    @documented(Free, errors={409: ErrorResponse})
+    @document_answers(Free, errors={409: ErrorResponse})
     def destroy(self, request: Request, id: str) -> Response:
         """Cancel a replay. What it has replayed stays; the rest is left as it is."""
-        found = find(replays_of(request), id)
-        if not replay_job.cancel_replay(found, initiator_of(request)):
+        found = find_row(find_replays(request), id)
+        if not replay_job.cancel_replay(found, get_initiator(request)):
             raise Conflict("the replay has ended already")
-        return Response({"replay": replay_out(find(replays_of(request), id))})
+        return Response({"replay": show_replay(find_row(find_replays(request), id))})
 
 
-def replays_of(request: Request) -> QuerySet[Replay]:
+def find_replays(request: Request) -> QuerySet[Replay]:
     """Return the replays of the key's tenant; those of integrations for keys with the scope of these."""
-    found = Replay.objects.of(tenant_of(request)).select_related("destination", "tenant")
+    found = Replay.objects.of(get_tenant(request)).select_related("destination", "tenant")
     needed = "event_streaming:read" if request.method in SAFE_METHODS else "event_streaming:write"
-    return found if may(request, needed) else found.filter(destination__type__in=list_types("event_sink"))
+    return found if has_scope(request, needed) else found.filter(destination__type__in=list_types("event_sink"))
 
 
-def chosen(request: Request, asked: ReplayMany) -> Sequence[Destination]:
+def choose_destinations(request: Request, asked: ReplayMany) -> Sequence[Destination]:
     """Return the destinations that are named, else every event sink. Raises Invalid for one that there is not."""
-    present = Destination.objects.of(tenant_of(request)).select_related("tenant")
+    present = Destination.objects.of(get_tenant(request)).select_related("tenant")
     if asked.event_sink_ids is None and asked.integration_ids is None:
         return list(present.sinks())
-    if asked.integration_ids is not None and not may(request, "event_streaming:write"):
+    if asked.integration_ids is not None and not has_scope(request, "event_streaming:write"):
         raise PermissionDenied("the key needs the scope event_streaming:write for integration_ids")
     sinks = {sink.uuid: sink for sink in present.sinks().filter(uuid__in=asked.event_sink_ids or ())}
     integrations = {one.id: one for one in present.integrations().filter(id__in=asked.integration_ids or ())}
@@ -138,33 +138,35 @@ def chosen(request: Request, asked: ReplayMany) -> Sequence[Destination]:
     return [*sinks.values(), *integrations.values()]
 
 
-def started(request: Request, destinations: Sequence[Destination], asked: ReplaySink) -> dict[str, Any]:
+def start_or_preview(request: Request, destinations: Sequence[Destination], asked: ReplaySink) -> dict[str, Any]:
     """Start replays, or count what they would take, and return the answer. Raises Invalid and Conflict."""
     try:
         if asked.dry_run:
             return {
-                "preview": preview_out([replay_job.preview_replay(one, asked.selection()) for one in destinations])
+                "preview": show_preview(
+                    [replay_job.preview_replay(one, asked.selection()) for one in destinations]
+                )
             }
-        made = replay_job.start_replays(destinations, asked.selection(), asked.rate_per_s, initiator_of(request))
+        made = replay_job.start_replays(destinations, asked.selection(), asked.rate_per_s, get_initiator(request))
     except NotConfigurable as error:
         raise Invalid([(problem.field, problem.message) for problem in error.errors]) from None
     except replay_job.ReplayUnderWay as busy:
         message = f"another replay of {busy.destination.name} is under way; DELETE it, or wait for its end"
         raise Conflict(message) from None
-    return {"replays": [replay_out(replay) for replay in made]}
+    return {"replays": [show_replay(replay) for replay in made]}
 
 
-def preview_out(previews: Sequence[ReplayPreview]) -> dict[str, Any]:
+def show_preview(previews: Sequence[ReplayPreview]) -> dict[str, Any]:
     """Return what replays would take, together: how many, and the newest of them."""
     shown = sorted((one for found in previews for one in found.sample), key=lambda one: one.id, reverse=True)
     return {
         "deliveries": sum(found.deliveries for found in previews),
         "deliveries_capped": any(found.capped for found in previews),
-        "sample": [sample_out(delivery) for delivery in shown[:SHOWN]],
+        "sample": [show_sample(delivery) for delivery in shown[:SHOWN]],
     }
 
 
-def sample_out(delivery: Delivery) -> dict[str, Any]:
+def show_sample(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery that would be replayed, with what it tells of."""
     return {
         "id": delivery.id,
@@ -179,12 +181,12 @@ def sample_out(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def replay_out(replay: Replay) -> dict[str, Any]:
+def show_replay(replay: Replay) -> dict[str, Any]:
     """Return a replay."""
     return {
         "id": replay.id,
         "tenant_id": replay.tenant_id,
-        **of_destination(replay.destination),
+        **name_destination(replay.destination),
         "state": replay.state,
         "since": replay.since,
         "until": replay.until,
@@ -202,7 +204,7 @@ def replay_out(replay: Replay) -> dict[str, Any]:
     }
 
 
-def of_destination(destination: Destination) -> dict[str, Any]:
+def name_destination(destination: Destination) -> dict[str, Any]:
     """Return whose replay it is: an event sink's or an integration's."""
     is_sink = destination.kind.face == "event_sink"
     return {

@@ -23,7 +23,7 @@ class Free(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
+def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
     """Return the time that a text says, with its offset, or a day of UTC. Raises ValueError."""
     try:
         if TIME.fullmatch(text := str(given)):
@@ -33,22 +33,22 @@ def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> dateti
     raise ValueError("must be an RFC 3339 time with its offset, as 2030-01-31T00:00:00Z, or a day, as 2030-01-31")
 
 
-def as_end(given: Any) -> datetime:
+def read_end_moment(given: Any) -> datetime:
     """Return the time until when: of a day, its last moment. Raises ValueError."""
-    return as_moment(given, read_end)
+    return read_moment(given, read_end)
 
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d([T ].*(Z|[+-]\d\d(:?\d\d)?))?", re.ASCII | re.IGNORECASE)
-Moment = Annotated[datetime, BeforeValidator(as_moment)]
-End = Annotated[datetime, BeforeValidator(as_end)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
+End = Annotated[datetime, BeforeValidator(read_end_moment)]
 
 
-def timings_out(timings: Timings) -> dict[str, float]:
+def show_timings(timings: Timings) -> dict[str, float]:
     """Return timings in milliseconds."""
     return {name: seconds * 1000 for name, seconds in timings._asdict().items()}
 
 
-def delivery_out(delivery: Delivery) -> dict[str, Any]:
+def show_delivery(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery."""
     return {
         "id": delivery.id,
@@ -58,7 +58,7 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state,
         "tries": delivery.tries,
         "due_at": None if delivery.is_behind else delivery.due_at,
-        **waiting_out(delivery),
+        **show_waiting(delivery),
         "status": delivery.status,
         "reason": delivery.reason,
         "created_at": delivery.created_at,
@@ -67,7 +67,7 @@ def delivery_out(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def waiting_out(delivery: Delivery) -> dict[str, Any]:
+def show_waiting(delivery: Delivery) -> dict[str, Any]:
     """Return what a pending delivery waits for: in a word, in words, and the earlier one where it is that."""
     wait = find_obstacle(delivery) if delivery.state == DeliveryState.PENDING else None
     if wait is None:
@@ -77,7 +77,7 @@ def waiting_out(delivery: Delivery) -> dict[str, Any]:
     return {"waits_for": wait.first.id if wait.first else None, "waiting": told}
 
 
-def attempt_out(attempt: Attempt) -> dict[str, Any]:
+def show_attempt(attempt: Attempt) -> dict[str, Any]:
     """Return an attempt. Times are milliseconds from its start."""
     return {
         "id": attempt.id,

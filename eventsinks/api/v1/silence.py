@@ -15,7 +15,7 @@ from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import silence as silences
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.api.authentication import initiator_of, tenant_of
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.errors import Invalid
 from eventsinks.api.v1.shapes import End, Free, Moment
 from eventsinks.api.v1.view import (
@@ -23,13 +23,13 @@ from eventsinks.api.v1.view import (
     TENANT,
     Listing,
     V1View,
-    documented,
-    find,
-    page_of,
-    paged,
+    document_answers,
+    find_row,
     read_input,
+    read_page,
     read_query,
     require_tenant,
+    show_page,
 )
 from eventsinks.models import Destination, Silence
 
@@ -62,58 +62,58 @@ class SilenceViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=[TENANT, *PAGING])
+    @document_answers(Free, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List silences, those that have ended among them."""
         query = read_query(Listing, request)
         require_tenant(request, query.tenant_id)
-        found, token = page_of(silences_of(request), query.page)
-        return Response(paged("silences", [silence_out(silence) for silence in found], token))
+        found, token = read_page(find_silences(request), query.page)
+        return Response(show_page("silences", [show_silence(silence) for silence in found], token))
 
-    @documented(Free, request=CreateSilence)
+    @document_answers(Free, request=CreateSilence)
     def create(self, request: Request) -> Response:
         """Hold alerts back from now or from a moment on."""
         asked = read_input(CreateSilence, request.data)
         sink = None
         if asked.event_sink_id is not None:
-            sink = find(Destination.objects.of(tenant_of(request)).sinks(), asked.event_sink_id, "uuid")
+            sink = find_row(Destination.objects.of(get_tenant(request)).sinks(), asked.event_sink_id, "uuid")
         try:
             made = silences.make_silence(
-                tenant_of(request),
+                get_tenant(request),
                 sink=sink,
                 filter=asked.filter,
                 reason=asked.reason,
                 author=asked.author,
                 starts_at=asked.starts_at,
                 ends_at=asked.ends_at,
-                initiator=initiator_of(request),
+                initiator=get_initiator(request),
             )
         except NotConfigurable as error:
-            raise as_invalid(error) from None
-        return Response({"silence": silence_out(made)})
+            raise make_invalid(error) from None
+        return Response({"silence": show_silence(made)})
 
-    @documented(Free)
+    @document_answers(Free)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a silence, with how much it has held back."""
-        return Response({"silence": silence_out(find(silences_of(request), id))})
+        return Response({"silence": show_silence(find_row(find_silences(request), id))})
 
-    @documented(Free)
+    @document_answers(Free)
     def destroy(self, request: Request, id: str) -> Response:
         """End a silence now. It stays in the list; what it held back is rounded up."""
-        found = find(silences_of(request), id)
-        if not silences.end_silence(found, initiator_of(request)):
+        found = find_row(find_silences(request), id)
+        if not silences.end_silence(found, get_initiator(request)):
             raise Http404("the silence has ended already")
         return Response({"id": found.id, "tenant_id": found.tenant_id})
 
-    @documented(Free, request=PreviewSilence)
+    @document_answers(Free, request=PreviewSilence)
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """Say which of the newest alerts a filter matches. Keeps nothing."""
         asked = read_input(PreviewSilence, request.data)
         try:
-            seen = silences.preview_silence(tenant_of(request), asked.filter, asked.hours)
+            seen = silences.preview_silence(get_tenant(request), asked.filter, asked.hours)
         except NotConfigurable as error:
-            raise as_invalid(error) from None
+            raise make_invalid(error) from None
         examples = [
             {"id": event.key, "name": event.summary.title, "received_at": event.received_at}
             for event in seen.examples
@@ -123,17 +123,17 @@ class SilenceViewSet(V1View, ViewSet):
         )
 
 
-def silences_of(request: Request) -> QuerySet[Silence]:
+def find_silences(request: Request) -> QuerySet[Silence]:
     """Return the silences of the key's tenant."""
-    return Silence.objects.of(tenant_of(request)).select_related("destination")
+    return Silence.objects.of(get_tenant(request)).select_related("destination")
 
 
-def as_invalid(error: NotConfigurable) -> Invalid:
+def make_invalid(error: NotConfigurable) -> Invalid:
     """Return what is wrong with a silence as an error of the request."""
     return Invalid([(problem.field, problem.message) for problem in error.errors])
 
 
-def silence_out(silence: Silence) -> dict[str, datetime | Any]:
+def show_silence(silence: Silence) -> dict[str, datetime | Any]:
     """Return a silence."""
     return {
         "id": silence.id,

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions.slack import install as slack_install
-from eventsinks.api.authentication import initiator_of, tenant_of
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.errors import Conflict, ErrorResponse
 from eventsinks.api.v1.event_sink_shapes import Deleted
 from eventsinks.api.v1.shapes import Free
@@ -21,12 +21,12 @@ from eventsinks.api.v1.view import (
     TENANT,
     Listing,
     V1View,
-    documented,
-    find,
-    page_of,
-    paged,
+    document_answers,
+    find_row,
+    read_page,
     read_query,
     require_tenant,
+    show_page,
 )
 from eventsinks.models import SlackWorkspace
 
@@ -44,47 +44,47 @@ class SlackIntegrationViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=[TENANT, *PAGING])
+    @document_answers(Free, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List the Slack workspaces of the tenant."""
         asked = read_query(Listing, request)
         require_tenant(request, asked.tenant_id)
-        found, token = page_of(workspaces_of(request), asked.page)
-        return Response(paged("slack_integrations", [workspace_out(one) for one in found], token))
+        found, token = read_page(find_workspaces(request), asked.page)
+        return Response(show_page("slack_integrations", [show_workspace(one) for one in found], token))
 
-    @documented(AuthorizeUrl, request=None, errors={409: ErrorResponse})
+    @document_answers(AuthorizeUrl, request=None, errors={409: ErrorResponse})
     @action(detail=False, methods=["post"])
     def install(self, request: Request) -> Response:
         """Begin an installation: open the page in a browser within ten minutes; it asks, and leads to Slack."""
         try:
-            state = slack_install.begin_installation(tenant_of(request), initiator_of(request))
+            state = slack_install.begin_installation(get_tenant(request), get_initiator(request))
         except slack_install.NotInstallable as error:
             raise Conflict(str(error)) from None
         return Response({"authorize_url": slack_install.make_landing_url(state)})
 
-    @documented(Free)
+    @document_answers(Free)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a Slack workspace."""
-        return Response({"slack_integration": workspace_out(find(workspaces_of(request), id))})
+        return Response({"slack_integration": show_workspace(find_row(find_workspaces(request), id))})
 
-    @documented(Deleted, errors={409: ErrorResponse})
+    @document_answers(Deleted, errors={409: ErrorResponse})
     def destroy(self, request: Request, id: str) -> Response:
         """Uninstall: the token is revoked and forgotten. Refused while event sinks post to the workspace."""
-        workspace = find(workspaces_of(request), id)
+        workspace = find_row(find_workspaces(request), id)
         answer = {"id": workspace.pk, "tenant_id": workspace.tenant_id}
         try:
-            slack_install.uninstall(workspace, initiator_of(request))
+            slack_install.uninstall(workspace, get_initiator(request))
         except slack_install.InUse as error:
             raise Conflict(str(error)) from None
         return Response(answer)
 
 
-def workspaces_of(request: Request) -> QuerySet[SlackWorkspace]:
+def find_workspaces(request: Request) -> QuerySet[SlackWorkspace]:
     """Return the workspaces of the key's tenant."""
-    return SlackWorkspace.objects.filter(tenant=tenant_of(request))
+    return SlackWorkspace.objects.filter(tenant=get_tenant(request))
 
 
-def workspace_out(workspace: SlackWorkspace) -> dict[str, Any]:
+def show_workspace(workspace: SlackWorkspace) -> dict[str, Any]:
     """Return a workspace. Opens no secret."""
     return {
         "id": workspace.id,

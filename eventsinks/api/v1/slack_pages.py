@@ -18,31 +18,31 @@ NOT_CONNECTED = "Slack was not connected"
 
 @require_http_methods(["GET", "POST"])
 @csrf_protect
-def landing(request: HttpRequest) -> HttpResponse:
+def show_landing(request: HttpRequest) -> HttpResponse:
     """Say whose the workspace will be, and go on to Slack in the browser that says yes."""
     asked = request.POST if request.method == "POST" else request.GET
     state = asked.get("state", "")
     try:
         begun = slack_state.find_install(state)
         if request.method == "POST":
-            return sent_to_slack(state)
+            return send_to_slack(state)
     except install.NotInstallable as error:
-        return page(request, 400, NOT_CONNECTED, str(error))
+        return make_page(request, 400, NOT_CONNECTED, str(error))
     told = {"title": "Connect a Slack workspace", "state": state, "begun": begun}
-    response = private(render(request, "slack/install.html", told))
+    response = make_private(render(request, "slack/install.html", told))
     response["Referrer-Policy"] = "same-origin"  # with none, browsers hide from us where the form came from
     return allow_forms_to_slack(response, PAGE, settings.SLACK_BASE_URL)
 
 
-def sent_to_slack(state: str) -> HttpResponse:
+def send_to_slack(state: str) -> HttpResponse:
     """Return the way to Slack, with the cookie that this browser shows when it is back. Raises NotInstallable."""
     response = redirect(install.make_authorize_url(state))
     response.set_cookie(**slack_state.make_cookie(state))
-    return private(response)
+    return make_private(response)
 
 
 @require_GET
-def callback(request: HttpRequest) -> HttpResponse:
+def finish_installation(request: HttpRequest) -> HttpResponse:
     """Finish an installation, and say in plain words what came of it."""
     said, code, state = (request.GET.get(name, "") for name in ("error", "code", "state"))
     cookie = request.COOKIES.get(slack_state.get_cookie_name(), "")
@@ -53,23 +53,23 @@ def callback(request: HttpRequest) -> HttpResponse:
             raise install.NotInstallable(refused or "Slack sent no code")
         workspace = install.finish_installation(state, cookie, code, request.META.get("REMOTE_ADDR", ""))
     except install.NotInstallable as error:
-        return page(request, 400, NOT_CONNECTED, str(error))
+        return make_page(request, 400, NOT_CONNECTED, str(error))
     except LimitReached as reached:
-        response = page(request, 429, "Slack was not connected yet", f"{reached}. Load this page again then.")
+        response = make_page(request, 429, "Slack was not connected yet", f"{reached}. Load this page again then.")
         response["Retry-After"] = str(reached.wait)
         return response
     name, whose = workspace.team_name, workspace.tenant.name
-    response = page(request, 200, "Slack is connected", f"{name} can now be posted to by {whose}.")
+    response = make_page(request, 200, "Slack is connected", f"{name} can now be posted to by {whose}.")
     response.delete_cookie(slack_state.get_cookie_name(), samesite="Lax")
     return response
 
 
-def page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+def make_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     """Return a page of two sentences."""
-    return private(render(request, "slack/installed.html", {"title": title, "text": text}, status=status))
+    return make_private(render(request, "slack/installed.html", {"title": title, "text": text}, status=status))
 
 
-def private(response: HttpResponse) -> HttpResponse:
+def make_private(response: HttpResponse) -> HttpResponse:
     """Have nobody keep an answer, and nobody be told its address: the state is in it."""
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"

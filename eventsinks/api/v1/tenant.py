@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import tenants
-from eventsinks.api.authentication import initiator_of
+from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
 from eventsinks.api.v1.shapes import Free, Moment
 from eventsinks.api.v1.view import (
@@ -23,12 +23,12 @@ from eventsinks.api.v1.view import (
     Name,
     Pages,
     V1View,
-    documented,
-    find,
-    page_of,
-    paged,
+    document_answers,
+    find_row,
     read_input,
+    read_page,
     read_query,
+    show_page,
 )
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.limits import OwnLimits
@@ -66,34 +66,34 @@ class TenantViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=PAGING)
+    @document_answers(Free, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List tenants."""
-        found, token = page_of(Tenant.objects.all(), read_query(Pages, request).page)
-        return Response(paged("tenants", [tenant_out(tenant) for tenant in found], token))
+        found, token = read_page(Tenant.objects.all(), read_query(Pages, request).page)
+        return Response(show_page("tenants", [show_tenant(tenant) for tenant in found], token))
 
-    @documented(Free, request=CreateTenant, errors={409: ErrorResponse})
+    @document_answers(Free, request=CreateTenant, errors={409: ErrorResponse})
     def create(self, request: Request) -> Response:
         """Create a tenant."""
         asked = read_input(CreateTenant, request.data)
         try:
-            limits = given(asked.limits)
-            tenant = tenants.create_tenant(asked.name, asked.id, initiator_of(request), limits)
+            limits = read_limits(asked.limits)
+            tenant = tenants.create_tenant(asked.name, asked.id, get_initiator(request), limits)
         except (ValueError, IntegrityError):  # the latter, where two ask at the same time
             raise Conflict(f"tenant {asked.id} exists already") from None
-        return Response({"tenant": tenant_out(tenant)})
+        return Response({"tenant": show_tenant(tenant)})
 
-    @documented(Free)
+    @document_answers(Free)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a tenant."""
-        return Response({"tenant": tenant_out(find(Tenant.objects.all(), id))})
+        return Response({"tenant": show_tenant(find_row(Tenant.objects.all(), id))})
 
-    @documented(Free, request=UpdateTenant)
+    @document_answers(Free, request=UpdateTenant)
     def update(self, request: Request, id: str) -> Response:
         """Give a tenant another name, or limits of its own; what is over them stays, and can only become less."""
-        tenant, asked = find(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
-        changed = tenants.change_tenant(tenant, asked.name, given(asked.limits), initiator_of(request))
-        return Response({"tenant": tenant_out(changed)})
+        tenant, asked = find_row(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
+        changed = tenants.change_tenant(tenant, asked.name, read_limits(asked.limits), get_initiator(request))
+        return Response({"tenant": show_tenant(changed)})
 
 
 class ApiKeyViewSet(V1View, ViewSet):
@@ -103,49 +103,49 @@ class ApiKeyViewSet(V1View, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(Free, parameters=PAGING)
+    @document_answers(Free, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List the keys of all tenants; their texts are not kept."""
-        found, token = page_of(tenants_keys(), read_query(Pages, request).page)
-        return Response(paged("api_keys", [key_out(key) for key in found], token))
+        found, token = read_page(find_keys(), read_query(Pages, request).page)
+        return Response(show_page("api_keys", [show_key(key) for key in found], token))
 
-    @documented(Free, request=CreateApiKey)
+    @document_answers(Free, request=CreateApiKey)
     def create(self, request: Request) -> Response:
         """Issue a key. Its text is in this answer and can't be had again."""
         asked = read_input(CreateApiKey, request.data)
-        tenant = find(Tenant.objects.all(), str(asked.tenant_id))
+        tenant = find_row(Tenant.objects.all(), str(asked.tenant_id))
         try:
             key, text = tenants.issue_key(
                 tenant,
                 scopes=asked.scopes,
                 name=asked.name,
                 expires_at=asked.expires_at,
-                initiator=initiator_of(request),
+                initiator=get_initiator(request),
             )
         except ValueError as error:
             raise Invalid([("scopes", str(error))]) from None
-        return Response({"api_key": {**key_out(key), "key": text}})
+        return Response({"api_key": {**show_key(key), "key": text}})
 
-    @documented(Free)
+    @document_answers(Free)
     def destroy(self, request: Request, id: str) -> Response:
         """Revoke a key at once."""
-        key = find(tenants_keys(), id)
-        if not tenants.revoke_key(key, initiator_of(request)):
+        key = find_row(find_keys(), id)
+        if not tenants.revoke_key(key, get_initiator(request)):
             raise Http404("no such API key")
         return Response({"id": key.id})
 
 
-def tenants_keys() -> QuerySet[ApiKey]:
+def find_keys() -> QuerySet[ApiKey]:
     """Return the keys of tenants; operators' keys are looked after on the server."""
     return ApiKey.objects.exclude(tenant=None)
 
 
-def given(limits: BaseModel | None) -> dict[str, int | None]:
+def read_limits(limits: BaseModel | None) -> dict[str, int | None]:
     """Return the limits that were said."""
     return limits.model_dump(exclude_unset=True) if limits else {}
 
 
-def tenant_out(tenant: Tenant) -> dict[str, Any]:
+def show_tenant(tenant: Tenant) -> dict[str, Any]:
     """Return a tenant, with its limits, and those of them that are its own."""
     return {
         "id": tenant.id,
@@ -156,7 +156,7 @@ def tenant_out(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def key_out(key: ApiKey) -> dict[str, datetime | Any]:
+def show_key(key: ApiKey) -> dict[str, datetime | Any]:
     """Return a key, without its text."""
     return {
         "id": key.id,

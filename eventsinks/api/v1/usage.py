@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.usage import Used, measure_usage
-from eventsinks.api.authentication import tenant_of
-from eventsinks.api.v1.view import V1View, documented
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.v1.view import V1View, document_answers
 from eventsinks.models.limits import Limits
 
 
@@ -43,15 +43,15 @@ class UsageView(V1View):
 
     scope = "event_sink"
 
-    @documented(OneUsage, operation_id="v1_usage")
+    @document_answers(OneUsage, operation_id="v1_usage")
     def get(self, request: Request) -> Response:
         """Get the limits of the tenant with what is used of each. Takes from none but that of requests."""
-        found = measure_usage(tenant_of(request))
-        limits = {used.name: used_out(used) for used in found.limits}
+        found = measure_usage(get_tenant(request))
+        limits = {used.name: show_limit(used) for used in found.limits}
         return Response({"usage": {"limits": limits, "refused_since": found.since}})
 
 
-def used_out(used: Used) -> dict[str, object]:
+def show_limit(used: Used) -> dict[str, object]:
     """Return one limit."""
     return {
         "limit": used.limit,

@@ -19,8 +19,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from eventsinks.api import queries
-from eventsinks.api.authentication import tenant_of
-from eventsinks.api.errors import ErrorResponse, Invalid, v1_exception_handler
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.errors import ErrorResponse, Invalid, handle_v1_exception
 from eventsinks.api.queries import Text
 from eventsinks.lib.validation import list_errors
 from eventsinks.models import Tenant
@@ -42,7 +42,7 @@ class V1View(APIView):
 
     def get_exception_handler(self) -> Callable[..., Any]:
         """Return how this format says that something is wrong."""
-        return v1_exception_handler
+        return handle_v1_exception
 
 
 def read_input(model: type[Input], data: Any) -> Input:
@@ -63,10 +63,10 @@ def read_query(model: type[Input], request: Request) -> Input:
 def require_tenant(request: Request, tenant_id: str | None) -> None:
     """Raise Http404 where another tenant than the key's is named."""
     if tenant_id is not None:
-        find(Tenant.objects.filter(id=tenant_of(request).id), tenant_id)
+        find_row(Tenant.objects.filter(id=get_tenant(request).id), tenant_id)
 
 
-def find(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
+def find_row(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
     """Return the row with this UUID. Raises Http404, also for what is no UUID."""
     try:
         return rows.get(**{field: uuid.UUID(id)})
@@ -79,7 +79,7 @@ class Paging(BaseModel):
 
     model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would show what was not asked for
 
-    page_size: Annotated[int, AfterValidator(lambda size: within(size, 1, MAX_PAGE))] | None = None
+    page_size: Annotated[int, AfterValidator(lambda size: check_range(size, 1, MAX_PAGE))] | None = None
     page_token: Text | None = None
 
 
@@ -100,21 +100,21 @@ class Listing(Pages):
     tenant_id: str | None = None
 
 
-def within(value: int, least: int, most: int) -> int:
+def check_range(value: int, least: int, most: int) -> int:
     """Return `value`. Raises ValueError where it is out of range."""
     if not least <= value <= most:
         raise ValueError(f"must be from {least} to {most}")
     return value
 
 
-def page_of(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[Row], str | None]:
+def read_page(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[Row], str | None]:
     """Return one page, newest first by `key`, and the token of the next. Never counts, never skips.
 
     Raises Invalid for a token that this server did not make.
     """
     if paging.page_token:
         kind = uuid.UUID if isinstance(rows.model._meta.get_field(key), UUIDField) else int
-        rows = rows.filter(**{f"{key}__lt": token_value(paging.page_token, kind)})
+        rows = rows.filter(**{f"{key}__lt": read_token(paging.page_token, kind)})
     size = paging.page_size or DEFAULT_PAGE
     found = list(rows.order_by(f"-{key}")[: size + 1])
     if len(found) <= size:
@@ -123,7 +123,7 @@ def page_of(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[
     return found[:size], base64.urlsafe_b64encode(orjson.dumps(last)).decode().rstrip("=")
 
 
-def token_value(token: str, kind: type) -> Any:
+def read_token(token: str, kind: type) -> Any:
     """Return what a page token holds, which is of `kind`: uuid.UUID or int. Raises Invalid."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
@@ -136,7 +136,7 @@ def token_value(token: str, kind: type) -> Any:
     raise Invalid([("page_token", "is not a token of this list")])
 
 
-def paged(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
+def show_page(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
     """Return a page in its envelope."""
     return {"data": {name: rows}, "pagination": {"next_page_token": token}}
 
@@ -153,20 +153,24 @@ ERRORS = {
 }
 
 
-def parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
+def make_parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
     """Return a parameter of a query for the schema; an empty one is as if it were absent."""
     empty = {"type": "string", "maxLength": 0}
     return OpenApiParameter(name, {"anyOf": [schema, empty]}, description=description)
 
 
-TENANT = parameter("tenant_id", "the key's own", type="string", format="uuid")
+TENANT = make_parameter("tenant_id", "the key's own", type="string", format="uuid")
 PAGING = [
-    parameter("page_size", f"{DEFAULT_PAGE} unless said otherwise", type="integer", minimum=1, maximum=MAX_PAGE),
-    parameter("page_token", "where the next page begins, from the answer before", type="string", maxLength=1000),
+    make_parameter(
+        "page_size", f"{DEFAULT_PAGE} unless said otherwise", type="integer", minimum=1, maximum=MAX_PAGE
+    ),
+    make_parameter(
+        "page_token", "where the next page begins, from the answer before", type="string", maxLength=1000
+    ),
 ]
 
 
-def documented(ok: Any, **options: Any) -> Callable[[View], View]:
+def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
     """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
     extra = options.pop("errors", {})
     set_override(ok, "many", False)  # our lists are objects with rows inside, never bare arrays

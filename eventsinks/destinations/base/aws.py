@@ -19,10 +19,10 @@ from eventsinks.destinations.base import (
     MASK,
     Absent,
     Answers,
-    Batch,
     ClientType,
     Config,
     Meaning,
+    MessageBatch,
     Receipt,
     Secret,
     SendFailure,
@@ -82,7 +82,7 @@ TooManyRequestsException
 """
 
 
-def answers_of(service: str, refused: str) -> Answers:
+def make_answers(service: str, refused: str) -> Answers:
     """Return the table of one of Amazon's services; `refused` are the codes with which it refuses what is sent."""
     return Answers(
         service,
@@ -160,13 +160,13 @@ class AwsType(ClientType[AwsConfigT]):
 
     service: ClassVar[str]
 
-    def send(self, batch: Batch, at: datetime) -> Receipt:
+    def send(self, batch: MessageBatch, at: datetime) -> Receipt:
         """Send the batch within `seconds`, at most lib.aws.BUDGET. Raises SendFailure where it means all of it."""
         self._client.begin(self.seconds)
         return self.put(batch)
 
     @abstractmethod
-    def put(self, batch: Batch) -> Receipt:
+    def put(self, batch: MessageBatch) -> Receipt:
         """Put the batch where it belongs. Raises SendFailure where nothing of it was taken."""
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
@@ -184,7 +184,7 @@ class AwsType(ClientType[AwsConfigT]):
 
     def failure(self, error: CallFailed, count: int = 1) -> SendFailure:
         """Return what an error means for `count` messages."""
-        code, said = re.sub(r"[^\w.]", "", error.code)[:60], short(error.message)
+        code, said = re.sub(r"[^\w.]", "", error.code)[:60], shorten(error.message)
         why = self.answers.why.get(error.code)
         reason = f"{why} ({code}: {said})" if why else f"{code}: {said}"
         status = error.response.status if error.response else 0
@@ -202,7 +202,7 @@ class AwsType(ClientType[AwsConfigT]):
         return Client(self.service, account, self.endpoint(), self.guard)
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """Return `text` on one line, short enough to be shown."""
     line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return line if len(line) <= 300 else line[:299] + "…"

@@ -40,7 +40,7 @@ class Receipt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BatchLimits:
     """How much one request may hold, and how many seconds to wait for more before sending less.
 
     `max_requests` is how many requests of one batch are sent at once, where a request can't hold it all.
@@ -55,7 +55,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MessageBatch:
     """The events of one request of an integration, the same over every try.
 
     `id` and `number` are the same too; numbers count up by one per integration, so that a gap can be seen.
@@ -67,7 +67,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class HourManifest:
     """What became of the batches that were settled in one hour, from number `first` to `last` without a gap.
 
     `objects` are those that were `stored`, each with its batch's number and id; the other numbers left nothing
@@ -108,7 +108,7 @@ class DestinationType(ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     example: ClassVar[Mapping[str, Any]] = {}  # a config that stands in where no secret is to be opened
     answers: ClassVar[Answers] = Answers()  # what the service's answers mean
-    limits: Limits = Limits()  # ask the instance: they may depend on its configuration
+    limits: BatchLimits = BatchLimits()  # ask the instance: they may depend on its configuration
     usual_mapping: str = "as_accepted"  # the shape of its events, unless one is asked for; ask the instance, too
     connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
     # Whether a message is to bring what was remembered of its incident. It must have a pace: its messages go one
@@ -190,10 +190,10 @@ class ClientType(DestinationType[ConfigT]):
         raise NotImplementedError(f"{self.key} is sent by its vendor's client")
 
     @abstractmethod
-    def send(self, batch: Batch, at: datetime) -> Receipt:
+    def send(self, batch: MessageBatch, at: datetime) -> Receipt:
         """Send the batch and say what came of it. Raises SendFailure where it means all of it."""
 
-    def write_manifest(self, manifest: Manifest) -> None:
+    def write_manifest(self, manifest: HourManifest) -> None:
         """Write down what was stored in an hour, unless the configuration wants none. Raises SendFailure."""
 
 

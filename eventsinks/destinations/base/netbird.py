@@ -20,7 +20,7 @@ NAMES = {key: found.names for key, found in MAPPINGS.items() if isinstance(found
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SevenFields:
     """An event in the seven fields. `meta` is to be read; `meta_json` goes on, exact to the last digit."""
 
     id: int | str
@@ -33,7 +33,7 @@ class Told:
     reference: str
 
 
-def headline(message: Message) -> str:
+def write_headline(message: Message) -> str:
     """Return the field `message` alone: one of the seven, without the price of the others."""
     if message.mapped:
         name = NAMES[message.mapping]["message"] if message.mapping in NAMES else "message"
@@ -42,15 +42,17 @@ def headline(message: Message) -> str:
     return message_of(message.event_type, parse_accepted(message.data))
 
 
-def told(message: Message) -> Told:
+def write_seven_fields(message: Message) -> SevenFields:
     """Tell an event; one in another schema by that schema's `message`, with itself as `meta`."""
     if message.mapping in NAMES:
         event = {field: message.document[name] for field, name in NAMES[message.mapping].items()}
-        return Told(**event, meta_json=dumps(event["meta"]))
+        return SevenFields(**event, meta_json=dumps(event["meta"]))
     if message.mapped:
         at = write_time(message.occurred_at)
-        return Told(str(message.id), at, headline(message), "", "", message.document, message.data, "")
+        return SevenFields(
+            str(message.id), at, write_headline(message), "", "", message.document, message.data, ""
+        )
     event = map_seven_fields(message.event_type, message.document, message.occurred_at)
     event["id"] = str(message.id) if event["id"] == "" else event["id"]
     in_parts = message.event_type.key in TOLD_IN_PARTS
-    return Told(**event, meta_json=dumps(event["meta"]) if in_parts else message.data)
+    return SevenFields(**event, meta_json=dumps(event["meta"]) if in_parts else message.data)

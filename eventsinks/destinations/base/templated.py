@@ -12,22 +12,22 @@ from eventsinks.destinations.base import Message
 from eventsinks.lib.numbers import dumps
 
 
-def body_of(message: Message) -> bytes:
+def make_body(message: Message) -> bytes:
     """Return the bytes of an event, to which its sink's template, if there is one, adds its labels and texts."""
     if message.template is None:
         return message.data
-    return message.once("templated", lambda: with_texts(message))
+    return message.once("templated", lambda: add_texts(message))
 
 
-def with_texts(message: Message) -> bytes:
+def add_texts(message: Message) -> bytes:
     """Return the bytes of an event with what its template tells as further keys, and with all that it had."""
-    told = distinct([*message.summary.info, *message.summary.actions], message.document)
+    told = make_distinct([*message.summary.info, *message.summary.actions], message.document)
     if not told:
         return message.data
     return message.data.rstrip()[:-1] + b"," + dumps(told)[1:]
 
 
-def distinct(pairs: Sequence[tuple[str, str]], taken: Container[str]) -> dict[str, str]:
+def make_distinct(pairs: Sequence[tuple[str, str]], taken: Container[str]) -> dict[str, str]:
     """Return label and value as a dict; a label that is taken is told from the other by a number."""
     found: dict[str, str] = {}
     for label, value in pairs:

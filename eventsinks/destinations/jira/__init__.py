@@ -32,8 +32,8 @@ from eventsinks.destinations.base import (
     Secret,
     Temporary,
 )
-from eventsinks.destinations.base.rendering import answer, cut, heading, said
-from eventsinks.destinations.jira.document import document, one_paragraph
+from eventsinks.destinations.base.rendering import cut, read_answer, read_text, render_heading
+from eventsinks.destinations.jira.document import make_document, make_one_paragraph
 from eventsinks.lib.net.addresses import parse_url
 from eventsinks.lib.net.smtp import MAILBOX
 from eventsinks.lib.net.wire import Request, Response
@@ -45,26 +45,26 @@ SITE = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/ex/jira/[0-9a-f-]{36})?", 
 OF_THE_CONFIG = frozenset(["project", "pid", "issuetype"])  # fields that no event fills in
 
 
-def complaints(response: Response) -> tuple[dict[str, Any], list[Any]]:
+def find_complaints(response: Response) -> tuple[dict[str, Any], list[Any]]:
     """Return what Jira says is wrong: by field, and in prose."""
-    found = answer(response.body)
+    found = read_answer(response.body)
     fields, messages = found.get("errors"), found.get("errorMessages")
     return fields if isinstance(fields, dict) else {}, messages if isinstance(messages, list) else []
 
 
-def words_of(response: Response) -> str:
+def find_words(response: Response) -> str:
     """Return what Jira says is wrong, short enough to be shown. A 400 names the fields that it does not take."""
-    fields, messages = complaints(response)
+    fields, messages = find_complaints(response)
     words = [f"{field}: {text}" for field, text in fields.items()] or [str(text) for text in messages]
-    return cut(said("; ".join(words)), 350) if not response.ok else ""
+    return cut(read_text("; ".join(words)), 350) if not response.ok else ""
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return whether a 400 is about the project.
 
     A search in a project that there is not, or that the account can't see, is refused in prose alone.
     """
-    fields, messages = complaints(response)
+    fields, messages = find_complaints(response)
     about_it = OF_THE_CONFIG & set(fields) or (not fields and "'project'" in " ".join(map(str, messages)))
     return "project" if response.status == 400 and about_it else ""
 
@@ -81,8 +81,8 @@ ANSWERS = Answers(
         413: Meaning.PLAINER,
         422: Meaning.PLAINER,
     },
-    code=code_of,
-    words=words_of,
+    code=find_code,
+    words=find_words,
 )
 
 
@@ -136,7 +136,7 @@ class Jira(DestinationType[JiraConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the search for issues of the same incident."""
         (message,) = messages
-        mine, incident = labels(message)
+        mine, incident = make_labels(message)
         jql = (
             f'project = "{self.config.project_key}" AND (labels = "{mine}"'
             f' OR (labels = "{incident}" AND statusCategory != Done)) ORDER BY created DESC'
@@ -149,7 +149,7 @@ class Jira(DestinationType[JiraConfig]):
             return super().then(message, request, response)
         if response.status != 200:
             return None
-        found = issues(response)
+        found = read_issues(response)
         return None if found is None else self._missing(message, found)
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
@@ -157,7 +157,7 @@ class Jira(DestinationType[JiraConfig]):
         receipt = super().read(response, messages)
         (message,) = messages
         if response.status == 200:  # of a search: what is created, is told by 201
-            found = issues(response)
+            found = read_issues(response)
             if found is None or self._missing(message, found) is not None:
                 raise Temporary("Jira's answer can't be read", response)
         return receipt
@@ -169,7 +169,7 @@ class Jira(DestinationType[JiraConfig]):
             fields = {name: value for name, value in given["fields"].items() if name != "description"}
             plain = {"fields": fields}
         else:
-            plain = {"body": one_paragraph(heading(message.summary, MAX_SUMMARY))}
+            plain = {"body": make_one_paragraph(render_heading(message.summary, MAX_SUMMARY))}
         return request._replace(body=orjson.dumps(plain)) if plain != given else None
 
     def target(self) -> str:
@@ -177,19 +177,19 @@ class Jira(DestinationType[JiraConfig]):
         return f"{self.config.project_key} at {parse_url(self.config.site).host or ''}"
 
     def _missing(self, message: Message, found: Mapping[str, Sequence[str]]) -> Request | None:
-        mine, incident = labels(message)
+        mine, incident = make_labels(message)
         if any(mine in labels for labels in found.values()):
             return None  # a try before this one has opened it
         if found:
-            news = message.once("jira.comment", lambda: document(message.summary, head=True))
+            news = message.once("jira.comment", lambda: make_document(message.summary, head=True))
             return self._post(f"{ISSUE}/{next(iter(found))}/comment", {"body": news})
         if message.summary.status != "firing":
             return None  # over before anybody was told, or closed by a person
         fields = {
             "project": {"key": self.config.project_key},
             "issuetype": {"name": self.config.issue_type},
-            "summary": heading(message.summary, MAX_SUMMARY),
-            "description": message.once("jira.issue", lambda: document(message.summary)),
+            "summary": render_heading(message.summary, MAX_SUMMARY),
+            "description": message.once("jira.issue", lambda: make_document(message.summary)),
             "labels": ["eventsinks", incident, mine],
         }
         return self._post(ISSUE, {"fields": fields})
@@ -204,16 +204,16 @@ class Jira(DestinationType[JiraConfig]):
         return Request("POST", self.config.site + path, headers, orjson.dumps(body))
 
 
-def labels(message: Message) -> tuple[str, str]:
+def make_labels(message: Message) -> tuple[str, str]:
     """Return the labels of the delivery and of its incident. A label holds no spaces."""
     incident = f"{message.tenant_id}/{message.summary.dedup_key or message.id}"
     digest = hashlib.sha256(incident.encode()).hexdigest()[:32]
     return f"eventsinks-delivery-{message.id}", f"eventsinks-incident-{digest}"
 
 
-def issues(response: Response) -> dict[str, list[str]] | None:
+def read_issues(response: Response) -> dict[str, list[str]] | None:
     """Return the labels of each issue that was found, by its key; None where that can't be read."""
-    found = answer(response.body).get("issues")
+    found = read_answer(response.body).get("issues")
     if not isinstance(found, list):
         return None
     read: dict[str, list[str]] = {}

@@ -9,15 +9,15 @@ from typing import Any
 
 from eventsinks.destinations.base.rendering import (
     cut,
-    heading,
-    links,
-    more,
-    one_line,
-    pairs,
-    state,
-    table,
-    untold,
-    visible,
+    drop_invisible,
+    find_links,
+    render_heading,
+    render_left_out,
+    render_line,
+    render_more,
+    render_pairs,
+    render_rows,
+    render_state,
 )
 from eventsinks.event_types.base import Summary
 
@@ -30,62 +30,65 @@ ROWS, COLUMNS, CELL = 10, 6, 80
 Node = dict[str, Any]
 
 
-def document(summary: Summary, head: bool = False) -> Node:
+def make_document(summary: Summary, head: bool = False) -> Node:
     """Return the event; with `head` its title stands above it."""
-    first = [paragraph(text(heading(summary, 255), strong=True))] if head else []
-    content = [*first, paragraph(text(state(summary)))]
-    lines = [line for line in cut(visible(summary.text), MAX_TEXT).split("\n") if line.strip()]
-    content += [paragraph(text(line)) for line in lines]
+    first = [make_paragraph(make_text(render_heading(summary, 255), strong=True))] if head else []
+    content = [*first, make_paragraph(make_text(render_state(summary)))]
+    lines = [line for line in cut(drop_invisible(summary.text), MAX_TEXT).split("\n") if line.strip()]
+    content += [make_paragraph(make_text(line)) for line in lines]
     known = [
-        [text(cut(label, MAX_LABEL) + ": ", strong=True), text(cut(value, MAX_VALUE))]
-        for label, value in pairs(summary, most=MAX_LINKS)
+        [make_text(cut(label, MAX_LABEL) + ": ", strong=True), make_text(cut(value, MAX_VALUE))]
+        for label, value in render_pairs(summary, most=MAX_LINKS)
     ]
     if known:
-        left = more(len(known) - MAX_FACTS)
-        content.append(bullets([*known[:MAX_FACTS], *([[text(left)]] if left else [])]))
-    content += grid(summary)
-    ways = [[text(cut(label, MAX_LABEL), link=url)] for label, url in links(summary, most=MAX_LINKS)]
+        left = render_more(len(known) - MAX_FACTS)
+        content.append(make_bullets([*known[:MAX_FACTS], *([[make_text(left)]] if left else [])]))
+    content += make_table(summary)
+    ways = [[make_text(cut(label, MAX_LABEL), link=url)] for label, url in find_links(summary, most=MAX_LINKS)]
     if ways:
-        content.append(bullets(ways))
-    if tags := one_line(" · ".join(summary.tags)):
-        content.append(paragraph(text(cut(tags, 500))))
+        content.append(make_bullets(ways))
+    if tags := render_line(" · ".join(summary.tags)):
+        content.append(make_paragraph(make_text(cut(tags, 500))))
     return {"type": "doc", "version": 1, "content": content}
 
 
-def one_paragraph(line: str) -> Node:
+def make_one_paragraph(line: str) -> Node:
     """Return a line as a document."""
-    return {"type": "doc", "version": 1, "content": [paragraph(text(line))]}
+    return {"type": "doc", "version": 1, "content": [make_paragraph(make_text(line))]}
 
 
-def grid(summary: Summary) -> list[Node]:
+def make_table(summary: Summary) -> list[Node]:
     """Return the first rows as a table, with how many are left out."""
-    head, *rows = table(summary, ROWS, COLUMNS, CELL) or [[]]
+    head, *rows = render_rows(summary, ROWS, COLUMNS, CELL) or [[]]
     if not head:
         return []
-    lines = [row(head, "tableHeader"), *(row(cells, "tableCell") for cells in rows)]
-    left = untold(summary, len(rows))
-    return [{"type": "table", "content": lines}, *([paragraph(text(left))] if left else [])]
+    lines = [make_row(head, "tableHeader"), *(make_row(cells, "tableCell") for cells in rows)]
+    left = render_left_out(summary, len(rows))
+    return [{"type": "table", "content": lines}, *([make_paragraph(make_text(left))] if left else [])]
 
 
-def row(cells: list[str], sort: str) -> Node:
+def make_row(cells: list[str], sort: str) -> Node:
     """Return one row of a table."""
-    return {"type": "tableRow", "content": [{"type": sort, "content": [paragraph(text(cell))]} for cell in cells]}
-
-
-def bullets(items: list[list[Node]]) -> Node:
-    """Return a list of lines."""
     return {
-        "type": "bulletList",
-        "content": [{"type": "listItem", "content": [paragraph(*item)]} for item in items],
+        "type": "tableRow",
+        "content": [{"type": sort, "content": [make_paragraph(make_text(cell))]} for cell in cells],
     }
 
 
-def paragraph(*inside: Node) -> Node:
+def make_bullets(items: list[list[Node]]) -> Node:
+    """Return a list of lines."""
+    return {
+        "type": "bulletList",
+        "content": [{"type": "listItem", "content": [make_paragraph(*item)]} for item in items],
+    }
+
+
+def make_paragraph(*inside: Node) -> Node:
     """Return one paragraph."""
     return {"type": "paragraph", "content": [node for node in inside if node["text"]]}
 
 
-def text(words: str, *, strong: bool = False, link: str = "") -> Node:
+def make_text(words: str, *, strong: bool = False, link: str = "") -> Node:
     """Return a text node, bold or leading somewhere. One without text is not allowed, and left out above."""
     marks = [{"type": "strong"}] if strong else []
     marks += [{"type": "link", "attrs": {"href": link}}] if link else []  # type: ignore[dict-item]

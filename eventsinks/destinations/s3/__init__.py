@@ -13,30 +13,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from eventsinks.destinations.base import (
-    Batch,
+    BatchLimits,
     DestinationGone,
     Endpoints,
     EventRefused,
-    Limits,
-    Manifest,
+    HourManifest,
+    MessageBatch,
     Receipt,
     Temporary,
 )
-from eventsinks.destinations.base.aws import AwsType, answers_of
+from eventsinks.destinations.base.aws import AwsType, make_answers
 from eventsinks.destinations.s3.config import S3Config
 from eventsinks.destinations.s3.objects import (
-    Object,
+    S3Object,
     is_ours,
-    md5,
-    object_of_event,
-    object_of_manifest,
-    objects_of_batch,
+    make_batch_objects,
+    make_event_object,
+    make_manifest_object,
+    make_md5,
 )
-from eventsinks.destinations.s3.writing import blameless, write_all
+from eventsinks.destinations.s3.writing import make_blameless, write_all
 from eventsinks.lib.net.aws import CallFailed, make_response
 from eventsinks.lib.net.wire import Response
 
-EACH = Limits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
+EACH = BatchLimits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # where every event is an object
 
 
 class S3(AwsType[S3Config]):
@@ -47,9 +47,9 @@ class S3(AwsType[S3Config]):
     face = "integration"
     Config = S3Config
     service = "s3"
-    answers = answers_of("S3", "EntityTooLarge KeyTooLongError MetadataTooLarge")
+    answers = make_answers("S3", "EntityTooLarge KeyTooLongError MetadataTooLarge")
     keeps_manifests = True
-    limits = Limits(max_events=10_000, max_bytes=16 * 1024 * 1024, linger=30.0)
+    limits = BatchLimits(max_events=10_000, max_bytes=16 * 1024 * 1024, linger=30.0)
 
     def __init__(
         self, config: S3Config, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
@@ -59,22 +59,22 @@ class S3(AwsType[S3Config]):
         if config.layout == "object_per_event":
             self.limits, self.usual_mapping = EACH, "netbird"
 
-    def put(self, batch: Batch) -> Receipt:
+    def put(self, batch: MessageBatch) -> Receipt:
         """Write an object for each hour of the batch, or for each of its events."""
         prefix = (self.config.prefix or "").rstrip("/")
         if self.config.layout == "object_per_event":
-            each = write_all([object_of_event(message, prefix) for message in batch.messages], self._write)
+            each = write_all([make_event_object(message, prefix) for message in batch.messages], self._write)
             return Receipt(each.response, each.failures)
-        hours = write_all(objects_of_batch(batch, prefix), self._write_surely)
-        failures = {id: blameless(failure) for id, failure in hours.failures.items()}
+        hours = write_all(make_batch_objects(batch, prefix), self._write_surely)
+        failures = {id: make_blameless(failure) for id, failure in hours.failures.items()}
         stored = [object.listed(self.config.bucket_name) for object in hours.objects]
         return Receipt(hours.response, failures or None, stored=stored)
 
-    def write_manifest(self, manifest: Manifest) -> None:
+    def write_manifest(self, manifest: HourManifest) -> None:
         """Write the manifest of an hour, once. Raises SendFailure."""
         if self.config.has_manifest:
             self._client.begin(self.seconds)
-            self._write_surely(object_of_manifest(manifest, (self.config.prefix or "").rstrip("/")))
+            self._write_surely(make_manifest_object(manifest, (self.config.prefix or "").rstrip("/")))
 
     def target(self) -> str:
         """Return the bucket's name."""
@@ -84,7 +84,7 @@ class S3(AwsType[S3Config]):
         """Return where the store is, if it is not Amazon's."""
         return self.config.endpoint_url
 
-    def _write(self, object: Object) -> Response:
+    def _write(self, object: S3Object) -> Response:
         """Write one object where there is none. Raises SendFailure."""
         body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body
         if not self._knows_conditions:
@@ -99,7 +99,7 @@ class S3(AwsType[S3Config]):
             self._knows_conditions = False
             return self._write_unconditionally(object, body)
 
-    def _write_unconditionally(self, object: Object, body: bytes) -> Response:
+    def _write_unconditionally(self, object: S3Object, body: bytes) -> Response:
         """Write one object, unless it can be seen to be there. Raises SendFailure."""
         try:
             answer = self.call("head_object", Key=object.key, **self._bucket())
@@ -112,19 +112,19 @@ class S3(AwsType[S3Config]):
         except CallFailed as error:
             raise self.failure(error) from None
 
-    def _write_surely(self, object: Object) -> Response:
+    def _write_surely(self, object: S3Object) -> Response:
         """Write one object that will never have another name. Raises SendFailure."""
         try:
             return self._write(object)
         except EventRefused as error:
             raise DestinationGone(error.reason, error.response) from None
 
-    def _arguments(self, object: Object, body: bytes) -> Mapping[str, Any]:
+    def _arguments(self, object: S3Object, body: bytes) -> Mapping[str, Any]:
         given = {
             "Key": object.key,
             "Body": body,
             # Buckets with object lock take nothing without a checksum, and this is the one every store knows.
-            "ContentMD5": b64encode(md5(body).digest()).decode(),
+            "ContentMD5": b64encode(make_md5(body).digest()).decode(),
             "ContentType": object.content_type,
             "ContentEncoding": "gzip" if object.gzipped else None,
             "Metadata": object.metadata,
@@ -138,7 +138,7 @@ class S3(AwsType[S3Config]):
         owner = {"ExpectedBucketOwner": self.config.expected_bucket_owner}
         return {"Bucket": self.config.bucket_name, **(owner if self.config.expected_bucket_owner else {})}
 
-    def _check_ours(self, object: Object, body: bytes, found: CallFailed) -> Response:
+    def _check_ours(self, object: S3Object, body: bytes, found: CallFailed) -> Response:
         """Return the answer if what lies in the object's place is the object, from a try that we lost sight of.
 
         Keys that may only write are not allowed to look: then the name is the proof, for it ends in an id that

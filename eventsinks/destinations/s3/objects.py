@@ -12,12 +12,12 @@ from uuid import UUID
 
 import orjson
 
-from eventsinks.destinations.base import Batch, Manifest, Message
-from eventsinks.destinations.base.netbird import told
+from eventsinks.destinations.base import HourManifest, Message, MessageBatch
+from eventsinks.destinations.base.netbird import write_seven_fields
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
+class S3Object:
     """An object to be written. `body` is what is in it, before it is zipped; `ids` are the messages in it."""
 
     key: str
@@ -34,7 +34,7 @@ class Object:
         return {"bucket": bucket, "key": self.key, "count": count, "bytes": size, "sha256": hash}
 
 
-def objects_of_batch(batch: Batch, prefix: str) -> list[Object]:
+def make_batch_objects(batch: MessageBatch, prefix: str) -> list[S3Object]:
     """Return a batch as one object for each hour in which its events happened, the first event's hour first.
 
     An hour is written whole or not at all, and what is in it hangs on no other hour: so what is left of a batch
@@ -42,18 +42,18 @@ def objects_of_batch(batch: Batch, prefix: str) -> list[Object]:
     """
     hours: dict[str, list[Message]] = {}
     for message in batch.messages:
-        hours.setdefault(hour_of(message.occurred_at), []).append(message)
-    return [object_of_hour(batch, hour, messages, prefix) for hour, messages in hours.items()]
+        hours.setdefault(name_hour(message.occurred_at), []).append(message)
+    return [make_hour_object(batch, hour, messages, prefix) for hour, messages in hours.items()]
 
 
-def object_of_hour(batch: Batch, hour: str, messages: Sequence[Message], prefix: str) -> Object:
+def make_hour_object(batch: MessageBatch, hour: str, messages: Sequence[Message], prefix: str) -> S3Object:
     """Return a batch's messages of one hour as lines of JSON, in their order.
 
     Its hash is of the lines, not of the gzip, which another version of zlib may write otherwise.
     """
-    body = b"".join([line(message.data) for message in messages])
-    return Object(
-        key=joined(prefix, f"{hour}/{batch.number:012d}-{batch.id}.json.gz"),
+    body = b"".join([make_line(message.data) for message in messages])
+    return S3Object(
+        key=join_name(prefix, f"{hour}/{batch.number:012d}-{batch.id}.json.gz"),
         body=body,
         content_type="application/x-ndjson",
         gzipped=True,
@@ -63,13 +63,13 @@ def object_of_hour(batch: Batch, hour: str, messages: Sequence[Message], prefix:
             "first-id": str(messages[0].id),
             "last-id": str(messages[-1].id),
             "count": str(len(messages)),
-            "sha256": digest(body),
+            "sha256": make_digest(body),
         },
         ids=[message.id for message in messages],
     )
 
 
-def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
+def make_manifest_object(manifest: HourManifest, prefix: str) -> S3Object:
     """Return the manifest of an hour, apart from the events: who looks for `dt=` alone does not meet it.
 
     The hour is the one in which its batches were settled, which their objects' keys need not say: those are of the
@@ -85,41 +85,41 @@ def object_of_manifest(manifest: Manifest, prefix: str) -> Object:
     }
     body = orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n"
     name = f"{manifest.first:012d}-{manifest.last:012d}-{manifest.id}.json"
-    return Object(
-        key=joined(prefix, f"_manifest/{hour_of(manifest.hour)}/{name}"),
+    return S3Object(
+        key=join_name(prefix, f"_manifest/{name_hour(manifest.hour)}/{name}"),
         body=body,
         content_type="application/json",
         metadata={
             **{key.replace("_", "-"): str(number) for key, number in numbers.items()},
-            "sha256": digest(body),
+            "sha256": make_digest(body),
         },
     )
 
 
-def object_of_event(message: Message, prefix: str) -> Object:
+def make_event_object(message: Message, prefix: str) -> S3Object:
     """Return one event under NetBird's name for it.
 
     That name is not unique: it knows seconds only. So it ends in the message's id.
     """
     body = message.data
     time = message.occurred_at.astimezone(UTC).isoformat()[:19]
-    id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(told(message).id))[:80]
-    return Object(
-        key=joined(prefix, f"ID{id}_{re.sub('[T:]', '-', time)}_{message.id}.json"),
+    id = re.sub(r"[^A-Za-z0-9_.-]", "-", str(write_seven_fields(message).id))[:80]
+    return S3Object(
+        key=join_name(prefix, f"ID{id}_{re.sub('[T:]', '-', time)}_{message.id}.json"),
         body=body,
         content_type="application/json",
-        metadata={"event-id": str(message.id), "sha256": digest(body)},
+        metadata={"event-id": str(message.id), "sha256": make_digest(body)},
         ids=[message.id],
     )
 
 
-def hour_of(moment: datetime) -> str:
+def name_hour(moment: datetime) -> str:
     """Return the folder of the hour of a moment, in UTC: `dt=2026-01-31/hour=12`."""
     said = moment.astimezone(UTC).isoformat()
     return f"dt={said[:10]}/hour={said[11:13]}"
 
 
-def is_ours(answer: Mapping[str, Any], object: Object, body: bytes) -> bool:
+def is_ours(answer: Mapping[str, Any], object: S3Object, body: bytes) -> bool:
     """Whether what a store says of an object in our place is this object, which is to be stored as `body`.
 
     Its metadata says it. Not every store keeps any; but the name holds an id that nobody else knew, so the same
@@ -128,7 +128,9 @@ def is_ours(answer: Mapping[str, Any], object: Object, body: bytes) -> bool:
     if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
         return True
     etag = str(answer.get("ETag", "")).strip('"').lower()
-    differs = re.fullmatch("[0-9a-f]{32}", etag) and etag != md5(body).hexdigest() and not is_encrypted(answer)
+    differs = (
+        re.fullmatch("[0-9a-f]{32}", etag) and etag != make_md5(body).hexdigest() and not is_encrypted(answer)
+    )
     return answer.get("ContentLength") == len(body) and not differs
 
 
@@ -137,21 +139,21 @@ def is_encrypted(answer: Mapping[str, Any]) -> bool:
     return answer.get("ServerSideEncryption") not in (None, "AES256") or "SSECustomerAlgorithm" in answer
 
 
-def md5(body: bytes) -> Any:
+def make_md5(body: bytes) -> Any:
     """Return the MD5 of a body: a checksum, not a proof."""
     return hashlib.md5(body, usedforsecurity=False)
 
 
-def digest(body: bytes) -> str:
+def make_digest(body: bytes) -> str:
     """Return what tells a body from every other."""
     return hashlib.sha256(body).hexdigest()
 
 
-def line(data: bytes) -> bytes:
+def make_line(data: bytes) -> bytes:
     """Return JSON on one line. Its line breaks are white space: in a string they are escaped."""
     return data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
-def joined(prefix: str, name: str) -> str:
+def join_name(prefix: str, name: str) -> str:
     """Return the name under the prefix, if there is one."""
     return f"{prefix}/{name}" if prefix else name

@@ -8,23 +8,23 @@ from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
 from eventsinks.destinations.base import EventRefused, SendFailure, Temporary
-from eventsinks.destinations.s3.objects import Object
+from eventsinks.destinations.s3.objects import S3Object
 from eventsinks.lib.net.aws import AT_ONCE
 from eventsinks.lib.net.wire import Response
 
-Write = Callable[[Object], Response]  # raises SendFailure
+Write = Callable[[S3Object], Response]  # raises SendFailure
 Outcome = Response | SendFailure
 
 
-class Written(NamedTuple):
+class WrittenObjects(NamedTuple):
     """What came of objects: those that are there, why the messages of others are not, and the last response."""
 
-    objects: list[Object]
+    objects: list[S3Object]
     failures: dict[UUID, SendFailure]
     response: Response | None
 
 
-def write_all(objects: Sequence[Object], write: Write) -> Written:
+def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
     """Write objects until there is trouble; the rest waits for the next try, for the same reason.
 
     Raises SendFailure where none was written.
@@ -34,7 +34,7 @@ def write_all(objects: Sequence[Object], write: Write) -> Written:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while trouble is None and len(outcomes) < len(objects):
             some = objects[len(outcomes) : len(outcomes) + AT_ONCE]
-            outcomes += pool.map(tried, [write] * len(some), some)
+            outcomes += pool.map(try_write, [write] * len(some), some)
             trouble = next(filter(is_trouble, outcomes[-len(some) :]), None)
     if trouble is not None:
         outcomes += [trouble] * (len(objects) - len(outcomes))
@@ -45,10 +45,10 @@ def write_all(objects: Sequence[Object], write: Write) -> Written:
     failures = {id: why for object, why in pairs if isinstance(why, SendFailure) for id in object.ids}
     responses = [outcome for outcome in outcomes if isinstance(outcome, Response)]
     said = trouble.response if trouble else None
-    return Written(written, failures, said or (responses[-1] if responses else None))
+    return WrittenObjects(written, failures, said or (responses[-1] if responses else None))
 
 
-def tried(write: Write, object: Object) -> Outcome:
+def try_write(write: Write, object: S3Object) -> Outcome:
     """Write one object; return the failure instead of raising it."""
     try:
         return write(object)
@@ -61,7 +61,7 @@ def is_trouble(outcome: Outcome) -> TypeGuard[SendFailure]:
     return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)
 
 
-def blameless(failure: SendFailure) -> SendFailure:
+def make_blameless(failure: SendFailure) -> SendFailure:
     """Return why an object of many events was not written so that none of them is blamed for it.
 
     Who is blamed is tried apart, under another name; but the object may be there, its answer lost.

@@ -21,9 +21,9 @@ from eventsinks.destinations.base import (
     Receipt,
     Secret,
 )
-from eventsinks.destinations.slack.answers import ANSWERS, answer, in_words, says_ok
-from eventsinks.destinations.slack.blocks import message as told
-from eventsinks.destinations.slack.incident import LOST, Incident, answer_of
+from eventsinks.destinations.slack.answers import ANSWERS, read_answer, says_ok, simplify_request
+from eventsinks.destinations.slack.blocks import make_slack_message as told
+from eventsinks.destinations.slack.incident import LOST, SlackIncident, make_answer
 from eventsinks.lib.net import slack
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.wire import Request, Response
@@ -35,7 +35,7 @@ JOINED = ("X-Joined", "1")  # says of the second post of a try that joining has 
 IDENTIFIER = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
-def bare_name(text: str) -> str:
+def strip_channel(text: str) -> str:
     """Return the name of a channel without its `#`. Raises ValueError for what is not a name."""
     name = text.strip().removeprefix("#")
     if not re.fullmatch(r"[\w.-]{0,80}", name):
@@ -58,7 +58,7 @@ class SlackConfig(Config):
 
     slack_integration_id: str = Field(pattern=IDENTIFIER, title="Slack integration")
     channel_id: str = Field("", max_length=80, pattern=r"^[A-Za-z0-9]*$", title="Channel ID")
-    channel_name: Annotated[str, AfterValidator(bare_name)] = Field("", title="Channel name")
+    channel_name: Annotated[str, AfterValidator(strip_channel)] = Field("", title="Channel name")
     scopes: str = Field("", exclude=True)  # of the token; empty: not known
     token: Annotated[Secret, AfterValidator(check_token)] = Field(SecretStr(""), exclude=True)
 
@@ -103,7 +103,7 @@ class Slack(DestinationType[SlackConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, the edit of an incident's first one, or an answer in its thread."""
         (message,) = messages
-        incident = Incident.of(message.memory)
+        incident = SlackIncident.of(message.memory)
         if incident is None or incident.is_over_for(message):
             return self._post(message)
         if message.summary.status == "firing" and not incident.is_told(message):
@@ -116,7 +116,7 @@ class Slack(DestinationType[SlackConfig]):
         """Return the receipt of an `ok`, with where the incident is; raise what anything else means."""
         (message,) = messages
         super().read(response, messages)
-        said, incident = answer(response.body), Incident.of(message.memory)
+        said, incident = read_answer(response.body), SlackIncident.of(message.memory)
         ts, posted = said.get("ts"), said.get("message")
         thread = posted.get("thread_ts") if isinstance(posted, dict) else None
         if incident is not None and incident.ts in (ts, thread):
@@ -124,12 +124,12 @@ class Slack(DestinationType[SlackConfig]):
         if not isinstance(ts, str) or not isinstance(said.get("channel"), str):
             return Receipt(response)
         summary = message.summary
-        begun = Incident(said["channel"], ts, summary.status, str(message.id), summary)
+        begun = SlackIncident(said["channel"], ts, summary.status, str(message.id), summary)
         return Receipt(response, memory=begun.memory())
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
         """Answer in the thread of what was edited; tell anew what was lost; join a channel, and post again."""
-        said, incident = answer(response.body), Incident.of(message.memory)
+        said, incident = read_answer(response.body), SlackIncident.of(message.memory)
         if incident is not None and LOST.fullmatch(str(said.get("error"))):
             return self._post(message)
         if (plainer := super().then(message, request, response)) is not None:
@@ -143,7 +143,7 @@ class Slack(DestinationType[SlackConfig]):
     def in_words(self, message: Message, request: Request) -> Request | None:
         """Return a post or an edit without its blocks."""
         has_blocks = b'"blocks":' in request.body
-        return request._replace(body=in_words(request.body, message)) if has_blocks else None
+        return request._replace(body=simplify_request(request.body, message)) if has_blocks else None
 
     def _joined(self, message: Message, request: Request, response: Response) -> Request | None:
         """Join a channel that the app is not in yet, where its scopes allow it, and post again."""
@@ -153,7 +153,7 @@ class Slack(DestinationType[SlackConfig]):
             again = self.build([message], message.occurred_at)
             return again._replace(headers=(*again.headers, JOINED))
         may_join = not self.config.scopes or "channels:join" in self.config.scopes.split(",")
-        outside = answer(response.body).get("error") == "not_in_channel"
+        outside = read_answer(response.body).get("error") == "not_in_channel"
         if not (outside and may_join and self.config.channel_id) or JOINED in request.headers:
             return None
         return self._call("conversations.join", {"channel": self.config.channel_id})
@@ -171,10 +171,10 @@ class Slack(DestinationType[SlackConfig]):
             },
         )
 
-    def _answer(self, message: Message, incident: Incident) -> Request:
+    def _answer(self, message: Message, incident: SlackIncident) -> Request:
         """Return the post of what is new, in the thread of the incident."""
         thread = {"channel": incident.channel, "thread_ts": incident.ts}
-        news = message.once("slack.answer", lambda: answer_of(message.summary))
+        news = message.once("slack.answer", lambda: make_answer(message.summary))
         arguments = {**thread, **news, **UNPARSED, **UNADORNED}
         return self._call("chat.postMessage", arguments)
 

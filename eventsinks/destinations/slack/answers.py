@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from eventsinks.destinations.base import Answers, Meaning, Message
-from eventsinks.destinations.slack.blocks import MAX_TEXT, escaped
+from eventsinks.destinations.slack.blocks import MAX_TEXT, escape_text
 from eventsinks.lib.net.wire import Response
 
 BROKEN = """
@@ -46,10 +46,10 @@ NOT_OK = "no_error_code"  # ours: it says neither `ok` nor what is wrong
 def says_ok(body: bytes) -> bool:
     """Whether Slack took the message. It repeats it, and a repetition that was cut is no JSON."""
     begins_ok = re.match(rb'\s*\{\s*"ok"\s*:\s*true\b', body)
-    return begins_ok is not None or answer(body).get("ok") is True
+    return begins_ok is not None or read_answer(body).get("ok") is True
 
 
-def answer(body: bytes) -> dict[str, Any]:
+def read_answer(body: bytes) -> dict[str, Any]:
     """Return Slack's answer, empty where it is none."""
     try:
         found = orjson.loads(body)
@@ -58,11 +58,11 @@ def answer(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return the error code of an answer that is not `ok`."""
     if response.ok and says_ok(response.body):
         return ""
-    said = answer(response.body).get("error")
+    said = read_answer(response.body).get("error")
     return said[:100] if isinstance(said, str) and said else NOT_OK * response.ok
 
 
@@ -75,14 +75,14 @@ ANSWERS = Answers(
         NOT_OK: Meaning.PASSING,
     },
     why={NOT_OK: "its answer can't be read"},
-    code=code_of,
+    code=find_code,
 )
 
 
-def in_words(body: bytes, message: Message) -> bytes:
+def simplify_request(body: bytes, message: Message) -> bytes:
     """Return a refused request with its blocks taken away and all that is worth telling as plain text."""
     given = orjson.loads(body)
     shape = ("blocks", "attachments", "text")
     kept = {name: value for name, value in given.items() if name not in shape}
     text = "\n".join(filter(None, [given["text"], message.summary.text, message.summary.link]))
-    return orjson.dumps({**kept, "text": escaped(text, MAX_TEXT)})
+    return orjson.dumps({**kept, "text": escape_text(text, MAX_TEXT)})

@@ -14,17 +14,17 @@ from typing import Any, Self
 from slack_sdk.models import blocks as kit
 
 from eventsinks.destinations.base import Message
-from eventsinks.destinations.base.rendering import heading
+from eventsinks.destinations.base.rendering import render_heading
 from eventsinks.destinations.slack.blocks import (
     MAX_FALLBACK,
     MAX_TEXT,
-    escaped,
-    fallback,
-    look,
-    plain,
-    rich,
-    status_line,
-    strong,
+    choose_look,
+    escape_mrkdwn,
+    escape_notification,
+    escape_text,
+    make_rich_text,
+    make_status_line,
+    make_strong,
 )
 from eventsinks.event_types.base import Summary
 
@@ -36,7 +36,7 @@ LOST = re.compile(
 
 
 @dataclass(frozen=True)
-class Incident:
+class SlackIncident:
     """An incident in a channel: `ts` is its first message, `first` what that said, `last` the newest delivery."""
 
     channel: str
@@ -50,15 +50,15 @@ class Incident:
     def of(cls, memory: Mapping[str, Any] | None) -> Self | None:
         """Return what was remembered, None where nothing usable was."""
         try:
-            return cls(**{**memory, "first": summary_of(memory["first"])}) if memory else None
+            return cls(**{**memory, "first": read_summary(memory["first"])}) if memory else None
         except (KeyError, TypeError):
             return None
 
     def memory(self) -> dict[str, Any]:
         """Return what is to be remembered."""
-        return {**asdict(self), "first": asdict(short(self.first))}
+        return {**asdict(self), "first": asdict(shorten_summary(self.first))}
 
-    def after(self, message: Message) -> Incident:
+    def after(self, message: Message) -> SlackIncident:
         """Return it with the news of `message`. What fires again leaves the status as it was."""
         status = message.summary.status
         return replace(
@@ -78,27 +78,27 @@ class Incident:
         return self.status == "resolved" and message.summary.status == "firing" and later
 
 
-def short(summary: Summary) -> Summary:
+def shorten_summary(summary: Summary) -> Summary:
     """Return what of a summary is worth remembering."""
     return replace(summary, text=summary.text[:MAX_TEXT], details={})
 
 
-def summary_of(kept: Mapping[str, Any]) -> Summary:
+def read_summary(kept: Mapping[str, Any]) -> Summary:
     """Return a summary that was kept as JSON. Raises TypeError for what is none."""
     known = {field.name for field in fields(Summary)}
-    return Summary(**{name: frozen(value) for name, value in kept.items() if name in known})
+    return Summary(**{name: freeze(value) for name, value in kept.items() if name in known})
 
 
-def frozen(value: Any) -> Any:
+def freeze(value: Any) -> Any:
     """Return lists as tuples, all the way down."""
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
+    return tuple(map(freeze, value)) if isinstance(value, list) else value
 
 
-def answer_of(summary: Summary) -> dict[str, Any]:
+def make_answer(summary: Summary) -> dict[str, Any]:
     """Return the answer in the thread: what is new, in short."""
-    mark, _ = look(summary.severity, summary.status)
-    line = f"{mark} {status_line(summary.severity, summary.status)}: {heading(summary, MAX_FALLBACK)}"
-    told: list[kit.Block] = [rich(strong(line))]
+    mark, _ = choose_look(summary.severity, summary.status)
+    line = f"{mark} {make_status_line(summary.severity, summary.status)}: {render_heading(summary, MAX_FALLBACK)}"
+    told: list[kit.Block] = [make_rich_text(make_strong(line))]
     if summary.text.strip():
-        told.append(kit.SectionBlock(text=plain(escaped(summary.text, MAX_TEXT))))
-    return {"text": fallback(line), "blocks": [block.to_dict() for block in told]}
+        told.append(kit.SectionBlock(text=escape_mrkdwn(escape_text(summary.text, MAX_TEXT))))
+    return {"text": escape_notification(line), "blocks": [block.to_dict() for block in told]}

@@ -13,7 +13,7 @@ lost worker's rows are all "not before"; what stands behind another (see line.py
 clock decides.
 """
 
-from eventsinks.models.delivery.claim import Claimed, Lane, claim, find_due_lanes
+from eventsinks.models.delivery.claim import ClaimedDelivery, Lane, claim, find_due_lanes
 from eventsinks.models.delivery.ends import (
     ENDS,
     UNTOLD,
@@ -24,7 +24,7 @@ from eventsinks.models.delivery.ends import (
     suppress_untold_ends,
 )
 from eventsinks.models.delivery.line import (
-    Behind,
+    LineLag,
     call_next,
     count_behind,
     find_before,
@@ -53,13 +53,13 @@ __all__ = [
     "BEHIND",
     "ENDS",
     "UNTOLD",
-    "Behind",
-    "Claimed",
+    "ClaimedDelivery",
     "Delivery",
     "DeliveryState",
     "IncidentStanding",
     "Lane",
     "Line",
+    "LineLag",
     "Lookout",
     "Phase",
     "Settlement",

@@ -38,7 +38,7 @@ class Lane(NamedTuple):
     doubts: int = 0
 
 
-class Claimed(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """A delivery that this worker holds, with the event it carries. `tries` counts the one to come."""
 
     id: uuid.UUID
@@ -90,14 +90,16 @@ def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     return [Lane(*row) for row in sql.fetch_rows(statement, [max_tries, *types])]
 
 
-def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Claimed]:
+def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[ClaimedDelivery]:
     """Take at most `quota` due deliveries of each lane, oldest first, for `lease_seconds`."""
     lease = uuid.uuid4()
     take = _claim_on_postgresql if sql.is_postgresql() else _claim_on_sqlite
     taken = take(quotas, lease, lease_seconds)
     events = {row[0]: row[1:] for row in read_events({event_id for _, event_id, *_ in taken})}
     return [
-        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], parent, key, phase, replayed)
+        ClaimedDelivery(
+            id, destination_id, tries, lease, event_id, *events[event_id], parent, key, phase, replayed
+        )
         for id, event_id, destination_id, tries, parent, key, phase, replayed in taken
         if event_id in events
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from eventsinks.models.database import sql
-from eventsinks.models.delivery.claim import Claimed
+from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.line import never_sql
 from eventsinks.models.delivery.row import Phase
 
@@ -110,7 +110,7 @@ def make_standing_query(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]
     return statement, parameters
 
 
-def suppress_untold_ends(claimed: Sequence[Claimed]) -> list[Claimed]:
+def suppress_untold_ends(claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
     """Suppress those ends of incidents whose firing was not told at their sink. Return what is still to be sent.
 
     sending -> suppressed, by whoever holds the lease. The firings are locked: whoever replays one meanwhile waits,

@@ -29,7 +29,7 @@ FAILED = "here.ordering_key IS NOT NULL AND here.state = 'failed'"
 OF_LINE = "here.destination_id = line.destination_id AND here.ordering_key = line.ordering_key"
 
 
-class Behind(NamedTuple):
+class LineLag(NamedTuple):
     """How many deliveries of a sink wait for an earlier one, MOST_COUNTED at most, and since when."""
 
     waiting: int
@@ -143,13 +143,13 @@ LINES_ON_SQLITE = f"""
     ORDER BY destination_id, ordering_key LIMIT %s"""
 
 
-def count_behind(destination_id: int) -> Behind:
+def count_behind(destination_id: int) -> LineLag:
     """Return how many deliveries of a sink wait for an earlier one, and since when the first of them does."""
     found = Delivery.objects.filter(destination_id=destination_id).behind()
     oldest = found.order_by("id").first()
     if oldest is None:
-        return Behind(0, None)
-    return Behind(found.order_by()[:MOST_COUNTED].count(), oldest.created_at)
+        return LineLag(0, None)
+    return LineLag(found.order_by()[:MOST_COUNTED].count(), oldest.created_at)
 
 
 def find_before(delivery: Delivery) -> Delivery | None:

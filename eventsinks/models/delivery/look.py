@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from eventsinks.models.database import sql
-from eventsinks.models.delivery.claim import EVER, Claimed, Lane, find_due_lanes
+from eventsinks.models.delivery.claim import EVER, ClaimedDelivery, Lane, find_due_lanes
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import list_types
 
@@ -57,7 +57,7 @@ class Lookout:
                 lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at, doubts))
         return lanes
 
-    def note(self, claimed: Sequence[Claimed]) -> None:
+    def note(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Remember the lanes that much is claimed from, and those that it went to."""
         if not sql.is_postgresql():
             return

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from eventsinks.lib.net.wire import Timings
 from eventsinks.models.database import sql
-from eventsinks.models.delivery.claim import Claimed
+from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.row import Delivery
 
 
@@ -26,7 +26,7 @@ class Settlement(NamedTuple):
     where the try does not count, because the sink and not this delivery was at fault.
     """
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     attempt_id: uuid.UUID
     state: str
     outcome: str
