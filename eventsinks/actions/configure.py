@@ -150,7 +150,7 @@ def check_changes(
             connect_to_service(current)
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
         changes |= {"doubts": 0, "doubted_since": None}
-        changes["place"] = current.place
+        changes["rate_key"] = current.rate_key
         if current.state == DestinationState.PARKED:
             changes |= make_state(decide_state_after(current.id), "")
     if enabled is not None and enabled != current.enabled:

@@ -77,7 +77,7 @@ def check_silence(filter: str, starts_at: datetime, ends_at: datetime) -> None:
 
 
 def end_silence(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
-    """End a silence now; what it held back is rounded up. Return False if it had ended already."""
+    """End a silence now; what it held back is told in a digest. Return False if it had ended already."""
     with transaction.atomic():
         if not Silence.objects.filter(id=silence.id).end():
             return False

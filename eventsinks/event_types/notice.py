@@ -1,4 +1,4 @@
-"""A notice: what this service itself tells an event sink, such as a round-up of what was held back, or a drill."""
+"""A notice: what this service itself tells an event sink, such as a digest of what was held back, or a drill."""
 
 from __future__ import annotations
 

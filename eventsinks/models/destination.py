@@ -106,7 +106,8 @@ class Destination(models.Model):
     # How often in a row its credentials or place were refused by a status alone, and since when.
     doubts = models.PositiveSmallIntegerField(db_default=0, editable=False)
     doubted_since = models.DateTimeField(null=True, editable=False)
-    place = models.CharField(max_length=200, blank=True, db_default="")  # what its pace is the limit of
+    # What its type's rate interval is the limit of.
+    rate_key = models.CharField(max_length=200, blank=True, db_default="", db_column="place")
     paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -126,7 +127,7 @@ class Destination(models.Model):
                 condition=Q(deleted_at=None) & (Q(fallback__isnull=False) | Q(drill_interval_s__isnull=False)),
                 name="destination_looked_after",
             ),
-            models.Index(fields=["place"], condition=~Q(place=""), name="destination_at_a_place"),
+            models.Index(fields=["rate_key"], condition=~Q(rate_key=""), name="destination_at_a_place"),
         ]
 
     def __str__(self) -> str:
@@ -164,8 +165,8 @@ class Destination(models.Model):
     def set_config(self, config: Config) -> None:
         """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
         self.config = config.masked()
-        place = self.kind(config).place()
-        self.place = f"{self.type}:{place}"[:200] if place else ""
+        key = self.kind(config).rate_key()
+        self.rate_key = f"{self.type}:{key}"[:200] if key else ""
         secrets = config.secrets()
         text = orjson.dumps(secrets).decode()
         self.sealed_secrets = seal(text, self, "sealed_secrets") if secrets else ""

@@ -59,7 +59,7 @@ class Group(OptionShape):
 
 
 class Quiet(OptionShape):
-    """What holds alerts back, beside silences. Each window ends in one round-up of what it held back.
+    """What holds alerts back, beside silences. Each window ends in one digest of what it held back.
 
     `dedup_window_s`: of the alerts of one incident (one `dedup_key`) only the first in so many seconds goes on.
     Only alerts that are firing are held back; acknowledged and resolved ones always go on.
@@ -114,7 +114,7 @@ class Options(OptionShape):
     quiet: Quiet | None = option(
         '`{"dedup_window_s", "group": {"by": ["detection_rule_id"], "window_s"}, '
         '"throttle": {"limit", "window_s"}}`, '
-        "each optional. Only alerts that are firing are held back; each window ends in one round-up: "
+        "each optional. Only alerts that are firing are held back; each window ends in one digest: "
         "`+37 like this, 12:00–12:10 UTC, last: …`"
     )
     fallback: Fallback | None = option(

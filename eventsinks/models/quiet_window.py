@@ -1,7 +1,7 @@
 """Quiet windows: how much of a kind a sink has been sent in a time, and what was held back.
 
 A window opens with the first alert that it would let through or hold back, and closes when its time is over; the
-next alert of the kind opens a new one. What a closed window held back is told in one round-up.
+next alert of the kind opens a new one. What a closed window held back is told in one digest.
 """
 
 from __future__ import annotations
@@ -84,22 +84,22 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         return list(self.select_for_update(skip_locked=True).order_by().values_list("id", flat=True)[:AT_ONCE])
 
     def sinks_to_tell(self) -> list[int]:
-        """Return the sinks that are owed round-ups."""
+        """Return the sinks that are owed digests."""
         waiting = "closed_at IS NOT NULL AND told_at IS NULL"
         return [
             id for (id,) in sql.fetch_rows(sql.distinct_sql("eventsinks_quietwindow", "destination_id", waiting))
         ]
 
     def to_tell(self) -> QuietWindowQuerySet:
-        """Keep those whose round-up is still owed."""
+        """Keep those whose digest is still owed."""
         return self.filter(closed_at__isnull=False, told_at=None, held__gt=0)
 
     def due_to_tell(self) -> QuietWindowQuerySet:
-        """Keep those of them whose round-up waits for no silence."""
+        """Keep those of them whose digest waits for no silence."""
         return self.to_tell().filter(Q(tell_after=None) | Q(tell_after__lte=Now()))
 
     def stop_waiting(self) -> None:
-        """Have round-ups that wait for a silence told, or find another one to wait for."""
+        """Have digests that wait for a silence told, or find another one to wait for."""
         self.to_tell().filter(tell_after__gt=Now()).update(tell_after=None)
 
 
@@ -119,8 +119,8 @@ class QuietWindow(models.Model):
     last_event = models.BigIntegerField(null=True)  # the last one held back,
     last_title = models.TextField(blank=True)  # and what it was
     closed_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True)  # when its round-up was accepted
-    tell_after = models.DateTimeField(null=True)  # when the silence ends that its round-up waits for
+    told_at = models.DateTimeField(null=True)  # when its digest was accepted
+    tell_after = models.DateTimeField(null=True)  # when the silence ends that its digest waits for
 
     objects = QuietWindowQuerySet.as_manager()
 

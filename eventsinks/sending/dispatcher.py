@@ -6,6 +6,7 @@ worker that dies leaves behind is due again when its lease runs out.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from eventsinks.lib.net.http import Exchange, Outcome
 from eventsinks.lib.net.wire import Request
 from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
-from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, end_turn
+from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, free_rate_key
 from eventsinks.sending.fairness import CongestionWindows
 from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
 from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
@@ -74,7 +75,7 @@ class Dispatcher:
         self._woken_at = 0.0  # and when that may be looked at, at the soonest
         self._found = False
         self._paced_at = 0.0  # when turns may be asked for again, where a lock was in the way
-        self._turn_at = 0.0  # when the next message may go to a place that takes so many a second
+        self._key_free_at = 0.0  # when the next message may go to a place that takes so many a second
 
     def wake(self) -> None:
         """Have a running dispatcher look at once, from any thread: something may be due that was not before."""
@@ -87,7 +88,7 @@ class Dispatcher:
         with sql.wait_shortly():
             while True:
                 self._aside.again()
-                idle = not self._exchange.in_flight and time.monotonic() >= self._turn_at
+                idle = not self._exchange.in_flight and time.monotonic() >= self._key_free_at
                 found = self._claim() if self._may_claim() else None
                 self._end(self._exchange.poll(self._patience()))
                 settled += self._ended.settle_if_due(self._exchange.in_flight)
@@ -100,7 +101,7 @@ class Dispatcher:
     def _may_claim(self) -> bool:
         """Whether there is room, and it is time to look."""
         in_flight, now = self._exchange.in_flight, time.monotonic()
-        nothing_else = not in_flight and now >= self._turn_at
+        nothing_else = not in_flight and now >= self._key_free_at
         soon = nothing_else or (self._found and in_flight < LOW) or now >= self._next_look()
         return soon and not self._stopping() and in_flight < SLOTS
 
@@ -114,7 +115,7 @@ class Dispatcher:
         self._claim_at = began + LOOK_AGAIN
         self._woken = False  # before the look: what is said from here on is for the next one
         try:
-            claimed = self._claimed(min(SLOTS - self._exchange.in_flight, CLAIM))
+            claimed = self._claim_lanes(min(SLOTS - self._exchange.in_flight, CLAIM))
         except OperationalError as error:
             if not sql.is_locked(error):
                 raise
@@ -131,35 +132,35 @@ class Dispatcher:
             self._send(one, message, at)
         return len(claimed)
 
-    def _claimed(self, room: int) -> list[ClaimedDelivery]:
+    def _claim_lanes(self, room: int) -> list[ClaimedDelivery]:
         """Claim at most `room`, and have its sinks ready."""
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
         self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
         quotas = self._shares.quotas(lanes, room)
-        paced = [(lane, quota) for lane, quota in quotas if lane.place or lane.rate]
-        free = [(lane, quota) for lane, quota in quotas if not (lane.place or lane.rate)]
+        paced = [(lane, quota) for lane, quota in quotas if lane.rate_key or lane.rate]
+        free = [(lane, quota) for lane, quota in quotas if not (lane.rate_key or lane.rate)]
         claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
         if paced and time.monotonic() >= self._paced_at:
-            claimed += self._claimed_of_paced(paced)
+            claimed += self._claim_paced(paced)
         self._lookout.note(claimed)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
         self._sinks.open({c.destination_id: versions[c.destination_id] for c in claimed})
         return claimed
 
-    def _claimed_of_paced(self, quotas: Quotas) -> list[ClaimedDelivery]:
+    def _claim_paced(self, quotas: Quotas) -> list[ClaimedDelivery]:
         """Claim what is sent by turns or within a limit; none for a moment, where a lock is in the way."""
         try:
             claimed, limited = claim_within_rates(quotas)
         except OperationalError as error:
             if not sql.is_locked(error):
                 raise
-            log.warning("no turn can be taken now: %s", error)
+            log.warning("no rate key can be leased now: %s", error)
             self._paced_at = time.monotonic() + AGAIN
             return []
         pauses = count_against_limits(limited, claimed, self._aside)
         if soon := [pause for pause in pauses if pause < LONGEST_WAIT]:  # for the others the sweep is soon enough
-            self._turn_at = max(self._turn_at, time.monotonic() + max(soon) + LOOK_AGAIN)
+            self._key_free_at = max(self._key_free_at, time.monotonic() + max(soon) + LOOK_AGAIN)
         return claimed
 
     def _send(self, claimed: ClaimedDelivery, message: Message | SendFailure, at: datetime) -> None:
@@ -170,29 +171,32 @@ class Dispatcher:
             self._ended.add("unknown", make_settlement(claimed, at, None, why))
             return
         if isinstance(message, SendFailure):
-            self._not_sent(claimed, ready, at, message)
+            self._settle_unsent(claimed, ready, at, message)
             return
         try:
             request = make_request(ready.kind, message, at)
         except SendFailure as failure:
-            self._not_sent(claimed, ready, at, failure)
+            self._settle_unsent(claimed, ready, at, failure)
         else:
             self._shares.sent(claimed.destination_id)
             self._exchange.start(request, Sent(claimed, ready, message, at, request))
 
-    def _not_sent(self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure) -> None:
+    def _settle_unsent(
+        self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure
+    ) -> None:
         """Settle what can't even be built."""
-        self._turn_over(ready)
+        self._free_rate_key(ready)
         settled_with = explain_held_or_parked(claimed.destination_id, ready.version, failure, self._aside)
         self._ended.add("unknown", make_settlement(claimed, at, None, settled_with))
 
-    def _turn_over(self, ready: ReadySink) -> None:
+    def _free_rate_key(self, ready: ReadySink) -> None:
         """Let the next message go to a place that takes so many a second, and be there when it may."""
-        if ready.place:
-            place, pace = ready.place, ready.kind.pace
-            with isolate(f"the turn at {place} ends with its lease"):
-                self._aside.write(("turn", place), lambda: end_turn(place, pace), settings.EVENTSINKS_LEASE)
-            self._turn_at = time.monotonic() + pace + LOOK_AGAIN
+        if ready.rate_key:
+            key, interval = ready.rate_key, ready.kind.rate_interval
+            with isolate(f"the rate key {key} is free when its lease ends"):
+                free = functools.partial(free_rate_key, key, interval)
+                self._aside.write(("rate key", key), free, settings.EVENTSINKS_LEASE)
+            self._key_free_at = time.monotonic() + interval + LOOK_AGAIN
 
     def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
         """Judge what has ended, and hold or park the sinks that need it."""
@@ -205,7 +209,7 @@ class Dispatcher:
             self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
             if memory is not None:  # before it is settled: a try that is made again knows what it did
                 self._memories.remember(sent.claimed, sent.message, memory)
-            self._turn_over(sent.ready)
+            self._free_rate_key(sent.ready)
             if failure is None and destination_id in self._doubted:
                 self._trust(destination_id)
             kind = sent.ready.kind
@@ -222,7 +226,7 @@ class Dispatcher:
         """Return how many seconds to wait for the world before looking at the rest."""
         now = time.monotonic()
         if not self._exchange.in_flight:
-            return max(0.0, min(self._turn_at - now, LOOK_AGAIN))
+            return max(0.0, min(self._key_free_at - now, LOOK_AGAIN))
         moments = [now + LONGEST_WAIT]
         if self._exchange.in_flight < SLOTS and not self._stopping():
             moments.append(self._next_look())

@@ -38,7 +38,7 @@ class OpenSinks:
         for destination in present.filter(id__in=stale):  # one deleted since the claim has lost its secrets
             try:
                 kind, template = destination.opened(), destination.template
-                self.ready[destination.id] = ReadySink(destination.version, kind, template, destination.place)
+                self.ready[destination.id] = ReadySink(destination.version, kind, template, destination.rate_key)
             except Exception as error:  # whatever it is, it must not stop the others
                 gone = DestinationGone(describe_unreadable(error))
                 why = explain_held_or_parked(destination.id, destination.version, gone, self._aside)

@@ -32,7 +32,7 @@ class ReadySink(NamedTuple):
     version: int
     kind: AnyDestinationType
     template: AlertTemplate | None
-    place: str
+    rate_key: str
 
 
 def make_messages(

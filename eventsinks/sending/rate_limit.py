@@ -1,4 +1,4 @@
-"""Pace: of what a claim could take, leave what may be sent now, by places that are slow and by limits of sinks."""
+"""Rate limit: of what a claim could take, leave what may be sent now, by rate keys and by limits of sinks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventsinks.models.delivery import (
     ClaimedDelivery,
     Lane,
     claim,
-    end_limited,
-    end_turn,
-    take_limited,
-    take_turns,
+    free_limited_sink,
+    free_rate_key,
+    lease_limited_sinks,
+    lease_rate_keys,
 )
 from eventsinks.sending.postpone import PostponedWrites
 
@@ -25,38 +25,38 @@ Quotas = Sequence[tuple[Lane, int]]
 
 
 def claim_within_rates(quotas: Quotas) -> tuple[list[ClaimedDelivery], Quotas]:
-    """Claim what turns and limits leave of `quotas`. Return it, and what the limits alone have left.
+    """Claim what rate keys and limits leave of `quotas`. Return it, and what the limits alone have left.
 
-    In one transaction: who can't claim takes no turn either.
+    In one transaction: who can't claim leases no key either.
     """
     with transaction.atomic():
-        limited = take_sink_limits(quotas)
-        turns = take_key_turns(limited)
+        limited = leave_what_limits_allow(quotas)
+        turns = leave_one_per_key(limited)
         claimed = claim(turns, settings.EVENTSINKS_LEASE) if turns else []
-        give_back_turns(turns, claimed)
+        give_back_rate_keys(turns, claimed)
     return claimed, limited
 
 
-def take_key_turns(quotas: Quotas) -> list[tuple[Lane, int]]:
-    """Leave of each place that takes so many messages a second one message, where it is our turn."""
-    paced = {lane.place: lane for lane, _ in reversed(quotas) if lane.place}
-    free = take_turns(paced, settings.EVENTSINKS_LEASE)
-    turns = [(paced[place], 1) for place in free]
-    return [(lane, quota) for lane, quota in quotas if not lane.place] + turns
+def leave_one_per_key(quotas: Quotas) -> list[tuple[Lane, int]]:
+    """Leave one message of each rate key, where the key is free."""
+    paced = {lane.rate_key: lane for lane, _ in reversed(quotas) if lane.rate_key}
+    free = lease_rate_keys(paced, settings.EVENTSINKS_LEASE)
+    turns = [(paced[key], 1) for key in free]
+    return [(lane, quota) for lane, quota in quotas if not lane.rate_key] + turns
 
 
-def give_back_turns(quotas: Quotas, claimed: Sequence[ClaimedDelivery]) -> None:
-    """Let others have the turns that nothing could be claimed for."""
+def give_back_rate_keys(quotas: Quotas, claimed: Sequence[ClaimedDelivery]) -> None:
+    """Free the rate keys that nothing could be claimed for."""
     used = {one.destination_id for one in claimed}
     for lane, _ in quotas:
-        if lane.place and lane.destination_id not in used:
-            end_turn(lane.place, 0.0)
+        if lane.rate_key and lane.destination_id not in used:
+            free_rate_key(lane.rate_key, 0.0)
 
 
-def take_sink_limits(quotas: Quotas) -> list[tuple[Lane, int]]:
+def leave_what_limits_allow(quotas: Quotas) -> list[tuple[Lane, int]]:
     """Leave of each sink that has a limit what it takes in a second, where nobody else is at it."""
     left = {lane.destination_id: math.ceil(lane.rate) for lane, _ in quotas if lane.rate}
-    free = take_limited(left, settings.EVENTSINKS_LEASE)
+    free = lease_limited_sinks(left, settings.EVENTSINKS_LEASE)
     allowed = []
     for lane, quota in quotas:
         if lane.rate:
@@ -79,7 +79,7 @@ def count_against_limits(
     for destination_id, pause in pauses.items():
         aside.write(
             ("limit", destination_id),
-            functools.partial(end_limited, destination_id, pause),
+            functools.partial(free_limited_sink, destination_id, pause),
             settings.EVENTSINKS_LEASE,
         )
     return list(pauses.values())

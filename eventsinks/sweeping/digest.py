@@ -1,4 +1,4 @@
-"""Round up: close the windows whose time is over, and tell each sink what was held back."""
+"""Digest: close the windows whose time is over, and tell each sink what was held back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventsinks.models import Destination, Event, QuietWindow
 from eventsinks.models.quiet_window import AT_ONCE as WINDOWS
 from eventsinks.models.quiet_window import WindowKind
 
-AT_ONCE = 50  # round-ups of one sink's turn
+AT_ONCE = 50  # digests of one sink's turn
 
 HELD_BY = {
     WindowKind.SILENCE: "a silence",
@@ -29,7 +29,7 @@ HELD_BY = {
 
 
 def send_digests() -> int:
-    """Close what is over and accept the round-ups that are owed, some of each tenant in turn. Return how many."""
+    """Close what is over and accept the digests that are owed, some of each tenant in turn. Return how many."""
     until = time.monotonic() + SECONDS
     for some in (QuietWindow.objects.close_ended, QuietWindow.objects.forget_empty):
         while some() == WINDOWS and time.monotonic() < until:
@@ -39,14 +39,14 @@ def send_digests() -> int:
 
 
 def send_digests_of_sink(sink_id: int) -> tuple[int, bool]:
-    """Accept the oldest round-ups of one sink. Return how many, and whether there may be more."""
+    """Accept the oldest digests of one sink. Return how many, and whether there may be more."""
     owed = QuietWindow.objects.due_to_tell().filter(destination_id=sink_id).order_by("closed_at")[:AT_ONCE]
     dealt_with = do_each(owed, send_digest)
     return dealt_with, dealt_with == AT_ONCE
 
 
 def send_digest(window: QuietWindow) -> bool:
-    """Accept the round-up of one window, once: that it was told is committed with it.
+    """Accept the digest of one window, once: that it was told is committed with it.
 
     That of a silence waits for the end of another one that would hold its last alert back too.
     """
@@ -87,7 +87,7 @@ def find_longest_silence(sink: Destination, event: Event) -> SilenceInForce | No
 
 
 def find_incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:
-    """Return the incident that a round-up belongs to: the one of whose alerts only the first was told."""
+    """Return the incident that a digest belongs to: the one of whose alerts only the first was told."""
     if window.kind != WindowKind.DEDUP or last is None:
         return {}
     return {"dedup_key": last.event_type.dedup_key(last.document, sink.template)}

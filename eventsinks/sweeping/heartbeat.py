@@ -1,4 +1,4 @@
-"""Drill: send a marked event through the same road as every alert, on a schedule, so that a fault shows early."""
+"""Heartbeat: send a marked event along the road of every alert, on a schedule, so that a fault shows early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventsinks.models.destination import DestinationState
 
 
 def send_heartbeats() -> int:
-    """Accept a drill for every sink whose time has come. Return how many."""
+    """Accept a heartbeat test for every sink whose time has come. Return how many."""
     asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
     active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
     now = read_database_clock()
@@ -24,13 +24,13 @@ def send_heartbeats() -> int:
 
 
 def is_due(sink: Destination, now: datetime) -> bool:
-    """Whether its last drill is an interval ago."""
+    """Whether its last test is an interval ago."""
     interval = timedelta(seconds=sink.drill_interval_s or 0)
     return sink.drilled_at is None or sink.drilled_at + interval <= now
 
 
 def send_heartbeat(sink: Destination) -> bool:
-    """Accept one drill, unless somebody else has just done so."""
+    """Accept one test, unless somebody else has just done so."""
     interval = timedelta(seconds=sink.drill_interval_s or 0)
     due = Q(drilled_at=None) | Q(drilled_at__lte=Now() - interval)
     same = Destination.objects.present().filter(due, id=sink.id, drill_interval_s=sink.drill_interval_s)

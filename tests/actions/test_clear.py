@@ -482,7 +482,7 @@ def test_windows_are_closed_and_forgotten_in_batches(make_webhook, monkeypatch):
     assert not QuietWindow.objects.exists()
 
 
-def test_one_tenants_many_round_ups_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
+def test_one_tenants_many_digests_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
     monkeypatch.setattr(digest, "AT_ONCE", 2)
     many, few = make_webhook(), make_webhook(tenant=globex)
     windows_of(many, 20, held=1)

@@ -1,4 +1,4 @@
-"""What the service itself tells a sink goes out by every destination type: round-ups, drills, fallbacks, tests."""
+"""What the service itself tells a sink goes out by every destination type: digests, drills, fallbacks, tests."""
 
 from datetime import UTC, datetime
 
@@ -71,7 +71,7 @@ def deliver_all():
 
 
 @every_sink
-def test_a_round_up_is_told(key, make_sink, make_alert):
+def test_a_digest_is_told(key, make_sink, make_alert):
     make_sink(key, quiet={"throttle": {"limit": 1, "window_s": 60}})
     for number in range(4):
         make_alert(name=f"alert {number}")

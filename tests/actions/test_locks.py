@@ -38,7 +38,7 @@ from eventsinks.models import (
     TrafficTerm,
 )
 from eventsinks.models.database import sql
-from eventsinks.models.delivery import claim, end_turn, find_due_lanes, take_turns
+from eventsinks.models.delivery import claim, find_due_lanes, free_rate_key, lease_rate_keys
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.judge import get_max_tries, make_settlement
@@ -324,14 +324,14 @@ def test_a_turn_is_taken_past_a_locked_sink_and_by_one_worker_alone(slack, acme)
     config = {"slack_integration_id": str(slack.slack_workspace_id), "channel_id": "C1", "channel_name": "alerts"}
     configure.create(acme, "slack", config, name="the same channel")
     with held(f"SELECT 1 FROM eventsinks_destination WHERE id = {slack.id} FOR UPDATE"):
-        taken = at_once(8, lambda index: take_turns([slack.place], 60))
+        taken = at_once(8, lambda index: lease_rate_keys([slack.rate_key], 60))
         assert sorted(map(len, taken)) == [0] * 7 + [1]
-        assert end_turn(slack.place, 30) is False  # it is not written everywhere
-        assert take_turns([slack.place], 60) == set()
-    assert take_turns([slack.place], 60) == set()  # the one that was locked has no turn to give
-    with held(f"SELECT 1 FROM eventsinks_destination WHERE place = '{slack.place}' FOR UPDATE"):
-        Destination.objects.filter(place="").update(paced_until=None)
-        assert take_turns([slack.place], 60) == set()
+        assert free_rate_key(slack.rate_key, 30) is False  # it is not written everywhere
+        assert lease_rate_keys([slack.rate_key], 60) == set()
+    assert lease_rate_keys([slack.rate_key], 60) == set()  # the one that was locked has no turn to give
+    with held(f"SELECT 1 FROM eventsinks_destination WHERE place = '{slack.rate_key}' FOR UPDATE"):
+        Destination.objects.filter(rate_key="").update(paced_until=None)
+        assert lease_rate_keys([slack.rate_key], 60) == set()
 
 
 @postgresql
@@ -341,7 +341,7 @@ def test_of_many_workers_that_ask_for_a_turn_at_once_one_has_it(slack, acme):
         configure.create(acme, "slack", config, name=f"the same channel {number}")
     for _ in range(15):
         Destination.objects.update(paced_until=None)
-        taken = at_once(8, lambda index: take_turns([slack.place], 60))
+        taken = at_once(8, lambda index: lease_rate_keys([slack.rate_key], 60))
         assert sum(map(len, taken)) == 1
 
 

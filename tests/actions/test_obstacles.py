@@ -38,7 +38,7 @@ SINKS = [
     ({"held_until": ago(1)}, None),
     ({"limited_until": soon(), "rate_limit_per_s": 0.5}, Obstacle.RATE_LIMIT),
     ({"limited_until": ago(1), "rate_limit_per_s": 0.5}, None),
-    ({"paced_until": soon(), "place": "slack:C1"}, Obstacle.TURN),
+    ({"paced_until": soon(), "rate_key": "slack:C1"}, Obstacle.TURN),
     ({"paced_until": ago(1)}, None),
 ]
 DELIVERIES = [

@@ -1,4 +1,4 @@
-"""Quiet, without silence about it: what holds alerts back, that each is counted, and the round-ups."""
+"""Quiet, without silence about it: what holds alerts back, that each is counted, and the digests."""
 
 import json
 from datetime import timedelta
@@ -46,8 +46,8 @@ def pass_time(seconds):
     )
 
 
-def round_ups(sink):
-    """Return the round-ups that a sink is owed."""
+def find_digests(sink):
+    """Return the digests that a sink is owed."""
     owed = Event.objects.filter(type="notice", deliveries__destination=sink).order_by("id")
     return [event.document for event in owed]
 
@@ -196,7 +196,7 @@ class TestSilences:
         assert silence.count_held(hush) == 2
         assert (silence.end_silence(hush), silence.end_silence(hush)) == (True, False)
         assert send_digests() == 1
-        (told,) = round_ups(sink)
+        (told,) = find_digests(sink)
         assert (told["held"], told["held_by"], "last: Second" in told["name"]) == (2, "silence", True)
 
     def test_one_to_come_that_is_ended_never_begins(self, acme):
@@ -229,14 +229,14 @@ class TestSilences:
         assert not Silence.objects.exists()
 
 
-class TestRoundUps:
-    def test_a_window_that_held_something_back_ends_in_one_round_up(self, acme, make_sink):
+class TestDigests:
+    def test_a_window_that_held_something_back_ends_in_one_digest(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, *({"dedup_key": "a", "name": f"number {index}"} for index in range(38)))
         assert send_digests() == 0
         pass_time(601)
         assert (send_digests(), send_digests()) == (1, 0)
-        (told,) = round_ups(sink)
+        (told,) = find_digests(sink)
         assert told["name"].startswith("+37 like this, ")
         assert told["name"].endswith("last: number 37")
         assert (told["dedup_key"], told["held"]) == ("a", 37)
@@ -257,7 +257,7 @@ class TestRoundUps:
         accept_alerts(acme, {"name": "Sent"})
         pass_time(601)
         assert send_digests() == 1
-        (told,) = round_ups(sink)
+        (told,) = find_digests(sink)
         assert (told["held"], told["last_alert_id"]) == (1, "held")
         assert told["name"].endswith("last: Held")
 
@@ -266,17 +266,17 @@ class TestRoundUps:
         assert accept_alerts(acme, {}, {"name": "a\0b"}).rejections == []
         pass_time(601)
         assert send_digests() == 1
-        assert round_ups(sink)[0]["name"].endswith("last: a\N{REPLACEMENT CHARACTER}b")
+        assert find_digests(sink)[0]["name"].endswith("last: a\N{REPLACEMENT CHARACTER}b")
 
-    def test_the_round_up_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
+    def test_the_digest_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
         pass_time(601)
         accept_alerts(acme, {"dedup_key": "a"})
         assert send_digests() == 1
-        assert round_ups(sink)[0]["held"] == 1
+        assert find_digests(sink)[0]["held"] == 1
 
-    def test_no_silence_filter_or_window_holds_a_round_up_back(self, acme, make_sink):
+    def test_no_silence_filter_or_window_holds_a_digest_back(self, acme, make_sink):
         sink = make_sink(quiet={"throttle": {"limit": 1, "window_s": 600}}, filter='name == "Root login"')
         accept_alerts(acme, {}, {})
         TestSilences().hush(acme)
@@ -290,7 +290,7 @@ class TestRoundUps:
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
         pass_time(601)
         at_once(4, lambda index: send_digests())
-        assert len(round_ups(sink)) == 1
+        assert len(find_digests(sink)) == 1
 
     def test_a_sink_that_was_deleted_is_told_nothing(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
@@ -298,5 +298,5 @@ class TestRoundUps:
         pass_time(601)
         configure.delete(sink)
         send_digests()
-        assert round_ups(sink) == []
+        assert find_digests(sink) == []
         assert Destination.objects.get(id=sink.id).deleted_at

@@ -10,7 +10,7 @@ from django.utils import timezone
 from eventsinks.actions import configure
 from eventsinks.actions.explain import explain_event
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import Lookout, find_due_lanes, take_limited, take_turns
+from eventsinks.models.delivery import Lookout, find_due_lanes, lease_limited_sinks, lease_rate_keys
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
@@ -94,7 +94,7 @@ def test_everything_arrives_in_the_end(limited):
 
 def test_what_a_worker_that_died_took_is_free_when_its_lease_is_over(limited):
     sink = limited(5, alerts=5)
-    assert take_limited([sink.id], 60.0) == {sink.id}
+    assert lease_limited_sinks([sink.id], 60.0) == {sink.id}
     assert claim(World()) == 0
     let_it_pass()
     assert claim(World()) == 5
@@ -103,7 +103,7 @@ def test_what_a_worker_that_died_took_is_free_when_its_lease_is_over(limited):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_at_the_same_moment_one_claims(limited):
     sink = limited(5, alerts=1)
-    results = at_once(8, lambda index: take_limited([sink.id], 60.0))
+    results = at_once(8, lambda index: lease_limited_sinks([sink.id], 60.0))
     assert sorted(map(len, results)) == [0] * 7 + [1]
 
 
@@ -117,9 +117,9 @@ def test_without_a_limit_again_it_waits_no_longer(limited):
 
 def test_a_sink_whose_place_is_taken_is_not_counted(limited, monkeypatch):
     sink = limited(1, alerts=2)
-    Destination.objects.update(place="webhook:shared", paced_until=None)
+    Destination.objects.update(rate_key="webhook:shared", paced_until=None)
     stale = find_due_lanes(10)
     monkeypatch.setattr(Lookout, "due_lanes", lambda self, tries: stale)
-    assert take_turns(["webhook:shared"], 60.0)  # another worker's
+    assert lease_rate_keys(["webhook:shared"], 60.0)  # another worker's
     assert claim(World()) == 0
     assert Destination.objects.get(pk=sink.pk).limited_until <= timezone.now() + MILLISECOND

@@ -147,9 +147,9 @@ class TestRoom:
         assert (made.state, made.replayed) == ("done", 5)
 
     def test_where_one_message_a_second_is_taken_less_is_open(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_job, "MOST_OPEN_AT_A_PLACE", 1)
+        monkeypatch.setattr(replay_job, "MOST_OPEN_AT_A_RATE_KEY", 1)
         make_failed(2)
-        Destination.objects.update(place="slack:T1:C1")
+        Destination.objects.update(rate_key="slack:T1:C1")
         start(sink, LONG_AGO)
         assert (work_off_replays(), work_off_replays()) == (1, 0)
 

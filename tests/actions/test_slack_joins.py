@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
 from eventsinks.models import Delivery, Destination, SlackWorkspace
-from eventsinks.models.delivery import end_turn, take_turns
+from eventsinks.models.delivery import free_rate_key, lease_rate_keys
 from eventsinks.sending.hold import hold
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,6 +84,6 @@ def test_the_sinks_of_a_workspace_are_locked_in_the_order_of_their_ids(make_sink
     sink = make_sink()
     with CaptureQueriesContext(connection) as captured:
         hold(sink.id, 60)
-        take_turns([sink.place], 1)
-        end_turn(sink.place, 1)
+        lease_rate_keys([sink.rate_key], 1)
+        free_rate_key(sink.rate_key, 1)
     assert all("ORDER BY id FOR NO KEY UPDATE" in query["sql"] for query in captured if "SET" in query["sql"])

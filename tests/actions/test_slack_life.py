@@ -13,7 +13,7 @@ from django.utils import timezone
 from eventsinks.actions import configure
 from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
-from eventsinks.models.delivery import find_due_lanes, take_turns
+from eventsinks.models.delivery import find_due_lanes, lease_rate_keys
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.rate_limit import claim_within_rates
@@ -250,8 +250,8 @@ class TestPace:
     def test_the_turn_of_a_worker_that_died_is_free_when_its_lease_is_over(self, slack, make_sink, make_alert):
         make_sink()
         make_alert()
-        place = Destination.objects.get().place
-        assert take_turns([place], 60.0) == {place}
+        place = Destination.objects.get().rate_key
+        assert lease_rate_keys([place], 60.0) == {place}
         Dispatcher(slack)._claim()
         assert slack.calls == []
         Destination.objects.update(paced_until=timezone.now() - timedelta(seconds=1))
@@ -264,7 +264,7 @@ class TestPace:
         (lane,) = find_due_lanes(10)
         Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # somebody else was faster
         assert claim_within_rates([(lane, 1)])[0] == []
-        assert take_turns([lane.place], 60.0) == {lane.place}
+        assert lease_rate_keys([lane.rate_key], 60.0) == {lane.rate_key}
 
     def test_a_failure_ends_the_turn_too(self, slack, make_sink, make_alert):
         make_sink()
@@ -275,9 +275,9 @@ class TestPace:
 
     @pytest.mark.django_db(transaction=True)
     def test_of_many_at_the_same_moment_one_gets_the_turn(self, make_sink):
-        place = make_sink().place
-        results = at_once(8, lambda index: take_turns([place], 60.0))
+        place = make_sink().rate_key
+        results = at_once(8, lambda index: lease_rate_keys([place], 60.0))
         assert sorted(map(len, results)) == [0] * 7 + [1]
 
     def test_a_webhook_has_no_pace(self, make_webhook):
-        assert make_webhook().place == ""
+        assert make_webhook().rate_key == ""

@@ -388,7 +388,7 @@ def test_the_longest_of_the_silences_over_an_alert_counts_it(acme, make_sink, sa
     assert (silence.count_held(longest), silence.count_held(shorter)) == (1, 0)
 
 
-def test_a_round_up_waits_for_a_longer_silence_that_began_later(acme, make_sink, say):
+def test_a_digest_waits_for_a_longer_silence_that_began_later(acme, make_sink, say):
     sink = make_sink()
     first = hush(acme)
     say("firing")
@@ -404,7 +404,7 @@ def test_a_round_up_waits_for_a_longer_silence_that_began_later(acme, make_sink,
     assert Event.objects.filter(type="notice", deliveries__destination=sink).count() == 2
 
 
-def test_a_round_up_waits_for_no_silence_over_other_alerts_or_another_sink(acme, make_sink, say):
+def test_a_digest_waits_for_no_silence_over_other_alerts_or_another_sink(acme, make_sink, say):
     sink, other = make_sink(), make_sink()
     first = hush(acme, sink=sink)
     hush(acme, filter="name == 'other'")

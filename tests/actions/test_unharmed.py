@@ -134,7 +134,7 @@ def test_a_drill_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
     assert Destination.objects.get(id=two[0].id).drilled_at == drilled_at  # still owed
 
 
-def test_a_round_up_that_can_not_be_told_stops_no_other(two, monkeypatch, caplog):
+def test_a_digest_that_can_not_be_told_stops_no_other(two, monkeypatch, caplog):
     at = timezone.now() - timedelta(hours=1)
     for sink in two:
         QuietWindow.objects.create(

@@ -123,7 +123,7 @@ def test_the_page_shows_what_was_held_back(operator, make_webhook, make_alert):
         assert words in page
     assert HOSTILE not in page
     QuietWindow.objects.update(closed_at=timezone.now())
-    assert "Round-up is due" in operator.get(page_of(sink)).content.decode()
+    assert "Digest is due" in operator.get(page_of(sink)).content.decode()
     QuietWindow.objects.update(told_at=timezone.now())
     assert "Told" in operator.get(page_of(sink)).content.decode()
 

@@ -34,7 +34,7 @@ STARTED, FINISHED, CANCELLED = "replay.create", "replay.finish", "replay.cancel"
 MOST_OPEN = 500
 COUNTED = 50_000  # deliveries that one request, or one step, looks at to count
 LOOKED_AT = 20_000  # deliveries that one step looks at to replay some of them
-MOST_OPEN_AT_A_PLACE = 10  # where one message a second is taken
+MOST_OPEN_AT_A_RATE_KEY = 10  # where one message a second is taken
 
 
 CATCH_UP = timedelta(seconds=2)  # that a rate makes up for, where the sweep came late
@@ -219,7 +219,7 @@ def plan_next_step(replay: Replay, number: int) -> dict[str, Any]:
 
 def count_room(sink: Destination) -> int:
     """Return how many deliveries a step may open at a sink. Counts no further than it must."""
-    most = MOST_OPEN_AT_A_PLACE if sink.place else MOST_OPEN
+    most = MOST_OPEN_AT_A_RATE_KEY if sink.rate_key else MOST_OPEN
     waiting = Delivery.objects.filter(
         destination_id=sink.id, state__in=[DeliveryState.PENDING, DeliveryState.SENDING]
     )

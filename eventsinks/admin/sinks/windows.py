@@ -47,6 +47,4 @@ def make_told_chip(window: QuietWindow) -> str:
         return marks.make_chip("good", f"Told {marks.write_distance(window.told_at)}")
     if not window.closed_at:
         return marks.make_chip("busy", "Open")
-    return (
-        marks.make_chip("warning", "Round-up is due") if window.held else marks.make_chip("quiet", "Held nothing")
-    )
+    return marks.make_chip("warning", "Digest is due") if window.held else marks.make_chip("quiet", "Held nothing")

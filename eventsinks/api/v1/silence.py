@@ -99,7 +99,7 @@ class SilenceViewSet(V1View, ViewSet):
 
     @document_answers(Free)
     def destroy(self, request: Request, id: str) -> Response:
-        """End a silence now. It stays in the list; what it held back is rounded up."""
+        """End a silence now. It stays in the list; what it held back is told in a digest."""
         found = find_row(find_silences(request), id)
         if not silences.end_silence(found, get_initiator(request)):
             raise Http404("the silence has ended already")

@@ -111,10 +111,10 @@ class DestinationType(ABC, Generic[ConfigT]):
     limits: BatchLimits = BatchLimits()  # ask the instance: they may depend on its configuration
     usual_mapping: str = "as_accepted"  # the shape of its events, unless one is asked for; ask the instance, too
     connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
-    # Whether a message is to bring what was remembered of its incident. It must have a pace: its messages go one
-    # after the other then.
+    # Whether a message is to bring what was remembered of its incident. Such a type must have a `rate_interval`,
+    # so that its messages go one after the other.
     remembers: ClassVar[bool] = False
-    pace: ClassVar[float] = 0.0  # seconds between two messages to one place, none if there is no such limit
+    rate_interval: ClassVar[float] = 0.0  # seconds between two messages with one rate key; 0: no such limit
     keeps_manifests: ClassVar[bool] = False  # whether it may want to be told what it stored in an hour
     signs: ClassVar[bool] = False  # whether it signs what it sends with `signing_keys`
 
@@ -160,8 +160,8 @@ class DestinationType(ABC, Generic[ConfigT]):
         """
         return self.config
 
-    def place(self) -> str:
-        """Return what the pace is the limit of; destinations with the same place share it."""
+    def rate_key(self) -> str:
+        """Return what the rate interval is the limit of; destinations with the same key share it."""
         return ""
 
     @cached_property

@@ -93,7 +93,7 @@ class Slack(DestinationType[SlackConfig]):
     connects = True
     remembers = True
     answers = ANSWERS
-    pace = 1.0  # https://docs.slack.dev/apis/web-api/rate-limits: one message a second and channel
+    rate_interval = 1.0  # https://docs.slack.dev/apis/web-api/rate-limits: one message a second and channel
     Config = SlackConfig
     example: ClassVar[Mapping[str, Any]] = {
         "slack_integration_id": "00000000-0000-0000-0000-000000000000",
@@ -186,7 +186,7 @@ class Slack(DestinationType[SlackConfig]):
         )
         return Request("POST", f"{self.endpoints.slack}{method}", headers, orjson.dumps(arguments))
 
-    def place(self) -> str:
+    def rate_key(self) -> str:
         """Return the channel of the workspace."""
         return f"{self.config.slack_integration_id}:{self.config.channel_id or self.config.channel_name}"
 

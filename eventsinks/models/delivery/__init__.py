@@ -36,7 +36,12 @@ from eventsinks.models.delivery.line import (
 from eventsinks.models.delivery.look import Lookout
 from eventsinks.models.delivery.lost import find_sinks_with_lost, find_sinks_with_open, give_up_lost
 from eventsinks.models.delivery.open import count_ahead, count_open
-from eventsinks.models.delivery.rate_limit import end_limited, end_turn, take_limited, take_turns
+from eventsinks.models.delivery.rate_limit import (
+    free_limited_sink,
+    free_rate_key,
+    lease_limited_sinks,
+    lease_rate_keys,
+)
 from eventsinks.models.delivery.row import (
     BEHIND,
     Delivery,
@@ -68,8 +73,6 @@ __all__ = [
     "count_ahead",
     "count_behind",
     "count_open",
-    "end_limited",
-    "end_turn",
     "find_before",
     "find_busy_lines",
     "find_due_lanes",
@@ -79,7 +82,11 @@ __all__ = [
     "find_sinks_with_open",
     "find_standings",
     "find_still_held",
+    "free_limited_sink",
+    "free_rate_key",
     "give_up_lost",
+    "lease_limited_sinks",
+    "lease_rate_keys",
     "lock_lines",
     "make_id",
     "make_least_id",
@@ -89,6 +96,4 @@ __all__ = [
     "settle",
     "settle_free",
     "suppress_untold_ends",
-    "take_limited",
-    "take_turns",
 ]

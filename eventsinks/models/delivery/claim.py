@@ -32,7 +32,7 @@ class Lane(NamedTuple):
     destination_id: int
     tries: int
     version: int
-    place: str = ""
+    rate_key: str = ""
     rate: float = 0.0
     due_at: datetime | None = None
     doubts: int = 0

@@ -1,10 +1,11 @@
-"""Turns and limits: how many messages a second go to a place or a sink, over all workers.
+"""Rate limits: how many messages a second go out under one rate key, or to one sink, over all workers.
 
-A place is what several destinations may share: a channel of a Slack workspace. At most one worker sends there, one
-message at a time. Whoever has the turn has it until the message is sent and the pause after it is over.
+A rate key is what several destinations may share: a channel of a Slack workspace (the column is called `place`).
+One worker at a time leases the key and sends one message. The key is free again when the message is sent and the
+interval after it is over.
 
 A limit is what a tenant wants of a sink. One worker at a time claims for it, at most what the sink takes in a
-second, and the sink is left alone for as long as that takes.
+second. Then the sink is left alone for as long as that takes.
 
 What a worker that dies has taken is free again when its lease would be.
 
@@ -20,15 +21,15 @@ from django.db import transaction
 from eventsinks.models.database import sql
 
 
-def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
-    """Take the turn at each of `places` that is free. Return those that were.
+def lease_rate_keys(keys: Collection[str], lease_seconds: float) -> set[str]:
+    """Lease each of `keys` that is free. Return those that were.
 
-    A locked row of a place is passed by as long as another one can keep the turn; with none there is no turn.
+    A locked row of a key is passed by as long as another row can keep the lease. With none there is no lease.
     """
-    if not places:
+    if not keys:
         return set()
     with transaction.atomic():
-        ours = find_unasked(places)
+        ours = find_unasked(keys)
         marks = ", ".join(["%s"] * len(ours)) or "NULL"
         taken = sql.fetch_rows(
             f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds_sql()}
@@ -42,36 +43,36 @@ def take_turns(places: Collection[str], lease_seconds: float) -> set[str]:
                 RETURNING place""",
             [lease_seconds, *ours],
         )
-    return {place for (place,) in taken}
+    return {key for (key,) in taken}
 
 
-def find_unasked(places: Collection[str]) -> list[str]:
-    """Return those of `places` whose turn nobody else is about to take, until the transaction ends."""
+def find_unasked(keys: Collection[str]) -> list[str]:
+    """Return those of `keys` that nobody else is about to lease, until the transaction ends."""
     if not sql.is_postgresql():
-        return sorted(places)
-    # Of rows that may be locked by anybody none can stand for the place.
+        return sorted(keys)
+    # Of rows that may be locked by anybody none can stand for the key.
     return [
-        place
-        for place in sorted(places)
-        if sql.fetch_rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [place]) == [(True,)]
+        key
+        for key in sorted(keys)
+        if sql.fetch_rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [key]) == [(True,)]
     ]
 
 
-def end_turn(place: str, pause: float) -> bool:
-    """Let the next one have the turn after `pause` seconds. Return whether that is written everywhere."""
+def free_rate_key(key: str, pause: float) -> bool:
+    """Let the next one lease the key after `pause` seconds. Return whether that is written everywhere."""
     ended = sql.fetch_rows(
         f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds_sql()}
             WHERE id IN (
                 SELECT id FROM eventsinks_destination WHERE place = %s ORDER BY id {sql.skip_locked_sql()}
             )
             RETURNING id""",
-        [pause, place],
+        [pause, key],
     )
-    ((all_of_them,),) = sql.fetch_rows("SELECT count(*) FROM eventsinks_destination WHERE place = %s", [place])
+    ((all_of_them,),) = sql.fetch_rows("SELECT count(*) FROM eventsinks_destination WHERE place = %s", [key])
     return len(ended) >= int(all_of_them)
 
 
-def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
+def lease_limited_sinks(ids: Collection[int], lease_seconds: float) -> set[int]:
     """Take each of the sinks `ids`, which have a limit, for one claim. Return those that could be taken."""
     if not ids:
         return set()
@@ -88,7 +89,7 @@ def take_limited(ids: Collection[int], lease_seconds: float) -> set[int]:
     return {id for (id,) in taken}
 
 
-def end_limited(destination_id: int, pause: float) -> bool:
+def free_limited_sink(destination_id: int, pause: float) -> bool:
     """Let the next claim for a sink that has a limit be after `pause` seconds. Return whether that is written."""
     return bool(
         sql.fetch_rows(
