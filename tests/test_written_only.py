@@ -370,14 +370,14 @@ def test_real_processes_log_dump_and_send_no_secret_at_the_level_debug(tmp_path,
 
 TALK = """
 import sys, django; django.setup()
-from eventsinks.lib import slack
-from eventsinks.lib.net.aws import Account, CallFailed, Keys, assumed
+from eventsinks.lib.net import slack
+from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, assume_role
 try:
     slack.find_channel(sys.argv[1] + "/api/", "planted-token-of-slack", "name", "general")
 except Exception as error:
     print(type(error).__name__)
 role = "arn:aws:iam::123456789012:role/r"
-print(bool(assumed(Account("eu-central-1", Keys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
+print(bool(assume_role(AwsAccount("eu-central-1", AwsKeys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
 """
 STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>planted-key-of-sts</SecretAccessKey><SessionToken>planted-token-of-sts

@@ -302,7 +302,7 @@ from eventsinks.models import Clearing
 clear.AT_ONCE, clear.LOOKED_AT = 3, 5
 id = Clearing.objects.get().id
 for _ in range(3):
-    clear.step(id)
+    clear.clear_step(id)
     print("stepped", flush=True)
 from django.db import transaction
 with transaction.atomic():

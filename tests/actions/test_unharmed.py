@@ -55,7 +55,7 @@ def states():
 def test_a_message_that_can_not_be_made_is_postponed_and_stops_no_other(two, make_alert, monkeypatch, error):
     ill, well = two
     make_alert()
-    fail_for(monkeypatch, prepare, "message_of", ill.id, error)
+    fail_for(monkeypatch, prepare, "make_message", ill.id, error)
     assert Dispatcher(World()).run() == 2
     assert states() == {ill.id: "pending", well.id: "delivered"}
     late = Delivery.objects.get(destination=ill)
@@ -104,7 +104,7 @@ def test_what_can_not_be_remembered_is_delivered_all_the_same_and_told_once(
     assert "is not remembered" in caplog.text
 
 
-@pytest.mark.parametrize(("module", "name"), [(prepare, "message_of"), (hold, "park")])
+@pytest.mark.parametrize(("module", "name"), [(prepare, "make_message"), (hold, "park")])
 def test_a_lost_database_ends_the_run_and_settles_nothing(two, make_alert, monkeypatch, module, name):
     make_alert()
     fail_for(monkeypatch, module, name, two[0].id, OperationalError("the connection is lost"))
@@ -120,7 +120,7 @@ def test_a_sink_that_can_not_fall_back_stops_no_other(two, make_webhook, make_al
     fallback = make_webhook()
     Destination.objects.filter(id__in=[sink.id for sink in two]).update(fallback=fallback)
     Delivery.objects.filter(destination=fallback).delete()
-    fail_for(monkeypatch, fall_back, "some_fall_back", two[0].id, DataError("no"))
+    fail_for(monkeypatch, fall_back, "fall_back_some", two[0].id, DataError("no"))
     assert fall_back.fall_back_everywhere() == 1
     assert "DataError: no" in caplog.text
 
