@@ -377,7 +377,8 @@ try:
 except Exception as error:
     print(type(error).__name__)
 role = "arn:aws:iam::123456789012:role/r"
-print(bool(assume_role(AwsAccount("eu-central-1", AwsKeys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
+account = AwsAccount("eu-central-1", AwsKeys("AKIA1", "s" * 40), role, None, sys.argv[1])
+print(bool(assume_role(account, lambda: 9.0).token))
 """
 STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>planted-key-of-sts</SecretAccessKey><SessionToken>planted-token-of-sts
