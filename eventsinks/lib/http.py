@@ -22,11 +22,12 @@ import pycurl
 from eventsinks.lib import smtp
 from eventsinks.lib.addresses import AddressGuard
 from eventsinks.lib.call import CAP, Call, Outcome
+from eventsinks.lib.version import VERSION
 from eventsinks.lib.wire import ExchangeFailed, Request, Response
 
 __all__ = ["CAP", "Exchange", "Outcome", "Outlet", "ca_bundle", "exchange_once", "outlet"]
 
-OWN_HEADERS = ("User-Agent: eventsinks/0.1", "Expect:")  # no 100-continue: it would cost a round trip
+OWN_HEADERS = (f"User-Agent: eventsinks/{VERSION}", "Expect:")  # no 100-continue: it would cost a round trip
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
 
 EPOLL_OF = {
