@@ -40,7 +40,9 @@ EPOLL_OF = {
 class Exchange(Protocol):
     """What the engine needs of the world: hand over requests, collect what came of them."""
 
-    in_flight: int
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges have begun and not ended."""
 
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange. `token` comes back with its outcome."""

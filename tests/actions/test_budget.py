@@ -10,7 +10,7 @@ from eventsinks import telemetry
 from eventsinks.actions.accept import accept
 from eventsinks.actions.prepare import READINGS, Ready, messages_of, request_of
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import Endpoints
+from eventsinks.destinations.base import Endpoints, Message
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate, stored_template
 from eventsinks.lib.budget import ALERT_STEPS
@@ -77,6 +77,7 @@ def send(key, data, templates):
     kind = kind_of(key)
     ready = {n: Ready(1, kind, template, "") for n, template in enumerate(templates)}
     for message in messages_of(claims(data, len(ready)), ready):
+        assert isinstance(message, Message)
         request_of(kind, message, datetime.now(UTC))
         if key == "jira":
             kind._missing(message, {})

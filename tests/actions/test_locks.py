@@ -113,7 +113,7 @@ def sweep(world, monkeypatch):
     pump = Pump(world)
     monkeypatch.setattr(tasks, "pump", lambda: pump)
     tasks.pump.cache_info = lambda: type("", (), {"currsize": 0})
-    monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(*arguments, world))
+    monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(arguments[0], world))
     return tasks.sweep
 
 
