@@ -54,13 +54,14 @@ COMMANDS = {
         [["-m", "tests.mutants"]],
     ),
     "lint": (
-        "check style, format, templates and the import rule",
+        "check style, format, templates, the import rule, and that nothing is unused",
         DEV_LOCK,
         [
             ["-m", "ruff", "check", "--no-cache"],
             ["-m", "ruff", "format", "--check", "--no-cache"],
             ["-m", "djlint", "--lint", "--quiet", "templates"],
             [".venv/bin/lint-imports", "--no-cache"],
+            ["-m", "tests.unused"],
         ],
     ),
     "types": ("check types", DEV_LOCK, [["-m", "mypy"]]),

@@ -18,6 +18,7 @@ from environs import Env
 
 from eventsinks.lib.net.ports import DENIED_PORTS
 from eventsinks.lib.secrets import crypto
+from eventsinks.lib.version import VERSION
 
 BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
 env = Env()
@@ -299,7 +300,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "eventsinks",
     "DESCRIPTION": "Takes in alerts, audit events and network traffic, and gets each to where you chose.",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

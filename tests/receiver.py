@@ -113,7 +113,8 @@ class Receiver:
     async def _exchange(self, reader, writer, number):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
-        headers = [tuple(map(str.strip, line.split(":", 1))) for line in head[1:] if line]
+        lines = (line.partition(":") for line in head[1:] if line)
+        headers = [(name.strip(), value.strip()) for name, _, value in lines]
         length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
         body = await reader.readexactly(length)
         got = Got(method, path, headers, body, number)

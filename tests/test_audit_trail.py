@@ -378,12 +378,13 @@ QUERIES = {
 
 
 def test_a_change_tells_before_and_after_with_secrets_as_fingerprints(world):
-    config = {"url": f"https://example.org/{IN_URL}", "headers": {"X-Key": "another-secret"}}
+    url = f"https://example.org/{IN_URL}"
+    config = {"url": url, "headers": {"X-Key": "another-secret"}}
     configure.change(world["sink"], config, name="Renamed")
     meta = recorded()[-1]["meta"]
     assert meta["name"] == "Renamed"
     assert meta["config.headers.X-Key"] == f"{make_fingerprint(SECRET)} → {make_fingerprint('another-secret')}"
-    assert meta["config.url"].endswith(f"→ https://example.org/… {make_fingerprint(config['url'])}")
+    assert meta["config.url"].endswith(f"→ https://example.org/… {make_fingerprint(url)}")
     assert "description" not in meta
     assert_nothing_secret_in(recorded(), "another-secret")
 

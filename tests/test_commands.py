@@ -78,7 +78,7 @@ def test_send_alert_posts_one_by_name(server, acme, acme_key):
     answer = json.loads(said("send_alert", url=server, key=acme_key, name="Root login", severity="Low"))
     event = Event.objects.get(tenant=acme)
     assert answer["detection_alert"]["id"] == event.key
-    assert json.loads(event.data)["severity"] == "Low"
+    assert json.loads(bytes(event.data))["severity"] == "Low"
 
 
 @pytest.mark.parametrize("separator", [",", "\n"])

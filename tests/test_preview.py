@@ -96,7 +96,7 @@ def test_a_sink_s_secrets_are_not_opened(make_webhook, file):
 def test_the_given_template_goes_before_the_sink_s(make_webhook):
     sink = make_webhook()
     sink.alert_template = {"info": [{"label": "a", "value": "theirs", "use_for_dedup": True}]}
-    (shown,) = preview_alerts(sink, AlertTemplate(), [json.dumps(ALERT).encode()])
+    (shown,) = preview_alerts(sink, AlertTemplate.model_validate({}), [json.dumps(ALERT).encode()])
     assert shown.dedup_key == "7"
 
 

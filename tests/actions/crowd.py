@@ -7,7 +7,8 @@ from django.db import connection
 
 def at_once(number, do):
     """Call `do(index)` in `number` threads at the same moment; return what each returned or raised."""
-    results, barrier = [None] * number, threading.Barrier(number)
+    results: list[object] = [None] * number
+    barrier = threading.Barrier(number)
 
     def work(index):
         try:

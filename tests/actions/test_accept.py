@@ -521,5 +521,8 @@ class Recorder:
         tokens, self._tokens = self._tokens, []
         return [(token, Response(200, [], b"")) for token in tokens]
 
+    def wake(self):
+        pass
+
     def close(self):
         pass

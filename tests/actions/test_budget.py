@@ -8,7 +8,7 @@ import pytest
 
 from eventsinks import telemetry
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import Endpoints
+from eventsinks.destinations.base import Endpoints, Message
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate, load_template
 from eventsinks.intake.accept import accept
@@ -77,6 +77,7 @@ def send(key, data, templates):
     kind = kind_of(key)
     ready = {n: ReadySink(1, kind, template, "") for n, template in enumerate(templates)}
     for message in make_messages(claims(data, len(ready)), ready):
+        assert isinstance(message, Message)
         make_request(kind, message, datetime.now(UTC))
         if key == "jira":
             kind._missing(message, {})

@@ -105,7 +105,9 @@ def test_a_drill_that_is_due_is_held_whatever_the_precision_of_the_last(make_web
 @DAYS
 def test_what_is_fresh_does_not_fall_back(acme, make_webhook, make_alert, days):
     spare = make_webhook()
-    sink = make_webhook(options=Options(fallback={"event_sink_id": str(spare.uuid), "after_s": 600}))
+    sink = make_webhook(
+        options=Options.model_validate({"fallback": {"event_sink_id": str(spare.uuid), "after_s": 600}})
+    )
     named = {"event_sink_ids": [str(sink.uuid)]}
     make_alert(id="a", **named)
     with off_by(days):

@@ -114,7 +114,7 @@ def sweep(world, monkeypatch):
     dispatcher = Dispatcher(world)
     monkeypatch.setattr(tasks, "get_dispatcher", lambda: dispatcher)
     tasks.get_dispatcher.cache_info = lambda: type("", (), {"currsize": 0})
-    monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(*arguments, world))
+    monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(arguments[0], world))
     return tasks.sweep
 
 

@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections import namedtuple
+from types import SimpleNamespace
 
 import kombu.pools
 import pytest
@@ -290,7 +290,7 @@ def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_ale
 
         ending = Ending()
         monkeypatch.setattr(tasks, "get_dispatcher", lambda: ending)
-        tasks.get_dispatcher.cache_info = lambda: namedtuple("Info", "currsize")(1)
+        tasks.get_dispatcher.cache_info = lambda: SimpleNamespace(currsize=1)
         assert tasks.deliver() == 1
         assert len(receiver.got) == 1
     monkeypatch.undo()

@@ -231,7 +231,7 @@ def test_an_alert_that_names_no_incident_waits_for_none(sink, make_alert):
 @pytest.mark.parametrize("whose", ["the sink's", "the alert's"])
 def test_a_template_that_tells_incidents_apart_orders_them(make_webhook, make_alert, whose):
     template = {"info": [{"label": "User", "value": "{{@alert.user}}", "use_for_dedup": True}]}
-    options = Options(alert_template=template) if whose == "the sink's" else None
+    options = Options.model_validate({"alert_template": template}) if whose == "the sink's" else None
     make_webhook(options=options)
     own = {} if options else {"alert_template": template}
     for user in ("ann", "bob", "ann"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from eventsinks.models import Incident
+from eventsinks.sending import postpone
 from eventsinks.sending.remember import MemoryWrites
 from tests.destinations.examples import make_message
 
@@ -17,12 +18,12 @@ def claimed(make_webhook):
     return SimpleNamespace(id=uuid.uuid4(), destination_id=make_webhook().id)
 
 
-class Aside:
+class Aside(postpone.PostponedWrites):
     """Does at once what it is given, or, where `locked`, keeps it."""
 
     locked = False
 
-    def write(self, about, do):
+    def write(self, about, do, seconds=0.0, rests=frozenset):
         self.do = do
         return not self.locked and do()
 

@@ -829,6 +829,12 @@ def test_what_an_earlier_batch_left_in_the_way_out_is_no_answer_to_the_next(inte
             stale, *mine = self.started
             return [(stale, Response(200, [], b"")), *[(token, Response(503, [], b"")) for token in mine]]
 
+        def wake(self):
+            pass
+
+        def close(self):
+            pass
+
     world = Late()
     world.started.append(0)  # as the first request of any batch was once called
     integration = integrate("generic_http", {"url": "http://127.0.0.1:2/"})

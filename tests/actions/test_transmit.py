@@ -1,6 +1,7 @@
 """Transmit: how the messages of a batch are shared out among requests, and how it is told what came of them."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ SECRET = EXAMPLE["secret_key"]
 
 def sizes(lengths, **limits):
     """Return how many messages of these lengths, in bytes, each request holds."""
-    messages = [SimpleNamespace(data=b"x" * length) for length in lengths]
+    messages: list[Any] = [SimpleNamespace(data=b"x" * length) for length in lengths]
     return [
         len(portion) for portion in split_into_requests(messages, BatchLimits(**{"max_events": 100, **limits}))
     ]

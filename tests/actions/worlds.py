@@ -51,6 +51,9 @@ class World:
         """Return the webhook-ids that were sent, in order."""
         return [id for what, id, to in self.log if what == "sent" and url in (None, to)]
 
+    def wake(self):
+        pass
+
     def close(self):
         pass
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from eventsinks.event_types import event_type
 from eventsinks.intake.accept import accept
 
-AUDIT = {
+AUDIT: dict[str, Any] = {
     "id": "10",
     "timestamp": "2023-05-05T10:04:37.473542Z",
     "activity": "Route created",
@@ -27,7 +29,7 @@ END = {
     "address": "100.64.0.10:51820",
     "dns_label": "*.mydomain.com",
 }
-FLOW = {
+FLOW: dict[str, Any] = {
     "id": "f-1",
     "flow_id": "61092452-b17c-4b14-b7cf-a2158c549826",
     "reporter_id": "ch8i4ug6lnn4g9hqv7m0",

@@ -7,6 +7,7 @@ import logging
 import re
 import uuid
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "event_sink").glob("*.json"))
 SECRET = "not-to-be-seen-by-anybody"
 KEY = "0123456789abcdef0123456789abcdef"
-WATCH = {"name": "Night watch", "description": "Where the night watch looks first"}
+WATCH: dict[str, Any] = {"name": "Night watch", "description": "Where the night watch looks first"}
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_what_is_checked_as_an_integer_is_named_where_it_is_none(api, number):
 
 def test_alerts_of_one_rule_are_told_apart_by_the_last_digit(api, make_webhook):
     template = {"info": [{"label": "Id", "value": "{{@alert.n}}", "use_for_dedup": True}]}
-    sink = make_webhook(options=Options(alert_template=template))
+    sink = make_webhook(options=Options.model_validate({"alert_template": template}))
     keys = set()
     for last in "12":
         number = f"12345678901234567890123456789{last}"

@@ -111,7 +111,7 @@ def test_without_a_template_of_the_sink_every_byte_is_as_it_was_accepted(key):
         % json.dumps(brought).encode()
     )
     message = make_message(raw=raw)
-    for template in (None, AlertTemplate()):
+    for template in (None, AlertTemplate.model_validate({})):
         message.template = template
         assert sent(key, message).body == message.data == raw
 

@@ -22,7 +22,7 @@ def sent(url, to=(JO,), sender="alerts@example.org", body=BODY, as_url=None, tim
     server = Server.parse(url)
     envelope = ((FROM, sender), *((TO, address) for address in to))
     with open_outlet(STRICT, timeout, server) as way_out:
-        outcomes = []
+        outcomes: list[Response | ExchangeFailed] = []
         for _ in range(times):
             try:
                 outcomes.append(exchange_once(way_out, Request(MAIL, as_url or server.url, envelope, body)))
