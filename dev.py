@@ -117,7 +117,7 @@ def become(name: str, arguments: list[str]) -> None:
     if name == "demo":
         from eventsinks.management import throwaway
 
-        current = throwaway.environment(current)
+        current = throwaway.make_environment(current)
     if "MAKELEVEL" in current and sys.platform == "linux":
         import ctypes
 

@@ -21,8 +21,9 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from eventsinks.actions import configure, nudge  # noqa: E402
+from eventsinks.actions import configure  # noqa: E402
 from eventsinks.actions.tenants import create_tenant, issue_key  # noqa: E402
+from eventsinks.intake import nudge  # noqa: E402
 from eventsinks.models import Delivery  # noqa: E402
 
 NUMBERS = "generate_series(1, {n}) AS number"
@@ -90,7 +91,7 @@ def work_off() -> None:
     took = []
     while Clearing.objects.running().exists():
         began = time.perf_counter()
-        clear.work_off()
+        clear.work_off_clearings()
         took.append(time.perf_counter() - began)
     print(f"   worked off in {len(took)} sweeps, {sum(took):.1f} s; the longest {max(took, default=0):.2f} s")
     print("  ", {s: Delivery.objects.filter(state=s).count() for s in ("pending", "failed", "suppressed")})

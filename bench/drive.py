@@ -16,10 +16,11 @@ from django.core.management import call_command  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
 
 from bench.naive import deliver_one  # noqa: E402
-from eventsinks.actions import configure, nudge  # noqa: E402
-from eventsinks.actions.accept import accept  # noqa: E402
+from eventsinks.actions import configure  # noqa: E402
 from eventsinks.actions.tenants import create_tenant  # noqa: E402
 from eventsinks.event_types import event_type  # noqa: E402
+from eventsinks.intake import nudge  # noqa: E402
+from eventsinks.intake.accept import accept  # noqa: E402
 from eventsinks.models import Delivery  # noqa: E402
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)

@@ -59,8 +59,9 @@ def prepared(sinks: int) -> Callable[[int], float]:
     from django.core.management import call_command
     from django.test import Client
 
-    from eventsinks.actions import configure, nudge
+    from eventsinks.actions import configure
     from eventsinks.actions.tenants import create_tenant, issue_key
+    from eventsinks.intake import nudge
 
     call_command("migrate", verbosity=0)
     nudge.nudge = lambda *_: None
@@ -87,8 +88,8 @@ def without_limits() -> Iterator[None]:
     with ExitStack() as stack:
         for name, instead in {
             "eventsinks.api.limits.take": lambda *_: None,
-            "eventsinks.actions.backlog.judged": lambda _, verdicts: verdicts,
-            "eventsinks.actions.backlog.note": lambda *_: 0,
+            "eventsinks.intake.backlog.mark_full": lambda _, verdicts: verdicts,
+            "eventsinks.intake.backlog.note_full": lambda *_: 0,
         }.items():
             stack.enter_context(mock.patch(name, instead))
         yield

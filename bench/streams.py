@@ -64,10 +64,11 @@ def inside(most: int, ports: list[str]) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from eventsinks.actions import configure, nudge
+    from eventsinks.actions import configure
     from eventsinks.actions.tenants import create_tenant
-    from eventsinks.lib.aws import Keys, make_client
-    from eventsinks.models.stream import end_of_log
+    from eventsinks.intake import nudge
+    from eventsinks.lib.net.aws import AwsKeys, make_client
+    from eventsinks.models.stream import find_end_of_log
     from eventsinks.tasks import look_for_garbage_less
 
     call_command("migrate", verbosity=0)
@@ -75,12 +76,14 @@ def inside(most: int, ports: list[str]) -> None:
     configure.nudge = lambda *_: None
     tenant = create_tenant("Bench")
     datadog = {"api_key": "k", "api_url": f"http://127.0.0.1:{ports[1]}/api/v2/logs"}
-    make_client("s3", KEYS["region"], Keys("k", "s"), "http://127.0.0.1:1", None)  # boto3's start is not counted
+    make_client(
+        "s3", KEYS["region"], AwsKeys("k", "s"), "http://127.0.0.1:1", None
+    )  # boto3's start is not counted
     look_for_garbage_less()
     there, size, rows = 0, 10_000, []
     while there < most:
         size = min(size, most)
-        place = end_of_log()
+        place = find_end_of_log()
         insert(tenant, there, size)
         for type_, config in (("s3", {"bucket_name": "bench-bucket", **KEYS}), ("datadog", datadog)):
             integration = configure.create(tenant, type_, config, name=type_, start=place)
@@ -129,10 +132,10 @@ def measure(integration, count: int) -> tuple[str, float, float, float]:
     """Stream everything; print and return the rate, and the rows and the bytes that were written for an event."""
     from django.conf import settings
 
-    from eventsinks.actions.stream import stream
-    from eventsinks.lib.addresses import AddressGuard
-    from eventsinks.lib.http import Outlet
+    from eventsinks.lib.net.addresses import AddressGuard
+    from eventsinks.lib.net.http import Outlet
     from eventsinks.models import Batch, Position
+    from eventsinks.streaming.streamer import stream
 
     outlet = Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     before, bytes_before = table_sizes(), table_bytes()

@@ -128,7 +128,7 @@ def measure(key: str, asked: list[tuple[str, dict[str, object]]], calls: int) ->
 
 def fill(tenant: object, events: int) -> None:
     """Write the events and their rows, then the indexes, which is faster than both at once."""
-    from eventsinks.models import sql
+    from eventsinks.models.database import sql
 
     started = time.monotonic()
     indexes = taken_away()
@@ -144,7 +144,7 @@ def fill(tenant: object, events: int) -> None:
     for table in TABLES:
         run(f"VACUUM ANALYZE {table}")
     run("RESET maintenance_work_mem")
-    ((table, index, buffers, version, size),) = sql.rows(
+    ((table, index, buffers, version, size),) = sql.fetch_rows(
         f"""SELECT pg_size_pretty({" + ".join(f"pg_table_size('{table}')" for table in TABLES)}),
                    pg_size_pretty({" + ".join(f"pg_indexes_size('{table}')" for table in TABLES)}),
                    current_setting('shared_buffers'), current_setting('server_version'),
@@ -159,11 +159,11 @@ def fill(tenant: object, events: int) -> None:
 
 def taken_away() -> list[str]:
     """Drop the tables' indexes; return the statements that make them again."""
-    from eventsinks.models import sql
+    from eventsinks.models.database import sql
 
     again = []
     for table in TABLES:
-        keys = sql.rows(
+        keys = sql.fetch_rows(
             "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
             "WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
             [table],
@@ -171,7 +171,7 @@ def taken_away() -> list[str]:
         for name, definition in keys:
             run(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
             again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
-        for name, definition in sql.rows(
+        for name, definition in sql.fetch_rows(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s", [table]
         ):
             run(f"DROP INDEX {name}")

@@ -13,12 +13,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from pydantic import ValidationError
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import SecretBox
-from eventsinks.lib.ports import parse_ports
-from eventsinks.lib.proxies import Proxies
-from eventsinks.lib.smtp import MAILBOX, Server
-from eventsinks.lib.validation import errors
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.ports import parse_ports
+from eventsinks.lib.net.proxies import Proxies
+from eventsinks.lib.net.smtp import MAILBOX, Server
+from eventsinks.lib.secrets.crypto import SecretBox
+from eventsinks.lib.validation import list_errors
 
 COUNTS = [
     "EVENTSINKS_WEB_PROCESSES",
@@ -30,7 +30,7 @@ COUNTS = [
 ]
 MARGIN = 10.0  # seconds of a lease beyond the timeout, in which a worker settles
 STREAMS_STAND = "The log was restored from another PostgreSQL cluster: streams stand still, and skip what is new."
-MAKE_THEM_GO = "Run `manage.py rebase_streams`."
+MAKE_THEM_GO = "Run `manage.py renumber_streams`."
 
 
 def register_all() -> None:
@@ -72,22 +72,22 @@ def keys_are_keys(**_: Any) -> list[CheckMessage]:
 
 def keys_are_of_this_database(**_: Any) -> list[CheckMessage]:
     """Refuse keys that are not the ones its secrets were sealed with; nothing, where it can't be asked."""
-    from eventsinks.actions.reencrypt import strangers
-    from eventsinks.actions.start import told
-    from eventsinks.models.sealing import WrongKeys, look
+    from eventsinks.actions.secrets.reencrypt import count_strangers
+    from eventsinks.actions.secrets.start import describe_strangers
+    from eventsinks.models.secrets.sealing import WrongKeys, read_canary
 
     try:
         if keys_are_keys():
             return []  # which says what is wrong with them
-        look()
-        count = strangers()
+        read_canary()
+        count = count_strangers()
     except WrongKeys as error:
         return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {error}", id="eventsinks.E008")]
     except (DatabaseError, ImproperlyConfigured):  # away, or not migrated yet
         return []
     if not count:
         return []
-    return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {told(count)}", id="eventsinks.E009")]
+    return [Error(f"EVENTSINKS_ENCRYPTION_KEYS: {describe_strangers(count)}", id="eventsinks.E009")]
 
 
 def allowed_networks_are_networks(**_: Any) -> list[CheckMessage]:
@@ -159,7 +159,7 @@ def limits_are_limits(**_: Any) -> list[CheckMessage]:
     try:
         Limits.model_validate(settings.EVENTSINKS_LIMITS)
     except ValidationError as error:
-        said = "; ".join(f"{field}: {message}" for field, message in errors(error))
+        said = "; ".join(f"{field}: {message}" for field, message in list_errors(error))
         found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E010"))
     if settings.EVENTSINKS_WRONG_KEYS_PER_MIN < 1:
         found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E011"))

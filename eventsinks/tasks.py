@@ -18,31 +18,22 @@ from django.conf import settings
 from django.db import Error
 
 from eventsinks import telemetry
-from eventsinks.actions import account as account_action
-from eventsinks.actions import (
-    clear,
-    drill,
-    fall_back,
-    line_up,
-    nudge,
-    reencrypt,
-    replay_job,
-    rotate_secret,
-    round_up,
-    slack_tokens,
-    start,
-    tidy,
-)
-from eventsinks.actions import stream as stream_action
-from eventsinks.actions.config import guard
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import clear
 from eventsinks.actions.obstacles import count_by_obstacle
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.secrets import reencrypt, rotate_secret, start
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
-from eventsinks.lib.http import Outlet
-from eventsinks.models import sql, unavailable
-from eventsinks.models.clock import database_now
-from eventsinks.models.destination import mail_server
-from eventsinks.models.stream import due_positions, log_is_ahead
+from eventsinks.intake import line_up, nudge
+from eventsinks.lib.net.http import Outlet
+from eventsinks.limits.address_guard import make_guard
+from eventsinks.models.database import sql, unavailable
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.destination import make_mail_server
+from eventsinks.models.stream import find_due_positions, log_is_ahead
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.streaming import streamer as stream_action
+from eventsinks.sweeping import account as account_action
+from eventsinks.sweeping import digest, fall_back, heartbeat, slack_tokens, tidy
 
 log = logging.getLogger(__name__)
 
@@ -63,30 +54,30 @@ def deliver() -> int:
 def stream(destination_id: int) -> int:
     """Stream to one integration what it is owed. Returns at once where another worker is at it."""
     start.prove_keys()
-    return stream_action.stream(destination_id, way_out(), _stopping.is_set)
+    return stream_action.stream(destination_id, get_way_out(), _stopping.is_set)
 
 
 @shared_task(name="eventsinks.tasks.look_at_streams")
 def look_at_streams() -> int:
     """Have every integration streamed to that has something to do."""
-    nudge.answered(nudge.STREAMS)
-    due = due_positions()
+    nudge.note_answered(nudge.STREAMS)
+    due = find_due_positions()
     for destination_id in due:
         stream.apply_async((destination_id,), expires=5)
     return len(due)
 
 
-def way_out() -> Outlet:
+def get_way_out() -> Outlet:
     """Return this thread's way out; its connections outlive a run."""
     if not hasattr(_local, "outlet"):
-        _local.outlet = opened_outlet()
+        _local.outlet = open_way_out()
     return cast(Outlet, _local.outlet)
 
 
 def drain() -> int:
     """Deliver until nothing is due, or the database takes nothing. Return how many were settled."""
     try:
-        return drained()
+        return drain_once()
     except Error as error:
         if not (reason := unavailable.find_reason(error)):
             raise
@@ -94,36 +85,36 @@ def drain() -> int:
         return 0
 
 
-def drained() -> int:
+def drain_once() -> int:
     """Deliver until nothing is due. One at a time in a process: a running one is woken, and looks at once."""
-    nudge.answered()
+    nudge.note_answered()
     start.prove_keys()  # or every sink would be parked: the database may have been away when this process began
     _wanted.set()
     settled = 0
     while _wanted.is_set() and _pumping.acquire(blocking=False):
         try:
             _wanted.clear()
-            settled += pump().run()
+            settled += get_dispatcher().run()
         finally:
             _pumping.release()  # who came in between found it running: what they want is done in another round
-    if _wanted.is_set() and pump.cache_info().currsize:
-        pump().wake()
+    if _wanted.is_set() and get_dispatcher.cache_info().currsize:
+        get_dispatcher().wake()
     return settled
 
 
 @shared_task(name="eventsinks.tasks.sweep")
 def sweep() -> int:
     """Look for everything due, whatever became of its nudge. It waits for no lock: the next one comes soon."""
-    with sql.impatient():
+    with sql.wait_shortly():
         for chore in (
-            tidy.tidy,
+            tidy.tidy_up,
             rotate_secret.end_overlaps,
-            round_up.round_up,
-            drill.drill,
-            fall_back.fall_back,
-            replay_job.work_off,
-            clear.work_off,
-            line_up.tend,
+            digest.send_digests,
+            heartbeat.send_heartbeats,
+            fall_back.fall_back_everywhere,
+            replay_job.work_off_replays,
+            clear.work_off_clearings,
+            line_up.call_uncalled,
             look_at_streams,
         ):
             do_chore(chore)
@@ -151,7 +142,7 @@ def do_chore(chore: Callable[[], int]) -> None:
 @shared_task(name="eventsinks.tasks.refresh_slack_tokens")
 def refresh_slack_tokens() -> int:
     """Refresh the tokens of Slack workspaces that run out soon. Apart from the sweep: it talks to Slack."""
-    return slack_tokens.refresh_due()
+    return slack_tokens.refresh_due_tokens()
 
 
 @shared_task(name="eventsinks.tasks.bind_secrets")
@@ -165,25 +156,25 @@ def account() -> int:
     """Tell the metrics whether the books of the last hour balance, and how much waits; say if streams stand."""
     if log_is_ahead():
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
-    found = account_action.account(since=database_now() - timedelta(hours=1))
-    waiting = account_action.waiting()
-    telemetry.accounted(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
-    telemetry.in_the_way(count_by_obstacle())
-    telemetry.in_line(waiting.behind, waiting.longest_behind)
+    found = account_action.audit_account(since=read_database_clock() - timedelta(hours=1))
+    waiting = account_action.count_open()
+    telemetry.set_account(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
+    telemetry.set_waiting(count_by_obstacle())
+    telemetry.set_in_line(waiting.behind, waiting.longest_behind)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
     return found.unaccounted
 
 
 @functools.cache
-def pump() -> Pump:
-    """Return this process's pump; its connections outlive a run."""
-    return Pump(opened_outlet(), _stopping.is_set)
+def get_dispatcher() -> Dispatcher:
+    """Return this process's dispatcher; its connections outlive a run."""
+    return Dispatcher(open_way_out(), _stopping.is_set)
 
 
-def opened_outlet() -> Outlet:
+def open_way_out() -> Outlet:
     """Return a new way out, as the operator set it."""
-    return Outlet(guard(), settings.EVENTSINKS_TIMEOUT, mail_server())
+    return Outlet(make_guard(), settings.EVENTSINKS_TIMEOUT, make_mail_server())
 
 
 @worker_init.connect

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from eventsinks.models.delivery import Settlement
-from eventsinks.models.masking import masked_line
+from eventsinks.models.secrets.masking import mask_line
 
 # What others' libraries tell below INFO: tokens, requests with their headers, parameters of SQL.
 TALKATIVE = (
@@ -84,7 +84,7 @@ SECONDS = Seconds()
 REGISTRY.register(SECONDS)
 
 
-def tried(settlements: Sequence[tuple[str, Settlement]]) -> None:
+def count_tries(settlements: Sequence[tuple[str, Settlement]]) -> None:
     """Count tries and write a line for each. They come with the keys of their destination types.
 
     The lines are written at once and past the logging machinery, which would cost more than the sending.
@@ -97,11 +97,11 @@ def tried(settlements: Sequence[tuple[str, Settlement]]) -> None:
         return
     as_json = settings.LOG_FORMAT == "json"
     now = datetime.now(UTC)
-    lines = [line(now, key, settled, as_json=as_json) for key, settled in settlements]
+    lines = [write_line(now, key, settled, as_json=as_json) for key, settled in settlements]
     sys.stderr.write("".join(lines))
 
 
-def line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
+def write_line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
     """Return the line that tells one try."""
     facts = {
         "timestamp": now,
@@ -125,12 +125,12 @@ def line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
     return f"{now:%Y-%m-%d %H:%M:%S} {facts['event']} {told}\n"
 
 
-def over_budget(what: Literal["templates", "filters"]) -> None:
+def count_over_budget(what: Literal["templates", "filters"]) -> None:
     """Count an event whose templates or filters would cost more than they may."""
     OVER_BUDGET.labels(what).inc()
 
 
-def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:
+def set_account(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:
     """Tell how the books of the last hour stand, and how much is waiting for how long."""
     UNACCOUNTED.set(unaccounted)
     OPEN.set(open_deliveries)
@@ -138,20 +138,20 @@ def accounted(unaccounted: int, open_deliveries: int, late_seconds: float, clear
     LATE.set(late_seconds)
 
 
-def in_the_way(counts: Mapping[str, int]) -> None:
+def set_waiting(counts: Mapping[str, int]) -> None:
     """Tell how many deliveries wait for what."""
     WAITING.clear()
     for obstacle, count in counts.items():
         WAITING.labels(obstacle).set(count)
 
 
-def in_line(behind: int, seconds: float) -> None:
+def set_in_line(behind: int, seconds: float) -> None:
     """Tell how many wait for an earlier one, and for how long the first of them has."""
     BEHIND.set(behind)
     LONGEST_BEHIND.set(seconds)
 
 
-def exposition() -> tuple[bytes, str]:
+def write_exposition() -> tuple[bytes, str]:
     """Return the metrics in Prometheus' text format, and their content type."""
     return generate_latest(), CONTENT_TYPE_LATEST
 
@@ -185,12 +185,12 @@ def set_up_logging() -> None:
             "formatters": {"line": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
-            "loggers": {name: {"level": at_least_info()} for name in TALKATIVE},
+            "loggers": {name: {"level": get_level_of_info()} for name in TALKATIVE},
         }
     )
 
 
-def at_least_info() -> int:
+def get_level_of_info() -> int:
     """Return the level of what must not tell all that it could."""
     return max(logging.INFO, logging.getLevelNamesMapping()[settings.LOG_LEVEL])
 
@@ -200,4 +200,4 @@ class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with its traceback if it has one."""
-        return masked_line(super().format(record))
+        return mask_line(super().format(record))

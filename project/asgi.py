@@ -9,12 +9,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 from django.conf import settings
 
 from eventsinks.front.application import Front
-from eventsinks.front.behind import Behind
+from eventsinks.front.behind import DoorBehind
 from eventsinks.front.limits import Limits
-from eventsinks.lib.proxies import Proxies
+from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
-from eventsinks.actions.start import refuse_wrong_keys  # isort: skip - there are no models before
+from eventsinks.actions.secrets.start import refuse_wrong_keys  # isort: skip - there are no models before
 
 FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files
 MOST = 10_000  # connections, however many descriptors there are
@@ -40,7 +40,7 @@ limits = Limits(
 # In a thread: this is imported inside of the event loop, where Django lets nobody ask the database.
 with ThreadPoolExecutor(1) as aside:
     aside.submit(refuse_wrong_keys).result()
-django = Behind(
+django = DoorBehind(
     wsgi.application,
     threads=settings.EVENTSINKS_WEB_THREADS,
     worldly=settings.EVENTSINKS_TRIAL_THREADS,

@@ -23,7 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from eventsinks.front.limits import KEEP_ALIVE
-from eventsinks.management.processes import dies_with
+from eventsinks.management.processes import make_preexec
 
 BACKLOG = 4096  # connections that wait to be accepted
 FILES = 65_536  # descriptors are raised to this, where the hard limit allows it
@@ -58,7 +58,7 @@ class Served(Config):
         """Return the application, in a process that ends with its parent. One that can't be loaded ends all."""
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid is not None:
-            dies_with(parent.pid)()
+            make_preexec(parent.pid)()
         try:
             return super().load_app()
         except Exception:

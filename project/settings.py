@@ -16,8 +16,8 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from environs import Env
 
-from eventsinks.lib import crypto
-from eventsinks.lib.ports import DENIED_PORTS
+from eventsinks.lib.net.ports import DENIED_PORTS
+from eventsinks.lib.secrets import crypto
 
 BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
 env = Env()
@@ -43,7 +43,7 @@ def kept(name: str, make: str) -> str:
 
 def timeouts() -> str:
     """Return the options of a PostgreSQL session that bound its waits; a person's command has none."""
-    if pathlib.Path(sys.argv[0]).name == "manage.py":  # a migration, a rebase, a command: as long as it takes
+    if pathlib.Path(sys.argv[0]).name == "manage.py":  # a migration, renumbering, a command: as long as it takes
         return ""
     seconds = {
         "lock_timeout": EVENTSINKS_DB_LOCK_TIMEOUT,
@@ -108,8 +108,8 @@ REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:6379/0")
 _secret_key = secret("SECRET_KEY")
 _encryption_keys = [key for key in secret("EVENTSINKS_ENCRYPTION_KEYS").split(",") if key]
 if EMBEDDED:
-    _secret_key = _secret_key or kept("secret_key", crypto.new_key())
-    _encryption_keys = _encryption_keys or [kept("encryption_key", crypto.new_key())]
+    _secret_key = _secret_key or kept("secret_key", crypto.make_key())
+    _encryption_keys = _encryption_keys or [kept("encryption_key", crypto.make_key())]
 if not _secret_key or not _encryption_keys:
     raise ImproperlyConfigured("SECRET_KEY and EVENTSINKS_ENCRYPTION_KEYS must be set beside DATABASE_URL")
 SECRET_KEY = _secret_key  # signs sessions and forms
@@ -239,7 +239,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "eventsinks.admin.second_factor.SecondFactor",
+    "eventsinks.admin.people.second_factor.SecondFactor",
     "axes.middleware.AxesMiddleware",  # the last: it turns what the others answer into the page of a lock
 ]
 ROOT_URLCONF = "project.urls"
@@ -254,7 +254,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "eventsinks.admin.login.chrome",
+                "eventsinks.admin.people.login.add_chrome",
             ],
         },
     },
@@ -325,11 +325,11 @@ EVENTSINKS_LOGIN_LOCK_S = env.int("EVENTSINKS_LOGIN_LOCK_S", 900)  # seconds tha
 # No page of the admin opens without an authenticator app or a passkey.
 EVENTSINKS_REQUIRE_SECOND_FACTOR = env.bool("EVENTSINKS_REQUIRE_SECOND_FACTOR", False)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in this order, for LogInAttempts
-AXES_HANDLER = "eventsinks.admin.lockout.LogInAttempts"
-AXES_USERNAME_CALLABLE = "eventsinks.admin.lockout.account_of"
-AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.lockout.address_of"
-AXES_COOLOFF_TIME = "eventsinks.admin.lockout.cool_off"
-AXES_LOCKOUT_CALLABLE = "eventsinks.admin.lockout.locked"
+AXES_HANDLER = "eventsinks.admin.people.lockout.LogInAttempts"
+AXES_USERNAME_CALLABLE = "eventsinks.admin.people.lockout.get_account"
+AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.people.lockout.get_address"
+AXES_COOLOFF_TIME = "eventsinks.admin.people.lockout.get_cool_off"
+AXES_LOCKOUT_CALLABLE = "eventsinks.admin.people.lockout.answer_locked"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who goes on trying does not keep it locked for ever
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # nothing is kept of log-ins that went well but their time
@@ -338,8 +338,8 @@ AXES_VERBOSE = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_ADAPTER = "eventsinks.admin.second_factor.AccountAdapter"
-ACCOUNT_FORMS = {"login": "eventsinks.admin.login.LoginForm"}
+ACCOUNT_ADAPTER = "eventsinks.admin.people.second_factor.AccountAdapter"
+ACCOUNT_FORMS = {"login": "eventsinks.admin.people.login.LoginForm"}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -347,10 +347,10 @@ ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_SESSION_REMEMBER = True  # as the admin's own page does: until SESSION_COOKIE_AGE
 # Wrong codes of one person, from wherever: whoever sends them knows the password already.
 ACCOUNT_RATE_LIMITS = {"login": "", "login_failed": "10/5m/key", "reauthenticate": "10/m/user"}
-MFA_ADAPTER = "eventsinks.admin.second_factor.SecondFactors"
+MFA_ADAPTER = "eventsinks.admin.people.second_factor.SecondFactors"
 MFA_FORMS = {
-    "authenticate": "eventsinks.admin.second_factor.CodeForm",
-    "reauthenticate": "eventsinks.admin.second_factor.CodeAgainForm",
+    "authenticate": "eventsinks.admin.people.second_factor.CodeForm",
+    "reauthenticate": "eventsinks.admin.people.second_factor.CodeAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True  # a passkey that asks for a finger or a PIN is both factors
@@ -367,7 +367,7 @@ OIDC_ALLOWED_DOMAINS: list[str] = env.list("OIDC_ALLOWED_DOMAINS", [])  # of ver
 OIDC_REQUIRED_GROUP = env.str("OIDC_REQUIRED_GROUP", "")
 OIDC_GROUP_CLAIM = env.str("OIDC_GROUP_CLAIM", "groups")  # the claim of the id_token that names groups
 OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", "")  # the group of the admin that new people join; empty: none
-SOCIALACCOUNT_ADAPTER = "eventsinks.admin.oidc.OidcPeople"
+SOCIALACCOUNT_ADAPTER = "eventsinks.admin.people.oidc.OidcPeople"
 SOCIALACCOUNT_LOGIN_ON_GET = True  # a link, which no form-action of a policy has to allow
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
 SOCIALACCOUNT_STORE_TOKENS = False
@@ -405,7 +405,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,  # there is no other site to go to
     "SHOW_BACK_BUTTON": False,
     "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("mfa_index")}]},
-    "DASHBOARD_CALLBACK": "eventsinks.admin.home.home",
+    "DASHBOARD_CALLBACK": "eventsinks.admin.home.overview.fill_home",
     "STYLES": [lambda request: static("eventsinks/admin.css")],
     "SCRIPTS": [lambda request: static("eventsinks/admin.js")],
     "COLORS": {

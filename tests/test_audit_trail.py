@@ -16,11 +16,12 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from eventsinks.actions import configure, silence, slack_install
-from eventsinks.actions.replay_stream import replay_stream
+from eventsinks.actions import configure, silence
+from eventsinks.actions.replaying.replay_stream import replay_stream
+from eventsinks.actions.slack import install
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import ApiKey, Delivery, Event, Position, Silence, SlackWorkspace, Tenant
-from eventsinks.models.fingerprint import fingerprint
+from eventsinks.models.secrets.fingerprint import make_fingerprint
 from tests import replays
 from tests.api.conftest import Caller
 from tests.api.test_isolation import url_table
@@ -53,7 +54,7 @@ def world(acme, receiver, make_alert, settings):
         make_alert(id="alert-1")
         Delivery.objects.update(state="failed")
         ends_at = timezone.now() + timedelta(hours=1)
-        quiet = silence.silence(acme, reason="why", author="me", ends_at=ends_at, filter="false")
+        quiet = silence.make_silence(acme, reason="why", author="me", ends_at=ends_at, filter="false")
         workspace = SlackWorkspace(tenant=acme, team_id="T0123", team_name="HQ")
         workspace.token = TOKEN
         workspace.save()
@@ -381,44 +382,44 @@ def test_a_change_tells_before_and_after_with_secrets_as_fingerprints(world):
     configure.change(world["sink"], config, name="Renamed")
     meta = recorded()[-1]["meta"]
     assert meta["name"] == "Renamed"
-    assert meta["config.headers.X-Key"] == f"{fingerprint(SECRET)} → {fingerprint('another-secret')}"
-    assert meta["config.url"].endswith(f"→ https://example.org/… {fingerprint(config['url'])}")
+    assert meta["config.headers.X-Key"] == f"{make_fingerprint(SECRET)} → {make_fingerprint('another-secret')}"
+    assert meta["config.url"].endswith(f"→ https://example.org/… {make_fingerprint(config['url'])}")
     assert "description" not in meta
     assert_nothing_secret_in(recorded(), "another-secret")
 
 
 def test_a_rotated_and_a_shown_secret_are_the_same_by_their_fingerprint(world):
-    from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
+    from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
 
-    before, by = world["sink"].signing_secret, slack_install.SYSTEM
+    before, by = world["sink"].signing_secret, install.SYSTEM
     after = rotate_secret(world["sink"], 60)
     world["sink"].refresh_from_db()
     assert reveal_secret(world["sink"], by) == after
     rotated, shown = recorded()[-2:]
-    assert rotated["meta"]["signing_secret"] == f"rotated: {fingerprint(before)} → {fingerprint(after)}"
-    assert shown["meta"]["signing_secret"] == fingerprint(after)
+    assert rotated["meta"]["signing_secret"] == f"rotated: {make_fingerprint(before)} → {make_fingerprint(after)}"
+    assert shown["meta"]["signing_secret"] == make_fingerprint(after)
     assert_nothing_secret_in(recorded(), before, after, before.removeprefix("whsec_"))
 
 
 def test_a_fingerprint_is_short_keyed_and_the_same_for_the_same(settings):
-    one = fingerprint("secret")
-    assert (one, len(one), one[0]) == (fingerprint("secret"), 13, "#")
-    assert one != fingerprint("Secret")
+    one = make_fingerprint("secret")
+    assert (one, len(one), one[0]) == (make_fingerprint("secret"), 13, "#")
+    assert one != make_fingerprint("Secret")
     settings.SECRET_KEY = "another key, which nobody who reads a log has got, of fifty"
-    assert fingerprint("secret") != one
-    assert fingerprint("") == ""
+    assert make_fingerprint("secret") != one
+    assert make_fingerprint("") == ""
 
 
 def test_what_is_installed_by_a_browser_is_recorded_with_who_began_it(world, client, httpserver, settings):
     settings.SLACK_BASE_URL = httpserver.url_for("/api/")
     grant = {"ok": True, "access_token": TOKEN, "scope": "chat:write", "team": {"id": "T9", "name": "New"}}
     httpserver.expect_request("/api/oauth.v2.access").respond_with_json(grant)
-    state = slack_install.begin(world["acme"], slack_install.Initiator("key-1", "Jo's key"))
+    state = install.begin_installation(world["acme"], install.Initiator("key-1", "Jo's key"))
     client.post("/slack/install", {"state": state})
     assert client.get("/slack/oauth/callback", {"state": state, "code": "c"}, REMOTE_ADDR=PEER).status_code == 200
     told = recorded()[-1]
     assert (told["activity_code"], told["initiator_id"], told["initiator_name"]) == (CREATED, "key-1", "Jo's key")
-    assert (told["meta"]["token"], told["meta"]["address"]) == (fingerprint(TOKEN), PEER)
+    assert (told["meta"]["token"], told["meta"]["address"]) == (make_fingerprint(TOKEN), PEER)
     assert_nothing_secret_in(recorded())
 
 

@@ -176,15 +176,15 @@ def test_a_passkey_is_added_and_opens_the_admin_alone_and_after_the_password(pag
 
 
 def test_an_installation_goes_on_to_slack_from_our_page_and_comes_back(page, acme, httpserver, settings, site):
-    from eventsinks.actions import slack_install
+    from eventsinks.actions.slack import install
 
     settings.SLACK_BASE_URL = httpserver.url_for("/api/").replace("127.0.0.1", "localhost")
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    state = slack_install.begin(acme)
+    state = install.begin_installation(acme)
     httpserver.expect_request("/oauth/v2/authorize").respond_with_data("at Slack", content_type="text/html")
     grant = {"ok": True, "access_token": "xoxb-1", "scope": "chat:write", "team": {"id": "T9", "name": "Acme HQ"}}
     httpserver.expect_request("/api/oauth.v2.access").respond_with_json(grant)
-    page.goto(slack_install.landing_url(state))
+    page.goto(install.make_landing_url(state))
     assert page.is_visible("text=Acme")
     shoot(page, "slack-install")
     assert fits(page)

@@ -33,13 +33,13 @@ CLOCKS = {
 # Where Python's clock is read, and why no time of the database is ever compared with what it says.
 NAMED = {
     # What goes on the wire, and the evidence of when it went: webhook timestamps, the start of an attempt.
-    "eventsinks/actions/deliver.py Pump._claim",
-    "eventsinks/actions/stream.py send",
-    "eventsinks/actions/stream.py send_again",
-    "eventsinks/actions/try_out.py try_out",
-    "eventsinks/actions/probe.py sent",
-    "eventsinks/actions/preview.py previewed",
-    "eventsinks/admin/integration_health.py tried",
+    "eventsinks/sending/dispatcher.py Dispatcher._claim",
+    "eventsinks/streaming/streamer.py send",
+    "eventsinks/streaming/streamer.py send_again",
+    "eventsinks/actions/trying/try_out.py try_out",
+    "eventsinks/actions/trying/probe.py sent",
+    "eventsinks/actions/trying/preview.py previewed",
+    "eventsinks/admin/integrations/health.py tried",
     # An HTTP date of a far end that does not say what time it is there.
     "eventsinks/destinations/base/answers.py pause_of",
     "eventsinks/destinations/discord.py pause_of",
@@ -48,17 +48,17 @@ NAMED = {
     # The time of a log line.
     "eventsinks/telemetry.py tried",
     # Ids of which only the order is used, to page by: of attempts, replays, and messages that are kept nowhere.
-    "eventsinks/actions/judge.py settlement",
-    "eventsinks/actions/probe.py test_message",
-    "eventsinks/actions/try_out.py message_of",
+    "eventsinks/sending/judge.py settlement",
+    "eventsinks/actions/trying/probe.py test_message",
+    "eventsinks/actions/trying/try_out.py message_of",
     "eventsinks/models/replay.py Replay",
     # Since when something is refused, as a person is told.
-    "eventsinks/actions/refusals.py note",
-    "eventsinks/actions/refusals.py share.add",
+    "eventsinks/limits/refusals.py note",
+    "eventsinks/limits/refusals.py share.add",
     # What axes and allauth have dated themselves, by the same clock.
-    "eventsinks/admin/attempts.py AttemptAdmin.status",
-    "eventsinks/admin/lockout.py locked",
-    "eventsinks/admin/second_factor.py use_up",
+    "eventsinks/admin/people/attempts.py AttemptAdmin.status",
+    "eventsinks/admin/people/lockout.py locked",
+    "eventsinks/admin/people/second_factor.py use_up",
 }
 
 

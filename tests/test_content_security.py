@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
-from eventsinks.actions import slack_install
+from eventsinks.actions.slack import install
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def policy(response):
 @pytest.fixture
 def state(acme, settings):
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    return slack_install.begin(acme)
+    return install.begin_installation(acme)
 
 
 def pages(state):
@@ -100,4 +100,4 @@ def test_the_script_of_the_docs_is_a_file_of_its_own_and_asks_no_other_server(db
 def test_the_state_is_in_no_address_that_another_site_is_told(state):
     for page in pages(state):
         assert page["Referrer-Policy"] in ("no-referrer", "same-origin")
-    assert parse_qs(urlsplit(slack_install.landing_url(state)).query)["state"] == [state]
+    assert parse_qs(urlsplit(install.make_landing_url(state)).query)["state"] == [state]

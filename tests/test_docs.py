@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.models.limits import RATES, Limits, burst_of, in_words
+from eventsinks.models.limits import RATES, Limits, describe_limit, get_burst
 from eventsinks.models.options import Options
 from tests.destinations import test_contract as contract
 
@@ -85,5 +85,5 @@ def test_operating_lists_every_limit_as_it_is():
     page, limits = (DOCS / "operating.md").read_text(), Limits()
     for name, field in Limits.model_fields.items():
         value = getattr(limits, name)
-        burst = f"{burst_of(name, value):,}" if name in RATES else ""
-        assert f"| `{name}` | {in_words(name, value)} | {burst} | {field.description} |" in page
+        burst = f"{get_burst(name, value):,}" if name in RATES else ""
+        assert f"| `{name}` | {describe_limit(name, value)} | {burst} | {field.description} |" in page

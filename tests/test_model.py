@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
 from eventsinks.actions.tenants import create_tenant
-from eventsinks.actions.tidy import tidy
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination, Event
-from eventsinks.models.delivery import Settlement, claim, due_lanes, settle
+from eventsinks.models.delivery import Settlement, claim, find_due_lanes, settle
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.worlds import World
 
 MAX_TRIES = 4
@@ -142,7 +142,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(quota=st.sampled_from([1, 2, 1000]))
     def a_worker_claims(self, quota):
-        due, lanes = self.claimable(), due_lanes(MAX_TRIES)
+        due, lanes = self.claimable(), find_due_lanes(MAX_TRIES)
         assert {(lane.destination_id, lane.tries) for lane in lanes} == {
             (self.owed[id].sink, self.owed[id].tries) for id in due
         }
@@ -191,7 +191,7 @@ class Engine(RuleBasedStateMachine):
 
         world.answers = answer
         due = self.claimable()
-        Pump(world).run()
+        Dispatcher(world).run()
         for id, what in told:
             assert id in due
             self.after_try(id, what)
@@ -222,7 +222,7 @@ class Engine(RuleBasedStateMachine):
                 one.state, one.lease, moved = "suppressed", None, moved + 1
             elif one.state in ("pending", "sending") and one.due and one.tries >= MAX_TRIES:
                 one.state, one.lease, moved = "failed", None, moved + 1
-        assert tidy() == moved
+        assert tidy_up() == moved
 
     @rule()
     def time_passes(self):
@@ -260,9 +260,9 @@ class Engine(RuleBasedStateMachine):
             configure.resume(Destination.objects.get(id=sink))
         Destination.objects.update(held_until=None)
         Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
-        tidy()
+        tidy_up()
         world = World()
-        Pump(world).run()
+        Dispatcher(world).run()
         assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}
         for id in world.sent():
             assert Delivery.objects.get(id=id).state == "delivered"

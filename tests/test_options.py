@@ -8,9 +8,9 @@ import pytest
 from pydantic import Field, StrictInt
 
 from eventsinks.actions import configure
-from eventsinks.actions.options import options_out
-from eventsinks.admin.sink_options import made_of
-from eventsinks.api.scanner_shapes import EventSinkOut
+from eventsinks.actions.options import show_options
+from eventsinks.admin.sinks.options import list_parts
+from eventsinks.api.v1.event_sink_shapes import EventSinkOut
 from eventsinks.models import Destination
 from eventsinks.models.options import Kept, Options
 
@@ -40,10 +40,10 @@ def declared(monkeypatch):
 
 def test_an_option_without_a_column_is_kept_shown_changed_and_taken_away(make_webhook, declared):
     sink = make_webhook(options=WithMaxTries(max_tries=3, filter="severity_id > 1"))
-    assert (options_out(sink)["max_tries"], sink.option("max_tries")) == (3, 3)
+    assert (show_options(sink)["max_tries"], sink.option("max_tries")) == (3, 3)
     configure.change(sink, options=WithMaxTries(max_tries=4))
     sink = Destination.objects.get()
-    assert (options_out(sink)["max_tries"], sink.filter) == (4, "severity_id > 1")
+    assert (show_options(sink)["max_tries"], sink.filter) == (4, "severity_id > 1")
     configure.change(sink, options=WithMaxTries(max_tries=None))
     sink = Destination.objects.get()
     assert (sink.options, sink.option("max_tries")) == ({}, 10)
@@ -51,4 +51,4 @@ def test_an_option_without_a_column_is_kept_shown_changed_and_taken_away(make_we
 
 def test_every_option_is_shown_by_the_api_and_made_of_fields():
     assert set(Options.model_fields) <= set(EventSinkOut.model_fields)
-    assert all(made_of(name) for name in Options.model_fields)
+    assert all(list_parts(name) for name in Options.model_fields)

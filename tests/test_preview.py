@@ -6,12 +6,12 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventsinks.actions.preview import preview
+from eventsinks.actions.trying.preview import preview_alerts
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.management.block_kit import as_text, colour_word
+from eventsinks.management.block_kit import draw_message, name_colour
 from eventsinks.models import Delivery
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 
 pytestmark = pytest.mark.django_db
 ALERT = {
@@ -41,7 +41,7 @@ def file(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("type", types_with("event_sink"))
+@pytest.mark.parametrize("type", list_types("event_sink"))
 def test_every_type_of_event_sink_can_be_previewed(type, file):
     assert DESTINATION_TYPES[type].example
     shown = said(file(ALERT), "--type", type)
@@ -68,7 +68,7 @@ def test_the_filter_s_clause_that_says_no_is_shown(file):
 
 
 def test_nothing_of_an_alert_reaches_the_terminal_as_a_command(file):
-    for type in types_with("event_sink"):
+    for type in list_types("event_sink"):
         shown = said(file({**ALERT, "name": "a\x1b[31mb\x9bc"}), "--type", type)
         assert not {"\x1b", "\x9b"} & set(shown)
 
@@ -88,7 +88,7 @@ def test_accepted_alerts_are_shown_to_their_tenant_only(acme, globex, make_alert
 
 def test_a_sink_s_secrets_are_not_opened(make_webhook, file):
     sink = make_webhook(config={"headers": {"x-api-key": "s3cret"}})
-    (shown,) = preview(sink, None, [json.dumps(ALERT).encode()])
+    (shown,) = preview_alerts(sink, None, [json.dumps(ALERT).encode()])
     assert "x-api-key" not in dict(shown.request.headers)
     assert shown.request.url == "https://example.com/hook"
 
@@ -96,7 +96,7 @@ def test_a_sink_s_secrets_are_not_opened(make_webhook, file):
 def test_the_given_template_goes_before_the_sink_s(make_webhook):
     sink = make_webhook()
     sink.alert_template = {"info": [{"label": "a", "value": "theirs", "use_for_dedup": True}]}
-    (shown,) = preview(sink, AlertTemplate(), [json.dumps(ALERT).encode()])
+    (shown,) = preview_alerts(sink, AlertTemplate(), [json.dumps(ALERT).encode()])
     assert shown.dedup_key == "7"
 
 
@@ -192,12 +192,12 @@ def text(type, **more):
     ],
 )
 def test_a_block_is_laid_out_as_text(block, shown):
-    assert as_text({"blocks": [block]}, 20) == shown
+    assert draw_message({"blocks": [block]}, 20) == shown
 
 
 def test_attachments_stand_behind_a_bar_with_their_colour():
     message = {"attachments": [{"color": "#d72b3f", "blocks": [{"type": "divider"}]}, {"fallback": "old"}]}
-    assert as_text(message, 6) == "▌ (red)\n▌ ────\n▌\n▌ old"
+    assert draw_message(message, 6) == "▌ (red)\n▌ ────\n▌\n▌ old"
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_attachments_stand_behind_a_bar_with_their_colour():
     ],
 )
 def test_a_colour_is_a_word(colour, word):
-    assert colour_word(colour) == word
+    assert name_colour(colour) == word

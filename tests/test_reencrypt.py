@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from eventsinks.lib.crypto import new_key
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Destination, SlackWorkspace
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def said(**options):
 def test_after_it_the_old_key_may_go(kept, settings):
     sink, workspace = kept
     signing = sink.signing_secret
-    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], new_key()
+    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], make_key()
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new, old]
     assert said().startswith("3 sealed anew, 0 had")
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new]
@@ -41,7 +41,7 @@ def test_after_it_the_old_key_may_go(kept, settings):
 def test_what_no_key_opens_is_named_and_the_rest_is_done(kept, settings):
     sink, _ = kept
     Destination.objects.filter(id=sink.id).update(sealed_secrets="00000000:lost")
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key(), *settings.EVENTSINKS_ENCRYPTION_KEYS]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key(), *settings.EVENTSINKS_ENCRYPTION_KEYS]
     out = StringIO()
     with pytest.raises(SystemExit):
         call_command("reencrypt", stdout=out, stderr=out)

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import requests
 
-from eventsinks.lib.crypto import new_key
+from eventsinks.lib.secrets.crypto import make_key
 from tests.broker import named
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def place(tmp_path_factory):
             **directory,
             "DATABASE_URL": urlsplit(server)._replace(path=f"/{name}").geturl(),
             "SECRET_KEY": secrets.token_urlsafe(50),
-            "EVENTSINKS_ENCRYPTION_KEYS": new_key(),
+            "EVENTSINKS_ENCRYPTION_KEYS": make_key(),
         }
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -237,7 +237,7 @@ def test_settings_that_can_not_work_are_told(start):
 def test_the_demo_delivers_an_alert_and_cleans_up(start, tmp_path):
     # What lasts is left alone, whatever the environment says.
     lasting = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "SECRET_KEY": "x" * 50}
-    demo = start("demo", **lasting, EVENTSINKS_ENCRYPTION_KEYS=new_key(), TMPDIR=str(tmp_path))
+    demo = start("demo", **lasting, EVENTSINKS_ENCRYPTION_KEYS=make_key(), TMPDIR=str(tmp_path))
     assert demo.ended() == 0, demo.output
     for shown in ("webhook-signature", "Root login from a new country", "The signature is genuine", "Delivered"):
         assert shown in demo.output

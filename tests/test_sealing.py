@@ -10,12 +10,12 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
 
-from eventsinks.actions import reencrypt, start
-from eventsinks.actions.rotate_secret import rotate_secret
+from eventsinks.actions.secrets import reencrypt, start
+from eventsinks.actions.secrets.rotate_secret import rotate_secret
 from eventsinks.checks import keys_are_of_this_database
-from eventsinks.lib.crypto import CannotOpen, key_id, new_key
+from eventsinks.lib.secrets.crypto import CannotOpen, make_key, make_key_id
 from eventsinks.models import Canary, Destination, SlackWorkspace
-from eventsinks.models.sealing import Binding, WrongKeys, make_canary, seal
+from eventsinks.models.secrets.sealing import Binding, WrongKeys, make_canary, seal
 
 pytestmark = pytest.mark.django_db
 
@@ -99,8 +99,8 @@ def unbind():
     Canary.objects.update(binding=Binding.UNBOUND)
     for model, column in reencrypt.SEALED:
         for row in model.objects.exclude(**{column: ""}):
-            text = reencrypt.box().open(getattr(row, column), reencrypt.place_of(row, column))
-            model.objects.filter(pk=row.pk).update(**{column: reencrypt.box().seal_unbound(text)})
+            text = reencrypt.get_box().open(getattr(row, column), reencrypt.make_place(row, column))
+            model.objects.filter(pk=row.pk).update(**{column: reencrypt.get_box().seal_unbound(text)})
 
 
 def test_after_an_upgrade_old_processes_go_on_until_reencrypt_binds_everything(sinks, workspaces, make_webhook):
@@ -145,10 +145,10 @@ def test_a_change_meanwhile_is_not_overwritten(sinks, monkeypatch):
 @pytest.mark.parametrize("keys", [1, 2])
 def test_another_valid_key_is_refused_and_named_by_its_id(settings, keys, make_webhook):
     right = settings.EVENTSINKS_ENCRYPTION_KEYS
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key() for _ in range(keys)]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key() for _ in range(keys)]
     (error,) = keys_are_of_this_database()
-    assert key_id(right[0]) in error.msg
-    assert all(key_id(key) in error.msg for key in settings.EVENTSINKS_ENCRYPTION_KEYS)
+    assert make_key_id(right[0]) in error.msg
+    assert all(make_key_id(key) in error.msg for key in settings.EVENTSINKS_ENCRYPTION_KEYS)
     assert not any(key in error.msg for key in (*right, *settings.EVENTSINKS_ENCRYPTION_KEYS))
     with pytest.raises(SystemCheckError):
         call_command("check")
@@ -161,7 +161,7 @@ def test_another_valid_key_is_refused_and_named_by_its_id(settings, keys, make_w
 
 
 def test_a_rotation_passes_and_lets_the_old_key_go(settings, sinks):
-    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], new_key()
+    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], make_key()
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new, old]
     assert keys_are_of_this_database() == []
     start.refuse_wrong_keys()
@@ -173,7 +173,7 @@ def test_a_rotation_passes_and_lets_the_old_key_go(settings, sinks):
 
 
 def test_a_key_that_rows_still_need_is_not_to_be_dropped(settings, sinks):
-    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], new_key()
+    old, new = settings.EVENTSINKS_ENCRYPTION_KEYS[0], make_key()
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new, old]
     make_canary()
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new]
@@ -184,7 +184,7 @@ def test_a_key_that_rows_still_need_is_not_to_be_dropped(settings, sinks):
 
 
 def test_what_is_lost_can_be_forgotten_so_that_the_rest_goes_on(settings, sinks):
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key()]
     call_command("reencrypt", "--forget-lost", stdout=StringIO(), stderr=StringIO())
     assert keys_are_of_this_database() == []
     sink = Destination.objects.get(id=sinks[0].id)
@@ -195,7 +195,7 @@ def test_what_is_lost_can_be_forgotten_so_that_the_rest_goes_on(settings, sinks)
 
 def test_a_missing_canary_is_made_at_the_start_and_never_over_keys_that_are_missing(settings, sinks):
     Canary.objects.all().delete()
-    settings.EVENTSINKS_ENCRYPTION_KEYS, right = [new_key()], settings.EVENTSINKS_ENCRYPTION_KEYS
+    settings.EVENTSINKS_ENCRYPTION_KEYS, right = [make_key()], settings.EVENTSINKS_ENCRYPTION_KEYS
     with pytest.raises(SystemExit):
         start.refuse_wrong_keys()
     assert not Canary.objects.exists()
@@ -214,7 +214,7 @@ PROCESSES = {
 
 
 def test_a_process_with_a_wrong_key_does_not_start(tmp_path, subtests):
-    right, wrong = new_key(), new_key()
+    right, wrong = make_key(), make_key()
     clean = {
         name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")
     }
@@ -232,7 +232,7 @@ def test_a_process_with_a_wrong_key_does_not_start(tmp_path, subtests):
                 timeout=120,
             )
             assert done.returncode != 0
-            assert key_id(right) in done.stderr
+            assert make_key_id(right) in done.stderr
             assert right not in done.stderr + done.stdout
             assert wrong not in done.stderr + done.stdout
 
@@ -240,7 +240,7 @@ def test_a_process_with_a_wrong_key_does_not_start(tmp_path, subtests):
 def test_check_does_not_mind_a_database_that_is_away(tmp_path):
     environment = {**os.environ, "EVENTSINKS_VAR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "project.settings"}
     for url in (f"sqlite:///{tmp_path}/none.sqlite3", "postgres://nobody@127.0.0.1:9/none"):
-        environment |= {"DATABASE_URL": url, "SECRET_KEY": "x" * 60, "EVENTSINKS_ENCRYPTION_KEYS": new_key()}
+        environment |= {"DATABASE_URL": url, "SECRET_KEY": "x" * 60, "EVENTSINKS_ENCRYPTION_KEYS": make_key()}
         done = subprocess.run(
             [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, timeout=120
         )

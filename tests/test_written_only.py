@@ -25,16 +25,16 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from eventsinks.actions import send_now
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.stream import stream
-from eventsinks.api.scanner_args import WIRE_TYPES
+from eventsinks.actions.trying import send_now
+from eventsinks.api.v1.event_sink_args import WIRE_TYPES
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import new_key
-from eventsinks.lib.http import Outlet
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Attempt, Batch, Delivery, Destination, Event, SlackWorkspace
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.streaming.streamer import stream
 from tests.api.conftest import Caller
 from tests.broker import broker, free_port
 from tests.destinations.examples import example
@@ -111,7 +111,7 @@ def far_end(monkeypatch, settings):
             yield opened
             opened.close()
 
-        monkeypatch.setattr(send_now, "outlet", outlet)
+        monkeypatch.setattr(send_now, "open_outlet", outlet)
         settings.AWS_ENDPOINT_URL = receiver.url("")
         yield receiver
 
@@ -177,7 +177,7 @@ def delivered_in_vain(api, tenant, sink, key, receiver):
     if DESTINATION_TYPES[key].face == "event_sink":
         api.post("/v1/detection_alert", {"id": "a1", "name": "Root login", "severity": "High"})
         way_out = ToReceiver(receiver)
-        Pump(way_out).run()
+        Dispatcher(way_out).run()
         way_out.close()
         assert Attempt.objects.count() == 1
         assert Attempt.objects.get().excerpt
@@ -261,7 +261,7 @@ def free_settings(tmp_path, receiver, redis_url):
         "LOG_LEVEL": "DEBUG",
         "PORT": str(free_port()),
         "SECRET_KEY": secrets.token_urlsafe(50),
-        "EVENTSINKS_ENCRYPTION_KEYS": new_key(),
+        "EVENTSINKS_ENCRYPTION_KEYS": make_key(),
     }
 
 
@@ -370,14 +370,14 @@ def test_real_processes_log_dump_and_send_no_secret_at_the_level_debug(tmp_path,
 
 TALK = """
 import sys, django; django.setup()
-from eventsinks.lib import slack
-from eventsinks.lib.aws import Account, CallFailed, Keys, assumed
+from eventsinks.lib.net import slack
+from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, assume_role
 try:
     slack.find_channel(sys.argv[1] + "/api/", "planted-token-of-slack", "name", "general")
 except Exception as error:
     print(type(error).__name__)
 role = "arn:aws:iam::123456789012:role/r"
-print(bool(assumed(Account("eu-central-1", Keys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
+print(bool(assume_role(AwsAccount("eu-central-1", AwsKeys("AKIA1", "s" * 40), role, None, sys.argv[1]), lambda: 9.0).token))
 """
 STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>planted-key-of-sts</SecretAccessKey><SessionToken>planted-token-of-sts
@@ -387,7 +387,7 @@ STS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><
 def test_clients_of_vendors_log_no_token_at_the_level_debug(tmp_path):
     environment = {**os.environ, "EVENTSINKS_VAR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
     environment |= {"DJANGO_SETTINGS_MODULE": "project.settings", "SECRET_KEY": "x" * 60}
-    environment |= {"EVENTSINKS_ENCRYPTION_KEYS": new_key(), "DATABASE_URL": f"sqlite:///{tmp_path}/db"}
+    environment |= {"EVENTSINKS_ENCRYPTION_KEYS": make_key(), "DATABASE_URL": f"sqlite:///{tmp_path}/db"}
     with Receiver(lambda got: answer(body=STS.encode())) as far_end:
         done = subprocess.run(
             [sys.executable, "-c", TALK, far_end.url("")],

@@ -11,12 +11,12 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.actions.in_turns import in_turns
-from eventsinks.actions.nudge import nudge
-from eventsinks.actions.unharmed import each
+from eventsinks.intake.nudge import nudge
+from eventsinks.limits.isolation import do_each
+from eventsinks.limits.round_robin import do_in_turns
 from eventsinks.models import Clearing, Delivery, Destination, Event
-from eventsinks.models.delivery import open_deliveries, sinks_with_open
-from eventsinks.models.delivery.walk import LAST, end_of_stretch
+from eventsinks.models.delivery import find_open_deliveries, find_sinks_with_open
+from eventsinks.models.delivery.walk import LAST, find_end_of_stretch
 from eventsinks.models.destination import DestinationState
 
 AT_ONCE = 2_000  # deliveries that one transaction suppresses
@@ -33,7 +33,9 @@ def clear(sink: Destination, reason: str, before: UUID | None = None) -> int:
     """
     deleted = reason == DELETED
     newest = None if deleted else Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    waiting = open_deliveries(sink.id).select_for_update(skip_locked=deleted, no_key=True)  # the rest: next time
+    waiting = find_open_deliveries(sink.id).select_for_update(
+        skip_locked=deleted, no_key=True
+    )  # the rest: next time
     found = list(waiting.values_list("id", flat=True)[: AT_ONCE + 1])
     if len(found) > AT_ONCE:
         Clearing.objects.create(
@@ -48,10 +50,10 @@ def clear(sink: Destination, reason: str, before: UUID | None = None) -> int:
 
 def clear_deleted() -> int:
     """Clear what came back, or was accepted, for a sink that was just deleted. Return how many moved at once."""
-    ids = sinks_with_open()
+    ids = find_sinks_with_open()
     running = Clearing.objects.running().values("destination_id")
     gone = Destination.objects.filter(id__in=ids).exclude(deleted_at=None).exclude(id__in=running)
-    return each(gone, clear_one_deleted)
+    return do_each(gone, clear_one_deleted)
 
 
 def clear_one_deleted(sink: Destination) -> int:
@@ -60,15 +62,15 @@ def clear_one_deleted(sink: Destination) -> int:
         return clear(sink, DELETED)
 
 
-def work_off() -> int:
+def work_off_clearings() -> int:
     """Suppress what clearings have left, a batch of each tenant in turn. Return how many deliveries moved."""
     running = Clearing.objects.running().values_list("tenant_id", "id")
-    moved = in_turns(list(running), step)
-    let_go()
+    moved = do_in_turns(list(running), clear_step)
+    finish_resuming()
     return moved
 
 
-def step(id: int) -> tuple[int, bool]:
+def clear_step(id: int) -> tuple[int, bool]:
     """Do the next batch of one clearing. Return how many moved, and whether there is more.
 
     Of two at once, one finds the row locked and leaves it alone.
@@ -78,7 +80,7 @@ def step(id: int) -> tuple[int, bool]:
         clearing = found.select_for_update(skip_locked=True, no_key=True).first()
         if clearing is None:
             return 0, False
-        end = end_of_step(clearing)
+        end = find_end_of_step(clearing)
         its = Delivery.objects.filter(destination_id=clearing.destination_id, id__gt=clearing.cursor)
         chosen = clearing.its(its.filter(id__lte=end or LAST))
         moved = chosen.suppress(clearing.reason)
@@ -89,16 +91,16 @@ def step(id: int) -> tuple[int, bool]:
     return moved, end is not None
 
 
-def end_of_step(clearing: Clearing) -> UUID | None:
+def find_end_of_step(clearing: Clearing) -> UUID | None:
     """Return the last delivery of the next step, None where that is the last step."""
     sink, before = clearing.destination_id, clearing.before or LAST
-    looked_at = end_of_stretch(sink, clearing.cursor, before, LOOKED_AT)
+    looked_at = find_end_of_stretch(sink, clearing.cursor, before, LOOKED_AT)
     its = Delivery.objects.filter(destination_id=sink, id__gt=clearing.cursor, id__lte=looked_at or LAST)
     enough = clearing.its(its).order_by("id").values_list("id", flat=True)[AT_ONCE - 1 : AT_ONCE].first()
     return enough or looked_at
 
 
-def let_go() -> int:
+def finish_resuming() -> int:
     """resuming -> active, where nothing is left to be cleared. Return how many moved."""
     resuming = Destination.objects.present().filter(state=DestinationState.RESUMING)
     moved = 0

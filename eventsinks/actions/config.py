@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import ValidationError
 
 from eventsinks.actions.errors import FieldError, NotConfigurable, SecretsNeeded
-from eventsinks.actions.trials import trial
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import NEEDED, Config, NotConnected
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import CannotOpen
-from eventsinks.lib.validation import errors
+from eventsinks.lib.secrets.crypto import CannotOpen
+from eventsinks.lib.validation import list_errors
+from eventsinks.limits.address_guard import make_guard
+from eventsinks.limits.trials import hold_trial
 from eventsinks.models import Destination, SlackWorkspace, Tenant
-from eventsinks.models.sealing import open_sealed
+from eventsinks.models.secrets.sealing import open_sealed
 
 
-def check(type: str, config: Mapping[str, Any]) -> Config:
+def check_config(type: str, config: Mapping[str, Any]) -> Config:
     """Return `config` as one of the type with key `type`; ask nobody and keep nothing. Raises NotConfigurable."""
     try:
-        return destination_type(type).Config.model_validate(dict(config), context={"guard": guard()})
+        return destination_type(type).Config.model_validate(dict(config), context={"guard": make_guard()})
     except ValidationError as error:
-        raise not_configurable(error) from None
+        raise make_not_configurable(error) from None
 
 
-def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
+def change_config(current: Destination, config: Mapping[str, Any]) -> Config:
     """Return the config with the changes. Raises NotConfigurable.
 
     Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
@@ -37,21 +36,21 @@ def changed_config(current: Destination, config: Mapping[str, Any]) -> Config:
         for column in ("sealed_signing_secret", "sealed_old_signing_secret"):
             if getattr(current, column):
                 open_sealed(current, column)
-        return cast(Config, current.opened_config().changed(config, guard()))
+        return cast(Config, current.opened_config().changed(config, make_guard()))
     except CannotOpen:
         current.sealed_signing_secret = current.sealed_old_signing_secret = ""
         current.old_signing_secret_until = None
-        return check(current.type, {**current.config, **config})
+        return check_config(current.type, {**current.config, **config})
     except ValidationError as error:
-        raise not_configurable(error) from None
+        raise make_not_configurable(error) from None
 
 
-def connect(destination: Destination) -> None:
+def connect_to_service(destination: Destination) -> None:
     """Let its type look at the service before its config is kept. Raises NotConfigurable and LimitReached."""
     if not destination.kind.connects:
         return
     try:
-        with trial(destination.tenant, counted=False):
+        with hold_trial(destination.tenant, counted=False):
             destination.set_config(destination.opened().connect())
     except CannotOpen:  # it can be kept; what is sealed is repaired elsewhere
         return
@@ -59,7 +58,7 @@ def connect(destination: Destination) -> None:
         raise NotConfigurable(FieldError(error.field, error.message)) from None
 
 
-def workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | None:
+def find_workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | None:
     """Return the tenant's Slack workspace that `config` names, if any. Raises NotConfigurable."""
     named = config.get("slack_integration_id")
     if named is None:
@@ -72,26 +71,10 @@ def workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace | Non
         raise NotConfigurable(FieldError("slack_integration_id", "must be a UUID")) from None
 
 
-def guard() -> AddressGuard:
-    """Return the guard of the settings."""
-    return AddressGuard(
-        settings.EVENTSINKS_ALLOWED_NETWORKS, settings.EVENTSINKS_DENIED_PORTS, settings.EVENTSINKS_HTTPS_ONLY
-    )
-
-
-def unreadable(error: Exception) -> str:
-    """Return why a configuration that is kept can't be used: which fields, never with what is in them."""
-    if isinstance(error, ValidationError):
-        said = "; ".join(f"{field}: {message}" for field, message in errors(error))
-    else:
-        said = str(error) if isinstance(error, CannotOpen) else type(error).__name__
-    return f"its configuration can't be read: {said}"
-
-
-def not_configurable(error: ValidationError) -> NotConfigurable:
+def make_not_configurable(error: ValidationError) -> NotConfigurable:
     """Return pydantic's errors as ours."""
     kinds = {
         found["type"] for found in error.errors(include_url=False, include_context=False, include_input=False)
     }
     wrong = SecretsNeeded if NEEDED in kinds else NotConfigurable
-    return wrong(*(FieldError(field, message) for field, message in errors(error)))
+    return wrong(*(FieldError(field, message) for field, message in list_errors(error)))

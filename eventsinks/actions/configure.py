@@ -14,25 +14,25 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.clear import DELETED, SKIPPED, clear
-from eventsinks.actions.config import changed_config, check, connect, workspace
+from eventsinks.actions.config import change_config, check_config, connect_to_service, find_workspace
 from eventsinks.actions.errors import FieldError as FieldError
 from eventsinks.actions.errors import NotConfigurable as NotConfigurable
 from eventsinks.actions.errors import SecretsNeeded as SecretsNeeded
-from eventsinks.actions.limits import check_room, hold_room
-from eventsinks.actions.nudge import STREAMS, nudge
-from eventsinks.actions.options import columns_of
-from eventsinks.actions.portrait import differences, portrait
+from eventsinks.actions.options import make_columns
+from eventsinks.actions.portrait import draw_portrait, list_differences
 from eventsinks.destinations import destination_type
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import write_time
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
+from eventsinks.intake.nudge import STREAMS, nudge
+from eventsinks.limits.quotas import check_room, hold_room
 from eventsinks.models import Clearing, Destination, Tenant
-from eventsinks.models.delivery import id_at
+from eventsinks.models.delivery import make_least_id
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
-from eventsinks.models.sealing import seal
-from eventsinks.models.stream import Place, Position, end_of_log
+from eventsinks.models.secrets.sealing import seal
+from eventsinks.models.stream import LogPlace, Position, find_end_of_log
 
 HEARS = {
     "event_sink": ["detection_alert"],
@@ -50,7 +50,7 @@ def create(
     name: str,
     description: str = "",
     enabled: bool = True,
-    start: Place | None = None,
+    start: LogPlace | None = None,
     mapping: str | None = None,
     options: Options | None = None,
     signing_secret: str = "",
@@ -71,23 +71,23 @@ def create(
         description=description,
         event_types=HEARS[kind.face],
         state=DestinationState.ACTIVE if enabled else DestinationState.PAUSED,
-        slack_workspace=workspace(tenant, config),
+        slack_workspace=find_workspace(tenant, config),
     )
     if signing_secret:
         destination.sealed_signing_secret = seal(signing_secret, destination, "sealed_signing_secret")
-    checked = check(type, config)
+    checked = check_config(type, config)
     destination.set_config(checked)
     destination.mapping = mapping or kind(checked).usual_mapping
-    for column, value in columns_of(tenant, options or Options()).items():
+    for column, value in make_columns(tenant, options or Options()).items():
         setattr(destination, column, value)
-    connect(destination)
+    connect_to_service(destination)
     with transaction.atomic():
         hold_room(tenant, LIMITS[kind.face])
         destination.save()
         if kind.face == "integration":
-            place = start or end_of_log()
+            place = start or find_end_of_log()
             Position.objects.create(destination=destination, xid=place.xid, event_id=place.event_id)
-        set_to = {name: text for name, text in portrait(destination).items() if name.startswith("config.")}
+        set_to = {name: text for name, text in draw_portrait(destination).items() if name.startswith("config.")}
         audit.record_destination(audit.CREATED, destination, initiator, set_to)
     return destination
 
@@ -111,26 +111,28 @@ def change(
     """
     plain = {"name": name, "description": description, "mapping": mapping}
     for _ in range(RACES):
-        current = present(destination)
-        before = portrait(current)
-        changes = changes_of(current, config, plain, enabled)
-        changes |= columns_of(current.tenant, options or Options(), current)
+        current = load_present(destination)
+        before = draw_portrait(current)
+        changes = check_changes(current, config, plain, enabled)
+        changes |= make_columns(current.tenant, options or Options(), current)
         moved = Destination.objects.filter(id=current.id, version=current.version, deleted_at=None)
         with transaction.atomic():
             if moved.update(**changes, version=F("version") + 1, updated_at=Now()):
-                changed = present(destination)
-                audit.record_destination(audit.UPDATED, changed, initiator, differences(before, portrait(changed)))
-                wake(current)
+                changed = load_present(destination)
+                audit.record_destination(
+                    audit.UPDATED, changed, initiator, list_differences(before, draw_portrait(changed))
+                )
+                wake_destination(current)
                 return Destination.objects.get(id=current.id)
     raise NotConfigurable(FieldError("", "was changed by somebody else at the same time; try again"))
 
 
-def present(destination: Destination) -> Destination:
+def load_present(destination: Destination) -> Destination:
     """Return a destination as it is now. Raises Destination.DoesNotExist."""
     return Destination.objects.present().select_related("slack_workspace", "tenant").get(id=destination.id)
 
 
-def changes_of(
+def check_changes(
     current: Destination,
     config: Mapping[str, Any] | None,
     plain: Mapping[str, Any],
@@ -140,25 +142,25 @@ def changes_of(
     changes = {column: value for column, value in plain.items() if value is not None}
     if config is not None:
         before = current.config
-        current.set_config(changed_config(current, config))
+        current.set_config(change_config(current, config))
         signing = ("sealed_signing_secret", "sealed_old_signing_secret", "old_signing_secret_until")
         changes |= {column: getattr(current, column) for column in signing}
-        changes["slack_workspace"] = current.slack_workspace = workspace(current.tenant, current.config)
+        changes["slack_workspace"] = current.slack_workspace = find_workspace(current.tenant, current.config)
         if current.config != before:
-            connect(current)
+            connect_to_service(current)
         changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
         changes |= {"doubts": 0, "doubted_since": None}
-        changes["place"] = current.place
+        changes["rate_key"] = current.rate_key
         if current.state == DestinationState.PARKED:
-            changes |= state(sent_to_again(current.id), "")
+            changes |= make_state(decide_state_after(current.id), "")
     if enabled is not None and enabled != current.enabled:
-        changes |= state(sent_to_again(current.id) if enabled else DestinationState.PAUSED, "")
+        changes |= make_state(decide_state_after(current.id) if enabled else DestinationState.PAUSED, "")
     return changes
 
 
 def pause(destination: Destination, reason: str = "", initiator: Initiator = SYSTEM) -> Destination:
     """active or parked -> paused. Its backlog is kept and grows."""
-    return _move(destination, state(DestinationState.PAUSED, reason), initiator)
+    return _move(destination, make_state(DestinationState.PAUSED, reason), initiator)
 
 
 def resume(
@@ -176,13 +178,13 @@ def resume(
         list(Destination.objects.select_for_update(no_key=True).filter(id=destination.id).values_list("id"))
         more = {}
         if skip or since is not None:
-            clear(destination, SKIPPED, None if skip or since is None else id_at(since))
-            more = {"backlog_since": "skipped" if skip or since is None else written(since)}
-        changes = {**state(sent_to_again(destination.id), ""), "held_until": None}
+            clear(destination, SKIPPED, None if skip or since is None else make_least_id(since))
+            more = {"backlog_since": "skipped" if skip or since is None else write_time(since)}
+        changes = {**make_state(decide_state_after(destination.id), ""), "held_until": None}
         return _move(destination, changes, initiator, more)
 
 
-def sent_to_again(destination_id: int) -> DestinationState:
+def decide_state_after(destination_id: int) -> DestinationState:
     """Return the state of a destination that is to be sent to: not before what it skips is out of the way."""
     busy = Clearing.objects.runs_at(destination_id)
     return DestinationState.RESUMING if busy else DestinationState.ACTIVE
@@ -200,11 +202,11 @@ def _move(
         if there.update(**changes, version=F("version") + 1, updated_at=Now()):
             told = {"state": str(changes["state"]), "state_before": str(before), **(more or {})}
             audit.record_destination(audit.UPDATED, destination, initiator, told)
-        wake(destination)
+        wake_destination(destination)
     return Destination.objects.get(id=destination.id)
 
 
-def wake(destination: Destination) -> None:
+def wake_destination(destination: Destination) -> None:
     """Have what waits for a destination looked at, now that it is another."""
     Position.objects.wake(destination.id)
     nudge()
@@ -233,6 +235,6 @@ def delete(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
     return True
 
 
-def state(new: DestinationState, reason: str) -> dict[str, Any]:
+def make_state(new: DestinationState, reason: str) -> dict[str, Any]:
     """Return the columns of a new state."""
     return {"state": new, "state_reason": reason, "state_since": Now()}

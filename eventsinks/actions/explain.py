@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventsinks.actions.obstacles import describe, find_obstacle
+from eventsinks.actions.obstacles import describe_obstacle, find_obstacle
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery import DeliveryState
 
@@ -20,7 +20,7 @@ class Verdict:
     attempts: tuple[Attempt, ...] = ()
 
 
-def explain(event: Event) -> list[Verdict]:
+def explain_event(event: Event) -> list[Verdict]:
     """Return a verdict for each sink: those it was owed to first, then those it did not go to."""
     deliveries = list(event.deliveries.select_related("destination").order_by("id"))
     attempts: dict[object, list[Attempt]] = {}
@@ -30,20 +30,20 @@ def explain(event: Event) -> list[Verdict]:
         Verdict(
             delivery.destination,
             delivery.state,
-            why(delivery),
+            explain_delivery(delivery),
             delivery,
             tuple(attempts.get(delivery.id, ())),
         )
         for delivery in deliveries
     ]
     others = Destination.objects.of(event.tenant).sinks().exclude(id__in=[d.destination_id for d in deliveries])
-    return owed + [Verdict(sink, "not_sent", why_not(sink, event)) for sink in others.order_by("id")]
+    return owed + [Verdict(sink, "not_sent", explain_absence(sink, event)) for sink in others.order_by("id")]
 
 
-def why(delivery: Delivery) -> str:
+def explain_delivery(delivery: Delivery) -> str:
     """Say why a delivery stands where it stands, and what happens next."""
     if delivery.state == DeliveryState.PENDING:
-        return f"waits{describe(delivery, find_obstacle(delivery))}"
+        return f"waits{describe_obstacle(delivery, find_obstacle(delivery))}"
     if delivery.state == DeliveryState.SENDING:
         return f"is being sent, try {delivery.tries}"
     if delivery.state == DeliveryState.DELIVERED:
@@ -51,7 +51,7 @@ def why(delivery: Delivery) -> str:
     return delivery.reason
 
 
-def why_not(sink: Destination, event: Event) -> str:
+def explain_absence(sink: Destination, event: Event) -> str:
     """Say why an event is not owed to a sink."""
     document = event.document
     if document.get("staging"):

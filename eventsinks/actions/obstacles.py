@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from eventsinks.actions.judge import max_tries
 from eventsinks.models import Delivery, Destination
-from eventsinks.models.clock import about_now
-from eventsinks.models.delivery import DeliveryState, before, count_ahead, count_open, sinks_with_open
+from eventsinks.models.database.clock import estimate_database_clock
+from eventsinks.models.delivery import DeliveryState, count_ahead, count_open, find_before, find_sinks_with_open
 from eventsinks.models.destination import DestinationState
+from eventsinks.sending.judge import get_max_tries
 
 MOMENTS = timedelta(seconds=5)  # after which what is due is late,
 UNCLAIMED_AFTER = timedelta(seconds=60)  # and after which nobody seems to send
@@ -59,14 +59,14 @@ STATES = {
 
 def find_obstacle(delivery: Delivery) -> Wait | None:
     """Return what a pending delivery waits for, None where a worker takes it within moments."""
-    sink, now = delivery.destination, about_now()
+    sink, now = delivery.destination, estimate_database_clock()
     if found := find_obstacle_of_sink(sink):
         return found
     if delivery.is_behind:
-        return Wait(Obstacle.EARLIER, first=before(delivery))
+        return Wait(Obstacle.EARLIER, first=find_before(delivery))
     if delivery.due_at > now:
         return Wait(Obstacle.LATER, delivery.due_at)
-    if delivery.tries >= max_tries():
+    if delivery.tries >= get_max_tries():
         return Wait(Obstacle.NO_TRIES)
     if found := find_brief_obstacle(sink):
         return found
@@ -82,14 +82,14 @@ def find_obstacle_of_sink(sink: Destination) -> Wait | None:
         return Wait(Obstacle.DELETED)
     if (state := DestinationState(sink.state)) in STATES:
         return Wait(STATES[state])
-    if sink.held_until and sink.held_until > about_now():
+    if sink.held_until and sink.held_until > estimate_database_clock():
         return Wait(Obstacle.HELD, sink.held_until)
     return None
 
 
 def find_brief_obstacle(sink: Destination) -> Wait | None:
     """Return what keeps the next message from a sink for a moment, since one was just sent."""
-    now = about_now()
+    now = estimate_database_clock()
     if sink.limited_until and sink.limited_until > now:
         return Wait(Obstacle.RATE_LIMIT, sink.limited_until)
     if sink.paced_until and sink.paced_until > now:
@@ -103,7 +103,7 @@ def count_by_obstacle() -> Mapping[str, int]:
     Of one sink MOST_COUNTED are counted.
     """
     counts: Counter[str] = Counter()
-    open_at = count_open(sinks_with_open(), MOST_COUNTED)
+    open_at = count_open(find_sinks_with_open(), MOST_COUNTED)
     for sink in Destination.objects.filter(id__in=open_at):
         found = find_obstacle_of_sink(sink)
         counts[found.obstacle if found else "none"] += open_at[sink.id]
@@ -131,9 +131,11 @@ WORDS = {
 }
 
 
-def describe(delivery: Delivery, wait: Wait | None, clock: Callable[[datetime], str] = write_clock) -> str:
+def describe_obstacle(
+    delivery: Delivery, wait: Wait | None, clock: Callable[[datetime], str] = write_clock
+) -> str:
     """Return what a pending delivery waits for in words that follow "waits"."""
-    number = f"try {delivery.tries + 1} of {max_tries()}" if delivery.tries else "its first try"
+    number = f"try {delivery.tries + 1} of {get_max_tries()}" if delivery.tries else "its first try"
     reason = f": {delivery.reason}" if delivery.tries and delivery.reason else ""
     if wait is None:
         return f" for {number}{reason}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from eventsinks.actions.errors import FieldError, NotConfigurable
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.options import Fallback, Options, empty
+from eventsinks.models.options import Fallback, Options, make_empty
 
 NO_FALLBACK = {"fallback_id": None, "fallback_after_failures": 3, "fallback_after_s": 600}
 # What else is set with an option: the first drill comes after one interval, a new limit begins at once.
@@ -22,7 +22,7 @@ BESIDE: Mapping[str, dict[str, Any]] = {
 }
 
 
-def columns_of(tenant: Tenant, options: Options, current: Destination | None = None) -> dict[str, Any]:
+def make_columns(tenant: Tenant, options: Options, current: Destination | None = None) -> dict[str, Any]:
     """Return the columns of the options that are given; None takes an option away. Raises NotConfigurable.
 
     `current` is the event sink as it is, None for a new one.
@@ -31,18 +31,21 @@ def columns_of(tenant: Tenant, options: Options, current: Destination | None = N
     without_column = dict(current.options) if current else {}
     for name, value in options.given().items():
         if name == "fallback":
-            columns |= fallback_columns(tenant, value, current.id if current else None)
-        elif (column := column_of(name)) is not None:
-            columns |= {name: empty_of(column, name) if value is None else as_kept(value), **BESIDE.get(name, {})}
+            columns |= make_fallback_columns(tenant, value, current.id if current else None)
+        elif (column := find_column(name)) is not None:
+            columns |= {
+                name: get_empty_value(column, name) if value is None else dump_option(value),
+                **BESIDE.get(name, {}),
+            }
         elif value is None:
             without_column.pop(name, None)
         else:
-            without_column[name] = as_kept(value)
+            without_column[name] = dump_option(value)
     before = current.options if current else {}
     return columns if without_column == before else {**columns, "options": without_column}
 
 
-def column_of(name: str) -> Field[Any, Any] | None:
+def find_column(name: str) -> Field[Any, Any] | None:
     """Return the column that an option has of its own, None where it has none."""
     try:
         column: Any = Destination._meta.get_field(name)
@@ -51,17 +54,17 @@ def column_of(name: str) -> Field[Any, Any] | None:
     return column  # type: ignore[no-any-return]
 
 
-def empty_of(column: Field[Any, Any], name: str) -> Any:
+def get_empty_value(column: Field[Any, Any], name: str) -> Any:
     """Return what stands in a column where the option is taken away."""
-    return None if column.null else (empty(name) if empty(name) is not None else column.get_default())
+    return None if column.null else (make_empty(name) if make_empty(name) is not None else column.get_default())
 
 
-def as_kept(value: Any) -> Any:
+def dump_option(value: Any) -> Any:
     """Return an option's value as it is kept."""
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, BaseModel) else value
 
 
-def fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | None) -> dict[str, Any]:
+def make_fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | None) -> dict[str, Any]:
     """Return the columns of a fallback sink: another one of the same tenant. Raises NotConfigurable."""
     if fallback is None:
         return dict(NO_FALLBACK)
@@ -77,20 +80,20 @@ def fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | No
     }
 
 
-def options_out(destination: Destination) -> dict[str, Any]:
+def show_options(destination: Destination) -> dict[str, Any]:
     """Return the options of an event sink as they are shown and given."""
-    return {name: option_out(destination, name) for name in Options.model_fields}
+    return {name: show_option(destination, name) for name in Options.model_fields}
 
 
-def option_out(destination: Destination, name: str) -> Any:
+def show_option(destination: Destination, name: str) -> Any:
     """Return one option as it is shown: None where it is not set, and nothing stands for it."""
     if name == "fallback":
-        return fallback_out(destination)
-    kept = getattr(destination, name) if column_of(name) is not None else destination.option(name)
+        return show_fallback(destination)
+    kept = getattr(destination, name) if find_column(name) is not None else destination.option(name)
     return None if kept in ("", {}) else kept
 
 
-def fallback_out(destination: Destination) -> dict[str, Any] | None:
+def show_fallback(destination: Destination) -> dict[str, Any] | None:
     """Return the fallback of an event sink as it is shown."""
     if destination.fallback is None:
         return None

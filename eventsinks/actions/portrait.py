@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from eventsinks.actions.options import option_out
-from eventsinks.lib.crypto import CannotOpen
+from eventsinks.actions.options import show_option
+from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.models import Destination
-from eventsinks.models.fingerprint import fingerprint
 from eventsinks.models.options import Options
+from eventsinks.models.secrets.fingerprint import make_fingerprint
 
 LONGEST = 300  # characters of one side of a difference
 PLAIN = ("name", "description", "state", "mapping", "filter")
@@ -25,16 +25,16 @@ FALLBACK = ("fallback_id", "fallback_after_failures", "fallback_after_s")
 UNREADABLE = "can’t be read"
 
 
-def portrait(destination: Destination) -> dict[str, str]:
+def draw_portrait(destination: Destination) -> dict[str, str]:
     """Return what a destination is set to, each field as text. Opens its secrets, and tells none."""
     told = {name: str(getattr(destination, name)) for name in PLAIN}
-    told |= {name: written(option_out(destination, name)) for name in WHOLE}
-    told |= {name: written(getattr(destination, name)) for name in FALLBACK}
-    told |= {f"config.{name}": text for name, text in config_texts(destination)}
-    return {**told, "signing_secret": signing(destination)}
+    told |= {name: dump_value(show_option(destination, name)) for name in WHOLE}
+    told |= {name: dump_value(getattr(destination, name)) for name in FALLBACK}
+    told |= {f"config.{name}": text for name, text in draw_config(destination)}
+    return {**told, "signing_secret": draw_signing(destination)}
 
 
-def config_texts(destination: Destination) -> Iterator[tuple[str, str]]:
+def draw_config(destination: Destination) -> Iterator[tuple[str, str]]:
     """Yield the fields of the config. One that has a secret in it is told by a fingerprint of the whole."""
     try:
         config = destination.opened_config()
@@ -45,45 +45,47 @@ def config_texts(destination: Destination) -> Iterator[tuple[str, str]]:
     for name, value in revealed.items():
         if isinstance(value, dict):
             shown = masked.get(name, {})
-            yield from ((f"{name}.{key}", told(one, shown.get(key))) for key, one in value.items())
+            yield from ((f"{name}.{key}", draw_value(one, shown.get(key))) for key, one in value.items())
         else:
-            yield name, told(value, masked.get(name))
+            yield name, draw_value(value, masked.get(name))
 
 
-def told(value: Any, masked: Any) -> str:
+def draw_value(value: Any, masked: Any) -> str:
     """Return a value as text: a fingerprint where it is not shown as it is, or may hold secrets as a URL does."""
-    text = value if isinstance(value, str) else written(value)
+    text = value if isinstance(value, str) else dump_value(value)
     if value != masked:
-        return fingerprint(text)
+        return make_fingerprint(text)
     if isinstance(value, str) and "://" in value:
-        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname}/… {fingerprint(value)}"
+        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname}/… {make_fingerprint(value)}"
     return text
 
 
-def signing(destination: Destination) -> str:
+def draw_signing(destination: Destination) -> str:
     """Return the fingerprint of the secret that requests are signed with."""
     try:
-        return fingerprint(destination.signing_secret) if destination.sealed_signing_secret else ""
+        return make_fingerprint(destination.signing_secret) if destination.sealed_signing_secret else ""
     except CannotOpen:
         return UNREADABLE
 
 
-def written(value: Any) -> str:
+def dump_value(value: Any) -> str:
     """Return a value as JSON, nothing for what says nothing."""
     return (
         orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS).decode() if value not in (None, "") else ""
     )
 
 
-def differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+def list_differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """Return {field: "before → after"} of the fields that differ."""
     names = sorted({*before, *after})
     changed = [name for name in names if before.get(name, "") != after.get(name, "")]
-    return {name: f"{side(before.get(name))} → {side(after.get(name))}" for name in changed}
+    return {name: f"{cut_side(before.get(name))} → {cut_side(after.get(name))}" for name in changed}
 
 
-def side(text: str | None) -> str:
+def cut_side(text: str | None) -> str:
     """Return one side of a difference; what is long is cut."""
     if not text:
         return "nothing"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters, {fingerprint(text)})"
+    return (
+        text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters, {make_fingerprint(text)})"
+    )

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models.functions import Least, Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
 from eventsinks.actions.errors import FieldError, NotConfigurable
-from eventsinks.actions.limits import hold_room
-from eventsinks.lib.asked import Asked
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.lib.budget import FILTER_STEPS, Budget
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.asked import Asked
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
+from eventsinks.limits.quotas import hold_room
 from eventsinks.models import Destination, Event, QuietWindow, Silence, Tenant
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)
@@ -26,7 +26,7 @@ STARTED, ENDED = "silence.create", "silence.end"
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class SilencePreview:
     """What a silence would have held back: of `looked_at` alerts `matching`, the newest of them as examples."""
 
     looked_at: int
@@ -34,7 +34,7 @@ class Preview:
     examples: tuple[Event, ...]
 
 
-def silence(
+def make_silence(
     tenant: Tenant,
     *,
     reason: str,
@@ -46,8 +46,8 @@ def silence(
     initiator: Initiator = SYSTEM,
 ) -> Silence:
     """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable and LimitReached."""
-    starts_at = starts_at or database_now()
-    check(filter, starts_at, ends_at)
+    starts_at = starts_at or read_database_clock()
+    check_silence(filter, starts_at, ends_at)
     with transaction.atomic():
         hold_room(tenant, "silences")
         made = Silence.objects.create(
@@ -59,25 +59,25 @@ def silence(
             starts_at=starts_at,
             ends_at=ends_at,
         )
-        record(STARTED, made, initiator)
+        record_silence(STARTED, made, initiator)
     return made
 
 
-def check(filter: str, starts_at: datetime, ends_at: datetime) -> None:
+def check_silence(filter: str, starts_at: datetime, ends_at: datetime) -> None:
     """Raise NotConfigurable for a silence that can't be."""
     if filter.strip():
         try:
             EventFilter(filter)
         except BadFilter as error:
             raise NotConfigurable(FieldError("filter", str(error))) from None
-    if ends_at <= max(starts_at, database_now()):
+    if ends_at <= max(starts_at, read_database_clock()):
         raise NotConfigurable(FieldError("ends_at", "must be later than the start, and than now"))
     if ends_at - starts_at > LONGEST:
         raise NotConfigurable(FieldError("ends_at", f"must be within {LONGEST.days} days of the start"))
 
 
-def end(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
-    """End a silence now; what it held back is rounded up. Return False if it had ended already."""
+def end_silence(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
+    """End a silence now; what it held back is told in a digest. Return False if it had ended already."""
     with transaction.atomic():
         if not Silence.objects.filter(id=silence.id).end():
             return False
@@ -85,17 +85,17 @@ def end(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
         windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex, closed_at=None)
         windows.filter(destination_id__in=sinks).update(ends_at=Least("ends_at", Now()))
         QuietWindow.objects.filter(destination_id__in=sinks).stop_waiting()
-        record(ENDED, silence, initiator)
+        record_silence(ENDED, silence, initiator)
     return True
 
 
-def held_by(silence: Silence) -> int:
+def count_held(silence: Silence) -> int:
     """Return how many alerts a silence has held back, counted once per event sink."""
     windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex)
     return sum(windows.values_list("held", flat=True))
 
 
-def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
+def preview_silence(tenant: Tenant, filter: str, hours: int = 24) -> SilencePreview:
     """Look which of the tenant's newest alerts of the last `hours` a filter matches. Raises NotConfigurable.
 
     Large ones are dear to look through: then fewer are looked at. The time is asked of what was read: there is no
@@ -105,7 +105,7 @@ def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
         wanted = EventFilter(filter) if filter.strip() else None
     except BadFilter as error:
         raise NotConfigurable(FieldError("filter", str(error))) from None
-    since = database_now() - timedelta(hours=hours)
+    since = read_database_clock() - timedelta(hours=hours)
     alerts = Event.objects.filter(tenant=tenant, type="detection_alert").order_by("-id")
     budget, looked_at, matching = Budget(PREVIEW_STEPS), 0, []
     for event in alerts[:PREVIEWED]:
@@ -114,12 +114,12 @@ def preview(tenant: Tenant, filter: str, hours: int = 24) -> Preview:
         if not budget.affords(len(event.data) // 50):
             break
         looked_at += 1
-        if wanted is None or is_held(event, wanted, budget):
+        if wanted is None or matches_alert(event, wanted, budget):
             matching.append(event)
-    return Preview(looked_at, len(matching), tuple(matching[:10]))
+    return SilencePreview(looked_at, len(matching), tuple(matching[:10]))
 
 
-def is_held(event: Event, wanted: EventFilter, budget: Budget) -> bool:
+def matches_alert(event: Event, wanted: EventFilter, budget: Budget) -> bool:
     """Whether a filter matches an alert, looked through at most as much as `budget` pays for."""
     asked = Asked(event.event_type.told_to_filters(event.document))
     held = wanted.rejects(asked) is None
@@ -127,7 +127,7 @@ def is_held(event: Event, wanted: EventFilter, budget: Budget) -> bool:
     return held
 
 
-def record(activity_code: str, silence: Silence, initiator: Initiator) -> None:
+def record_silence(activity_code: str, silence: Silence, initiator: Initiator) -> None:
     """Record it in the tenant's audit log."""
     meta = {"reason": silence.reason, "author": silence.author, "filter": silence.filter}
-    audit.record(silence.tenant, activity_code, f"silence:{silence.id}", meta, initiator)
+    audit.record_change(silence.tenant, activity_code, f"silence:{silence.id}", meta, initiator)

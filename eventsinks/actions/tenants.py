@@ -9,11 +9,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit
-from eventsinks.actions.audit import SYSTEM, Initiator
-from eventsinks.actions.limits import hold_room
+from eventsinks.intake import audit
+from eventsinks.intake.audit import SYSTEM, Initiator
+from eventsinks.limits.quotas import hold_room
 from eventsinks.models import SCOPES, ApiKey, Tenant
-from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, digest_of, new_key_text
+from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, make_key_digest, make_key_text
 
 CREATED, UPDATED, LIMITS_CHANGED = "tenant.create", "tenant.update", "tenant.limits.update"
 SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are kept in clear, to recognise it by
@@ -32,7 +32,7 @@ def create_tenant(
     with transaction.atomic():
         tenant = Tenant.objects.create(name=name, own_limits=own, **({"id": id} if id else {}))
         told = {each: str(value) for each, value in own.items()}
-        audit.record(tenant, CREATED, f"tenant:{tenant.id}", {"name": name, **told}, initiator)
+        audit.record_change(tenant, CREATED, f"tenant:{tenant.id}", {"name": name, **told}, initiator)
     return tenant
 
 
@@ -52,11 +52,11 @@ def change_tenant(
         current.save(update_fields=["name", "own_limits"])
         about = f"tenant:{current.id}"
         if current.name != called:
-            audit.record(current, UPDATED, about, {"name": f"{called} → {current.name}"}, initiator)
+            audit.record_change(current, UPDATED, about, {"name": f"{called} → {current.name}"}, initiator)
         if current.own_limits != before:
             now = current.limits
             meta = {each: f"{getattr(allowed, each)} → {getattr(now, each)}" for each in limits or {}}
-            audit.record(current, LIMITS_CHANGED, about, meta, initiator)
+            audit.record_change(current, LIMITS_CHANGED, about, meta, initiator)
     return current
 
 
@@ -79,7 +79,7 @@ def issue_key(
     unknown = [scope for scope in granted if scope not in known]
     if unknown:
         raise ValueError(f"no such scope: {', '.join(unknown)}; there are: {', '.join(known)}")
-    text = new_key_text()
+    text = make_key_text()
     with transaction.atomic():
         if tenant is not None:
             hold_room(tenant, "api_keys")
@@ -87,7 +87,7 @@ def issue_key(
             tenant=tenant,
             name=name,
             prefix=text[:SHOWN],
-            digest=digest_of(text),
+            digest=make_key_digest(text),
             scopes=granted,
             expires_at=expires_at,
         )

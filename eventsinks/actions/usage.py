@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventsinks.actions import backlog, rates, refusals, trials
-from eventsinks.actions.limits import HAS
+from eventsinks.intake import backlog
+from eventsinks.limits import rates, refusals, trials
+from eventsinks.limits.quotas import HAS
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.limits import NAMES, RATES, burst_of
+from eventsinks.models.limits import NAMES, RATES, get_burst
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,25 @@ class Usage:
     since: datetime | None
 
 
-def usage(tenant: Tenant) -> Usage:
+def measure_usage(tenant: Tenant) -> Usage:
     """Look at what a tenant uses now."""
-    refused, since = refusals.of(tenant.id)
-    rated = dict(zip(RATES, rates.used(tenant, list(RATES)), strict=True))
-    return Usage(tuple(used(tenant, name, rated, refused.get(name, 0)) for name in NAMES), since)
+    refused, since = refusals.count_refusals(tenant.id)
+    rated = dict(zip(RATES, rates.measure_used(tenant, list(RATES)), strict=True))
+    return Usage(tuple(measure_limit(tenant, name, rated, refused.get(name, 0)) for name in NAMES), since)
 
 
-def used(tenant: Tenant, name: str, rated: dict[str, int], refused: int) -> Used:
+def measure_limit(tenant: Tenant, name: str, rated: dict[str, int], refused: int) -> Used:
     """Look at one limit; `rated` is what is used of the rates."""
     limit = getattr(tenant.limits, name)
     if name in RATES:
-        return Used(name, limit, rated[name], refused, RATES[name].seconds, burst_of(name, limit))
+        return Used(name, limit, rated[name], refused, RATES[name].seconds, get_burst(name, limit))
     return Used(name, limit, LOOKED_AT[name](tenant) if name in LOOKED_AT else HAS[name](tenant), refused)
 
 
-def longest_backlog(tenant: Tenant) -> int:
+def count_longest_backlog(tenant: Tenant) -> int:
     """Return how many deliveries wait at the event sink where the most do."""
     sinks = Destination.objects.of(tenant).sinks().values_list("id", flat=True)
-    return max(backlog.waiting_at(tenant, list(sinks)).values(), default=0)
+    return max(backlog.count_waiting(tenant, list(sinks)).values(), default=0)
 
 
-LOOKED_AT = {"pending_per_sink": longest_backlog, "tests_at_once": trials.under_way}
+LOOKED_AT = {"pending_per_sink": count_longest_backlog, "tests_at_once": trials.count_under_way}

@@ -10,16 +10,16 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 
-from eventsinks.admin.api_keys import ApiKeyAdmin
-from eventsinks.admin.attempts import AttemptAdmin
-from eventsinks.admin.deliveries import DeliveryAdmin
-from eventsinks.admin.event_sinks import EventSinkAdmin
-from eventsinks.admin.events import EventAdmin
-from eventsinks.admin.integrations import IntegrationAdmin
-from eventsinks.admin.people import AccountAdmin, LogEntryAdmin, RoleAdmin
-from eventsinks.admin.silences import SilenceAdmin
-from eventsinks.admin.slack_workspaces import SlackWorkspaceAdmin
-from eventsinks.admin.tenants import TenantAdmin
+from eventsinks.admin.deliveries.admin import DeliveryAdmin
+from eventsinks.admin.deliveries.events import EventAdmin
+from eventsinks.admin.integrations.admin import IntegrationAdmin
+from eventsinks.admin.people.admin import AccountAdmin, LogEntryAdmin, RoleAdmin
+from eventsinks.admin.people.attempts import AttemptAdmin
+from eventsinks.admin.silences.admin import SilenceAdmin
+from eventsinks.admin.sinks.admin import EventSinkAdmin
+from eventsinks.admin.tenants.admin import TenantAdmin
+from eventsinks.admin.tenants.api_keys import ApiKeyAdmin
+from eventsinks.admin.tenants.slack_workspaces import SlackWorkspaceAdmin
 from eventsinks.models import ApiKey, Delivery, Event, EventSink, Integration, Silence, SlackWorkspace, Tenant
 
 admin.site.register(Tenant, TenantAdmin)

@@ -9,9 +9,9 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from eventsinks.actions.audit import Initiator
 from eventsinks.api import wrong_keys
 from eventsinks.api.limits import TooManyWrongKeys
+from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.tenant import OPERATOR
 
@@ -30,9 +30,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         text = text.strip()
         if scheme.lower() not in SCHEMES or not text:
             return None
-        key = None if wrong_keys.is_known(text) else usable_key(text)
+        key = None if wrong_keys.is_known(text) else find_usable_key(text)
         if key is None:
-            if wait := wrong_keys.note(text, request.META.get("REMOTE_ADDR", "")):
+            if wait := wrong_keys.note_wrong_key(text, request.META.get("REMOTE_ADDR", "")):
                 raise TooManyWrongKeys(wait)
             raise AuthenticationFailed("token invalid")
         return key, key
@@ -42,7 +42,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="eventsinks"'
 
 
-def usable_key(text: str) -> ApiKey | None:
+def find_usable_key(text: str) -> ApiKey | None:
     """Return the key whose text this is, with its tenant, if it opens anything."""
     return ApiKey.objects.usable().of_text(text).select_related("tenant").first()
 
@@ -57,13 +57,13 @@ class HasScope(BasePermission):
         """Raise NotAuthenticated without a key, PermissionDenied where it lacks the scope."""
         if not isinstance(request.auth, ApiKey):
             raise NotAuthenticated("no valid authentication provided")
-        needed = scope_of(view, request)
+        needed = get_scope(view, request)
         if not request.auth.allows(needed):
             raise PermissionDenied(f"this API key lacks the scope {needed}")
         return True
 
 
-def scope_of(view: Any, request: Request) -> str:
+def get_scope(view: Any, request: Request) -> str:
     """Return the scope that this request needs."""
     if view.scope == OPERATOR:
         return OPERATOR
@@ -71,17 +71,17 @@ def scope_of(view: Any, request: Request) -> str:
     return f"{view.scope}:{'read' if reads else 'write'}"
 
 
-def tenant_of(request: Request) -> Tenant:
+def get_tenant(request: Request) -> Tenant:
     """Return the tenant of the key: where every query starts."""
     return cast(Tenant, cast(ApiKey, request.auth).tenant)
 
 
-def initiator_of(request: Request) -> Initiator:
+def get_initiator(request: Request) -> Initiator:
     """Return who asks and from where, for the audit: the key, not its text."""
     key = cast(ApiKey, request.auth)
     return Initiator(str(key.id), key.name, address=request.META.get("REMOTE_ADDR", ""))
 
 
-def may(request: Request, scope: str) -> bool:
+def has_scope(request: Request, scope: str) -> bool:
     """Whether the key allows `scope` beside what its view needs."""
     return cast(ApiKey, request.auth).allows(scope)

@@ -14,12 +14,12 @@ MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?P<end>"?)|(?P<opened>[\[{]+)|(?P<close
 MAX_MARKS = 4_000_000  # that are looked at: about a second
 
 
-def elements(body: bytes, most: int) -> list[bytes]:
+def split_elements(body: bytes, most: int) -> list[bytes]:
     """Return the elements of an array, at most `most`. Raises ValueError where they can't be told apart."""
-    return list(islice(each(body), most))
+    return list(islice(yield_elements(body), most))
 
 
-def each(body: bytes) -> Iterator[bytes]:
+def yield_elements(body: bytes) -> Iterator[bytes]:
     """Yield the elements. Raises ValueError at the first place where none can be told."""
     start = depth = 0
     for count, mark in enumerate(MARK.finditer(body)):
@@ -32,7 +32,7 @@ def each(body: bytes) -> Iterator[bytes]:
         elif mark["closed"]:
             depth -= 1
         if depth == 0:
-            yield from last(body, start, mark)
+            yield from read_last(body, start, mark)
             return
         if mark[0] == b"," and depth == 1:
             yield body[start : mark.start()]
@@ -40,7 +40,7 @@ def each(body: bytes) -> Iterator[bytes]:
     raise ValueError(f"it does not end (byte {len(body)})")
 
 
-def last(body: bytes, start: int, end: re.Match[bytes]) -> list[bytes]:
+def read_last(body: bytes, start: int, end: re.Match[bytes]) -> list[bytes]:
     """Return the last element, if there is one. Raises ValueError for what is no end of an array."""
     if end[0] != b"]" or body[end.end() :].strip():
         wrong = "its brackets do not match" if end[0] != b"]" else "something stands behind it"

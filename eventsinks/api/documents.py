@@ -11,9 +11,9 @@ from pydantic import Field
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
-from eventsinks.api.broken_arrays import elements
-from eventsinks.api.json import JSONParser, TooLarge, read
-from eventsinks.api.media_types import BOM, Shape, in_utf_8, shape_of
+from eventsinks.api.broken_arrays import split_elements
+from eventsinks.api.json import JSONParser, TooLarge, read_stream
+from eventsinks.api.media_types import BOM, Shape, choose_shape, decode_to_utf_8
 
 MAX_DOCUMENTS = 10_000  # events in one request
 
@@ -30,8 +30,8 @@ class EventsParser(JSONParser):
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
         """Return the bytes. Raises TooLarge, and UnsupportedMediaType, which says what is taken."""
-        shape_of(media_type or "")
-        return in_utf_8(read(stream), media_type or "")
+        choose_shape(media_type or "")
+        return decode_to_utf_8(read_stream(stream), media_type or "")
 
 
 class Envelope(msgspec.Struct):
@@ -43,13 +43,13 @@ class Envelope(msgspec.Struct):
     time: str | None = None
 
 
-def documents_of(request: Request) -> tuple[Sequence[bytes], bool]:
-    """Return the documents of a request's body, and whether it was a list of them. Raises as `split` does."""
+def read_documents(request: Request) -> tuple[Sequence[bytes], bool]:
+    """Return the documents of a request's body, and whether it was a list of them. Raises as `split_body` does."""
     body = request.data if isinstance(request.data, bytes) else b""  # an empty body is never parsed
-    return split(body, shape_of(request.content_type) if body else "json")
+    return split_body(body, choose_shape(request.content_type) if body else "json")
 
 
-def split(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
+def split_body(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
     """Return the documents of a body, each to the byte, and whether it was a list of them.
 
     Raises ParseError for an array that is broken as a whole, TooLarge for too many.
@@ -58,28 +58,28 @@ def split(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
         lines = (line.lstrip(SPACE).removeprefix(BOM) for line in body.split(b"\n"))  # files begin with the mark
         documents: Sequence[bytes] = [line for line in lines if line.strip(SPACE)]
     elif body.lstrip(SPACE).startswith(b"["):
-        documents = elements_of(body)
+        documents = split_array(body)
     else:
-        return [unwrapped(body) if shape == "cloudevents" else body], False
+        return [unwrap_envelope(body) if shape == "cloudevents" else body], False
     if len(documents) > MAX_DOCUMENTS:
         raise TooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
     if not documents:
         raise ParseError("there is no event in the body")
-    return list(map(unwrapped, documents)) if shape == "cloudevents" else documents, True
+    return list(map(unwrap_envelope, documents)) if shape == "cloudevents" else documents, True
 
 
-def elements_of(body: bytes) -> Sequence[bytes]:
+def split_array(body: bytes) -> Sequence[bytes]:
     """Return the elements of an array, the bad ones too. Raises ParseError where they can't be told apart."""
     try:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, RecursionError):
         try:
-            return elements(body, MAX_DOCUMENTS + 1)
+            return split_elements(body, MAX_DOCUMENTS + 1)
         except ValueError as error:
             raise ParseError(f"couldn't parse JSON request: an array, but {error}") from None
 
 
-def unwrapped(raw: bytes) -> bytes:
+def unwrap_envelope(raw: bytes) -> bytes:
     """Return the event in an envelope of CloudEvents, with the envelope's id and time if it has none of its own.
 
     What is no envelope is an event itself, and judged as one.

@@ -14,10 +14,10 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from eventsinks.actions.limits import LimitReached
 from eventsinks.api.json import dumps
-from eventsinks.api.limits import retry_after
-from eventsinks.models.unavailable import find_reason, pause_for
+from eventsinks.api.limits import make_retry_after
+from eventsinks.limits.quotas import LimitReached
+from eventsinks.models.database.unavailable import find_reason, pause_for
 
 
 class FieldProblem(BaseModel):
@@ -60,19 +60,19 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-def v1_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle_v1_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an error in the shape of /v1. What is not known goes on, and becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, "not_found", str(error) or "not found")
     if reason := find_reason(error):
-        return respond(503, "unavailable", f"{reason}; try again", headers=try_again(reason))
+        return respond(503, "unavailable", f"{reason}; try again", headers=make_retry_headers(reason))
     if isinstance(error, LimitReached):
         set_rollback()
-        return respond(429, "limit_reached", str(error), [(error.name, error.brief)], retry_after(error))
+        return respond(429, "limit_reached", str(error), [(error.name, error.brief)], make_retry_after(error))
     if not isinstance(error, APIException):
         return None
     set_rollback()
-    headers = retry_after(error)
+    headers = make_retry_after(error)
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
     code = getattr(error.detail, "code", error.default_code)
@@ -87,31 +87,31 @@ def respond(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Return an error response of /v1."""
-    return Response({"error": body(word, message, problems)}, status=code, headers=headers)
+    return Response({"error": make_body(word, message, problems)}, status=code, headers=headers)
 
 
-def body(word: str, message: str, problems: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+def make_body(word: str, message: str, problems: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
     """Return the inside of an error."""
     fields = [{"field": field, "message": text} for field, text in problems]
     return {"code": word, "message": message, "fields": fields}
 
 
-def outside_views(code: int, word: str, message: str) -> Callable[..., HttpResponse]:
+def make_handler(code: int, word: str, message: str) -> Callable[..., HttpResponse]:
     """Return a handler for what goes wrong outside the views: in both formats' shapes at once."""
 
     def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-        document = {"error": body(word, message), "message": message, "code": code}
+        document = {"error": make_body(word, message), "message": message, "code": code}
         return HttpResponse(dumps(document), status=code, content_type="application/json")
 
     return handler
 
 
-bad_request = outside_views(400, "bad_request", "bad request")
-not_found = outside_views(404, "not_found", "not found")
-internal_error = outside_views(500, "internal", "internal server error")
+bad_request = make_handler(400, "bad_request", "bad request")
+not_found = make_handler(404, "not_found", "not found")
+internal_error = make_handler(500, "internal", "internal server error")
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
+def answer_server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view has caught: 503 where the database takes nothing, else 500."""
     error = sys.exception()
     reason = find_reason(error) if error else ""
@@ -119,12 +119,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return internal_error(request)
     if request.path.startswith("/admin/"):
         page = render_to_string("503.html", {"reason": reason})
-        return HttpResponse(page, status=503, headers=try_again(reason))
-    answer = outside_views(503, "unavailable", f"{reason}; try again")(request)
+        return HttpResponse(page, status=503, headers=make_retry_headers(reason))
+    answer = make_handler(503, "unavailable", f"{reason}; try again")(request)
     answer["Retry-After"] = str(pause_for(reason))
     return answer
 
 
-def try_again(reason: str) -> dict[str, str]:
+def make_retry_headers(reason: str) -> dict[str, str]:
     """Return the header that says when."""
     return {"Retry-After": str(pause_for(reason))}

@@ -9,22 +9,22 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from eventsinks import telemetry
-from eventsinks.actions import nudge
 from eventsinks.api.json import dumps
-from eventsinks.models import sql
-from eventsinks.models.unavailable import find_reason, recent_reason
+from eventsinks.intake import nudge
+from eventsinks.models.database import sql
+from eventsinks.models.database.unavailable import find_reason, recent_reason
 
 MET_WITHIN = 10.0  # seconds for which what a request has met counts
 
 
 @csrf_exempt
 @require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
+def answer_readyz(request: HttpRequest) -> HttpResponse:
     """Answer whether the database can be written and the broker reached; 503 without the database.
 
     Without the broker events are still accepted, and found by the sweep once it is back.
     """
-    checks = {"database": database(), "broker": broker()}
+    checks = {"database": check_database(), "broker": check_broker()}
     ready = checks["database"] == "ok"
     body = dumps({"status": "ok" if ready else "unavailable", **checks})
     return HttpResponse(body, status=200 if ready else 503, content_type="application/json")
@@ -32,19 +32,19 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 @require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
+def answer_metrics(request: HttpRequest) -> HttpResponse:
     """Answer the metrics for Prometheus."""
-    content, content_type = telemetry.exposition()
+    content, content_type = telemetry.write_exposition()
     return HttpResponse(content, content_type=content_type)
 
 
-def database() -> str:
+def check_database() -> str:
     """Return "ok", or what is wrong. It asks to write, and writes nothing.
 
     A full disk shows only where something grows: it is told for a while after a request has met it.
     """
     try:
-        with sql.impatient(), connection.cursor() as cursor:
+        with sql.wait_shortly(), connection.cursor() as cursor:
             cursor.execute("UPDATE eventsinks_canary SET id = id WHERE 1 = 0")
     except Error as error:  # InterfaceError is no DatabaseError
         if sql.is_locked(error):
@@ -53,10 +53,10 @@ def database() -> str:
     return recent_reason(MET_WITHIN) or "ok"
 
 
-def broker() -> str:
+def check_broker() -> str:
     """Return "ok", or what is wrong."""
     try:
-        nudge.flags().ping()
+        nudge.get_flags().ping()
     except redis.RedisError as error:
         return type(error).__name__
     return "ok"

@@ -13,9 +13,9 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
-from eventsinks.api.media_types import in_utf_8
-from eventsinks.lib.numbers import as_written
-from eventsinks.lib.validation import NUL, fields_with_nul
+from eventsinks.api.media_types import decode_to_utf_8
+from eventsinks.lib.numbers import write_number
+from eventsinks.lib.validation import NUL, find_fields_with_nul
 
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -43,18 +43,18 @@ class JSONParser(BaseParser):
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
         """Return the document. Raises ParseError, NulFound, TooLarge and UnsupportedMediaType."""
-        body = in_utf_8(read(stream), media_type or "")
+        body = decode_to_utf_8(read_stream(stream), media_type or "")
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"couldn't parse JSON request: {error}") from None
         if ESCAPED_NUL.search(body):
-            for field in fields_with_nul(document):
+            for field in find_fields_with_nul(document):
                 raise NulFound(field)
         return document
 
 
-def read(stream: IO[bytes]) -> bytes:
+def read_stream(stream: IO[bytes]) -> bytes:
     """Return the whole body. Raises TooLarge."""
     body = stream.read(settings.EVENTSINKS_MAX_BODY_BYTES + 1)
     if len(body) > settings.EVENTSINKS_MAX_BODY_BYTES:
@@ -76,9 +76,9 @@ class JSONRenderer(BaseRenderer):
 
 def dumps(data: Any) -> bytes:
     """Return `data` as JSON."""
-    return orjson.dumps(data, default=_default, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(data, default=_dump_unknown, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
-def _default(value: Any) -> Any:
+def _dump_unknown(value: Any) -> Any:
     """Turn what orjson does not know into what it does: numbers as written, lazy texts, DRF's dictionaries."""
-    return dict(value) if isinstance(value, Mapping) else as_written(value)
+    return dict(value) if isinstance(value, Mapping) else write_number(value)

@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from eventsinks.actions.limits import LimitReached, take
+from eventsinks.limits.quotas import LimitReached, take_rate
 from eventsinks.models import ApiKey, Tenant
 
 TAKEN_IN = {
@@ -26,7 +26,7 @@ class RequestRate(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         """Count one. Raises LimitReached."""
         if isinstance(request.auth, ApiKey) and request.auth.tenant is not None:
-            take(request.auth.tenant, "requests_per_s")
+            take_rate(request.auth.tenant, "requests_per_s")
         return True
 
 
@@ -41,12 +41,12 @@ class TooManyWrongKeys(APIException):
         super().__init__(f"too many wrong API keys came from this address; try again in {seconds} s")
 
 
-def take_in(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
+def count_events(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
     """Count the events of a request, before any of them is taken: all or none. Raises LimitReached."""
-    take(tenant, TAKEN_IN[type], len(documents))
+    take_rate(tenant, TAKEN_IN[type], len(documents))
 
 
-def retry_after(error: LimitReached | APIException) -> dict[str, str]:
+def make_retry_after(error: LimitReached | APIException) -> dict[str, str]:
     """Return the header that says after how many seconds to come again, where an error knows it."""
     wait = getattr(error, "wait", None)
     return {"Retry-After": str(wait)} if wait else {}

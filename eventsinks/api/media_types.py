@@ -41,7 +41,7 @@ TAKEN = f"send {JSON}, application/*+json, or {NDJSON} for one event a line"
 Shape = Literal["json", "lines", "cloudevents"]
 
 
-def shape_of(content_type: str) -> Shape:
+def choose_shape(content_type: str) -> Shape:
     """Return how a body of events is to be read. Raises UnsupportedMediaType, which says what is taken."""
     name = parse_header_parameters(content_type)[0].strip()
     if name in LINES:
@@ -53,7 +53,7 @@ def shape_of(content_type: str) -> Shape:
     raise UnsupportedMediaType(content_type, f"unsupported media type {content_type[:100]!r}: {TAKEN}")
 
 
-def in_utf_8(body: bytes, content_type: str) -> bytes:
+def decode_to_utf_8(body: bytes, content_type: str) -> bytes:
     """Return a body without the mark that some editors put first. Raises UnsupportedMediaType if not UTF-8."""
     charset = parse_header_parameters(content_type)[1].get("charset", "utf-8")
     if charset.strip("' ").lower() not in UTF_8:

@@ -8,14 +8,14 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 from rest_framework.request import Request
 
-from eventsinks.lib.validation import errors, given_twice, no_nul
+from eventsinks.lib.validation import check_no_nul, find_given_twice, list_errors
 
 Input = TypeVar("Input", bound=BaseModel)
 Wrong = Callable[[list[tuple[str, str]]], Exception]  # an error of one of the APIs, made of fields and messages
 
 
 # A text of a query. SQLite takes no longer one in a LIKE than 50,000 bytes.
-Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(no_nul)]
+Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(check_no_nul)]
 
 
 def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping[str, Any] | None = None) -> Input:
@@ -24,16 +24,16 @@ def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping
     A model that forbids what it does not know names what it knows. Raises `wrong`.
     """
     query, body = request.query_params, body or {}
-    if problems := given_twice(model, query.lists()) or unknown(model, [*query, *body]):
+    if problems := find_given_twice(model, query.lists()) or find_unknown(model, [*query, *body]):
         raise wrong(problems)
-    given = unbracketed({name: value for name, value in query.items() if value != ""})
+    given = nest_brackets({name: value for name, value in query.items() if value != ""})
     try:
         return model.model_validate({**given, **body})
     except ValidationError as error:
-        raise wrong(errors(error)) from None
+        raise wrong(list_errors(error)) from None
 
 
-def unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
+def find_unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
     """Return an error for each name that a model which forbids others does not know."""
     if model.model_config.get("extra") != "forbid":
         return []
@@ -42,7 +42,7 @@ def unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str
     return [(name[:300] or '""', f"is not known; there is {known}") for name in beyond]
 
 
-def unbracketed(query: Mapping[str, Any]) -> dict[str, Any]:
+def nest_brackets(query: Mapping[str, Any]) -> dict[str, Any]:
     """Return `pagination[page_size]=10` as `{"pagination": {"page_size": "10"}}`."""
     found: dict[str, Any] = {}
     inside: dict[str, dict[str, Any]] = {}

@@ -14,9 +14,9 @@ from collections import OrderedDict
 from django.conf import settings
 
 from eventsinks import telemetry
-from eventsinks.actions import rates, refusals
-from eventsinks.actions.shared import key_of
-from eventsinks.lib.token_bucket import Ask
+from eventsinks.lib.token_bucket import BucketAsk
+from eventsinks.limits import rates, refusals
+from eventsinks.limits.broker_state import make_key
 from eventsinks.models.tenant import KEY_PREFIX
 
 NAME = "wrong_keys"
@@ -37,7 +37,7 @@ def is_known(text: str) -> bool:
     return until is not None and until > time.monotonic()
 
 
-def note(text: str, address: str) -> int:
+def note_wrong_key(text: str, address: str) -> int:
     """Note a wrong key. Return 0, or after how many seconds the next from there is answered as such."""
     telemetry.WRONG_KEYS.inc()
     with _lock:
@@ -45,16 +45,16 @@ def note(text: str, address: str) -> int:
         _known.move_to_end(text[:100])
         if len(_known) > KNOWN:
             _known.popitem(last=False)
-    source = source_of(address)
+    source = get_source(address)
     most = settings.EVENTSINKS_WRONG_KEYS_PER_MIN
-    wait = rates.take_from(Ask(key_of(f"rate:{NAME}", source), most / 60, most, 1), hold=False)
+    wait = rates.take_from(BucketAsk(make_key(f"rate:{NAME}", source), most / 60, most, 1), hold=False)
     if wait is None:
         return 0
-    refusals.note(NAME, source, f"more than {most} wrong API keys a minute")
+    refusals.note_refusal(NAME, source, f"more than {most} wrong API keys a minute")
     return wait.seconds
 
 
-def source_of(address: str) -> str:
+def get_source(address: str) -> str:
     """Return who an address stands for: itself, or of IPv6 the network of one site, a /64."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from eventsinks.destinations.base import AnyDestinationType, DestinationType
-from eventsinks.lib.discovery import classes
+from eventsinks.lib.discovery import find_classes
 
 DESTINATION_TYPES: dict[str, type[AnyDestinationType]] = {
-    found.key: found for found in classes(__name__, DestinationType)
+    found.key: found for found in find_classes(__name__, DestinationType)
 }
 
 

@@ -19,19 +19,19 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from eventsinks.destinations.base import (
     Absent,
     Answers,
+    BatchLimits,
     Config,
     DestinationType,
-    Limits,
     Meaning,
     Message,
     PublicUrl,
     Secret,
     TooLarge,
 )
-from eventsinks.destinations.netbird import headline
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.secret_texts import origin_of
-from eventsinks.lib.wire import Request, Response
+from eventsinks.destinations.base.netbird import write_headline
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request, Response
+from eventsinks.lib.secrets.secret_texts import get_origin
 
 # https://docs.datadoghq.com/getting_started/site/
 SITES = (
@@ -56,7 +56,7 @@ NEWEST = timedelta(hours=2) - timedelta(minutes=5)
 DEFAULT_NAME = "netbird"  # the service under which NetBird's own streams are found
 
 
-def complaint(response: Response) -> str:
+def find_complaint(response: Response) -> str:
     """Return what Datadog says is wrong, short enough to be shown."""
     try:
         errors = orjson.loads(response.body).get("errors")
@@ -80,7 +80,7 @@ ANSWERS = Answers(
         429: Meaning.PASSING,
     },
     why={"401": "its API key is not accepted", "403": "its API key is not accepted"},
-    words=complaint,
+    words=find_complaint,
 )
 
 
@@ -143,7 +143,7 @@ class DatadogConfig(Config):
 
     def origins(self) -> set[Any]:
         """Return where logs are taken, in whichever way that is said."""
-        return {origin_of(self.url)}
+        return {get_origin(self.url)}
 
     @property
     def url(self) -> str:
@@ -160,7 +160,7 @@ class Datadog(DestinationType[DatadogConfig]):
     Config = DatadogConfig
     answers = ANSWERS
     # Room for what goes around each event; should it not do, `build` asks for halves.
-    limits = Limits(max_events=MAX_EVENTS, max_bytes=MAX_REQUEST - MAX_EVENT, linger=1.0)
+    limits = BatchLimits(max_events=MAX_EVENTS, max_bytes=MAX_REQUEST - MAX_EVENT, linger=1.0)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of the messages. Raises TooLarge where one request can't hold them."""
@@ -180,18 +180,18 @@ class Datadog(DestinationType[DatadogConfig]):
 
     def _item(self, message: Message, at: datetime) -> bytes:
         item = {
-            "message": shown(message),
+            "message": render_message(message),
             **self._names,
             "event_id": message.id,
             "event_type": message.event_type.key,
-            **times(message.occurred_at, at),
+            **choose_times(message.occurred_at, at),
         }
         # The bytes go in as they were accepted: parsing them would round what no float can hold.
         if len(message.data) < MAX_EVENT:
             whole = orjson.dumps(item | {"event": orjson.Fragment(message.data)})
             if len(whole) <= MAX_EVENT:
                 return whole
-        return cut(item, message.data)
+        return cut_item(item, message.data)
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -206,13 +206,13 @@ class Datadog(DestinationType[DatadogConfig]):
         return {name: value for name, value in given.items() if value is not None}
 
 
-def shown(message: Message) -> str:
+def render_message(message: Message) -> str:
     """Return the line that people see; an ellipsis tells of a cut."""
-    text = headline(message) or message.event_type.label
+    text = write_headline(message) or message.event_type.label
     return text if len(text) <= 10_000 else text[:9_999] + "…"
 
 
-def times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
+def choose_times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
     """Return the time of the log, which is the event's where Datadog takes it, else `at` beside the event's."""
     happened = occurred_at.astimezone(UTC)
     if -NEWEST <= at - occurred_at <= OLDEST:
@@ -220,7 +220,7 @@ def times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
     return {"timestamp": at.astimezone(UTC), "event_time": happened, "restamped": True}
 
 
-def cut(item: Mapping[str, Any], data: bytes) -> bytes:
+def cut_item(item: Mapping[str, Any], data: bytes) -> bytes:
     """Return an item with as much of the event, as text, as there is room for."""
     note = {"truncated": True, "truncated_from_bytes": len(data)}
     room = MAX_EVENT // 2

@@ -21,27 +21,26 @@ from eventsinks.destinations.base import (
     Meaning,
     Message,
     SecretUrl,
-    retry_after,
+    read_retry_after,
 )
-from eventsinks.destinations.telling import (
+from eventsinks.destinations.base.rendering import (
     MAX_WAYS,
-    answer,
     cut,
-    escaped,
-    heading,
-    length,
-    links,
-    more,
-    one_line,
-    pairs,
-    said,
-    state,
-    told_table,
-    visible,
-    way,
+    drop_invisible,
+    escape,
+    find_links,
+    measure_length,
+    read_answer,
+    read_text,
+    render_heading,
+    render_line,
+    render_more,
+    render_pairs,
+    render_state,
+    render_table,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 # https://docs.discord.com/developers/resources/message#embed-object-embed-limits, in characters
 MAX_EMBED = 6_000  # of title, description and fields together
@@ -92,24 +91,24 @@ PASSING = (20016, 20028, 20029, 40004, 40006, 40062, 110001, 130000)
 PLAINER = (20009, 40005, 50006, 50035, 50045, 50046, 50109, 200000, 200001, 240000)
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return the error code that stands in an answer. A 429 says all by its status."""
-    found = answer(response.body).get("code")
+    found = read_answer(response.body).get("code")
     told = isinstance(found, int) and not isinstance(found, bool) and not response.ok
     return str(found) if told and response.status != 429 else ""
 
 
-def words_of(response: Response) -> str:
+def find_words(response: Response) -> str:
     """Return what Discord says is wrong."""
-    return said(answer(response.body).get("message"))
+    return read_text(read_answer(response.body).get("message"))
 
 
-def pause_of(response: Response) -> float | None:
+def read_pause(response: Response) -> float | None:
     """Return the seconds that a 429 asks for: in its body to the millisecond, else in its header."""
-    seconds = answer(response.body).get("retry_after")
+    seconds = read_answer(response.body).get("retry_after")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
         return min(float(seconds), MAX_RETRY_AFTER)
-    return retry_after(response, datetime.now(UTC))
+    return read_retry_after(response, datetime.now(UTC))
 
 
 ANSWERS = Answers(
@@ -121,9 +120,9 @@ ANSWERS = Answers(
     },
     statuses={400: Meaning.PLAINER, 401: Meaning.BROKEN, 404: Meaning.BROKEN, 413: Meaning.PLAINER},
     why={str(code): why for code, why in BROKEN.items()},
-    code=code_of,
-    words=words_of,
-    pause=pause_of,
+    code=find_code,
+    words=find_words,
+    pause=read_pause,
 )
 
 
@@ -159,7 +158,7 @@ class Discord(DestinationType[DiscordConfig]):
         url = f"{given}{'&' if '?' in given else '?'}wait=true"
         document = {
             "username": "eventsinks",
-            "embeds": [message.once("discord", lambda: embed(message))],
+            "embeds": [message.once("discord", lambda: make_embed(message))],
             "allowed_mentions": {"parse": []},
         }
         return Request("POST", url, (("Content-Type", "application/json"),), orjson.dumps(document))
@@ -170,57 +169,68 @@ class Discord(DestinationType[DiscordConfig]):
         if not given.pop("embeds", None):
             return None
         summary = message.summary
-        link = cut(one_line(summary.link), MAX_VALUE)
-        told = [state(summary), heading(summary, MAX_TITLE), *([link] if link else []), visible(summary.text)]
-        return request._replace(body=orjson.dumps({**given, "content": marked("\n".join(told), MAX_TEXT)}))
+        link = cut(render_line(summary.link), MAX_VALUE)
+        told = [
+            render_state(summary),
+            render_heading(summary, MAX_TITLE),
+            *([link] if link else []),
+            drop_invisible(summary.text),
+        ]
+        return request._replace(
+            body=orjson.dumps({**given, "content": escape_markdown("\n".join(told), MAX_TEXT)})
+        )
 
 
-def embed(message: Message) -> dict[str, Any]:
+def make_embed(message: Message) -> dict[str, Any]:
     """Return the message: title with the link, severity, description, facts, rows, tags."""
     summary = message.summary
-    title = marked(heading(summary, MAX_TITLE), MAX_TITLE)
-    text = marked(visible(summary.text), MAX_TEXT)
+    title = escape_markdown(render_heading(summary, MAX_TITLE), MAX_TITLE)
+    text = escape_markdown(drop_invisible(summary.text), MAX_TEXT)
     found: dict[str, Any] = {
         "title": title,
         "color": COLOURS.get(summary.severity, GREY) if summary.status == "firing" else GREEN,
         "timestamp": message.occurred_at.isoformat(),
     }
-    found["fields"], left = fields(summary, MAX_EMBED - sum(map(length, (title, text))))
+    found["fields"], left = make_fields(summary, MAX_EMBED - sum(map(measure_length, (title, text))))
     if left:
         found["footer"] = {"text": left}
     if text.strip():
         found["description"] = text
-    if url := way(summary.link):
+    if url := make_markdown_link(summary.link):
         found["url"] = url
     return found
 
 
-def fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]:
+def make_fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]:
     """Return severity, buttons, facts and rows, as many as `room` holds in characters, and how many are left."""
-    told = [("Severity", marked(state(summary), MAX_VALUE), True)]
-    told += [(label, link(url), True) for label, url in links(summary) if url != way(summary.link)]
-    told += [(label, marked(value, MAX_VALUE), True) for label, value in pairs(summary)]
-    if rows := told_table(summary, ROWS, COLUMNS, CELL):
-        told.append((f"{summary.row_count} rows", marked("\n".join(rows), MAX_VALUE), False))
-    if tags := one_line(" · ".join(summary.tags)):
-        told.append(("Tags", marked(tags, MAX_TAGS), False))
+    told = [("Severity", escape_markdown(render_state(summary), MAX_VALUE), True)]
+    told += [
+        (label, make_markdown_link(url), True)
+        for label, url in find_links(summary)
+        if url != make_markdown_link(summary.link)
+    ]
+    told += [(label, escape_markdown(value, MAX_VALUE), True) for label, value in render_pairs(summary)]
+    if rows := render_table(summary, ROWS, COLUMNS, CELL):
+        told.append((f"{summary.row_count} rows", escape_markdown("\n".join(rows), MAX_VALUE), False))
+    if tags := render_line(" · ".join(summary.tags)):
+        told.append(("Tags", escape_markdown(tags, MAX_TAGS), False))
     found: list[dict[str, Any]] = []
-    room -= length(more(MAX_WAYS))
+    room -= measure_length(render_more(MAX_WAYS))
     for name, value, inline in told:
-        name, value = marked(name, MAX_NAME), value if value.strip() else "–"
-        room -= length(name) + length(value)
+        name, value = escape_markdown(name, MAX_NAME), value if value.strip() else "–"
+        room -= measure_length(name) + measure_length(value)
         if room < 0 or len(found) == MAX_FIELDS:
             break
         found.append({"name": name, "value": value, "inline": inline})
-    return found, more(len(told) - len(found))
+    return found, render_more(len(told) - len(found))
 
 
-def link(url: str) -> str:
+def make_markdown_link(url: str) -> str:
     """Return the link to `url`, in which nothing ends it early; its text, where a field can't hold the link."""
     found = f"[Open]({url.replace('(', '%28').replace(')', '%29')})"
-    return found if length(found) <= MAX_VALUE else marked(url, MAX_VALUE)
+    return found if measure_length(found) <= MAX_VALUE else escape_markdown(url, MAX_VALUE)
 
 
-def marked(text: str, limit: int) -> str:
+def escape_markdown(text: str, limit: int) -> str:
     """Return `text` as Discord shows it to the letter, of at most `limit` characters with its escapes."""
-    return escaped(text, limit, lambda character: f"\\{character}" if MARKUP.match(character) else character)
+    return escape(text, limit, lambda character: f"\\{character}" if MARKUP.match(character) else character)

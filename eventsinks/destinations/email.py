@@ -30,21 +30,21 @@ from eventsinks.destinations.base import (
     Receipt,
     Temporary,
 )
-from eventsinks.destinations.telling import (
+from eventsinks.destinations.base.rendering import (
     cut,
-    heading,
-    letter,
-    links,
-    one_line,
-    pairs,
-    state,
-    table,
-    untold,
-    visible,
+    drop_invisible,
+    find_links,
+    render_heading,
+    render_left_out,
+    render_letter,
+    render_line,
+    render_pairs,
+    render_rows,
+    render_state,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.smtp import FROM, MAIL, MAILBOX, TO
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.smtp import FROM, MAIL, MAILBOX, TO
+from eventsinks.lib.net.wire import Request, Response
 
 MAX_RECIPIENTS = 20  # ours: a list for more belongs on a mail server
 MAX_ADDRESS = 254  # characters; RFC 5321 section 4.5.3.1.3
@@ -59,34 +59,34 @@ FULL, TOO_LARGE = "5.2.2", "5.3.4"  # RFC 3463
 OF_THE_MAIL, OF_THE_RECIPIENTS = "mail", "recipients"  # ours: what the server's no is about
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return what a server's final no is about, by its code and by how far the mail had come."""
-    found = ENHANCED.match(last_line(response))
+    found = ENHANCED.match(read_last_line(response))
     enhanced = found[1].decode() if found else ""
     if response.status < 500 or response.status in OURS or enhanced == FULL:
         return ""
-    if enhanced == TOO_LARGE or spoken(response, b"354"):  # it had asked for the mail, and refuses it
+    if enhanced == TOO_LARGE or was_spoken(response, b"354"):  # it had asked for the mail, and refuses it
         return OF_THE_MAIL
-    knows_us = spoken(response, b"250")  # and not the recipients
+    knows_us = was_spoken(response, b"250")  # and not the recipients
     return OF_THE_RECIPIENTS if 550 <= response.status < 560 and knows_us else ""
 
 
-def words_of(response: Response) -> str:
+def find_words(response: Response) -> str:
     """Return what the server says."""
-    return cut(one_line(last_line(response)[4:].decode("utf-8", "replace")), 300)
+    return cut(render_line(read_last_line(response)[4:].decode("utf-8", "replace")), 300)
 
 
-def last_line(response: Response) -> bytes:
+def read_last_line(response: Response) -> bytes:
     """Return the last line of a reply."""
     return (response.body.splitlines() or [b""])[-1]
 
 
-def spoken(response: Response, code: bytes) -> bool:
+def was_spoken(response: Response, code: bytes) -> bool:
     """Whether the server had replied with `code` before."""
     return any(line.startswith(code) for line in response.headers)
 
 
-def no_pause(response: Response) -> None:
+def find_no_pause(response: Response) -> None:
     """Return nothing: SMTP has no word for how long to wait."""
 
 
@@ -94,9 +94,9 @@ def no_pause(response: Response) -> None:
 ANSWERS = Answers(
     "the mail server",
     codes={OF_THE_MAIL: Meaning.REFUSED, OF_THE_RECIPIENTS: Meaning.BROKEN},
-    code=code_of,
-    words=words_of,
-    pause=no_pause,
+    code=find_code,
+    words=find_words,
+    pause=find_no_pause,
     trouble_from=600,
 )
 
@@ -108,7 +108,7 @@ def check_address(address: str) -> str:
     return address
 
 
-def each_once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+def drop_repeated(addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Return every address once, in the order given."""
     return tuple(dict.fromkeys(addresses))
 
@@ -118,7 +118,7 @@ class EmailConfig(Config):
 
     to: Annotated[
         tuple[Annotated[str, Field(max_length=MAX_ADDRESS), AfterValidator(check_address)], ...],
-        AfterValidator(each_once),
+        AfterValidator(drop_repeated),
     ] = Field(min_length=1, max_length=MAX_RECIPIENTS, title="Recipients")
 
 
@@ -139,7 +139,9 @@ class Email(DestinationType[EmailConfig]):
             raise DestinationGone("no mail server is set up here: the operator sets SMTP_URL")
         sender = self.endpoints.smtp_from
         envelope = ((FROM, sender), *((TO, address) for address in self.config.to))
-        return Request(MAIL, self.endpoints.smtp, envelope, mail(message, sender, self.config.to, at).as_bytes())
+        return Request(
+            MAIL, self.endpoints.smtp, envelope, make_mail(message, sender, self.config.to, at).as_bytes()
+        )
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
         """Return the receipt of a 250; raise what anything else means."""
@@ -154,14 +156,14 @@ class Email(DestinationType[EmailConfig]):
         return f"{first} and {len(more)} more" if more else first
 
 
-def mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> EmailMessage:
+def make_mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> EmailMessage:
     """Return the mail as plain text and as HTML. No header takes more than one line of what an event says."""
     summary, domain = message.summary, sender.rpartition("@")[2]
-    thread = f"<{thread_of(message)}@{domain}>"
+    thread = f"<{name_thread(message)}@{domain}>"
     made = EmailMessage(POLICY)
     made["From"] = Address("eventsinks", addr_spec=sender)
     made["To"] = [Address(addr_spec=address) for address in to]
-    made["Subject"] = subject(summary)
+    made["Subject"] = make_subject(summary)
     made["Date"] = format_datetime(at.astimezone(UTC))
     made["Message-ID"] = f"<{message.id}@{domain}>"
     made["In-Reply-To"] = thread
@@ -172,15 +174,15 @@ def mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> Emai
     made["MIME-Version"] = "1.0"
     made["Content-Type"] = "multipart/alternative"
     made.set_boundary(f"=_{message.id.hex}")
-    for part in message.once("email", lambda: [*parts(summary)]):
+    for part in message.once("email", lambda: [*make_parts(summary)]):
         made.attach(part)
     return made
 
 
-def parts(summary: Summary) -> Iterator[EmailMessage]:
+def make_parts(summary: Summary) -> Iterator[EmailMessage]:
     """Yield the event as plain text and as HTML."""
-    text = f"{heading(summary, MAX_SUBJECT)}\n\n{letter(summary, MAX_TEXT, ROWS, COLUMNS)}\n"
-    for words, subtype in ((text, "plain"), (html(summary), "html")):
+    text = f"{render_heading(summary, MAX_SUBJECT)}\n\n{render_letter(summary, MAX_TEXT, ROWS, COLUMNS)}\n"
+    for words, subtype in ((text, "plain"), (make_html(summary), "html")):
         part = EmailMessage(POLICY)
         part.set_content(words, subtype=subtype, cte="quoted-printable")
         if subtype == "plain":
@@ -188,39 +190,44 @@ def parts(summary: Summary) -> Iterator[EmailMessage]:
         yield part
 
 
-def subject(summary: Summary) -> str:
+def make_subject(summary: Summary) -> str:
     """Return the subject, without the beginning of an RFC 2047 word: one could hide line breaks."""
-    told = cut(f"[{one_line(state(summary))}] {heading(summary, MAX_SUBJECT)}", MAX_SUBJECT)
+    told = cut(f"[{render_line(render_state(summary))}] {render_heading(summary, MAX_SUBJECT)}", MAX_SUBJECT)
     return told.replace("=?", "= ?")
 
 
-def thread_of(message: Message) -> str:
+def name_thread(message: Message) -> str:
     """Return the name of the incident's thread, the same for all that is said of it."""
     incident = f"{message.tenant_id}/{message.summary.dedup_key or message.id}"
     return f"incident-{hashlib.sha256(incident.encode()).hexdigest()[:32]}"
 
 
-def html(summary: Summary) -> str:
+def make_html(summary: Summary) -> str:
     """Return the event as simple HTML, in which all that it says is text."""
-    parts = [f"<h2>{shown(heading(summary, MAX_SUBJECT))}</h2>", f"<p><b>{shown(state(summary))}</b></p>"]
+    parts = [
+        f"<h2>{escape_html(render_heading(summary, MAX_SUBJECT))}</h2>",
+        f"<p><b>{escape_html(render_state(summary))}</b></p>",
+    ]
     if summary.text.strip():
-        parts.append(f'<p style="white-space:pre-wrap">{shown(cut(summary.text, MAX_TEXT))}</p>')
-    if known := pairs(summary):
-        parts.append(rows_of([[label, cut(value, 1_000)] for label, value in known]))
-    if lines := table(summary, ROWS, COLUMNS, CELL):
-        parts += [rows_of(lines), f"<p>{untold(summary, len(lines) - 1)}</p>"]
-    parts += [f'<p><a href="{escape(url)}">{shown(cut(label, 100))}</a></p>' for label, url in links(summary)]
+        parts.append(f'<p style="white-space:pre-wrap">{escape_html(cut(summary.text, MAX_TEXT))}</p>')
+    if known := render_pairs(summary):
+        parts.append(make_rows([[label, cut(value, 1_000)] for label, value in known]))
+    if lines := render_rows(summary, ROWS, COLUMNS, CELL):
+        parts += [make_rows(lines), f"<p>{render_left_out(summary, len(lines) - 1)}</p>"]
+    parts += [
+        f'<p><a href="{escape(url)}">{escape_html(cut(label, 100))}</a></p>' for label, url in find_links(summary)
+    ]
     if summary.tags:
-        parts.append(f"<p><small>{shown(cut(one_line(' · '.join(summary.tags)), 500))}</small></p>")
+        parts.append(f"<p><small>{escape_html(cut(render_line(' · '.join(summary.tags)), 500))}</small></p>")
     return "<html><body>\n" + "\n".join(parts) + "\n</body></html>\n"
 
 
-def rows_of(lines: Sequence[Sequence[str]]) -> str:
+def make_rows(lines: Sequence[Sequence[str]]) -> str:
     """Return a table of these lines."""
-    cells = ("".join(f"<td>{shown(cell)}</td>" for cell in line) for line in lines)
+    cells = ("".join(f"<td>{escape_html(cell)}</td>" for cell in line) for line in lines)
     return '<table border="1" cellpadding="4">\n' + "".join(f"<tr>{row}</tr>\n" for row in cells) + "</table>"
 
 
-def shown(text: str) -> str:
+def escape_html(text: str) -> str:
     """Return `text` with nothing in it that is markup, or can't be seen."""
-    return escape(visible(text))
+    return escape(drop_invisible(text))

@@ -12,18 +12,18 @@ from uuid import UUID
 
 from pydantic import Field
 
-from eventsinks.destinations.aws import AwsConfig, AwsType, answers_of, short
 from eventsinks.destinations.base import (
-    Batch,
+    BatchLimits,
     EventRefused,
-    Limits,
     Message,
+    MessageBatch,
     Receipt,
     SendFailure,
     Temporary,
 )
-from eventsinks.lib.aws import CallFailed, response_of
-from eventsinks.lib.wire import Response
+from eventsinks.destinations.base.aws import AwsConfig, AwsType, make_answers, shorten
+from eventsinks.lib.net.aws import CallFailed, make_response
+from eventsinks.lib.net.wire import Response
 
 MAX_RECORDS = 500
 MAX_RECORD = 1_000 * 1024  # bytes, with the line's end
@@ -45,15 +45,15 @@ class Firehose(AwsType[FirehoseConfig]):
     Config = FirehoseConfig
     service = "firehose"
     # An argument that it does not like may be one of the records.
-    answers = answers_of("Firehose", "413 InvalidArgumentException SerializationException ValidationException")
-    limits = Limits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
+    answers = make_answers("Firehose", "413 InvalidArgumentException SerializationException ValidationException")
+    limits = BatchLimits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
 
-    def put(self, batch: Batch) -> Receipt:
+    def put(self, batch: MessageBatch) -> Receipt:
         """Put the batch, in as many requests as it needs; what is too large alone is refused alone.
 
         Raises SendFailure where nothing was taken.
         """
-        records = {message.id: line(message) for message in batch.messages}
+        records = {message.id: make_line(message) for message in batch.messages}
         failures: dict[UUID, SendFailure] = {
             id: EventRefused(f"it has more than the {MAX_RECORD} bytes that a record may have")
             for id, record in records.items()
@@ -62,7 +62,7 @@ class Firehose(AwsType[FirehoseConfig]):
         fitting = [(id, record) for id, record in records.items() if id not in failures]
         response: Response | None = None
         done = 0
-        for chunk in chunks(fitting):
+        for chunk in split_records(fitting):
             try:
                 response, refused = self._put(chunk)
             except SendFailure as error:
@@ -89,24 +89,24 @@ class Firehose(AwsType[FirehoseConfig]):
             raise self.failure(error, len(chunk)) from None
         results = answer.get("RequestResponses") or []
         if len(results) != len(chunk):  # nothing else says which were taken
-            raise Temporary("Firehose answered for another number of records", response_of(answer))
+            raise Temporary("Firehose answered for another number of records", make_response(answer))
         failures: dict[UUID, SendFailure] = {
-            id: Temporary(f"Firehose did not take it: {short(result['ErrorCode'])}")
+            id: Temporary(f"Firehose did not take it: {shorten(result['ErrorCode'])}")
             for (id, _), result in zip(chunk, results, strict=True)
             if result.get("ErrorCode")
         }
-        return response_of(answer), failures
+        return make_response(answer), failures
 
     def endpoint(self) -> None:
         """Return nothing: there is no Firehose but Amazon's."""
 
 
-def line(message: Message) -> bytes:
+def make_line(message: Message) -> bytes:
     """Return the event on one line. Line breaks of JSON are white space: in a string they are escaped."""
     return message.data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
-def chunks(records: Sequence[tuple[UUID, bytes]]) -> Iterator[list[tuple[UUID, bytes]]]:
+def split_records(records: Sequence[tuple[UUID, bytes]]) -> Iterator[list[tuple[UUID, bytes]]]:
     """Yield the records in order, as many at once as one request may hold."""
     chunk: list[tuple[UUID, bytes]] = []
     size = 0

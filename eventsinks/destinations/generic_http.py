@@ -21,23 +21,23 @@ from eventsinks.destinations.base import (
     MASK,
     Absent,
     Answers,
+    BatchLimits,
     Config,
     DestinationType,
     Endpoints,
     EventRefused,
-    Limits,
     Meaning,
     Message,
     PublicUrl,
 )
-from eventsinks.destinations.netbird import Told, told
-from eventsinks.destinations.webhook import MAX_HEADERS, check_headers, replay_headers
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.go_template import RawJson, Template
-from eventsinks.lib.go_time import GoTime
-from eventsinks.lib.secret_texts import origin_of
-from eventsinks.lib.signing import signature_headers
-from eventsinks.lib.wire import Request
+from eventsinks.destinations.base.netbird import SevenFields, write_seven_fields
+from eventsinks.destinations.webhook import MAX_HEADERS, check_headers, make_replay_headers
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request
+from eventsinks.lib.secrets.secret_texts import get_origin
+from eventsinks.lib.secrets.signing import make_signature_headers
+from eventsinks.lib.templates.go_template import GoTemplate, RawJson
+from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
 SCHEMES = ("Basic ", "Bearer ")
@@ -52,13 +52,13 @@ def check_headers_text(text: SecretStr | None) -> SecretStr | None:
     """Return it in its shortest form. Raises ValueError unless it is a JSON object of headers that may be set."""
     if text is None:
         return None
-    headers = headers_of(text)
+    headers = parse_headers(text)
     if headers is None:
         raise ValueError("must be a JSON object of header names and values, as a string")
     if len(headers) > MAX_HEADERS:
         raise ValueError(f"there may be at most {MAX_HEADERS} headers")
     check_headers({name: SecretStr(value) for name, value in headers.items()})
-    if any(value == masked(value) != "" for value in headers.values()):
+    if any(value == mask_header(value) != "" for value in headers.values()):
         raise ValueError(f"{MASK} stands for a secret that is kept, and there is none here yet")
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("no header may be given twice")
@@ -69,11 +69,11 @@ def dump_headers(text: SecretStr | None, info: SerializationInfo) -> str | None:
     """Return the headers for showing, each value masked, or in clear where that is asked for."""
     if text is None or (info.context and info.context.get("reveal")):
         return text.get_secret_value() if text else None
-    headers = headers_of(text) or {}
-    return orjson.dumps({name: masked(value) for name, value in headers.items()}).decode()
+    headers = parse_headers(text) or {}
+    return orjson.dumps({name: mask_header(value) for name, value in headers.items()}).decode()
 
 
-def headers_of(text: SecretStr) -> dict[str, str] | None:
+def parse_headers(text: SecretStr) -> dict[str, str] | None:
     """Return the headers in their JSON, None if that is not what it is."""
     try:
         found = orjson.loads(text.get_secret_value())
@@ -82,7 +82,7 @@ def headers_of(text: SecretStr) -> dict[str, str] | None:
     return found if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()) else None
 
 
-def masked(value: str) -> str:
+def mask_header(value: str) -> str:
     """Return a header's value for showing: the scheme of an authorisation, so that a form knows it, and ****."""
     scheme = next((scheme for scheme in SCHEMES if value.startswith(scheme)), "")
     return scheme + MASK if value else ""
@@ -91,13 +91,13 @@ def masked(value: str) -> str:
 def check_template(text: str | None) -> str | None:
     """Raise ValueError for a template that can't be filled in."""
     if text is not None:
-        parsed_template(text)
+        parse_template(text)
     return text
 
 
-def parsed_template(text: str) -> Template:
+def parse_template(text: str) -> GoTemplate:
     """Parse a body template with NetBird's variables. Raises ValueError."""
-    return Template(text, NAMES, nested="Meta", time="Timestamp")
+    return GoTemplate(text, NAMES, nested="Meta", time="Timestamp")
 
 
 LongText = Annotated[str, Field(json_schema_extra={"format": LONG_TEXT})]
@@ -121,12 +121,12 @@ class GenericHttpConfig(Config):
         """A masked value inside the headers means "as it was"."""
         given = dict(changes)
         if isinstance(given.get("headers"), str) and self.headers is not None:
-            given["headers"] = unmasked_headers(self.headers, given["headers"])
+            given["headers"] = unmask_headers(self.headers, given["headers"])
         return given
 
     def origins(self) -> set[Any]:
         """Return where events are posted: a template may begin like a URL, and is none."""
-        return {origin_of(self.url)}
+        return {get_origin(self.url)}
 
     def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
         """Return the fields with a secret that are kept: the dashboard also writes masks of its own."""
@@ -136,16 +136,16 @@ class GenericHttpConfig(Config):
         return super().secrets_kept(after, given)
 
 
-def unmasked_headers(before: SecretStr, after: str) -> str:
+def unmask_headers(before: SecretStr, after: str) -> str:
     """Return the JSON of headers with each masked value replaced by the one of that name `before`."""
-    headers = headers_of(SecretStr(after))
+    headers = parse_headers(SecretStr(after))
     if headers is None:
         return after
-    kept = {name.lower(): value for name, value in (headers_of(before) or {}).items()}
+    kept = {name.lower(): value for name, value in (parse_headers(before) or {}).items()}
     for name, value in headers.items():
         was = kept.get(name.lower(), "")
-        shown = masked("Basic ") if value == MASKED_PAIR else value
-        if was and shown in (MASK, masked(was)):
+        shown = mask_header("Basic ") if value == MASKED_PAIR else value
+        if was and shown in (MASK, mask_header(was)):
             headers[name] = was
     return orjson.dumps(headers).decode()
 
@@ -159,7 +159,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     Config = GenericHttpConfig
     answers = ANSWERS
     signs = True
-    limits = Limits(max_events=1, max_requests=50)
+    limits = BatchLimits(max_events=1, max_requests=50)
     usual_mapping = "netbird_http"
 
     def __init__(
@@ -167,14 +167,14 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
     ) -> None:
         super().__init__(config, signing_keys, endpoints)
         if config.ordered == "true":
-            self.limits = Limits(max_events=1, max_requests=1)
+            self.limits = BatchLimits(max_events=1, max_requests=1)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
         (message,) = messages
         body = self._body(message)
-        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
-        return Request("POST", self.config.url, (*self._headers, *replay_headers(message), *signature), body)
+        signature = make_signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
+        return Request("POST", self.config.url, (*self._headers, *make_replay_headers(message), *signature), body)
 
     def target(self) -> str:
         """Return the host."""
@@ -184,24 +184,24 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
         if self._template is None:
             return message.data
         try:
-            return self._template.render(variables(told(message)), MAX_BODY).encode()
+            return self._template.render(make_variables(write_seven_fields(message)), MAX_BODY).encode()
         except ValueError as error:
             raise EventRefused(str(error)) from None
 
     @cached_property
-    def _template(self) -> Template | None:
-        return None if self.config.body_template is None else parsed_template(self.config.body_template)
+    def _template(self) -> GoTemplate | None:
+        return None if self.config.body_template is None else parse_template(self.config.body_template)
 
     @cached_property
     def _headers(self) -> tuple[tuple[str, str], ...]:
-        given = (headers_of(self.config.headers) or {}) if self.config.headers else {}
+        given = (parse_headers(self.config.headers) or {}) if self.config.headers else {}
         if any(name.lower() == "content-type" for name in given):
             return tuple(given.items())
         is_json = self._template is None or self._template.is_json
         return (("Content-Type", "application/json" if is_json else "text/plain; charset=utf-8"), *given.items())
 
 
-def variables(event: Told) -> Mapping[str, Any]:
+def make_variables(event: SevenFields) -> Mapping[str, Any]:
     """Return what a template may name."""
     return {
         "ID": event.id,

@@ -24,9 +24,18 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.telling import answer, cut, heading, length, letter, one_line, pairs, said
+from eventsinks.destinations.base.rendering import (
+    cut,
+    measure_length,
+    read_answer,
+    read_text,
+    render_heading,
+    render_letter,
+    render_line,
+    render_pairs,
+)
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 BASES = {"us": "https://api.opsgenie.com", "eu": "https://api.eu.opsgenie.com"}
 PRIORITIES = {"Fatal": "P1", "Critical": "P1", "High": "P2", "Medium": "P3", "Low": "P4", "Informational": "P5"}
@@ -47,14 +56,14 @@ TAG = re.compile(r"<(?=[A-Za-z/!?])")
 PLAIN = ("message", "alias", "priority", "source", "note")  # what no form of text can spoil
 
 
-def words_of(response: Response) -> str:
+def find_words(response: Response) -> str:
     """Return what Opsgenie says is wrong."""
-    return said(answer(response.body).get("message")) if not response.ok else ""
+    return read_text(read_answer(response.body).get("message")) if not response.ok else ""
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return whether a 422 is about the key."""
-    return "key" if response.status == 422 and "key format" in words_of(response).lower() else ""
+    return "key" if response.status == 422 and "key format" in find_words(response).lower() else ""
 
 
 # https://docs.opsgenie.com/docs/response#response-codes
@@ -73,8 +82,8 @@ ANSWERS = Answers(
         429: Meaning.PASSING,
     },
     why={"key": "its key is not accepted", "402": "its plan does not allow it"},
-    code=code_of,
-    words=words_of,
+    code=find_code,
+    words=find_words,
 )
 
 
@@ -112,11 +121,11 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         alerts = f"{BASES[self.config.region]}/v2/alerts"
         action = DONE.get(message.summary.status)
         if action is None:
-            found = message.once("opsgenie", lambda: alert(message.summary))
-            return self._post(alerts, {**found, "alias": alias(message)})
-        url = f"{alerts}/{quote(alias(message), safe='')}/{action}?identifierType=alias"
-        note = harmless(heading(message.summary, MAX_DESCRIPTION))
-        return self._post(url, {"source": source(message.summary), "note": note})
+            found = message.once("opsgenie", lambda: make_alert(message.summary))
+            return self._post(alerts, {**found, "alias": name_alias(message)})
+        url = f"{alerts}/{quote(name_alias(message), safe='')}/{action}?identifierType=alias"
+        note = strip_tags(render_heading(message.summary, MAX_DESCRIPTION))
+        return self._post(url, {"source": name_source(message.summary), "note": note})
 
     def in_words(self, message: Message, request: Request) -> Request | None:
         """Return the alert with its first line alone."""
@@ -136,45 +145,45 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         return Request("POST", url, headers, orjson.dumps(document))
 
 
-def alert(summary: Summary) -> dict[str, Any]:
+def make_alert(summary: Summary) -> dict[str, Any]:
     """Return the alert that is to be created, which is still to be named."""
-    tags = [cut(harmless(one_line(tag)), MAX_TAG) for tag in summary.tags if one_line(tag)]
+    tags = [cut(strip_tags(render_line(tag)), MAX_TAG) for tag in summary.tags if render_line(tag)]
     return {
-        "message": cut(harmless(heading(summary, MAX_MESSAGE)), MAX_MESSAGE),
+        "message": cut(strip_tags(render_heading(summary, MAX_MESSAGE)), MAX_MESSAGE),
         "alias": "",
-        "description": cut(harmless(letter(summary, MAX_TEXT, ROWS)), MAX_DESCRIPTION),
+        "description": cut(strip_tags(render_letter(summary, MAX_TEXT, ROWS)), MAX_DESCRIPTION),
         "priority": PRIORITIES.get(summary.severity, "P3"),
-        "source": source(summary),
+        "source": name_source(summary),
         "tags": list(dict.fromkeys(tags))[:MAX_TAGS],
-        "details": details(summary),
+        "details": make_details(summary),
     }
 
 
-def alias(message: Message) -> str:
+def name_alias(message: Message) -> str:
     """Return the name of the incident; one that Opsgenie would not take becomes its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
-    plain = length(key) <= MAX_ALIAS and key == one_line(key) and key not in (".", "..")
+    plain = measure_length(key) <= MAX_ALIAS and key == render_line(key) and key not in (".", "..")
     return key if plain else hashlib.sha256(key.encode()).hexdigest()
 
 
-def source(summary: Summary) -> str:
+def name_source(summary: Summary) -> str:
     """Return where it comes from, never empty."""
-    return cut(harmless(one_line(summary.source)), MAX_SOURCE) or "eventsinks"
+    return cut(strip_tags(render_line(summary.source)), MAX_SOURCE) or "eventsinks"
 
 
-def details(summary: Summary) -> dict[str, str]:
+def make_details(summary: Summary) -> dict[str, str]:
     """Return what is known of it as properties, as many as there is room for."""
     found: dict[str, str] = {}
     room = MAX_DETAILS
-    for label, value in pairs(summary):
-        name, text = cut(harmless(label), 100), cut(harmless(value), 1_000)
-        room -= length(name) + length(text)
+    for label, value in render_pairs(summary):
+        name, text = cut(strip_tags(label), 100), cut(strip_tags(value), 1_000)
+        room -= measure_length(name) + measure_length(text)
         if room < 0:
             break
         found.setdefault(name, text)
     return found
 
 
-def harmless(text: str) -> str:
+def strip_tags(text: str) -> str:
     """Return `text` with no beginning of a tag in it."""
     return TAG.sub("< ", text)

@@ -20,11 +20,11 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.telling import ways
-from eventsinks.destinations.templated import distinct
+from eventsinks.destinations.base.rendering import find_ways
+from eventsinks.destinations.base.templated import make_distinct
 from eventsinks.event_types.base import Summary
+from eventsinks.lib.net.wire import Request, Response
 from eventsinks.lib.numbers import dumps, parse
-from eventsinks.lib.wire import Request, Response
 
 ACTIONS = {"firing": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
 SEVERITIES = {  # what is missing here, Medium among it, is a warning
@@ -47,21 +47,21 @@ ABOUT_THE_KEY = re.compile(r"(routing|integration|service)[ _-]?key", re.IGNOREC
 ABOUT_THE_KEY_CODE = "key"  # ours: what it complains of is the key
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return whether a 400 is about the key."""
-    about_the_key = response.status == 400 and ABOUT_THE_KEY.search(complaint(response))
+    about_the_key = response.status == 400 and ABOUT_THE_KEY.search(find_complaint(response))
     return ABOUT_THE_KEY_CODE if about_the_key else ""
 
 
-def complaint(response: Response) -> str:
+def find_complaint(response: Response) -> str:
     """Return what PagerDuty says is wrong, short enough to be shown."""
     try:
         answer = orjson.loads(response.body)
     except orjson.JSONDecodeError:
-        return one_line(response.body.decode("utf-8", "replace"), 300)
+        return render_line(response.body.decode("utf-8", "replace"), 300)
     said = answer.get("errors") or answer.get("message") if isinstance(answer, dict) else answer
     parts = said if isinstance(said, list) else [said or ""]
-    return one_line("; ".join(part for part in parts if isinstance(part, str)), 300)
+    return render_line("; ".join(part for part in parts if isinstance(part, str)), 300)
 
 
 # https://developer.pagerduty.com/docs/send-alert-event#response-codes--retry-logic
@@ -81,8 +81,8 @@ ANSWERS = Answers(
         "401": "its key is not accepted",
         "403": "its key is not accepted",
     },
-    code=code_of,
-    words=complaint,
+    code=find_code,
+    words=find_complaint,
 )
 
 
@@ -112,7 +112,7 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, without its details if they would make it too large."""
         (message,) = messages
-        sizes = (self._event(message, incident) for incident in incidents(message))
+        sizes = (self._event(message, incident) for incident in make_incidents(message))
         body = next(body for body in sizes if len(body) < MAX_EVENT)
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
@@ -130,53 +130,57 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
         event = {
             "routing_key": self.config.integration_key.get_secret_value(),
             "event_action": ACTIONS.get(message.summary.status, "trigger"),
-            "dedup_key": dedup_key(message),
+            "dedup_key": name_incident(message),
         }
         return orjson.dumps(event)[:-1] + b"," + incident[1:]
 
 
-def dedup_key(message: Message) -> str:
+def name_incident(message: Message) -> str:
     """Return the name of the incident; one that PagerDuty would not take becomes its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
     return key if len(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
-def incidents(message: Message) -> Iterator[bytes]:
+def make_incidents(message: Message) -> Iterator[bytes]:
     """Yield what all services that are alerted are told, with fewer and fewer details, each made once."""
-    for number, found in enumerate(message.once("pagerduty.details", lambda: [*details(message)])):
-        yield message.once(f"pagerduty.{number}", partial(incident, message, found))
+    for number, found in enumerate(message.once("pagerduty.details", lambda: [*make_details(message)])):
+        yield message.once(f"pagerduty.{number}", partial(make_incident, message, found))
 
 
-def incident(message: Message, details: Any) -> bytes:
+def make_incident(message: Message, details: Any) -> bytes:
     """Return what is the same for all services."""
-    told = {"payload": payload(message, details), "client": "eventsinks", "links": links(message.summary)}
+    told = {
+        "payload": make_payload(message, details),
+        "client": "eventsinks",
+        "links": make_links(message.summary),
+    }
     return orjson.dumps(told)
 
 
-def payload(message: Message, details: Any) -> dict[str, Any]:
+def make_payload(message: Message, details: Any) -> dict[str, Any]:
     """Return what the incident says; no field that PagerDuty requires is ever empty."""
     summary = message.summary
     return {
-        "summary": one_line(summary.title, MAX_SUMMARY) or "(untitled)",
-        "source": one_line(summary.source, MAX_SOURCE) or "eventsinks",
+        "summary": render_line(summary.title, MAX_SUMMARY) or "(untitled)",
+        "source": render_line(summary.source, MAX_SOURCE) or "eventsinks",
         "severity": SEVERITIES.get(summary.severity, "warning"),
         "timestamp": message.occurred_at.isoformat(),
         "custom_details": details,
     }
 
 
-def one_line(text: str, limit: int) -> str:
+def render_line(text: str, limit: int) -> str:
     """Return `text` on one line of `limit` characters at most; an ellipsis tells of a cut."""
     line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def details(message: Message) -> Iterator[Any]:
+def make_details(message: Message) -> Iterator[Any]:
     """Yield the details of an incident, each smaller than the one before: what is told, and the alert."""
     # The bytes go in as they were accepted: parsing them would round what no float can hold.
     alert = orjson.Fragment(message.data)
     summary = message.summary
-    if told := distinct([*summary.info, *ways(summary, MAX_LINK)[1]], ("alert",)):
+    if told := make_distinct([*summary.info, *find_ways(summary, MAX_LINK)[1]], ("alert",)):
         yield {**told, "alert": alert}
         yield {**told, "alert": TOO_LARGE["note"]}
     else:
@@ -184,6 +188,6 @@ def details(message: Message) -> Iterator[Any]:
     yield TOO_LARGE
 
 
-def links(summary: Summary) -> list[dict[str, str]]:
+def make_links(summary: Summary) -> list[dict[str, str]]:
     """Return the link to the event and the template's actions, those that can be followed."""
-    return [{"href": link, "text": label} for label, link in ways(summary, MAX_LINK)[0]]
+    return [{"href": link, "text": label} for label, link in find_ways(summary, MAX_LINK)[0]]

@@ -24,22 +24,22 @@ from eventsinks.destinations.base import (
     Message,
     SecretUrl,
 )
-from eventsinks.destinations.telling import (
-    answer,
+from eventsinks.destinations.base.rendering import (
     cut,
-    heading,
-    links,
-    more,
-    one_line,
-    pairs,
-    said,
-    state,
-    table,
-    untold,
-    visible,
+    drop_invisible,
+    find_links,
+    read_answer,
+    read_text,
+    render_heading,
+    render_left_out,
+    render_line,
+    render_more,
+    render_pairs,
+    render_rows,
+    render_state,
 )
 from eventsinks.event_types.base import Summary
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.wire import Request, Response
 
 # Teams keeps a card as a text within 28 KB, in which each quote takes two bytes: a request of 24 KB was answered
 # with 202, and never shown (https://github.com/MicrosoftDocs/msteams-docs/issues/11274).
@@ -66,20 +66,20 @@ WorkflowDisabled WorkflowNotFound WorkflowTriggerIsNotEnabled WorkflowTriggerNot
 Element = dict[str, Any]
 
 
-def error_of(response: Response) -> dict[str, Any]:
+def find_error(response: Response) -> dict[str, Any]:
     """Return the error in an answer, empty where there is none."""
-    found = answer(response.body).get("error")
+    found = read_answer(response.body).get("error")
     return found if isinstance(found, dict) and not response.ok else {}
 
 
-def code_of(response: Response) -> str:
+def find_code(response: Response) -> str:
     """Return the error code in an answer."""
-    return said(error_of(response).get("code"))
+    return read_text(find_error(response).get("code"))
 
 
-def words_of(response: Response) -> str:
+def find_words(response: Response) -> str:
     """Return the error code in an answer, or what it says instead."""
-    return code_of(response) or said(error_of(response).get("message"))
+    return find_code(response) or read_text(find_error(response).get("message"))
 
 
 ANSWERS = Answers(
@@ -92,8 +92,8 @@ ANSWERS = Answers(
         404: Meaning.BROKEN,
         413: Meaning.PLAINER,
     },
-    code=code_of,
-    words=words_of,
+    code=find_code,
+    words=find_words,
     trouble_from=600,  # a flow that is not there is told by a 503, too
 )
 
@@ -121,19 +121,19 @@ class Teams(DestinationType[TeamsConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one card, told at the greatest length that Teams takes."""
         (message,) = messages
-        body = message.once("teams", lambda: body_of(message.summary))
+        body = message.once("teams", lambda: make_body(message.summary))
         return Request("POST", self.config.url.get_secret_value(), (("Content-Type", "application/json"),), body)
 
     def in_words(self, message: Message, request: Request) -> Request | None:
         """Return a card of two lines: heading and state."""
-        plain = orjson.dumps(envelope(two_lines(message.summary)))
+        plain = orjson.dumps(make_envelope(make_shortest_card(message.summary)))
         return request._replace(body=plain) if request.body != plain else None
 
 
-def body_of(summary: Summary) -> bytes:
+def make_body(summary: Summary) -> bytes:
     """Return the longest card that Teams takes: two lines, should it take no other."""
-    cards = (*(partial(card, summary, *size) for size in SIZES), partial(two_lines, summary))
-    bodies = (orjson.dumps(envelope(made())) for made in cards)
+    cards = (*(partial(make_card, summary, *size) for size in SIZES), partial(make_shortest_card, summary))
+    bodies = (orjson.dumps(make_envelope(made())) for made in cards)
     return next(body for body in bodies if fits(body))
 
 
@@ -142,26 +142,29 @@ def fits(body: bytes) -> bool:
     return len(body) <= MAX_MESSAGE and len(orjson.dumps(body.decode())) <= MAX_KEPT
 
 
-def envelope(card: Element) -> Element:
+def make_envelope(card: Element) -> Element:
     """Return the message that carries one card."""
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [attachment]}
 
 
-def card(summary: Summary, limit: int, facts: int, rows: int, buttons: int) -> Element:
+def make_card(summary: Summary, limit: int, facts: int, rows: int, buttons: int) -> Element:
     """Return the card with texts of at most `limit` characters."""
     style = STYLES.get(summary.severity, "default") if summary.status == "firing" else "good"
-    head = [text(heading(summary, MAX_TITLE), weight="Bolder", size="Large"), text(state(summary), isSubtle=True)]
+    head = [
+        make_text(render_heading(summary, MAX_TITLE), weight="Bolder", size="Large"),
+        make_text(render_state(summary), isSubtle=True),
+    ]
     body: list[Element] = [{"type": "Container", "style": style, "bleed": True, "items": head}]
     if summary.text.strip():
-        body.append(text(cut(visible(summary.text), limit)))
-    known = pairs(summary, most=buttons)
-    body += [fact(label, value, limit) for label, value in known[:facts]]
-    if left := more(len(known) - facts):
-        body.append(text(left, isSubtle=True))
-    body += grid(summary, rows, min(limit, 200))
-    if tags := one_line(" · ".join(summary.tags)):
-        body.append(text(cut(tags, 500), isSubtle=True, size="Small"))
+        body.append(make_text(cut(drop_invisible(summary.text), limit)))
+    known = render_pairs(summary, most=buttons)
+    body += [make_fact(label, value, limit) for label, value in known[:facts]]
+    if left := render_more(len(known) - facts):
+        body.append(make_text(left, isSubtle=True))
+    body += make_table(summary, rows, min(limit, 200))
+    if tags := render_line(" · ".join(summary.tags)):
+        body.append(make_text(cut(tags, 500), isSubtle=True, size="Small"))
     return {
         "$schema": SCHEMA,
         "type": "AdaptiveCard",
@@ -170,50 +173,50 @@ def card(summary: Summary, limit: int, facts: int, rows: int, buttons: int) -> E
         "fallbackText": TOO_OLD,
         "body": body,
         "actions": [
-            {"type": "Action.OpenUrl", "title": plain(cut(label, MAX_LABEL)), "url": url}
-            for label, url in links(summary, most=buttons)
+            {"type": "Action.OpenUrl", "title": escape_text(cut(label, MAX_LABEL)), "url": url}
+            for label, url in find_links(summary, most=buttons)
         ],
     }
 
 
-def two_lines(summary: Summary) -> Element:
+def make_shortest_card(summary: Summary) -> Element:
     """Return the card that says the least: heading and state."""
-    lines = [text(heading(summary, MAX_TITLE), weight="Bolder"), text(state(summary))]
+    lines = [make_text(render_heading(summary, MAX_TITLE), weight="Bolder"), make_text(render_state(summary))]
     return {"$schema": SCHEMA, "type": "AdaptiveCard", "version": "1.2", "fallbackText": TOO_OLD, "body": lines}
 
 
-def text(words: str, **look: Any) -> Element:
+def make_text(words: str, **look: Any) -> Element:
     """Return a paragraph in which nothing is markup."""
-    return {"type": "RichTextBlock", "inlines": [run(words, **look)]}
+    return {"type": "RichTextBlock", "inlines": [make_run(words, **look)]}
 
 
-def run(words: str, **look: Any) -> Element:
+def make_run(words: str, **look: Any) -> Element:
     """Return a stretch of text."""
-    return {"type": "TextRun", "text": plain(words), **look}
+    return {"type": "TextRun", "text": escape_text(words), **look}
 
 
-def plain(words: str) -> str:
+def escape_text(words: str) -> str:
     """Return `words` without the beginning of a `{{DATE(…)}}`, which even a text run would fill in."""
     return re.sub(r"\{(?=\{)", "{\u2060", words)
 
 
-def fact(label: str, value: str, limit: int) -> Element:
+def make_fact(label: str, value: str, limit: int) -> Element:
     """Return a label with its value."""
-    name = run(cut(label, MAX_LABEL), weight="Bolder")
-    return {"type": "RichTextBlock", "inlines": [name, run(": " + cut(value, min(limit, 1_000)))]}
+    name = make_run(cut(label, MAX_LABEL), weight="Bolder")
+    return {"type": "RichTextBlock", "inlines": [name, make_run(": " + cut(value, min(limit, 1_000)))]}
 
 
-def grid(summary: Summary, rows: int, limit: int) -> list[Element]:
+def make_table(summary: Summary, rows: int, limit: int) -> list[Element]:
     """Return the first rows as a table, with how many are left out."""
-    lines = table(summary, rows, COLUMNS, limit) if rows else []
+    lines = render_rows(summary, rows, COLUMNS, limit) if rows else []
     if not lines:
         return []
-    cells = [[{"type": "TableCell", "items": [text(cell)]} for cell in line] for line in lines]
+    cells = [[{"type": "TableCell", "items": [make_text(cell)]} for cell in line] for line in lines]
     found: Element = {
         "type": "Table",
         "firstRowAsHeader": True,
         "columns": [{"width": 1} for _ in lines[0]],
         "rows": [{"type": "TableRow", "cells": line} for line in cells],
     }
-    left = untold(summary, len(lines) - 1)
-    return [found, text(left, isSubtle=True)] if left else [found]
+    left = render_left_out(summary, len(lines) - 1)
+    return [found, make_text(left, isSubtle=True)] if left else [found]

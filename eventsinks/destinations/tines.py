@@ -21,9 +21,9 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.templated import body_of
-from eventsinks.destinations.webhook import replay_headers
-from eventsinks.lib.wire import Request
+from eventsinks.destinations.base.templated import make_body
+from eventsinks.destinations.webhook import make_replay_headers
+from eventsinks.lib.net.wire import Request
 
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PATH = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-]{1,128}){0,3}")
@@ -84,7 +84,7 @@ class Tines(DestinationType[TinesConfig]):
         (message,) = messages
         url = f"https://{self.target()}/webhook/{self.config.path.get_secret_value()}"
         return Request(
-            "POST", url, (("Content-Type", "application/json"), *replay_headers(message)), body_of(message)
+            "POST", url, (("Content-Type", "application/json"), *make_replay_headers(message)), make_body(message)
         )
 
     def target(self) -> str:

@@ -16,10 +16,10 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field
 
 from eventsinks.destinations.base import Config, DestinationType, Message, PublicUrl, Secret
-from eventsinks.destinations.templated import body_of
-from eventsinks.lib.addresses import parse_url
-from eventsinks.lib.signing import signature_headers
-from eventsinks.lib.wire import Request
+from eventsinks.destinations.base.templated import make_body
+from eventsinks.lib.net.addresses import parse_url
+from eventsinks.lib.net.wire import Request
+from eventsinks.lib.secrets.signing import make_signature_headers
 
 RESERVED = frozenset(
     [
@@ -67,12 +67,12 @@ def is_latin1(text: str) -> bool:
     return all(ord(character) < 256 for character in text)
 
 
-def replay_headers(message: Message) -> tuple[tuple[str, str], ...]:
+def make_replay_headers(message: Message) -> tuple[tuple[str, str], ...]:
     """Return the header that says that a message is sent again because somebody asked for it."""
     return (("webhook-replay", "true"),) if message.replayed else ()
 
 
-def header_text(text: str) -> str:
+def encode_header_text(text: str) -> str:
     """Return text as a header can hold it: printable ASCII, percent-encoded where it is not."""
     return quote(text[:300], safe=" !#$&'()*+,/:;=?@[]~")
 
@@ -100,11 +100,11 @@ class Webhook(DestinationType[WebhookConfig]):
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
         """Return the POST of one message, signed at `at`."""
         (message,) = messages
-        body = body_of(message)
-        signature = signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
-        marked = (("Eventsinks-Mark", header_text(message.mark)),) if message.mark else ()
+        body = make_body(message)
+        signature = make_signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
+        marked = (("Eventsinks-Mark", encode_header_text(message.mark)),) if message.mark else ()
         return Request(
-            "POST", self.config.url, (*self._headers, *marked, *replay_headers(message), *signature), body
+            "POST", self.config.url, (*self._headers, *marked, *make_replay_headers(message), *signature), body
         )
 
     def target(self) -> str:

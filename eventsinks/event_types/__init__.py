@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from eventsinks.event_types.base import EventType
-from eventsinks.lib.discovery import instances
+from eventsinks.lib.discovery import make_instances
 
-EVENT_TYPES: dict[str, EventType] = {found.key: found for found in instances(__name__, EventType)}
+EVENT_TYPES: dict[str, EventType] = {found.key: found for found in make_instances(__name__, EventType)}
 
 
 __all__ = ["EVENT_TYPES", "EventType", "event_type"]

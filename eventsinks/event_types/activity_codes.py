@@ -164,6 +164,6 @@ OURS = {  # of what NetBird has no code for
 UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird says of a code that it does not know
 
 
-def activity_of(code: str) -> str:
+def find_activity(code: str) -> str:
     """Return the text of an activity code."""
     return ACTIVITIES.get(code) or OURS.get(code, UNKNOWN)

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from eventsinks.lib.budget import TEMPLATE_STEPS, Budget
-from eventsinks.lib.template import BROUGHT, KEPT, BadTemplate, Compiled, compile_steps, rendered
+from eventsinks.lib.templates.template import (
+    BROUGHT,
+    KEPT,
+    BadTemplate,
+    CompiledTemplates,
+    count_compile_steps,
+    render_text,
+)
 
 MAX_INFO = 50
 MAX_ACTIONS = 25
@@ -41,7 +48,7 @@ def is_too_much(given: Any) -> bool:
     total = 0
     for value in values:
         with suppress(BadTemplate):  # it is said of that value
-            total += compile_steps(str(value))
+            total += count_compile_steps(str(value))
         if total > MAX_COMPILE:
             return True
     return False
@@ -71,7 +78,7 @@ class Action(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FilledTemplate:
     """A template, filled in: label and value each; `dedup_values` are the texts that tell incidents apart."""
 
     info: tuple[tuple[str, str], ...] = ()
@@ -101,7 +108,9 @@ class AlertTemplate(BaseModel):
         """Return a hash that costs little: a text knows its own."""
         return hash(tuple([info.value for info in self.info]))
 
-    def told(self, document: Mapping[str, Any], budget: Budget | None = None, among: Compiled = KEPT) -> Told:
+    def told(
+        self, document: Mapping[str, Any], budget: Budget | None = None, among: CompiledTemplates = KEPT
+    ) -> FilledTemplate:
         """Return it filled in with the fields of an alert. Never raises.
 
         All values together take at most TEMPLATE_STEPS of `budget`, those that tell incidents apart first.
@@ -112,17 +121,17 @@ class AlertTemplate(BaseModel):
 
         def shown(text: str) -> str:
             if text not in found:
-                found[text] = rendered(text, document, paying, among)
+                found[text] = render_text(text, document, paying, among)
             return found[text]
 
-        return Told(
+        return FilledTemplate(
             info=tuple((info.label, shown(info.value)) for info in self.info),
             actions=tuple((action.label, shown(action.value)) for action in self.actions),
             dedup_values=dedup_values,
         )
 
     def dedup_values(
-        self, document: Mapping[str, Any], budget: Budget | None = None, among: Compiled = KEPT
+        self, document: Mapping[str, Any], budget: Budget | None = None, among: CompiledTemplates = KEPT
     ) -> tuple[str, ...]:
         """Return the texts that tell one incident of a rule from another.
 
@@ -130,15 +139,17 @@ class AlertTemplate(BaseModel):
         """
         return self._dedup_values(document, (budget or Budget()).share(TEMPLATE_STEPS), among)
 
-    def _dedup_values(self, document: Mapping[str, Any], budget: Budget, among: Compiled) -> tuple[str, ...]:
+    def _dedup_values(
+        self, document: Mapping[str, Any], budget: Budget, among: CompiledTemplates
+    ) -> tuple[str, ...]:
         marked = [info.value for info in self.info if info.use_for_dedup]
-        found = tuple(rendered(value, document, budget, among) for value in marked)
+        found = tuple(render_text(value, document, budget, among) for value in marked)
         return () if found == tuple(marked) else found
 
 
 NOTHING_TOLD = AlertTemplate(info=(), actions=())  # for who needs of an alert only what no template says
 
 
-def stored_template(kept: Any) -> AlertTemplate:
+def load_template(kept: Any) -> AlertTemplate:
     """Return a template that was checked when it was stored. Its values are compiled when they are first used."""
     return AlertTemplate.model_validate(kept, context={STORED: True})

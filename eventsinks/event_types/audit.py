@@ -10,10 +10,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from eventsinks.event_types.activity_codes import activity_of
+from eventsinks.event_types.activity_codes import find_activity
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id, written
+from eventsinks.event_types.documents import (
+    Id,
+    give_id,
+    read_document,
+    read_moment,
+    read_text,
+    write_time,
+    write_value,
+)
 from eventsinks.lib.budget import Budget
 
 MAX_FACTS = 20
@@ -24,7 +32,7 @@ Line = Annotated[str, Field(max_length=10_000)]
 ID_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "integer"}]}
 
 
-def as_text(id: Any) -> Any:
+def write_id(id: Any) -> Any:
     """Return an id that is a number as text."""
     return str(id) if type(id) is int else id
 
@@ -37,7 +45,7 @@ class AuditData(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: Annotated[Id | None, BeforeValidator(as_text), WithJsonSchema(ID_SCHEMA)] = None
+    id: Annotated[Id | None, BeforeValidator(write_id), WithJsonSchema(ID_SCHEMA)] = None
     timestamp: str | None = None
     activity: Line | None = None
     activity_code: str = Field(min_length=1, max_length=255)
@@ -70,23 +78,27 @@ class Audit(EventType):
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one audit event, and put an id at its front if it has none; every other byte stays."""
-        event = read(raw, AuditData)
-        key, data = with_id(raw, event, event.id)
-        return Accepted(key=key, occurred_at=moment(event.timestamp), data=data)
+        event = read_document(raw, AuditData)
+        key, data = give_id(raw, event, event.id)
+        return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data)
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
         """Tell an audit event to a person."""
-        by = said(data, "initiator_name") or said(data, "initiator_email") or said(data, "initiator_id")
-        rows = [("By", by), ("Target", said(data, "target_id")), *meta_of(data).items()]
+        by = (
+            read_text(data, "initiator_name")
+            or read_text(data, "initiator_email")
+            or read_text(data, "initiator_id")
+        )
+        rows = [("By", by), ("Target", read_text(data, "target_id")), *read_meta(data).items()]
         return Summary(
-            title=activity(data),
+            title=describe_activity(data),
             text=f"by {by}" if by else "",
             severity="Informational",
-            link=said(data, "reference"),
+            link=read_text(data, "reference"),
             source="audit",
-            dedup_key=said(data, "id"),
+            dedup_key=read_text(data, "id"),
             facts=tuple((label, value) for label, value in rows if value)[:MAX_FACTS],
             details=data,
         )
@@ -95,26 +107,26 @@ class Audit(EventType):
         """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
         return {
             **data,
-            "id": said(data, "id"),
-            "timestamp": timestamp(data, occurred_at),
-            "activity": activity(data),
-            **{name: said(data, name) for name in TEXTS},
-            "meta": meta_of(data),
+            "id": read_text(data, "id"),
+            "timestamp": write_timestamp(data, occurred_at),
+            "activity": describe_activity(data),
+            **{name: read_text(data, name) for name in TEXTS},
+            "meta": read_meta(data),
         }
 
 
-def activity(data: Mapping[str, Any]) -> str:
+def describe_activity(data: Mapping[str, Any]) -> str:
     """Return what happened, in words: the event's own, or those of its code."""
-    return said(data, "activity") or activity_of(said(data, "activity_code"))
+    return read_text(data, "activity") or find_activity(read_text(data, "activity_code"))
 
 
-def meta_of(data: Mapping[str, Any]) -> dict[str, str]:
+def read_meta(data: Mapping[str, Any]) -> dict[str, str]:
     """Return the meta, each value as text."""
     meta = data.get("meta")
-    return {key: text_of(value) for key, value in meta.items()} if isinstance(meta, Mapping) else {}
+    return {key: write_value(value) for key, value in meta.items()} if isinstance(meta, Mapping) else {}
 
 
-def timestamp(data: Mapping[str, Any], occurred_at: datetime, name: str = "timestamp") -> str:
+def write_timestamp(data: Mapping[str, Any], occurred_at: datetime, name: str = "timestamp") -> str:
     """Return the time as the event says it, to the nanosecond, else as it was understood."""
     given = data.get(name)
-    return given if isinstance(given, str) and RFC3339.fullmatch(given) else written(occurred_at)
+    return given if isinstance(given, str) and RFC3339.fullmatch(given) else write_time(occurred_at)

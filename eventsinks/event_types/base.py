@@ -109,7 +109,7 @@ class NotAcceptable(ValueError):
         self.is_json = is_json
 
 
-def from_epoch(nanoseconds: int) -> datetime:
+def read_epoch(nanoseconds: int) -> datetime:
     """Return the moment of a Unix time in nanoseconds, to the microsecond. Raises ValueError if out of range."""
     try:
         return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).replace(

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, Told
+from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, FilledTemplate
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
-from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id
-from eventsinks.event_types.severities import SEVERITY_IDS, severity_of
+from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_value
+from eventsinks.event_types.severities import SEVERITY_IDS, read_severity
 from eventsinks.lib.budget import Budget
-from eventsinks.lib.template import BROUGHT, KEPT
+from eventsinks.lib.templates.template import BROUGHT, KEPT
 
 MAX_FACTS = 20
 ROWS, COLUMNS = 5, 6  # how much of the results is told
@@ -98,15 +98,15 @@ class DetectionAlert(EventType):
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one alert, and put an id at its front if it has none; every other byte stays."""
-        alert = parsed(raw)
+        alert = parse_alert(raw)
         if alert.tenant_id is not None and alert.tenant_id.lower() != str(tenant_id):
             raise NotAcceptable("is not the tenant of this API key", "tenant_id")
-        key, data = with_id(raw, alert, alert.id)
+        key, data = give_id(raw, alert, alert.id)
         return Accepted(
             key=key,
-            occurred_at=moment(alert.timestamp),
+            occurred_at=read_moment(alert.timestamp),
             data=data,
-            routed_to=sink_ids(alert.event_sink_ids),
+            routed_to=read_sink_ids(alert.event_sink_ids),
             held="staging" if alert.staging else "",
             incident=alert.dedup_key or "",
             status=alert.status,
@@ -117,8 +117,8 @@ class DetectionAlert(EventType):
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
         """Tell an alert to a person, as its template says: the destination's, else the one that it brings."""
-        chosen, among = (template, KEPT) if template else (own_template(data), BROUGHT)
-        told = chosen.told(data, budget, among) if chosen and (chosen.info or chosen.actions) else Told()
+        chosen, among = (template, KEPT) if template else (read_own_template(data), BROUGHT)
+        told = chosen.told(data, budget, among) if chosen and (chosen.info or chosen.actions) else FilledTemplate()
         severity_id = data.get("severity_id")
         by_number = SEVERITY_IDS.get(severity_id, "Unknown") if isinstance(severity_id, int) else "Unknown"
         found = Results.of(data.get("results_table"))
@@ -127,9 +127,9 @@ class DetectionAlert(EventType):
             text=str(data.get("description") or ""),
             severity=str(data.get("severity") or by_number).capitalize(),
             status=str(data.get("status", "firing")),
-            link=said(data, "View in Scanner"),
-            source=said(data, "source") or "eventsinks",
-            dedup_key=incident(data, told.dedup_values),
+            link=read_text(data, "View in Scanner"),
+            source=read_text(data, "source") or "eventsinks",
+            dedup_key=name_incident(data, told.dedup_values),
             tags=tuple(map(str, data.get("tags") or ())),
             facts=found.facts(),
             info=told.info,
@@ -147,13 +147,13 @@ class DetectionAlert(EventType):
 
         The alert's own; else its rule with the values that the template marks; else its id: each alert is one.
         """
-        chosen, among = (template, KEPT) if template else (own_template(data), BROUGHT)
-        return incident(data, chosen.dedup_values(data, budget, among) if chosen else ())
+        chosen, among = (template, KEPT) if template else (read_own_template(data), BROUGHT)
+        return name_incident(data, chosen.dedup_values(data, budget, among) if chosen else ())
 
     def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the alert with what filters ask of most: never absent, never null."""
         given = {key: value for key, value in data.items() if value is not None}
-        severity, severity_id = severity_of(given.get("severity"), given.get("severity_id"))
+        severity, severity_id = read_severity(given.get("severity"), given.get("severity_id"))
         told = {"severity": severity, "severity_id": severity_id, "dedup_key": given.get("id", "")}
         return {
             **data,
@@ -163,7 +163,7 @@ class DetectionAlert(EventType):
         }
 
 
-def own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
+def read_own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
     """Return the template that an alert brings from its rule, None where it brings none that is valid."""
     given = data.get("alert_template")
     if not isinstance(given, dict) or len(given) > 2 or has_strange_items(given):
@@ -180,7 +180,7 @@ def has_strange_items(given: Mapping[str, Any]) -> bool:
     return any(isinstance(item, dict) and len(item) > MOST_KEYS for item in items)
 
 
-def incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
+def name_incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
     """Return the incident of an alert; `values` tell the incidents of one rule apart."""
     given = data.get("dedup_key")
     if given or not values:
@@ -189,15 +189,15 @@ def incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps([str(rule), *values]).encode()).hexdigest()
 
 
-def parsed(raw: bytes) -> DetectionAlertData:
+def parse_alert(raw: bytes) -> DetectionAlertData:
     """Read one alert strictly. Raises NotAcceptable."""
-    alert = read(raw, DetectionAlertData)
+    alert = read_document(raw, DetectionAlertData)
     if alert.severity is None and alert.severity_id is None:
         raise NotAcceptable(f"is required: one of {', '.join(SEVERITIES)}", "severity")
     return alert
 
 
-def sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
+def read_sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
     """Return the event sinks an alert names, each once; None if it names none. Raises NotAcceptable."""
     if given is None:
         return None
@@ -233,9 +233,9 @@ class Results:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Return the first row as label and value."""
         first = self.rows[0] if self.rows else {}
-        return tuple((str(label), text_of(value)) for label, value in islice(first.items(), MAX_FACTS))
+        return tuple((str(label), write_value(value)) for label, value in islice(first.items(), MAX_FACTS))
 
     def told(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """Return a row as the texts of its first columns, "" where it says nothing."""
         cells = [row.get(name) for name in self.columns[:COLUMNS]]
-        return tuple("" if cell is None else text_of(cell) for cell in cells)
+        return tuple("" if cell is None else write_value(cell) for cell in cells)

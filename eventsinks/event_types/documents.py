@@ -13,10 +13,10 @@ from typing import Annotated, Any, TypeVar
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 
-from eventsinks.event_types.base import NotAcceptable, from_epoch
+from eventsinks.event_types.base import NotAcceptable, read_epoch
 from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
-from eventsinks.lib.validation import first_error
+from eventsinks.lib.validation import get_first_error
 
 MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
 SPACE = b" \t\r\n"
@@ -27,14 +27,14 @@ Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+
 Document = TypeVar("Document", bound=BaseModel)
 
 
-def read(raw: bytes, model: type[Document]) -> Document:
+def read_document(raw: bytes, model: type[Document]) -> Document:
     """Read one document strictly: RFC 8259 JSON, an object, no NaN, not too deep. Raises NotAcceptable."""
     try:
-        with uncollected(len(raw)):
+        with pause_collector(len(raw)):
             document = numbers.parse(raw)
-            is_too_deep = isinstance(document, dict) and too_deep(raw, document)
+            is_too_deep = isinstance(document, dict) and nests_too_deep(raw, document)
     except ValueError as error:
-        raise NotAcceptable(f"not valid JSON: {complaint(raw) or error}", is_json=False) from None
+        raise NotAcceptable(f"not valid JSON: {find_complaint(raw) or error}", is_json=False) from None
     except RecursionError:
         raise NotAcceptable(f"is nested deeper than {MAX_DEPTH} levels") from None
     if not isinstance(document, dict):
@@ -44,11 +44,11 @@ def read(raw: bytes, model: type[Document]) -> Document:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        field, message = first_error(error)
+        field, message = get_first_error(error)
         raise NotAcceptable(message, field) from None
 
 
-def complaint(raw: bytes) -> str:
+def find_complaint(raw: bytes) -> str:
     """Return what is wrong with JSON, and where; "" where nothing is."""
     try:
         orjson.loads(raw)
@@ -57,14 +57,14 @@ def complaint(raw: bytes) -> str:
     return ""
 
 
-def parsed(data: bytes) -> Any:
+def parse_accepted(data: bytes) -> Any:
     """Return the JSON of an event that was accepted, parsed, with numbers as they are written."""
-    with uncollected(len(data)):
+    with pause_collector(len(data)):
         return numbers.parse(data)
 
 
 @contextmanager
-def uncollected(size: int) -> Iterator[None]:
+def pause_collector(size: int) -> Iterator[None]:
     """Keep the garbage collector from looking through each part of a large document while that is made.
 
     That takes most of the time where there are very many parts. Nothing that it could free is made meanwhile.
@@ -79,7 +79,7 @@ def uncollected(size: int) -> Iterator[None]:
         gc.enable()
 
 
-def too_deep(raw: bytes, document: Any) -> bool:
+def nests_too_deep(raw: bytes, document: Any) -> bool:
     """Whether it is nested deeper than MAX_DEPTH. Few brackets say no at once."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
@@ -90,7 +90,7 @@ def too_deep(raw: bytes, document: Any) -> bool:
     return bool(level)
 
 
-def with_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, bytes]:
+def give_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, bytes]:
     """Return the id and the bytes of a document; without one, a new id is put at the front.
 
     Every other byte stays. Raises NotAcceptable for an id that is null.
@@ -105,11 +105,11 @@ def with_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, by
     return made, b'{"id":"%s"%s%s' % (made.encode(), b"" if rest == b"}" else b",", rest)
 
 
-def moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
+def read_moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
     """Return when it happened: epoch nanoseconds or RFC 3339, now if not said. Raises NotAcceptable."""
     try:
         if isinstance(timestamp, int):
-            return from_epoch(timestamp)
+            return read_epoch(timestamp)
         if isinstance(timestamp, str):
             return read_time(timestamp)
     except ValueError:
@@ -117,7 +117,7 @@ def moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
     return datetime.now(UTC)
 
 
-def text_of(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Return a JSON value as text: strings as they are, the rest as JSON."""
     if isinstance(value, str):
         return value
@@ -127,19 +127,19 @@ def text_of(value: Any) -> str:
         return "(nested too deeply to be shown)"
 
 
-def said(value: Any, *path: str) -> str:
+def read_text(value: Any, *path: str) -> str:
     """Return what a JSON value holds at `path` as text, "" where it holds nothing."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
-    return "" if value is None else text_of(value)
+    return "" if value is None else write_value(value)
 
 
-def written(at: datetime) -> str:
+def write_time(at: datetime) -> str:
     """Return a time in UTC as RFC 3339."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def host_and_port(address: str) -> tuple[str, int | None]:
+def split_address(address: str) -> tuple[str, int | None]:
     """Return the parts of `10.0.0.1:443`, `[fd00::1]:443`, or of a host alone; 0 is no port."""
     host, port = address, ""
     if found := re.fullmatch(r"\[(.*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})", address):

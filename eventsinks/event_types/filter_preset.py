@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventsinks.event_types.severities import SEVERITY_NUMBERS
-from eventsinks.lib.cel_text import clauses, quoted
+from eventsinks.lib.filters.cel_text import quote, split_clauses
 
 STRINGS = r'(\[(?:"(?:\\.|[^"\\])*"(?:, )?)+\])'
 SEVERITY_CLAUSE = re.compile(r"severity_id >= (\d{1,2})")
@@ -25,7 +25,7 @@ class Preset:
     rules: tuple[str, ...] = ()
 
 
-def preset(severity_at_least: str | None, tags: Sequence[str], rules: Sequence[str]) -> str:
+def make_filter(severity_at_least: str | None, tags: Sequence[str], rules: Sequence[str]) -> str:
     """Return the filter for alerts that fit all that is given; "" if nothing is. Raises KeyError for the severity.
 
     Other is above all others: its number is 99, and an alert of an unclear severity is better told than lost.
@@ -34,33 +34,33 @@ def preset(severity_at_least: str | None, tags: Sequence[str], rules: Sequence[s
     if severity_at_least:
         found.append(f"severity_id >= {SEVERITY_NUMBERS[severity_at_least]}")
     if tags:
-        found.append(f"tags.exists(tag, tag in {strings(tags)})")
+        found.append(f"tags.exists(tag, tag in {write_strings(tags)})")
     if rules:
-        found.append(f"(detection_rule_id in {strings(rules)} || name in {strings(rules)})")
+        found.append(f"(detection_rule_id in {write_strings(rules)} || name in {write_strings(rules)})")
     return " && ".join(found)
 
 
-def as_preset(text: str) -> Preset | None:
-    """Return what a filter was made of, None if `preset` can't have made it."""
+def read_filter(text: str) -> Preset | None:
+    """Return what a filter was made of, None if `make_filter` can't have made it."""
     severity: str | None = None
     tags: list[str] = []
     rules: list[str] = []
-    for clause in clauses(text):
+    for clause in split_clauses(text):
         if found := SEVERITY_CLAUSE.fullmatch(clause):
             severity = next((name for name, number in SEVERITY_NUMBERS.items() if number == int(found[1])), None)
         elif found := TAGS_CLAUSE.fullmatch(clause):
-            tags = texts(found[1])
+            tags = read_strings(found[1])
         elif found := RULES_CLAUSE.fullmatch(clause):
-            rules = texts(found[1])
-    return Preset(severity, tuple(tags), tuple(rules)) if preset(severity, tags, rules) == text else None
+            rules = read_strings(found[1])
+    return Preset(severity, tuple(tags), tuple(rules)) if make_filter(severity, tags, rules) == text else None
 
 
-def strings(given: Sequence[str]) -> str:
+def write_strings(given: Sequence[str]) -> str:
     """Return a list of CEL strings."""
-    return f"[{', '.join(map(quoted, given))}]"
+    return f"[{', '.join(map(quote, given))}]"
 
 
-def texts(given: str) -> list[str]:
+def read_strings(given: str) -> list[str]:
     """Return what a list of strings holds, nothing where it is not one of ours."""
     try:
         return list(json.loads(given))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.audit import RFC3339
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, moment, read, said, with_id, written
+from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_time
 from eventsinks.lib.budget import Budget
 from eventsinks.lib.moments import read_time
 
@@ -37,7 +37,7 @@ class Read(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class Place(Read):
+class GeoPlace(Read):
     """Where an endpoint is."""
 
     city_name: Line | None = None
@@ -50,7 +50,7 @@ class Endpoint(Read):
     id: Name | None = None
     type: Literal["UNKNOWN", "PEER", "HOST_RESOURCE", "SUBNET_RESOURCE", "DOMAIN_RESOURCE", "ROUTE"] | None = None
     name: Line | None = None
-    geo_location: Place | None = None
+    geo_location: GeoPlace | None = None
     os: Line | None = None
     address: Line | None = None
     dns_label: Line | None = None
@@ -112,7 +112,7 @@ class NetworkTrafficData(Read):
     events: list[Happening] | None = Field(None, max_length=10_000, fail_fast=True)
 
 
-class Shape(NamedTuple):
+class FlowShape(NamedTuple):
     """What has few values of a flow: its protocol, and the numbers above for the rest, the types' added up."""
 
     protocol: int
@@ -154,49 +154,49 @@ class NetworkTraffic(EventType):
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one flow, and put an id at its front if it has none; every other byte stays."""
-        flow = read(raw, NetworkTrafficData)
-        key, data = with_id(raw, flow, flow.id)
-        return Accepted(key=key, occurred_at=occurred_at(flow), data=data)
+        flow = read_document(raw, NetworkTrafficData)
+        key, data = give_id(raw, flow, flow.id)
+        return Accepted(key=key, occurred_at=find_occurred_at(flow), data=data)
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
         """Tell a flow to a person."""
-        source, destination = end_name(data, "source"), end_name(data, "destination")
-        happened = types_of(data)
+        source, destination = name_end(data, "source"), name_end(data, "destination")
+        happened, reporter = list_types(data), read_text(data, "reporter_id") or "a peer"
         rows = [
             ("Happened", ", ".join(happened)),
-            ("Protocol", protocol_name(data)),
-            ("Source", said(data, "source", "address")),
-            ("Destination", said(data, "destination", "address")),
-            ("User", said(data, "user", "email") or said(data, "user", "id")),
-            ("Policy", said(data, "policy", "name")),
+            ("Protocol", name_protocol(data)),
+            ("Source", read_text(data, "source", "address")),
+            ("Destination", read_text(data, "destination", "address")),
+            ("User", read_text(data, "user", "email") or read_text(data, "user", "id")),
+            ("Policy", read_text(data, "policy", "name")),
             ("Received, sent", f"{data.get('rx_bytes') or 0}, {data.get('tx_bytes') or 0} bytes"),
         ]
         return Summary(
             title=f"{source} → {destination}",
-            text=f"{'dropped' if 'TYPE_DROP' in happened else 'seen'} by {said(data, 'reporter_id') or 'a peer'}",
+            text=f"{'dropped' if 'TYPE_DROP' in happened else 'seen'} by {reporter}",
             severity="Informational",
             source="network traffic",
-            dedup_key=said(data, "flow_id"),
+            dedup_key=read_text(data, "flow_id"),
             facts=tuple((label, value) for label, value in rows if value),
             details=data,
         )
 
     def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what flows are looked for by."""
-        ends = [said(data, side, name) for side in ("source", "destination") for name in ("name", "address")]
-        texts = (said(data, "user", "email"), *ends)
+        ends = [read_text(data, side, name) for side in ("source", "destination") for name in ("name", "address")]
+        texts = (read_text(data, "user", "email"), *ends)
         return {
-            "user_id": said(data, "user", "id"),
-            "reporter_id": said(data, "reporter_id"),
-            "source_id": said(data, "source", "id"),
-            "destination_id": said(data, "destination", "id"),
-            "shape": Shape(
+            "user_id": read_text(data, "user", "id"),
+            "reporter_id": read_text(data, "reporter_id"),
+            "source_id": read_text(data, "source", "id"),
+            "destination_id": read_text(data, "destination", "id"),
+            "shape": FlowShape(
                 data["protocol"],
-                sum({TYPES[happened] for happened in types_of(data)}),
-                DIRECTIONS[said(data, "direction") or "DIRECTION_UNKNOWN"],
-                CONNECTION_TYPES[connection_type(data)],
+                sum({TYPES[happened] for happened in list_types(data)}),
+                DIRECTIONS[read_text(data, "direction") or "DIRECTION_UNKNOWN"],
+                CONNECTION_TYPES[read_connection_type(data)],
             ).number,
             "search": "\n".join(texts).lower().replace("\0", ""),
         }
@@ -205,28 +205,28 @@ class NetworkTraffic(EventType):
         """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
         happened = data.get("events") or []
         starts = {name: sum(one["type"] == type for one in happened) for name, type in HAPPENED.items()}
-        received = as_date_time(data.get("receive_timestamp"), received_at)
-        begins, ends = (as_date_time(one, None) for one in window_of(data))
+        received = write_date_time(data.get("receive_timestamp"), received_at)
+        begins, ends = (write_date_time(one, None) for one in read_window(data))
         return {
             **data,
             "receive_timestamp": received,
             "window_start": begins or received,
             "window_end": ends or received,
-            "reporter_id": said(data, "reporter_id"),
-            "source": endpoint(data["source"]),
-            "destination": endpoint(data["destination"]),
-            "user": {name: said(data, "user", name) for name in ("id", "email", "name")},
-            "policy": {name: said(data, "policy", name) for name in ("id", "name")},
+            "reporter_id": read_text(data, "reporter_id"),
+            "source": show_endpoint(data["source"]),
+            "destination": show_endpoint(data["destination"]),
+            "user": {name: read_text(data, "user", name) for name in ("id", "email", "name")},
+            "policy": {name: read_text(data, "policy", name) for name in ("id", "name")},
             "icmp": {name: (data.get("icmp") or {}).get(name) or 0 for name in ("type", "code")},
-            "direction": said(data, "direction") or "DIRECTION_UNKNOWN",
-            "connection_type": connection_type(data),
+            "direction": read_text(data, "direction") or "DIRECTION_UNKNOWN",
+            "connection_type": read_connection_type(data),
             **{name: data.get(name) or 0 for name in COUNTERS},
             **{name: starts[name] if data.get(name) is None else data[name] for name in COUNTS},
-            "events": [{**one, "timestamp": as_date_time(one["timestamp"], received_at)} for one in happened],
+            "events": [{**one, "timestamp": write_date_time(one["timestamp"], received_at)} for one in happened],
         }
 
 
-def occurred_at(flow: NetworkTrafficData) -> datetime:
+def find_occurred_at(flow: NetworkTrafficData) -> datetime:
     """Return when it happened: the last of its events, else the end of its window. Raises NotAcceptable."""
     moments = {
         **{f"events.{number}.timestamp": happened.timestamp for number, happened in enumerate(flow.events or [])},
@@ -234,65 +234,65 @@ def occurred_at(flow: NetworkTrafficData) -> datetime:
         "window_end": flow.window_end,
         "receive_timestamp": flow.receive_timestamp,
     }
-    known = {field: moment(text, field) for field, text in moments.items() if text is not None}
+    known = {field: read_moment(text, field) for field, text in moments.items() if text is not None}
     if flow.events:
         return known[f"events.{len(flow.events) - 1}.timestamp"]
     by = next((field for field in ("window_end", "window_start", "receive_timestamp") if field in known), None)
-    return known[by] if by else moment(None)
+    return known[by] if by else read_moment(None)
 
 
-def as_date_time(given: Any, otherwise: datetime | None) -> str:
+def write_date_time(given: Any, otherwise: datetime | None) -> str:
     """Return a time that was accepted as every client can read it: if it can be, as it was said.
 
     `otherwise` is the moment where nothing was said; None: then it is "".
     """
     if not given:
-        return written(otherwise) if otherwise else ""
-    return str(given) if RFC3339.fullmatch(str(given)) else written(read_time(str(given)))
+        return write_time(otherwise) if otherwise else ""
+    return str(given) if RFC3339.fullmatch(str(given)) else write_time(read_time(str(given)))
 
 
-def window_of(data: Mapping[str, Any]) -> tuple[str, str]:
+def read_window(data: Mapping[str, Any]) -> tuple[str, str]:
     """Return when a flow's window begins and ends: as it says, else the first and last of what happened to it.
 
     "" where it says nothing of the kind.
     """
-    moments = [said(one, "timestamp") for one in data.get("events") or ()]
+    moments = [read_text(one, "timestamp") for one in data.get("events") or ()]
     by_time = sorted(moments, key=read_time) or [""]
-    begins, ends = said(data, "window_start"), said(data, "window_end")
+    begins, ends = read_text(data, "window_start"), read_text(data, "window_end")
     return begins or by_time[0] or ends, ends or by_time[-1] or begins
 
 
-def types_of(data: Mapping[str, Any]) -> list[str]:
+def list_types(data: Mapping[str, Any]) -> list[str]:
     """Return what happened to the flow, each once: by its events, and by the counts of those in its window."""
     happened = [one["type"] for one in data.get("events") or []]
     happened += [type for name, type in HAPPENED.items() if data.get(name)]
     return list(dict.fromkeys(happened)) or ["TYPE_UNKNOWN"]
 
 
-def connection_type(data: Mapping[str, Any]) -> str:
+def read_connection_type(data: Mapping[str, Any]) -> str:
     """Return P2P or ROUTED: as the flow says, else P2P where both ends are peers."""
-    ends = {said(data, "source", "type"), said(data, "destination", "type")}
-    return said(data, "connection_type") or ("P2P" if ends == {"PEER"} else "ROUTED")
+    ends = {read_text(data, "source", "type"), read_text(data, "destination", "type")}
+    return read_text(data, "connection_type") or ("P2P" if ends == {"PEER"} else "ROUTED")
 
 
-def protocol_name(data: Mapping[str, Any]) -> str:
+def name_protocol(data: Mapping[str, Any]) -> str:
     """Return the protocol's name, its number where it has none here."""
     return PROTOCOLS.get(data["protocol"], str(data["protocol"]))
 
 
-def end_name(data: Mapping[str, Any], side: str) -> str:
+def name_end(data: Mapping[str, Any], side: str) -> str:
     """Return what a person calls an end."""
-    return said(data, side, "name") or said(data, side, "address") or said(data, side, "id") or "?"
+    return read_text(data, side, "name") or read_text(data, side, "address") or read_text(data, side, "id") or "?"
 
 
-def endpoint(end: Mapping[str, Any]) -> dict[str, Any]:
+def show_endpoint(end: Mapping[str, Any]) -> dict[str, Any]:
     """Return an end with everything that NetBird's API says of one."""
     place = end.get("geo_location") or {}
     return {
         **end,
-        **{name: said(end, name) for name in ("id", "name", "address")},
-        "type": said(end, "type") or "UNKNOWN",
-        "geo_location": {**place, **{name: said(place, name) for name in ("city_name", "country_code")}},
+        **{name: read_text(end, name) for name in ("id", "name", "address")},
+        "type": read_text(end, "type") or "UNKNOWN",
+        "geo_location": {**place, **{name: read_text(place, name) for name in ("city_name", "country_code")}},
         "os": end.get("os"),
         "dns_label": end.get("dns_label"),
     }

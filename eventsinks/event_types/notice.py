@@ -1,4 +1,4 @@
-"""A notice: what this service itself tells an event sink, such as a round-up of what was held back, or a drill."""
+"""A notice: what this service itself tells an event sink, such as a digest of what was held back, or a drill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, moment, read
+from eventsinks.event_types.documents import Id, read_document, read_moment
 from eventsinks.lib.budget import Budget
 
 
@@ -77,10 +77,10 @@ class Notice(EventType):
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one notice."""
-        notice = read(raw, NoticeData)
+        notice = read_document(raw, NoticeData)
         sinks = tuple(uuid.UUID(text) for text in notice.event_sink_ids)
         incident = "" if notice.dedup_key == notice.id else notice.dedup_key
-        at = moment(notice.timestamp)
+        at = read_moment(notice.timestamp)
         return Accepted(
             key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident, status=notice.status
         )

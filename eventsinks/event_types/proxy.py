@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.event_types.audit import timestamp
+from eventsinks.event_types.audit import write_timestamp
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, moment, read, said, text_of, with_id
+from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_value
 from eventsinks.lib.budget import Budget
 
 TEXTS = ("service_id", "method", "host", "path", "source_ip", "reason", "user_id", "auth_method_used")
@@ -87,9 +87,9 @@ class Proxy(EventType):
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
         """Check one request, and put an id at its front if it has none; every other byte stays."""
-        request = read(raw, ProxyData)
-        key, data = with_id(raw, request, request.id)
-        return Accepted(key=key, occurred_at=moment(request.timestamp), data=data)
+        request = read_document(raw, ProxyData)
+        key, data = give_id(raw, request, request.id)
+        return Accepted(key=key, occurred_at=read_moment(request.timestamp), data=data)
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
@@ -97,37 +97,37 @@ class Proxy(EventType):
         """Tell a request to a person."""
         rows = [
             ("Status", str(data.get("status_code") or "")),
-            ("Reason", said(data, "reason")),
-            ("From", said(data, "source_ip")),
-            ("User", said(data, "user_email") or said(data, "user_name") or said(data, "user_id")),
+            ("Reason", read_text(data, "reason")),
+            ("From", read_text(data, "source_ip")),
+            ("User", read_text(data, "user_email") or read_text(data, "user_name") or read_text(data, "user_id")),
             ("Took", f"{data['duration_ms']} ms" if data.get("duration_ms") is not None else ""),
         ]
         return Summary(
-            title=f"{said(data, 'method')} {said(data, 'host')}{said(data, 'path')}".strip(),
+            title=f"{read_text(data, 'method')} {read_text(data, 'host')}{read_text(data, 'path')}".strip(),
             text=f"answered {data['status_code']}" if data.get("status_code") else "",
             severity="Informational",
             source="proxy",
-            dedup_key=said(data, "id"),
+            dedup_key=read_text(data, "id"),
             facts=tuple((label, value) for label, value in rows if value),
             details=data,
         )
 
     def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what requests are looked for and sorted by."""
-        url = said(data, "host") + said(data, "path")
-        search = "\n".join([url, *(said(data, name) for name in SEARCHED)])
+        url = read_text(data, "host") + read_text(data, "path")
+        search = "\n".join([url, *(read_text(data, name) for name in SEARCHED)])
         return {
-            "source_ip": as_address(said(data, "source_ip")),
-            "user_id": said(data, "user_id"),
-            "method": said(data, "method").upper(),
+            "source_ip": write_address(read_text(data, "source_ip")),
+            "user_id": read_text(data, "user_id"),
+            "method": read_text(data, "method").upper(),
             "status_code": data.get("status_code") or 0,
             "duration_ms": data.get("duration_ms") or 0,
-            "host": said(data, "host").lower(),
-            "path": said(data, "path").replace("\0", "").lower(),
-            "user_email": said(data, "user_email").lower(),
-            "user_name": said(data, "user_name").lower(),
-            "auth_method": said(data, "auth_method_used"),
-            "reason": said(data, "reason").replace("\0", "")[:255],
+            "host": read_text(data, "host").lower(),
+            "path": read_text(data, "path").replace("\0", "").lower(),
+            "user_email": read_text(data, "user_email").lower(),
+            "user_name": read_text(data, "user_name").lower(),
+            "auth_method": read_text(data, "auth_method_used"),
+            "reason": read_text(data, "reason").replace("\0", "")[:255],
             "search": search.lower().replace("\0", ""),
         }
 
@@ -135,15 +135,15 @@ class Proxy(EventType):
         """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
         return {
             **data,
-            "id": said(data, "id"),
-            "timestamp": timestamp(data, occurred_at),
-            **{name: said(data, name) for name in (*TEXTS, *PLACES)},
+            "id": read_text(data, "id"),
+            "timestamp": write_timestamp(data, occurred_at),
+            **{name: read_text(data, name) for name in (*TEXTS, *PLACES)},
             **{name: data.get(name) or 0 for name in COUNTS},
-            "metadata": {key: text_of(value) for key, value in (data.get("metadata") or {}).items()},
+            "metadata": {key: write_value(value) for key, value in (data.get("metadata") or {}).items()},
         }
 
 
-def as_address(text: str) -> str:
+def write_address(text: str) -> str:
     """Return an IP address as it is looked for: in its shortest form; IPv4 within IPv6 as IPv4. Else the text."""
     try:
         address = ipaddress.ip_address(text)

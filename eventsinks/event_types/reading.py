@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import EventType, Summary
-from eventsinks.event_types.documents import parsed
+from eventsinks.event_types.documents import parse_accepted
 from eventsinks.lib.budget import Budget
 
 # How much of an event the types that tell people read: more than any of them shows.
@@ -47,13 +47,13 @@ class Reading:
     @cached_property
     def document(self) -> Any:
         """The data, parsed. What must go on to the byte is `data`."""
-        return parsed(self.data)
+        return parse_accepted(self.data)
 
     def summary(self, template: AlertTemplate | None, mark: str = "") -> Summary:
         """Return it as a person hears of it, told as `template` says, with `mark` before its title."""
         if template not in self._summaries:
             told = self.event_type.summary(self.document, template, self.budget)
-            self._summaries[template] = shortened(told)
+            self._summaries[template] = shorten_summary(told)
         found = self._summaries[template]
         return replace(found, title=f"{mark} {found.title}") if mark else found
 
@@ -96,7 +96,7 @@ class Readings:
         return found
 
 
-def shortened(summary: Summary) -> Summary:
+def shorten_summary(summary: Summary) -> Summary:
     """Return a summary of which no part is much longer than what is shown of it."""
     return replace(
         summary,

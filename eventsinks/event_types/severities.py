@@ -15,7 +15,7 @@ SEVERITY_NUMBERS = {
 SEVERITY_IDS = {number: name for name, number in SEVERITY_NUMBERS.items()}
 
 
-def severity_of(name: object, number: object) -> tuple[str, int]:
+def read_severity(name: object, number: object) -> tuple[str, int]:
     """Return the name and the number, each filled from the other one; the name wins where both are given."""
     if isinstance(name, str) and name.capitalize() in SEVERITY_NUMBERS:
         named = name.capitalize()

@@ -14,7 +14,7 @@ CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WholeRequest:
     """A request that has come whole. `scope` is ASGI's, without Content-Encoding; `body` is inflated."""
 
     scope: Mapping[str, Any]
@@ -26,7 +26,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WholeAnswer:
     """An answer, whole. Header names are lower case."""
 
     status: int
@@ -34,7 +34,7 @@ class Answer:
     body: bytes
 
 
-Door = Callable[[Request], Awaitable[Answer]]
+Door = Callable[[WholeRequest], Awaitable[WholeAnswer]]
 
 
 class Gone(Exception):
@@ -47,31 +47,31 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str, reason: str, headers: Headers | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        self.answer = Answer(status, [JSON, *(headers or [])], problem(status, code, message))
+        self.answer = WholeAnswer(status, [JSON, *(headers or [])], make_problem(status, code, message))
 
 
-def problem(status: int, code: str, message: str) -> bytes:
+def make_problem(status: int, code: str, message: str) -> bytes:
     """Return an error's body, in which a client of /v1 and one of /api both find what they look for."""
     error = {"code": code, "message": message, "fields": []}
     return orjson.dumps({"error": error, "message": message, "code": status})
 
 
-def bad_request(message: str, reason: str = "malformed") -> Refusal:
+def refuse_bad_request(message: str, reason: str = "malformed") -> Refusal:
     """Return the refusal of what is no proper request."""
     return Refusal(400, "bad_request", message, reason)
 
 
-def too_slow(what: str) -> Refusal:
+def refuse_slow(what: str) -> Refusal:
     """Return the refusal of what did not come in time, or made place for others."""
     return Refusal(408, "timeout", f"the {what} did not come in time", f"slow_{what}", [CLOSE])
 
 
-def too_large(limit: int) -> Refusal:
+def refuse_large(limit: int) -> Refusal:
     """Return the refusal of a body over the limit."""
     return Refusal(413, "too_large", f"the body is larger than {limit} bytes", "too_large")
 
 
-def busy(reason: str) -> Refusal:
+def refuse_busy(reason: str) -> Refusal:
     """Return the refusal of what there is no room for now."""
     return Refusal(
         503, "unavailable", "the server has too much to do; try again", reason, [(b"retry-after", b"1")]

@@ -6,16 +6,26 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from eventsinks.front.answers import CLOSE, JSON, Answer, Door, Gone, Headers, Refusal, Request, problem
+from eventsinks.front.answers import (
+    CLOSE,
+    JSON,
+    Door,
+    Gone,
+    Headers,
+    Refusal,
+    WholeAnswer,
+    WholeRequest,
+    make_problem,
+)
 from eventsinks.front.body import Bodies, Receive, has_body
-from eventsinks.front.callers import Callers, client_of
+from eventsinks.front.callers import Callers, get_client
 from eventsinks.front.connections import Connections
 from eventsinks.front.counts import HELD, READING, refusals
 from eventsinks.front.limits import Limits
 from eventsinks.front.readers import Readers
-from eventsinks.front.threads import nobody_left
-from eventsinks.lib.proxies import Proxies
-from eventsinks.lib.request_id import request_id_of
+from eventsinks.front.threads import never_left
+from eventsinks.lib.net.proxies import Proxies
+from eventsinks.lib.request_id import choose_request_id
 
 Scope = MutableMapping[str, Any]
 ByName = dict[bytes, bytes]
@@ -43,11 +53,11 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
-            await live(receive, send)
+            await answer_lifespan(receive, send)
         if scope["type"] != "http":
             return
-        headers = joined(scope["headers"])
-        request_id = request_id_of(headers.get(REQUEST_ID, b"").decode("latin1"))
+        headers = join_headers(scope["headers"])
+        request_id = choose_request_id(headers.get(REQUEST_ID, b"").decode("latin1"))
         came = Came()
         try:
             answer = await self._answer(scope, headers, request_id, came.watching(receive, headers))
@@ -58,23 +68,23 @@ class Front:
             refusals.add(refusal.reason, answer.status, self._peer(scope, headers))
         except Exception:
             log.exception("unanswered: request_id=%s", request_id)
-            answer = Answer(500, [JSON], problem(500, "internal", "internal server error"))
-        await write(send, answer, request_id, [] if came.whole else [CLOSE])
+            answer = WholeAnswer(500, [JSON], make_problem(500, "internal", "internal server error"))
+        await write_answer(send, answer, request_id, [] if came.whole else [CLOSE])
 
-    async def _answer(self, scope: Scope, headers: ByName, request_id: str, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, headers: ByName, request_id: str, receive: Receive) -> WholeAnswer:
         if scope["path"] == "/healthz":
-            return healthy(scope["method"])
+            return answer_healthz(scope["method"])
         peer = self._peer(scope, headers)
         with self._readers.hold(self._callers.caller_of(headers, peer)) as hold:
             body = await self._bodies.read(headers, receive, hold)
-            told = {**scope, "headers": plain(scope["headers"], has_body(headers), body, request_id)}
-            gone = scope.get("extensions", {}).get("gone", nobody_left)
-            answer = await self._door(Request(told, body, peer, hold.caller, request_id, gone))
+            told = {**scope, "headers": strip_headers(scope["headers"], has_body(headers), body, request_id)}
+            gone = scope.get("extensions", {}).get("gone", never_left)
+            answer = await self._door(WholeRequest(told, body, peer, hold.caller, request_id, gone))
         self._callers.answered(headers, scope["path"], answer.status)
         return answer
 
     def _peer(self, scope: Scope, headers: ByName) -> str:
-        return self._proxies.client_of(client_of(scope), headers.get(b"x-forwarded-for", b""))
+        return self._proxies.client_of(get_client(scope), headers.get(b"x-forwarded-for", b""))
 
 
 class Came:
@@ -95,7 +105,7 @@ class Came:
         return watched
 
 
-def joined(headers: Headers) -> ByName:
+def join_headers(headers: Headers) -> ByName:
     """Return headers by name; what is said several times, with commas."""
     found: ByName = {}
     for name, value in headers:
@@ -103,22 +113,22 @@ def joined(headers: Headers) -> ByName:
     return found
 
 
-def plain(headers: Headers, has_body: bool, body: bytes, request_id: str) -> Headers:
+def strip_headers(headers: Headers, has_body: bool, body: bytes, request_id: str) -> Headers:
     """Return the headers of a request that came in one piece, as it was meant."""
     kept = [(name, value) for name, value in headers if name not in UNPACKED]
     length = [(b"content-length", str(len(body)).encode())] if has_body else []
     return [*kept, *length, (REQUEST_ID, request_id.encode())]
 
 
-def healthy(method: str) -> Answer:
+def answer_healthz(method: str) -> WholeAnswer:
     """Return that this process lives. Asks nobody."""
     if method in ("GET", "HEAD"):
-        return Answer(200, [JSON], HEALTHY)
+        return WholeAnswer(200, [JSON], HEALTHY)
     allow = (b"allow", b"GET, HEAD")
-    return Answer(405, [JSON, allow], problem(405, "method_not_allowed", "method not allowed"))
+    return WholeAnswer(405, [JSON, allow], make_problem(405, "method_not_allowed", "method not allowed"))
 
 
-async def write(send: Send, answer: Answer, request_id: str, more: Headers) -> None:
+async def write_answer(send: Send, answer: WholeAnswer, request_id: str, more: Headers) -> None:
     """Hand an answer to the event loop, whole."""
     headers = [*answer.headers, *more]
     names = {name for name, _ in headers}
@@ -130,7 +140,7 @@ async def write(send: Send, answer: Answer, request_id: str, more: Headers) -> N
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def live(receive: Receive, send: Send) -> None:
+async def answer_lifespan(receive: Receive, send: Send) -> None:
     """Say that there is nothing to begin and nothing to end."""
     while True:
         message = await receive()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from eventsinks.front.answers import Gone, Refusal, bad_request, too_large, too_slow
+from eventsinks.front.answers import Gone, Refusal, refuse_bad_request, refuse_large, refuse_slow
 from eventsinks.front.inflate import PIECE, Bomb, Corrupt, inflate
 from eventsinks.front.limits import Limits
 from eventsinks.front.readers import Hold, Readers
@@ -31,13 +31,13 @@ class Bodies:
         if not has_body(headers):
             return b""
         if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
-            raise too_large(self._limits.body_bytes)
+            raise refuse_large(self._limits.body_bytes)
         try:
             async with asyncio.timeout(self._limits.body_seconds) as clock:
                 self._readers.start_reading(hold, clock)
                 body = await self._all_of(receive, hold)
         except TimeoutError:
-            raise too_slow("body") from None
+            raise refuse_slow("body") from None
         finally:
             self._readers.stop_reading(hold)
         return await self._inflated(body, hold) if packed and body else body
@@ -52,7 +52,7 @@ class Bodies:
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > self._limits.body_bytes:
-                raise too_large(self._limits.body_bytes)
+                raise refuse_large(self._limits.body_bytes)
             self._readers.grow(hold, len(pieces[-1]))
             more = message.get("more_body", False)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -65,9 +65,9 @@ class Bodies:
             else:
                 body = await self._inflaters.run(hold.caller, lambda: inflate(packed, limit))
         except Corrupt as error:
-            raise bad_request(f"the body can't be inflated: {error}", "corrupt") from None
+            raise refuse_bad_request(f"the body can't be inflated: {error}", "corrupt") from None
         except Bomb:
-            raise too_large(limit) from None
+            raise refuse_large(limit) from None
         self._readers.grow(hold, len(body))
         self._readers.give_back(hold, len(packed))
         return body

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from eventsinks.lib.proxies import address_of
+from eventsinks.lib.net.proxies import read_address
 
 KNOWN = 10_000  # keys and sessions that are remembered
 SESSION = re.compile(rb"(?:^|;)\s*sessionid=([^;]+)")
@@ -27,12 +27,12 @@ class Callers:
 
     def caller_of(self, headers: Mapping[bytes, bytes], peer: str) -> str:
         """Return whose share of the bounds a request takes."""
-        credential = credential_of(headers)
-        return credential if credential and credential in self._known else f"address {network_of(peer)}"
+        credential = hash_credential(headers)
+        return credential if credential and credential in self._known else f"address {get_network(peer)}"
 
     def answered(self, headers: Mapping[bytes, bytes], path: str, status: int) -> None:
         """Remember a key or session that was let in, forget one that was not."""
-        credential = credential_of(headers)
+        credential = hash_credential(headers)
         if credential is None:
             return
         if status == 401:
@@ -44,7 +44,7 @@ class Callers:
                 self._known.popitem(last=False)
 
 
-def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
+def hash_credential(headers: Mapping[bytes, bytes]) -> str | None:
     """Return the key or the session of a request, hashed."""
     if key := headers.get(b"authorization"):
         return f"key {hashlib.blake2b(key, digest_size=16).hexdigest()}"
@@ -60,14 +60,14 @@ def is_for(credential: str, path: str) -> bool:
     return path.startswith("/admin/") and not path.startswith("/admin/login")
 
 
-def network_of(peer: str) -> str:
+def get_network(peer: str) -> str:
     """Return what one client has to itself: an IPv4 address, or the /64 of an IPv6 address."""
-    address = address_of(peer)
+    address = read_address(peer)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return peer
 
 
-def client_of(scope: Mapping[str, Any]) -> str:
+def get_client(scope: Mapping[str, Any]) -> str:
     """Return the address at the other end of the connection."""
     return scope["client"][0] if scope.get("client") else ""

@@ -11,12 +11,12 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from eventsinks.front.answers import CLOSE, Answer, Refusal, bad_request, too_slow
+from eventsinks.front.answers import CLOSE, Refusal, WholeAnswer, refuse_bad_request, refuse_slow
 from eventsinks.front.application import REQUEST_ID, Front
 from eventsinks.front.counts import refusals
 from eventsinks.front.head import HeadSize, check_head
 from eventsinks.front.limits import HEAD_BYTES, LINGER, OVERHEAD, PIPELINED
-from eventsinks.lib.request_id import request_id_of
+from eventsinks.lib.request_id import choose_request_id
 
 LOOK = 1.0  # seconds between two looks whether a client reads
 
@@ -65,7 +65,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(refusal)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             inner = error.__context__
-            self._refuse(inner if isinstance(inner, Refusal) else bad_request("this is no proper HTTP request"))
+            self._refuse(
+                inner if isinstance(inner, Refusal) else refuse_bad_request("this is no proper HTTP request")
+            )
         if self.in_head and not self._deaf and self._head_timer is None:
             self._await_head()
 
@@ -74,7 +76,7 @@ class Connection(HttpToolsProtocol):
         if self.in_head and self._wire > HEAD_BYTES:
             raise HeadSize.refusal()
         if self.in_body and self._wire > HEAD_BYTES + OVERHEAD * self._payload:
-            raise bad_request("the body's chunks are too small for their framing")
+            raise refuse_bad_request("the body's chunks are too small for their framing")
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -98,7 +100,7 @@ class Connection(HttpToolsProtocol):
         self._stop_head_timer()
         check_head(self.headers, self.parser.get_http_version(), upgrades=self.parser.should_upgrade())
         if len(self.pipeline) >= PIPELINED:
-            raise bad_request(f"more than {PIPELINED} requests wait for an answer")
+            raise refuse_bad_request(f"more than {PIPELINED} requests wait for an answer")
         super().on_headers_complete()
         self.in_head, self.in_body, self._wire, self._payload = False, True, 0, 0
         self.front.connections.is_busy(self)
@@ -127,7 +129,7 @@ class Connection(HttpToolsProtocol):
         if self._is_answering():
             self._await_head()
         elif self.in_head:
-            self._refuse(too_slow("head"))
+            self._refuse(refuse_slow("head"))
         else:  # it has sent nothing
             self.transport.close()
 
@@ -163,9 +165,9 @@ class Connection(HttpToolsProtocol):
         self._linger()
         self._watch_reading()
 
-    def _written(self, answer: Answer) -> bytes:
+    def _written(self, answer: WholeAnswer) -> bytes:
         length = (b"content-length", b"%d" % len(answer.body))
-        own = [*answer.headers, length, (REQUEST_ID, request_id_of("").encode())]
+        own = [*answer.headers, length, (REQUEST_ID, choose_request_id("").encode())]
         own += [] if CLOSE in own else [CLOSE]
         lines = [b"%s: %s\r\n" % header for header in [*self.server_state.default_headers, *own]]
         return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])

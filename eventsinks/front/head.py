@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventsinks.front.answers import Headers, Refusal, bad_request
+from eventsinks.front.answers import Headers, Refusal, refuse_bad_request
 from eventsinks.front.limits import HEAD_BYTES, HEADERS, URL_BYTES
 
 
@@ -35,20 +35,20 @@ class HeadSize:
 def check_head(headers: Headers, version: str, *, upgrades: bool) -> None:
     """Raise Refusal for a head whose body could have two lengths, for a second host, and for another protocol."""
     if version not in ("1.0", "1.1"):
-        raise bad_request("this server speaks HTTP/1.1")
+        raise refuse_bad_request("this server speaks HTTP/1.1")
     if upgrades:
-        raise bad_request("this server takes no upgrade and no tunnel", "upgrade")
+        raise refuse_bad_request("this server takes no upgrade and no tunnel", "upgrade")
     values = {name: [value for other, value in headers if other == name] for name, _ in headers}
     check_length(values, version)
     hosts = values.get(b"host", [])
     if len(hosts) > 1 or (not hosts and version == "1.1"):
-        raise bad_request("a request names its host, once")
+        raise refuse_bad_request("a request names its host, once")
 
 
 def check_length(values: dict[bytes, list[bytes]], version: str) -> None:
     """Raise Refusal where it is not beyond doubt how long the body is."""
     codings, lengths = values.get(b"transfer-encoding", []), values.get(b"content-length", [])
     if len(lengths) > 1 or (codings and lengths):
-        raise bad_request("the body's length is given twice", "smuggling")
+        raise refuse_bad_request("the body's length is given twice", "smuggling")
     if codings and (version == "1.0" or [coding.strip().lower() for coding in codings] != [b"chunked"]):
-        raise bad_request("of transfer encodings, chunked alone is taken", "smuggling")
+        raise refuse_bad_request("of transfer encodings, chunked alone is taken", "smuggling")

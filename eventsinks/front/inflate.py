@@ -30,7 +30,7 @@ def inflate(packed: bytes, limit: int) -> bytes:
             inflater, members = zlib.decompressobj(GZIP), members + 1
         if members > MEMBERS:
             raise Corrupt(f"it has more than {MEMBERS} parts")
-        piece, idle = taken(inflater, fed), not fed
+        piece, idle = inflate_next(inflater, fed), not fed
         fed = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         size += len(piece)
         if size > limit:
@@ -43,7 +43,7 @@ def inflate(packed: bytes, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def taken(inflater: zlib._Decompress, fed: bytes) -> bytes:
+def inflate_next(inflater: zlib._Decompress, fed: bytes) -> bytes:
     """Return the next piece. Raises Corrupt."""
     try:
         return b"" if inflater.eof else inflater.decompress(fed, PIECE)

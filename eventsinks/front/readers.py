@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from eventsinks.front.answers import busy
+from eventsinks.front.answers import refuse_busy
 from eventsinks.front.limits import Limits
 
 HEAD_START = 64 * 1024  # bytes that everybody counts as having sent at once: a newcomer is fast
@@ -56,9 +56,9 @@ class Readers:
         """Count a body that is being read; it makes others stop where there are too many."""
         own = self._reading.setdefault(hold.caller, set())
         if len(own) >= self._limits.bodies_each:
-            self._end(slowest(own))
+            self._end(find_slowest(own))
         elif self.count >= self._limits.bodies:
-            self._end(slowest(max(self._reading.values(), key=len)))
+            self._end(find_slowest(max(self._reading.values(), key=len)))
         hold.clock, hold.since = clock, time.monotonic()
         self._reading.setdefault(hold.caller, set()).add(hold)
         self.count += 1
@@ -98,7 +98,7 @@ class Readers:
             if others:
                 self._end(max(others, key=lambda other: other.bytes))
                 return
-        raise busy("bytes")
+        raise refuse_busy("bytes")
 
     def _end(self, hold: Hold) -> None:
         self.stop_reading(hold)
@@ -107,7 +107,7 @@ class Readers:
             hold.clock.reschedule(asyncio.get_running_loop().time())
 
 
-def slowest(holds: set[Hold]) -> Hold:
+def find_slowest(holds: set[Hold]) -> Hold:
     """Return the one that has sent least for its time."""
     now = time.monotonic()
     return min(holds, key=lambda hold: hold.speed(now))

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from eventsinks.front.answers import Gone, busy
+from eventsinks.front.answers import Gone, refuse_busy
 
 T = TypeVar("T")
 Turn = tuple["asyncio.Future[None]", Callable[[], bool]]
 
 
-def nobody_left() -> bool:
+def never_left() -> bool:
     """Say that the client is still there, where nobody can tell."""
     return False
 
@@ -38,7 +38,7 @@ class Threads:
         for number in range(size):
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
-    async def run(self, caller: str, work: Callable[[], T], is_gone: Callable[[], bool] = nobody_left) -> T:
+    async def run(self, caller: str, work: Callable[[], T], is_gone: Callable[[], bool] = never_left) -> T:
         """Do `work` in a thread, once it is this caller's turn.
 
         Raises Refusal where too many wait already, Gone where the client left before, and what `work` raises.
@@ -48,7 +48,7 @@ class Threads:
         done: asyncio.Future[T] = loop.create_future()
 
         def job() -> None:
-            result, error = outcome_of(work)
+            result, error = get_outcome(work)
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 loop.call_soon_threadsafe(self._finished, caller, done, result, error)
 
@@ -61,7 +61,7 @@ class Threads:
             return
         own = len(self._queues.get(caller, ()))
         if self.waiting >= self._bound or own >= max(1, self._bound // 2):
-            raise busy("threads")
+            raise refuse_busy("threads")
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(caller, deque()).append((turn, is_gone))
         self.waiting += 1
@@ -118,7 +118,7 @@ class Threads:
             self._jobs.get()()
 
 
-def outcome_of(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+def get_outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
     """Return what `work` returned, or what it raised."""
     try:
         return work(), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from eventsinks.front.answers import Request
+from eventsinks.front.answers import WholeRequest
 
 SINKS = re.compile(r"/v1/event_sink")
 # Methods and paths. What they call is in actions: try_out, probe, and what slack_install asks of Slack; and the
@@ -22,7 +22,7 @@ WORLDLY = [
 CODES = (b"slack_oauth_code", b"\\u")
 
 
-def is_worldly(request: Request) -> bool:
+def is_worldly(request: WholeRequest) -> bool:
     """Whether answering it means asking somebody else."""
     method, path = request.scope["method"], request.scope["path"]
     if method == "POST" and SINKS.fullmatch(path):

@@ -12,14 +12,14 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication
 
-from eventsinks.front.answers import Answer, Request
+from eventsinks.front.answers import WholeAnswer, WholeRequest
 
 # What a head may say once is joined here as WSGI wants it; a name with an underscore could pass for another one.
 JOINED = {"HTTP_COOKIE": "; "}
 OWN_NAMES = {"HTTP_CONTENT_LENGTH": "CONTENT_LENGTH", "HTTP_CONTENT_TYPE": "CONTENT_TYPE"}
 
 
-def answer_of(application: WSGIApplication, request: Request) -> Answer:
+def call_application(application: WSGIApplication, request: WholeRequest) -> WholeAnswer:
     """Return what a WSGI application answers, whole. Raises what it raises."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
@@ -28,18 +28,18 @@ def answer_of(application: WSGIApplication, request: Request) -> Answer:
         started[:] = [(status, headers)]
         return written.append
 
-    pieces = application(environ_of(request), start_of(start))
-    body = b"".join(written) + whole(pieces)
+    pieces = application(make_environ(request), split_start(start))
+    body = b"".join(written) + join_body(pieces)
     status, headers = started[0]
-    return Answer(int(status[:3]), encoded(headers), body)
+    return WholeAnswer(int(status[:3]), encode_headers(headers), body)
 
 
-def start_of(start: Any) -> StartResponse:
+def split_start(start: Any) -> StartResponse:
     """Return it as what WSGI calls it."""
     return start  # type: ignore[no-any-return]
 
 
-def whole(pieces: Iterable[bytes]) -> bytes:
+def join_body(pieces: Iterable[bytes]) -> bytes:
     """Return a body whole, and close it: this ends the request for Django."""
     try:
         return b"".join(pieces)
@@ -49,19 +49,19 @@ def whole(pieces: Iterable[bytes]) -> bytes:
             close()
 
 
-def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+def encode_headers(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """Return headers as bytes, their names in lower case."""
     return [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in headers]
 
 
-def environ_of(request: Request) -> dict[str, Any]:
+def make_environ(request: WholeRequest) -> dict[str, Any]:
     """Return the request as WSGI knows it. The body has its length; it was chunked or packed no longer."""
     scope = request.scope
     host, port = scope.get("server") or ("localhost", 80)
     return {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        "PATH_INFO": path_of(scope),
+        "PATH_INFO": decode_path(scope),
         "QUERY_STRING": scope["query_string"].decode("latin1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": str(host),
@@ -74,17 +74,17 @@ def environ_of(request: Request) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        **named(scope["headers"]),
+        **name_headers(scope["headers"]),
     }
 
 
-def path_of(scope: Any) -> str:
+def decode_path(scope: Any) -> str:
     """Return the path, decoded once, each byte as a character."""
     raw = scope.get("raw_path")
     return (scope["path"].encode() if raw is None else unquote_to_bytes(raw)).decode("latin1")
 
 
-def named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def name_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers as WSGI names them."""
     found: dict[str, str] = {}
     for raw, value in headers:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
+def find_classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
     """Yield every concrete subclass of `kind` that a module of `package` defines, by module name."""
     path = importlib.import_module(package).__path__
     for module_info in sorted(pkgutil.iter_modules(path), key=lambda info: info.name):
@@ -20,7 +20,7 @@ def classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
                 yield value
 
 
-def instances(package: str, kind: type[Any]) -> Iterator[Any]:
-    """Yield one instance of each class that `classes` finds."""
-    for found in classes(package, kind):
+def make_instances(package: str, kind: type[Any]) -> Iterator[Any]:
+    """Yield one instance of each class that `find_classes` finds."""
+    for found in find_classes(package, kind):
         yield found()

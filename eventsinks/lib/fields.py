@@ -11,7 +11,7 @@ from typing import Any
 
 from liquid.undefined import Undefined
 
-from eventsinks.lib.numbers import spaced
+from eventsinks.lib.numbers import dumps_spaced
 
 MISSING = object()
 MAX_SEGMENTS = 50
@@ -25,7 +25,7 @@ class Unresolved(Undefined):
         return self.name
 
 
-def segments_of(path: str) -> list[str | int] | None:
+def split_path(path: str) -> list[str | int] | None:
     """Return the names and indexes of a path, None for a text that is none."""
     found: list[str | int] = []
     at = 0
@@ -39,7 +39,7 @@ def segments_of(path: str) -> list[str | int] | None:
     return found if len(found) <= MAX_SEGMENTS else None
 
 
-def found_in(value: Any, path: Sequence[object], charge: Callable[[int], None] | None = None) -> Any:
+def find_at(value: Any, path: Sequence[object], charge: Callable[[int], None] | None = None) -> Any:
     """Return what is at `path`, MISSING where nothing is. The longest name that fits is tried first.
 
     Each object that is looked into is charged by the names that are tried there: a document may be made so that
@@ -50,19 +50,19 @@ def found_in(value: Any, path: Sequence[object], charge: Callable[[int], None] |
     if isinstance(value, list):
         index = path[0]
         fits = type(index) is int and -len(value) <= index < len(value)
-        return found_in(value[int(str(index))], path[1:], charge) if fits else MISSING
+        return find_at(value[int(str(index))], path[1:], charge) if fits else MISSING
     if not isinstance(value, Mapping):
         return MISSING
     if charge is not None:
         charge(1 + len(path) * len(path) // 20)
     for end in range(len(path), 0, -1):
         name = ".".join(map(str, path[:end]))
-        if name in value and (found := found_in(value[name], path[end:], charge)) is not MISSING:
+        if name in value and (found := find_at(value[name], path[end:], charge)) is not MISSING:
             return found
     return MISSING
 
 
-def written(path: Sequence[object]) -> str:
+def write_path(path: Sequence[object]) -> str:
     """Return a path as a template writes it: `{{@alert.rows[0].name}}`."""
     root, *rest = path
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
@@ -73,4 +73,4 @@ def as_text(value: object) -> str:
     """Return a value as people read it: texts as they are, the rest as JSON."""
     if isinstance(value, str | Undefined):
         return str(value)
-    return spaced(value)
+    return dumps_spaced(value)

@@ -18,8 +18,8 @@ def read_time(text: str) -> datetime:
     capital = text.upper()
     try:
         if found := LEAP_SECOND.fullmatch(capital):
-            return after_leap_second(in_utc(datetime.fromisoformat(f"{found[1]}:59{found[2]}")))
-        return in_utc(datetime.fromisoformat(capital))
+            return add_leap_second(convert_to_utc(datetime.fromisoformat(f"{found[1]}:59{found[2]}")))
+        return convert_to_utc(datetime.fromisoformat(capital))
     except OverflowError:
         raise ValueError(f"{text} is before the first year or after the last") from None
 
@@ -30,12 +30,12 @@ def read_end(text: str) -> datetime:
     return at + timedelta(days=1, microseconds=-1) if DAY.fullmatch(text) else at
 
 
-def in_utc(at: datetime) -> datetime:
+def convert_to_utc(at: datetime) -> datetime:
     """Return a time in UTC, where it is unless it says otherwise. Raises OverflowError."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def after_leap_second(before: datetime) -> datetime:
+def add_leap_second(before: datetime) -> datetime:
     """Return the second after `before`. Raises ValueError where there can be no leap second between the two."""
     if (before.hour, before.minute) != (23, 59):
         raise ValueError("a leap second is the last of a day of UTC")

@@ -41,14 +41,14 @@ def parse(data: bytes) -> Any:
     """
     zeros = data.translate(AS_ZEROS)
     if LONG in zeros or LONG_NEGATIVE in zeros or MINUS_ZERO.search(data):
-        data = TEXT_OR_INTEGER.sub(marked, data)
+        data = TEXT_OR_INTEGER.sub(mark_integers, data)
     try:
         return DECODER.decode(data)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
 
 
-def marked(found: re.Match[bytes]) -> bytes:
+def mark_integers(found: re.Match[bytes]) -> bytes:
     """Return an integer that can't be one of 64 bits with the mark; texts and other integers as they are."""
     text = found[0]
     if text.startswith(b'"') or (len(text) < 21 and text != b"-0" and -(2**63) <= int(text) < 2**64):
@@ -56,7 +56,7 @@ def marked(found: re.Match[bytes]) -> bytes:
     return text + MARK.encode()
 
 
-def number(text: str) -> float:
+def make_number(text: str) -> float:
     """Return the number of a text that is no plain integer."""
     text = text.removesuffix(MARK)
     value = float(text)
@@ -67,20 +67,20 @@ def number(text: str) -> float:
     return found
 
 
-DECODER = msgspec.json.Decoder(float_hook=number)
+DECODER = msgspec.json.Decoder(float_hook=make_number)
 
 
 def dumps(value: Any, option: int = 0) -> bytes:
     """Return the JSON of a value, with numbers as written, and what is no JSON as its text."""
-    return orjson.dumps(value, default=as_written, option=option)
+    return orjson.dumps(value, default=write_number, option=option)
 
 
-def as_written(value: Any) -> Any:
+def write_number(value: Any) -> Any:
     """Return what orjson writes for what it does not know."""
     return orjson.Fragment(value.text) if isinstance(value, Number) else str(value)
 
 
-def spaced(value: Any) -> str:
+def dumps_spaced(value: Any) -> str:
     """Return the JSON of a value on one line, with a space after each comma and colon, as people read it."""
     try:
         text = dumps(value, orjson.OPT_NON_STR_KEYS).decode()

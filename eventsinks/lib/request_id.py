@@ -8,6 +8,6 @@ import uuid
 USABLE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def request_id_of(given: str) -> str:
+def choose_request_id(given: str) -> str:
     """Return the caller's id where it is usable, a new one otherwise."""
     return given if USABLE.fullmatch(given) else uuid.uuid4().hex

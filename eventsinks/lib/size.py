@@ -18,7 +18,7 @@ class Size:
     characters: int = 0
 
 
-def measured(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -> Size | None:
+def measure_size(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -> Size | None:
     """Return the size of `values` together, None if one is nested deeper than `max_depth` levels.
 
     Where there are more than `most`, it says that there are more, without looking at all of them. The characters

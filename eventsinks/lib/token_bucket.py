@@ -12,7 +12,7 @@ ENOUGH = 1e-6  # tokens that rounding may lose
 BUCKETS = 10_000  # kept by one process; the one that was not asked for the longest is forgotten first
 
 
-class Ask(NamedTuple):
+class BucketAsk(NamedTuple):
     """How much is taken from which bucket: `need`, or nothing; up to `want` where there is plenty.
 
     What is larger than `burst` is given where the bucket is full, which owes the rest: it is refused for a time,
@@ -26,7 +26,7 @@ class Ask(NamedTuple):
     want: int = 0
 
 
-class Answer(NamedTuple):
+class BucketAnswer(NamedTuple):
     """How many were taken, and how many whole tokens are left."""
 
     taken: int
@@ -68,7 +68,7 @@ class TokenBuckets:
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, asks: Sequence[Ask], now: float) -> list[Answer]:
+    def take(self, asks: Sequence[BucketAsk], now: float) -> list[BucketAnswer]:
         """Answer each of `asks` at the moment `now`, in seconds of a clock that does not go back."""
         with self._lock:
             return [self._answer(ask, now) for ask in asks]
@@ -78,7 +78,7 @@ class TokenBuckets:
         with self._lock:
             self._kept.clear()
 
-    def _answer(self, ask: Ask, now: float) -> Answer:
+    def _answer(self, ask: BucketAsk, now: float) -> BucketAnswer:
         left, at = self._kept.get(ask.key, (ask.burst, now))
         tokens, taken = min(ask.burst, left + max(0.0, now - at) * ask.per_s), 0
         if ask.need and tokens + ENOUGH >= min(ask.need, ask.burst):
@@ -89,9 +89,9 @@ class TokenBuckets:
             self._kept.move_to_end(ask.key)
             if len(self._kept) > BUCKETS:
                 self._kept.popitem(last=False)
-        return Answer(taken, math.floor(tokens + ENOUGH))
+        return BucketAnswer(taken, math.floor(tokens + ENOUGH))
 
 
-def seconds_until(ask: Ask, left: int) -> float:
+def count_seconds_until(ask: BucketAsk, left: int) -> float:
     """Return after how many seconds a bucket with `left` tokens gives what was asked."""
     return max(0.0, (min(ask.need, ask.burst) - left) / ask.per_s)

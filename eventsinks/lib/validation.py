@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 NUL = "must not contain NUL characters"
 
 
-def errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str, str]]:
+def list_errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Return every error as (path of the field, message); the path starts with `prefix`."""
     return [
         (".".join([*prefix, *map(str, detail["loc"])]), detail["msg"].removeprefix("Value error, "))
@@ -18,13 +18,13 @@ def errors(error: ValidationError, prefix: Iterable[str] = ()) -> list[tuple[str
     ]
 
 
-def first_error(error: ValidationError) -> tuple[str, str]:
+def get_first_error(error: ValidationError) -> tuple[str, str]:
     """Return the first error as (path of the field, message)."""
-    return errors(error)[0]
+    return list_errors(error)[0]
 
 
-def given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, str]]:
-    """Return an error, as `errors` does, for each field of `model` that a query gives more than once."""
+def find_given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, str]]:
+    """Return an error, as `list_errors` does, for each field of `model` that a query gives more than once."""
     return [
         (name, "must not be given more than once")
         for name, values in query
@@ -32,14 +32,14 @@ def given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) 
     ]
 
 
-def no_nul(text: str) -> str:
+def check_no_nul(text: str) -> str:
     """Raise ValueError for a NUL, which no database column takes."""
     if "\0" in text:
         raise ValueError(NUL)
     return text
 
 
-def fields_with_nul(document: Any) -> Iterator[str]:
+def find_fields_with_nul(document: Any) -> Iterator[str]:
     """Yield the path of each text in which there is a NUL, and of each name: there it is written as JSON does."""
     left: list[tuple[str, Any]] = [("", document)]
     while left:

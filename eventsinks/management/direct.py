@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from eventsinks.lib.http import ca_bundle
+from eventsinks.lib.net.http import find_ca_bundle
 
 
 def post(url: str, **given: Any) -> requests.Response:
@@ -16,5 +16,5 @@ def post(url: str, **given: Any) -> requests.Response:
     """
     with requests.Session() as session:
         session.trust_env = False
-        session.verify = ca_bundle()
+        session.verify = find_ca_bundle()
         return session.post(url, **given)

@@ -28,26 +28,26 @@ class Credentials:
     url: str = ""
 
 
-def credentials(url: str) -> Credentials:
+def get_credentials(url: str) -> Credentials:
     """Return what is kept for this database; make it on the first start."""
-    found = kept()
+    found = read_credentials()
     if found is None or not ApiKey.objects.usable().of_text(found.api_key).exists():
-        found = made()
+        found = make_credentials()
     if found.url != url:
         found = replace(found, url=url)
-        keep(found)
+        write_credentials(found)
     return found
 
 
-def kept() -> Credentials | None:
+def read_credentials() -> Credentials | None:
     """Return what var/credentials.json holds, if it is there."""
     try:
-        return Credentials(**json.loads(path().read_text()))
+        return Credentials(**json.loads(get_path().read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def made() -> Credentials:
+def make_credentials() -> Credentials:
     """Make a tenant with a key, and an admin where there is none yet."""
     tenant = create_tenant(TENANT)
     _, text = issue_key(tenant, name="made by the first start")
@@ -58,15 +58,15 @@ def made() -> Credentials:
     return Credentials(str(tenant.id), text, password)
 
 
-def keep(found: Credentials) -> None:
+def write_credentials(found: Credentials) -> None:
     """Write var/credentials.json, whole or not at all."""
-    draft = path().with_suffix(".new")
+    draft = get_path().with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
         json.dump(asdict(found), file, indent=2)
-    draft.replace(path())
+    draft.replace(get_path())
 
 
-def path() -> Path:
+def get_path() -> Path:
     """Return where it is kept."""
     return Path(settings.VAR_DIR) / "credentials.json"

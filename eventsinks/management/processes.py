@@ -79,7 +79,7 @@ class Family:
             stdout=subprocess.DEVNULL if told else self._output,
             stderr=self._output,
             start_new_session=True,
-            preexec_fn=dies_with(os.getpid()),
+            preexec_fn=make_preexec(os.getpid()),
         )
         self._children.append(Child(name, process, stops_last))
         if process.stdin is not None:
@@ -93,7 +93,7 @@ class Family:
         for child in self._children:
             status = child.process.poll()
             if status is not None:
-                raise Fallen(f"the {child.name} ended by itself ({told_by(status)})")
+                raise Fallen(f"the {child.name} ended by itself ({describe_status(status)})")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait until `ready`. Raises Fallen after `seconds`, saying that `what` did not happen."""
@@ -137,7 +137,7 @@ class Family:
             time.sleep(LOOK_AGAIN)
 
 
-def dies_with(parent: int) -> Callable[[], None]:
+def make_preexec(parent: int) -> Callable[[], None]:
     """Return what a child does before it becomes its program, so that it does not outlive `parent`."""
 
     def tie() -> None:
@@ -156,7 +156,7 @@ def sweep_away(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def told_by(status: int) -> str:
+def describe_status(status: int) -> str:
     """Return an exit status in words."""
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"

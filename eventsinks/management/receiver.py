@@ -26,7 +26,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.requests: queue.Queue[Received] = queue.Queue()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), keeper(self.requests))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(self.requests))
         self.address = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.address}/hook"
 
@@ -39,7 +39,7 @@ class Receiver:
         self._server.server_close()
 
 
-def keeper(requests: queue.Queue[Received]) -> type[BaseHTTPRequestHandler]:
+def make_handler(requests: queue.Queue[Received]) -> type[BaseHTTPRequestHandler]:
     """Return what handles one connection and puts what it gets into `requests`."""
 
     class Keeper(BaseHTTPRequestHandler):

@@ -16,12 +16,12 @@ from eventsinks.models import Attempt, Delivery
 console = Console(highlight=False)
 
 
-def step(text: str) -> None:
+def show_step(text: str) -> None:
     """Show that one step was taken."""
     console.print(Text.assemble(("✓ ", "bold green"), text), soft_wrap=True)
 
 
-def received(request: Received) -> None:
+def show_received(request: Received) -> None:
     """Show a request as its receiver got it."""
     headers = Table.grid(padding=(0, 2))
     for name, value in request.headers:
@@ -31,7 +31,7 @@ def received(request: Received) -> None:
     console.print(Panel(Group(headers, "", body), title=f"POST {request.path}", title_align="left"))
 
 
-def recorded(delivery: Delivery, attempt: Attempt) -> None:
+def show_recorded(delivery: Delivery, attempt: Attempt) -> None:
     """Show what is on record of a delivery and its attempt."""
     table = Table.grid(padding=(0, 2))
     rows = {
@@ -47,6 +47,6 @@ def recorded(delivery: Delivery, attempt: Attempt) -> None:
     console.print(Panel(table, title="On record", title_align="left"))
 
 
-def done() -> None:
+def show_end() -> None:
     """Show the end."""
     console.print(Text("Delivered. Everything is stopped again.", style="bold green"))

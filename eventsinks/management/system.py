@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from eventsinks.actions.reencrypt import finish_binding
+from eventsinks.actions.secrets.reencrypt import finish_binding
 from eventsinks.management import broker
 from eventsinks.management.processes import Family, StopRequests
 
@@ -55,10 +55,10 @@ class System:
         migrate()
         finish_binding(at_once=True)  # nobody else is here
         worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
-        self._start("worker", *celery(), *worker)
+        self._start("worker", *make_celery_command(), *worker)
         self.family.wait_until(self.answers, STARTUP, "an answer of the web server")
         self._ready = True
-        self._start("beat", *celery(), "beat", "--loglevel", "WARNING")
+        self._start("beat", *make_celery_command(), "beat", "--loglevel", "WARNING")
 
     def stop(self) -> None:
         """Stop everything, in order."""
@@ -92,7 +92,7 @@ class System:
         self.family.start(name, [sys.executable, "-m", module, *arguments], self._environment)
 
 
-def celery() -> list[str]:
+def make_celery_command() -> list[str]:
     """Return the module and its first arguments."""
     return ["celery", "--quiet", "-A", "project"]
 

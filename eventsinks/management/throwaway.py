@@ -11,7 +11,7 @@ MARK = "EVENTSINKS_THROWAWAY"  # names the directory; whoever finds it set remov
 LASTING = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "EVENTSINKS_ENCRYPTION_KEYS")
 
 
-def environment(current: Mapping[str, str]) -> dict[str, str]:
+def make_environment(current: Mapping[str, str]) -> dict[str, str]:
     """Return `current` with everything that is kept led to a new directory of its own."""
     directory = tempfile.mkdtemp(prefix="eventsinks-")
     files = [f"{name}_FILE" for name in LASTING]
@@ -25,6 +25,6 @@ def environment(current: Mapping[str, str]) -> dict[str, str]:
     return changed
 
 
-def entered() -> bool:
+def is_throwaway() -> bool:
     """Whether this process has such settings."""
     return MARK in os.environ

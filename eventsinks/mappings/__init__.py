@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eventsinks.lib.discovery import instances
+from eventsinks.lib.discovery import make_instances
 from eventsinks.mappings.base import EventMapping
 
-MAPPINGS: dict[str, EventMapping] = {found.key: found for found in instances(__name__, EventMapping)}
+MAPPINGS: dict[str, EventMapping] = {found.key: found for found in make_instances(__name__, EventMapping)}
 
 
 __all__ = ["MAPPINGS", "EventMapping", "mapping"]

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from eventsinks.event_types import EventType
-from eventsinks.event_types.documents import parsed
-from eventsinks.event_types.network_traffic import window_of
+from eventsinks.event_types.documents import parse_accepted
+from eventsinks.event_types.network_traffic import read_window
 from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
 
@@ -33,7 +33,7 @@ class EventMapping(ABC):
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
         """Return an event's bytes, as accepted, in this schema. Numbers stay as they are written."""
-        return numbers.dumps(self.mapped(event_type, parsed(data), occurred_at))
+        return numbers.dumps(self.mapped(event_type, parse_accepted(data), occurred_at))
 
 
 class Attack(NamedTuple):
@@ -53,7 +53,7 @@ class Flow(NamedTuple):
     packets_answered: int
 
 
-def attacks(document: Document) -> list[Attack]:
+def find_attacks(document: Document) -> list[Attack]:
     """Return what the tags of an alert name, as Scanner writes them: `techniques.t1098.account_manipulation`."""
     found = [ATTACK.fullmatch(tag) for tag in document.get("tags") or ()]
     return [
@@ -63,7 +63,7 @@ def attacks(document: Document) -> list[Attack]:
     ]
 
 
-def flow(document: Document) -> Flow:
+def read_flow(document: Document) -> Flow:
     """Return the counters of a flow by its ends.
 
     NetBird counts as the reporter sees it: `tx` is what it sends, and what comes in it was not the first to send.
@@ -75,18 +75,18 @@ def flow(document: Document) -> Flow:
     return Flow(*received, *sent) if reporter_is_destination else Flow(*sent, *received)
 
 
-def total(one: int, other: int) -> int | None:
+def add_counters(one: int, other: int) -> int | None:
     """Return the sum, None where 64 bits can't hold it."""
     return one + other if one + other < 2**64 else None
 
 
-def pruned(value: dict[str, Any]) -> dict[str, Any]:
+def prune(value: dict[str, Any]) -> dict[str, Any]:
     """Return it without what says nothing: None, empty texts, lists and objects. Numbers stay, zero too."""
-    inside = {key: pruned(item) if isinstance(item, dict) else item for key, item in value.items()}
+    inside = {key: prune(item) if isinstance(item, dict) else item for key, item in value.items()}
     return {key: item for key, item in inside.items() if item is not None and item not in ("", [], {})}
 
 
-def left(document: Document, *taken: str) -> dict[str, Any]:
+def list_left(document: Document, *taken: str) -> dict[str, Any]:
     """Return what of a document is not taken: `taken` are its keys, or `key.key` of an object in it."""
     rest = {key: value for key, value in document.items() if key not in taken}
     for path in taken:
@@ -96,12 +96,12 @@ def left(document: Document, *taken: str) -> dict[str, Any]:
     return {key: value for key, value in rest.items() if value not in (None, {})}
 
 
-def milliseconds(at: datetime) -> int:
+def write_milliseconds(at: datetime) -> int:
     """Return a time as milliseconds since 1970."""
     return (at - EPOCH) // timedelta(milliseconds=1)
 
 
-def moment_of(text: Any) -> datetime | None:
+def read_moment(text: Any) -> datetime | None:
     """Return the moment that a text says, None where it says none."""
     try:
         return read_time(text)
@@ -109,6 +109,6 @@ def moment_of(text: Any) -> datetime | None:
         return None
 
 
-def span(document: Document) -> tuple[str, str]:
+def read_span(document: Document) -> tuple[str, str]:
     """Return when a flow's window begins and ends, or the first and the last of what happened to it."""
-    return window_of(document)
+    return read_window(document)

@@ -10,12 +10,21 @@ from typing import Any, ClassVar
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import NOTHING_TOLD
-from eventsinks.event_types.audit import activity
-from eventsinks.event_types.documents import host_and_port, said, written
-from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
-from eventsinks.mappings.base import Document, EventMapping, attacks, flow, left, pruned, span, total
-from eventsinks.mappings.ecs_proxy import access
-from eventsinks.mappings.ocsf import SEVERITIES, version_of
+from eventsinks.event_types.audit import describe_activity
+from eventsinks.event_types.documents import read_text, split_address, write_time
+from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, list_types
+from eventsinks.mappings.base import (
+    Document,
+    EventMapping,
+    add_counters,
+    find_attacks,
+    list_left,
+    prune,
+    read_flow,
+    read_span,
+)
+from eventsinks.mappings.ecs_proxy import map_access
+from eventsinks.mappings.ocsf import SEVERITIES, find_ip_version
 from eventsinks.mappings.ocsf_audit import ACCOUNT_CHANGES, LOGONS
 
 VERSION = "8.11.0"
@@ -48,30 +57,30 @@ class Ecs(EventMapping):
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
         """Return an event of ECS; one of a type that it knows nothing of has its title and itself."""
         if event_type.key == "detection_alert":
-            found = alert(event_type, document)
+            found = map_alert(event_type, document)
         elif event_type.key == "network_traffic":
-            found = traffic(document)
+            found = map_traffic(document)
         elif event_type.key == "audit":
-            found = audit(document)
+            found = map_audit(document)
         elif event_type.key == "proxy":
-            found = access(document)
+            found = map_access(document)
         else:
             found = {"message": event_type.summary(document).title, "event": {"kind": "event"}}
             found["rest"] = dict(document)
         found["event"] |= {
-            "id": said(document, "id"),
+            "id": read_text(document, "id"),
             "module": "eventsinks",
             "dataset": f"eventsinks.{event_type.key}",
         }
         rest = found.pop("rest")
         kept = {"eventsinks": {event_type.key: rest}} if rest else {}
-        return {"@timestamp": written(occurred_at), "ecs": {"version": VERSION}, **pruned(found), **kept}
+        return {"@timestamp": write_time(occurred_at), "ecs": {"version": VERSION}, **prune(found), **kept}
 
 
-def alert(event_type: EventType, document: Document) -> dict[str, Any]:
+def map_alert(event_type: EventType, document: Document) -> dict[str, Any]:
     """Return what an alert says."""
     summary = event_type.summary(document, NOTHING_TOLD)
-    found = attacks(document)
+    found = find_attacks(document)
     tactics = [attack for attack in found if attack.is_tactic]
     techniques = [attack for attack in found if not attack.is_tactic]
     taken = ("id", "name", "description", "status", "severity_id", "tags", "detection_rule_id", "timestamp")
@@ -86,7 +95,7 @@ def alert(event_type: EventType, document: Document) -> dict[str, Any]:
             "url": summary.link,
         },
         "rule": {
-            "id": said(document, "detection_rule_id"),
+            "id": read_text(document, "detection_rule_id"),
             "name": summary.title,
             "description": summary.text,
         },
@@ -96,13 +105,13 @@ def alert(event_type: EventType, document: Document) -> dict[str, Any]:
             "technique": {"id": [a.id for a in techniques], "name": [a.name for a in techniques if a.name]},
         },
         "tags": list(summary.tags),
-        "rest": left(document, "View in Scanner", *taken),
+        "rest": list_left(document, "View in Scanner", *taken),
     }
 
 
-def audit(document: Document) -> dict[str, Any]:
+def map_audit(document: Document) -> dict[str, Any]:
     """Return what somebody did."""
-    code, target = said(document, "activity_code"), said(document, "target_id")
+    code, target = read_text(document, "activity_code"), read_text(document, "target_id")
     verb = VERBS.get(code.rpartition(".")[2], "change")
     if code in LOGONS:
         category, types = "authentication", ["start"]
@@ -110,26 +119,26 @@ def audit(document: Document) -> dict[str, Any]:
         category, types = "iam", [*(["user"] if code in ACCOUNT_CHANGES else []), verb]
     else:
         category, types = "configuration", [verb]
-    user = {name: said(document, f"initiator_{name}") for name in ("id", "name", "email")}
+    user = {name: read_text(document, f"initiator_{name}") for name in ("id", "name", "email")}
     known = [user["id"], user["name"], target if code in ACCOUNT_CHANGES else ""]
     taken = ("id", "timestamp", "activity", "activity_code", *(f"initiator_{name}" for name in user))
     return {
-        "message": activity(document),
+        "message": describe_activity(document),
         "event": {"kind": "event", "category": [category], "type": types, "action": code, "outcome": "success"},
         "user": {**user, "target": {"id": target} if code in ACCOUNT_CHANGES else {}},
         "related": {"user": [name for name in dict.fromkeys(known) if name]},
-        "rest": left(document, *taken),
+        "rest": list_left(document, *taken),
     }
 
 
-def traffic(document: Document) -> dict[str, Any]:
+def map_traffic(document: Document) -> dict[str, Any]:
     """Return what went between two ends."""
-    counted = flow(document)
-    happened = [FLOWS[type] for type in types_of(document) if type in FLOWS]
-    start, end = span(document)
-    source = side(document, "source", counted.bytes_sent, counted.packets_sent)
-    destination = side(document, "destination", counted.bytes_answered, counted.packets_answered)
-    version = version_of(source["address"])
+    counted = read_flow(document)
+    happened = [FLOWS[type] for type in list_types(document) if type in FLOWS]
+    start, end = read_span(document)
+    source = map_side(document, "source", counted.bytes_sent, counted.packets_sent)
+    destination = map_side(document, "destination", counted.bytes_answered, counted.packets_answered)
+    version = find_ip_version(source["address"])
     return {
         "message": f"{source['address']} → {destination['address']}",
         "event": {
@@ -144,32 +153,32 @@ def traffic(document: Document) -> dict[str, Any]:
         "destination": destination,
         "network": {
             "transport": PROTOCOLS.get(document.get("protocol", -1)),
-            "iana_number": said(document, "protocol"),
+            "iana_number": read_text(document, "protocol"),
             "type": f"ipv{version}" if version else "",
-            "direction": said(document, "direction").lower().removeprefix("direction_"),
-            "bytes": total(counted.bytes_sent, counted.bytes_answered),
-            "packets": total(counted.packets_sent, counted.packets_answered),
+            "direction": read_text(document, "direction").lower().removeprefix("direction_"),
+            "bytes": add_counters(counted.bytes_sent, counted.bytes_answered),
+            "packets": add_counters(counted.packets_sent, counted.packets_answered),
         },
-        "user": {name: said(document, "user", name) for name in ("id", "name", "email")},
-        "rule": {name: said(document, "policy", name) for name in ("id", "name")},
-        "observer": {"vendor": "NetBird", "name": said(document, "reporter_id")},
+        "user": {name: read_text(document, "user", name) for name in ("id", "name", "email")},
+        "rule": {name: read_text(document, "policy", name) for name in ("id", "name")},
+        "observer": {"vendor": "NetBird", "name": read_text(document, "reporter_id")},
         "related": {"ip": [end["ip"] for end in (source, destination) if end["ip"]]},
-        "rest": left(document, *TAKEN),
+        "rest": list_left(document, *TAKEN),
     }
 
 
-def side(document: Document, name: str, size: int, packets: int) -> dict[str, Any]:
+def map_side(document: Document, name: str, size: int, packets: int) -> dict[str, Any]:
     """Return one end, and what it sent."""
-    host, port = host_and_port(said(document, name, "address"))
+    host, port = split_address(read_text(document, name, "address"))
     return {
         "address": host,
-        "ip": host if version_of(host) else "",
+        "ip": host if find_ip_version(host) else "",
         "port": port,
-        "domain": said(document, name, "dns_label"),
+        "domain": read_text(document, name, "dns_label"),
         "bytes": size,
         "packets": packets,
         "geo": {
-            "city_name": said(document, name, "geo_location", "city_name"),
-            "country_iso_code": said(document, name, "geo_location", "country_code"),
+            "city_name": read_text(document, name, "geo_location", "city_name"),
+            "country_iso_code": read_text(document, name, "geo_location", "country_code"),
         },
     }

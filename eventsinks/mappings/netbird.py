@@ -14,9 +14,9 @@ import orjson
 
 from eventsinks.event_types import EventType
 from eventsinks.event_types.alert_template import NOTHING_TOLD
-from eventsinks.event_types.audit import activity, timestamp
+from eventsinks.event_types.audit import describe_activity, write_timestamp
 from eventsinks.event_types.base import Summary
-from eventsinks.event_types.documents import parsed, said, written
+from eventsinks.event_types.documents import parse_accepted, read_text, write_time
 from eventsinks.event_types.network_traffic import COUNTERS
 from eventsinks.lib.numbers import dumps
 from eventsinks.mappings.base import Document, EventMapping
@@ -35,28 +35,28 @@ class NetBird(EventMapping):
 
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
         """Return an event in the seven fields."""
-        found = seven_fields(event_type, document, occurred_at)
+        found = map_seven_fields(event_type, document, occurred_at)
         return {name: found[field] for field, name in self.names.items()}
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
         """Return an event in the seven fields; what is told whole in `meta` stays as it is to the byte."""
-        event = self.mapped(event_type, parsed(data), occurred_at)
+        event = self.mapped(event_type, parse_accepted(data), occurred_at)
         if event_type.key not in TOLD_IN_PARTS:
             event[self.names["meta"]] = orjson.Fragment(data)
         return dumps(event)
 
 
-def seven_fields(event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
+def map_seven_fields(event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return an event in FIELDS: an event of no type of NetBird's is told by its summary."""
     if event_type.key == "audit":
-        return audit(document, occurred_at)
+        return map_audit(document, occurred_at)
     if event_type.key == "network_traffic":
-        return network_traffic(document, occurred_at)
-    summary = plain_summary(event_type, document)
+        return map_network_traffic(document, occurred_at)
+    summary = write_summary(event_type, document)
     return {
-        "timestamp": moment(document, occurred_at),
+        "timestamp": write_moment(document, occurred_at),
         "message": summary.title,
-        "id": said(document, "id"),
+        "id": read_text(document, "id"),
         "initiator_id": "",
         "target_id": "",
         "meta": dict(document),
@@ -64,81 +64,81 @@ def seven_fields(event_type: EventType, document: Document, occurred_at: datetim
     }
 
 
-def message(event_type: EventType, document: Document) -> str:
+def write_message(event_type: EventType, document: Document) -> str:
     """Return the field `message` alone, which is all that some types need of the seven."""
     if event_type.key == "network_traffic":
-        return happened(last_of(document))
+        return name_happening(find_last(document))
     if event_type.key == "audit":
-        return activity(document).lower()
-    return plain_summary(event_type, document).title
+        return describe_activity(document).lower()
+    return write_summary(event_type, document).title
 
 
-def plain_summary(event_type: EventType, document: Document) -> Summary:
+def write_summary(event_type: EventType, document: Document) -> Summary:
     """Return what an event of any other type says, of an alert without what its template tells."""
     is_alert = event_type.key == "detection_alert"
     return event_type.summary(document, NOTHING_TOLD) if is_alert else event_type.summary(document)
 
 
-def audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
+def map_audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return an audit event. Its id is a number where it can be one."""
-    id = said(document, "id")
+    id = read_text(document, "id")
     return {
-        "timestamp": moment(document, occurred_at),
-        "message": activity(document).lower(),
+        "timestamp": write_moment(document, occurred_at),
+        "message": describe_activity(document).lower(),
         "id": int(id) if NUMBER.fullmatch(id) else id,
-        "initiator_id": said(document, "initiator_id"),
-        "target_id": said(document, "target_id"),
+        "initiator_id": read_text(document, "initiator_id"),
+        "target_id": read_text(document, "target_id"),
         "meta": document.get("meta") or {},
-        "reference": said(document, "reference"),
+        "reference": read_text(document, "reference"),
     }
 
 
-def network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]:
+def map_network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]:
     """Return a flow by the last thing that happened to it; who and how much is in its meta."""
-    last = last_of(document)
+    last = find_last(document)
     return {
-        "timestamp": moment(last, occurred_at),
-        "message": happened(last),
-        "id": said(document, "flow_id"),
+        "timestamp": write_moment(last, occurred_at),
+        "message": name_happening(last),
+        "id": read_text(document, "flow_id"),
         "initiator_id": "",
         "target_id": "",
         "meta": {
-            "flow_id": said(document, "flow_id"),
-            "direction": said(document, "direction"),
-            **end(document, "source"),
-            **end(document, "destination"),
+            "flow_id": read_text(document, "flow_id"),
+            "direction": read_text(document, "direction"),
+            **map_end(document, "source"),
+            **map_end(document, "destination"),
             "protocol": document.get("protocol"),
             **{name: document.get(name) or 0 for name in COUNTERS},
-            "policy_name": said(document, "policy", "name"),
-            "reporter_id": said(document, "reporter_id"),
-            "user_id": said(document, "user", "id"),
+            "policy_name": read_text(document, "policy", "name"),
+            "reporter_id": read_text(document, "reporter_id"),
+            "user_id": read_text(document, "user", "id"),
         },
         "reference": "",
     }
 
 
-def moment(document: Document, occurred_at: datetime) -> str:
+def write_moment(document: Document, occurred_at: datetime) -> str:
     """Return the time as it is said, to the nanosecond, or as we know it where there is no such time."""
-    given = timestamp(document, occurred_at)
+    given = write_timestamp(document, occurred_at)
     try:
         datetime.fromisoformat(given)
     except ValueError:
-        return written(occurred_at)
+        return write_time(occurred_at)
     return given
 
 
-def last_of(document: Document) -> Document:
+def find_last(document: Document) -> Document:
     """Return the last thing that happened to a flow."""
     events = document.get("events")
     return cast(Document, events[-1]) if events else {}
 
 
-def happened(last: Document) -> str:
+def name_happening(last: Document) -> str:
     """Return what it is called."""
-    return said(last, "type") or "TYPE_UNKNOWN"
+    return read_text(last, "type") or "TYPE_UNKNOWN"
 
 
-def end(document: Document, side: str) -> dict[str, str]:
+def map_end(document: Document, side: str) -> dict[str, str]:
     """Return one end of a flow."""
     parts = {"addr": "address", "name": "name", "type": "type"}
-    return {f"{side}_{part}": said(document, side, name) for part, name in parts.items()}
+    return {f"{side}_{part}": read_text(document, side, name) for part, name in parts.items()}

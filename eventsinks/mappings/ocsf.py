@@ -11,23 +11,23 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from eventsinks.event_types import EventType
-from eventsinks.event_types.audit import activity
-from eventsinks.event_types.documents import host_and_port, said
-from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, types_of
+from eventsinks.event_types.audit import describe_activity
+from eventsinks.event_types.documents import read_text, split_address
+from eventsinks.event_types.network_traffic import COUNTERS, PROTOCOLS, list_types
 from eventsinks.mappings.base import (
     Document,
     EventMapping,
-    attacks,
-    flow,
-    left,
-    milliseconds,
-    moment_of,
-    pruned,
-    span,
-    total,
+    add_counters,
+    find_attacks,
+    list_left,
+    prune,
+    read_flow,
+    read_moment,
+    read_span,
+    write_milliseconds,
 )
-from eventsinks.mappings.ocsf_audit import class_of
-from eventsinks.mappings.ocsf_proxy import http_activity
+from eventsinks.mappings.ocsf_audit import choose_class
+from eventsinks.mappings.ocsf_proxy import map_http_activity
 
 VERSION = "1.3.0"
 SEVERITIES = {"Unknown": 0, "Informational": 1, "Low": 2, "Medium": 3, "High": 4, "Critical": 5, "Fatal": 6}
@@ -60,13 +60,13 @@ class Ocsf(EventMapping):
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
         """Return an event of OCSF; one of a type that has no class here is a Base Event."""
         if event_type.key == "detection_alert":
-            found = detection_finding(event_type, document)
+            found = map_detection_finding(event_type, document)
         elif event_type.key == "network_traffic":
-            found = network_activity(document)
+            found = map_network_activity(document)
         elif event_type.key == "audit":
-            found = account_or_entity(document)
+            found = map_account_or_entity(document)
         elif event_type.key == "proxy":
-            found = http_activity(document)
+            found = map_http_activity(document)
         else:
             found = {"class_uid": 0, "class_name": "Base Event", "category_uid": 0, "activity_id": 99}
             found |= {"activity_name": event_type.key, "severity_id": 0, "rest": dict(document)}
@@ -74,20 +74,20 @@ class Ocsf(EventMapping):
             "version": VERSION,
             "product": {"name": "eventsinks", "vendor_name": "eventsinks"},
             "log_name": event_type.key,
-            "uid": said(document, "id"),
+            "uid": read_text(document, "id"),
             **found.pop("metadata", {}),
         }
         rest = found.pop("rest")
         return {
-            "metadata": pruned(metadata),
-            "time": milliseconds(occurred_at),
+            "metadata": prune(metadata),
+            "time": write_milliseconds(occurred_at),
             "type_uid": found["class_uid"] * 100 + found["activity_id"],
-            **pruned(found),
+            **prune(found),
             **({"unmapped": rest} if rest else {}),
         }
 
 
-def detection_finding(event_type: EventType, document: Document) -> dict[str, Any]:
+def map_detection_finding(event_type: EventType, document: Document) -> dict[str, Any]:
     """Return what an alert found."""
     summary = event_type.summary(document)
     activity_id, activity_name, status_id, status = STATUSES.get(summary.status, STATUSES["firing"])
@@ -112,24 +112,24 @@ def detection_finding(event_type: EventType, document: Document) -> dict[str, An
             "title": summary.title,
             "desc": summary.text,
             "src_url": summary.link,
-            "analytic": {"type_id": 1, "type": "Rule", "uid": said(document, "detection_rule_id")},
+            "analytic": {"type_id": 1, "type": "Rule", "uid": read_text(document, "detection_rule_id")},
             "attacks": [
-                {"tactic" if attack.is_tactic else "technique": pruned({"uid": attack.id, "name": attack.name})}
-                for attack in attacks(document)
+                {"tactic" if attack.is_tactic else "technique": prune({"uid": attack.id, "name": attack.name})}
+                for attack in find_attacks(document)
             ],
         },
         "metadata": {"labels": list(summary.tags)} if summary.tags else {},
-        "rest": left(document, *taken),
+        "rest": list_left(document, *taken),
     }
 
 
-def network_activity(document: Document) -> dict[str, Any]:
+def map_network_activity(document: Document) -> dict[str, Any]:
     """Return what went between two ends."""
-    happened = types_of(document)
+    happened = list_types(document)
     dropped = "TYPE_DROP" in happened
     activity_id, activity_name = next((FLOWS[type] for type in FLOWS if type in happened), (6, "Traffic"))
-    start, end = map(moment_of, span(document))
-    user = {name: said(document, "user", key) for name, key in USER.items()}
+    start, end = map(read_moment, read_span(document))
+    user = {name: read_text(document, "user", key) for name, key in USER.items()}
     return {
         "category_uid": 4,
         "category_name": "Network Activity",
@@ -143,50 +143,50 @@ def network_activity(document: Document) -> dict[str, Any]:
         "action": "Denied" if dropped else "Allowed",
         "disposition_id": 2 if dropped else 1,
         "disposition": "Blocked" if dropped else "Allowed",
-        "start_time": milliseconds(start) if start else None,
-        "end_time": milliseconds(end) if end else None,
-        "src_endpoint": {**endpoint(document, "source"), "owner": user},
-        "dst_endpoint": endpoint(document, "destination"),
-        "connection_info": connection(document),
-        "traffic": traffic(document),
-        "policy": {"uid": said(document, "policy", "id"), "name": said(document, "policy", "name")},
+        "start_time": write_milliseconds(start) if start else None,
+        "end_time": write_milliseconds(end) if end else None,
+        "src_endpoint": {**map_endpoint(document, "source"), "owner": user},
+        "dst_endpoint": map_endpoint(document, "destination"),
+        "connection_info": map_connection(document),
+        "traffic": map_traffic(document),
+        "policy": {"uid": read_text(document, "policy", "id"), "name": read_text(document, "policy", "name")},
         "metadata": {"profiles": ["security_control"]},
-        "rest": left(document, *TAKEN),
+        "rest": list_left(document, *TAKEN),
     }
 
 
-def endpoint(document: Document, side: str) -> dict[str, Any]:
+def map_endpoint(document: Document, side: str) -> dict[str, Any]:
     """Return one end."""
-    host, port = host_and_port(said(document, side, "address"))
+    host, port = split_address(read_text(document, side, "address"))
     return {
-        "uid": said(document, side, "id"),
-        "name": said(document, side, "name"),
-        "type": said(document, side, "type"),
-        "ip" if version_of(host) else "hostname": host,
+        "uid": read_text(document, side, "id"),
+        "name": read_text(document, side, "name"),
+        "type": read_text(document, side, "type"),
+        "ip" if find_ip_version(host) else "hostname": host,
         "port": port,
-        "domain": said(document, side, "dns_label"),
+        "domain": read_text(document, side, "dns_label"),
         "location": {
-            "city": said(document, side, "geo_location", "city_name"),
-            "country": said(document, side, "geo_location", "country_code"),
+            "city": read_text(document, side, "geo_location", "city_name"),
+            "country": read_text(document, side, "geo_location", "country_code"),
         },
     }
 
 
-def connection(document: Document) -> dict[str, Any]:
+def map_connection(document: Document) -> dict[str, Any]:
     """Return how it went."""
-    direction_id, direction = DIRECTIONS.get(said(document, "direction"), (0, "Unknown"))
-    host, _ = host_and_port(said(document, "source", "address"))
+    direction_id, direction = DIRECTIONS.get(read_text(document, "direction"), (0, "Unknown"))
+    host, _ = split_address(read_text(document, "source", "address"))
     return {
-        "uid": said(document, "flow_id"),
+        "uid": read_text(document, "flow_id"),
         "protocol_num": document.get("protocol"),
         "protocol_name": PROTOCOLS.get(document.get("protocol", -1)),
-        "protocol_ver_id": version_of(host),
+        "protocol_ver_id": find_ip_version(host),
         "direction_id": direction_id,
         "direction": direction,
     }
 
 
-def version_of(host: str) -> int | None:
+def find_ip_version(host: str) -> int | None:
     """Return 4 or 6 for an IP address, None for a name."""
     try:
         return ipaddress.ip_address(host).version
@@ -194,33 +194,33 @@ def version_of(host: str) -> int | None:
         return None
 
 
-def traffic(document: Document) -> dict[str, Any]:
+def map_traffic(document: Document) -> dict[str, Any]:
     """Return how much went: out is from the source to the destination."""
-    counted = flow(document)
+    counted = read_flow(document)
     return {
         "bytes_out": counted.bytes_sent,
         "packets_out": counted.packets_sent,
         "bytes_in": counted.bytes_answered,
         "packets_in": counted.packets_answered,
-        "bytes": total(counted.bytes_sent, counted.bytes_answered),
-        "packets": total(counted.packets_sent, counted.packets_answered),
+        "bytes": add_counters(counted.bytes_sent, counted.bytes_answered),
+        "packets": add_counters(counted.packets_sent, counted.packets_answered),
     }
 
 
-def account_or_entity(document: Document) -> dict[str, Any]:
+def map_account_or_entity(document: Document) -> dict[str, Any]:
     """Return what somebody did."""
-    actor = {name: said(document, f"initiator_{key}") for name, key in USER.items()}
+    actor = {name: read_text(document, f"initiator_{key}") for name, key in USER.items()}
     taken = ("id", "timestamp", "activity", "activity_code", "initiator_id", "initiator_name", "initiator_email")
     return {
-        **class_of(document, actor),
+        **choose_class(document, actor),
         "category_uid": 3,
         "category_name": "Identity & Access Management",
         "severity_id": 1,
         "severity": "Informational",
         "status_id": 1,
         "status": "Success",
-        "message": activity(document),
+        "message": describe_activity(document),
         "actor": {"user": actor},
-        "metadata": {"event_code": said(document, "activity_code")},
-        "rest": left(document, "target_id", *taken),
+        "metadata": {"event_code": read_text(document, "activity_code")},
+        "rest": list_left(document, "target_id", *taken),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventsinks.event_types.documents import said
+from eventsinks.event_types.documents import read_text
 from eventsinks.mappings.base import Document
 
 # Account Change (3001): code: (activity_id, its name)
@@ -39,21 +39,24 @@ VERBS = {
 }
 
 
-def class_of(document: Document, actor: dict[str, Any]) -> dict[str, Any]:
+def choose_class(document: Document, actor: dict[str, Any]) -> dict[str, Any]:
     """Return the class, the activity, and whom or what it happened to."""
-    code, target = said(document, "activity_code"), said(document, "target_id")
+    code, target = read_text(document, "activity_code"), read_text(document, "target_id")
     if code in ACCOUNT_CHANGES:
-        user = {"uid": target, "name": said(document, "meta", "username") or said(document, "meta", "name")}
-        return {**named(3001, "Account Change", ACCOUNT_CHANGES[code]), "user": user}
+        user = {
+            "uid": target,
+            "name": read_text(document, "meta", "username") or read_text(document, "meta", "name"),
+        }
+        return {**name_class(3001, "Account Change", ACCOUNT_CHANGES[code]), "user": user}
     if code in LOGONS:
-        found = named(3002, "Authentication", (1, "Logon"))
+        found = name_class(3002, "Authentication", (1, "Logon"))
         return {**found, "user": actor, "service": {"name": LOGONS[code], "uid": target}}
     kind, _, verb = code.rpartition(".")
-    entity = {"uid": target, "type": kind, "name": said(document, "meta", "name")}
-    return {**named(3004, "Entity Management", VERBS.get(verb, (99, verb))), "entity": entity}
+    entity = {"uid": target, "type": kind, "name": read_text(document, "meta", "name")}
+    return {**name_class(3004, "Entity Management", VERBS.get(verb, (99, verb))), "entity": entity}
 
 
-def named(class_uid: int, class_name: str, activity: tuple[int, str]) -> dict[str, Any]:
+def name_class(class_uid: int, class_name: str, activity: tuple[int, str]) -> dict[str, Any]:
     """Return a class and its activity."""
     activity_id, activity_name = activity
     return {

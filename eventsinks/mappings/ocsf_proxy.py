@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventsinks.event_types.documents import said
-from eventsinks.mappings.base import Document, left
+from eventsinks.event_types.documents import read_text
+from eventsinks.mappings.base import Document, list_left
 
 # a method: (activity_id, its name)
 METHODS = {
@@ -30,12 +30,12 @@ TAKEN = (
 )
 
 
-def http_activity(document: Document) -> dict[str, Any]:
+def map_http_activity(document: Document) -> dict[str, Any]:
     """Return what was asked for, by whom, and how it was answered."""
-    activity_id, activity_name = METHODS.get(said(document, "method").upper(), (99, "Other"))
+    activity_id, activity_name = METHODS.get(read_text(document, "method").upper(), (99, "Other"))
     status = document.get("status_code") or None
     went_well = 200 <= (status or 200) < 400  # what has no status is no HTTP
-    path, _, query = said(document, "path").partition("?")
+    path, _, query = read_text(document, "path").partition("?")
     return {
         "category_uid": 4,
         "category_name": "Network Activity",
@@ -47,23 +47,23 @@ def http_activity(document: Document) -> dict[str, Any]:
         "severity": "Informational",
         "status_id": 1 if went_well else 2,
         "status": "Success" if went_well else "Failure",
-        "status_detail": said(document, "reason"),
-        "message": f"{said(document, 'method')} {said(document, 'host')}{path}".strip(),
+        "status_detail": read_text(document, "reason"),
+        "message": f"{read_text(document, 'method')} {read_text(document, 'host')}{path}".strip(),
         "http_request": {
-            "http_method": said(document, "method"),
-            "url": {"hostname": said(document, "host"), "path": path, "query_string": query},
+            "http_method": read_text(document, "method"),
+            "url": {"hostname": read_text(document, "host"), "path": path, "query_string": query},
         },
         "http_response": {"code": status, "latency": document.get("duration_ms")},
         "traffic": {"bytes_in": document.get("bytes_download"), "bytes_out": document.get("bytes_upload")},
         "src_endpoint": {
-            "ip": said(document, "source_ip"),
-            "location": {"city": said(document, "city_name"), "country": said(document, "country_code")},
+            "ip": read_text(document, "source_ip"),
+            "location": {"city": read_text(document, "city_name"), "country": read_text(document, "country_code")},
             "owner": {
-                "uid": said(document, "user_id"),
-                "name": said(document, "user_name"),
-                "email_addr": said(document, "user_email"),
+                "uid": read_text(document, "user_id"),
+                "name": read_text(document, "user_name"),
+                "email_addr": read_text(document, "user_email"),
             },
         },
-        "dst_endpoint": {"hostname": said(document, "host"), "svc_name": said(document, "service_id")},
-        "rest": left(document, *TAKEN),
+        "dst_endpoint": {"hostname": read_text(document, "host"), "svc_name": read_text(document, "service_id")},
+        "rest": list_left(document, *TAKEN),
     }

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import eventsinks.models.traffic_term
+import eventsinks.models.traffic.traffic_term
 
 
 def on_postgresql(statement):
@@ -41,6 +41,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="networktraffic",
             name="terms",
-            field=eventsinks.models.traffic_term.Terms(null=True),
+            field=eventsinks.models.traffic.traffic_term.Terms(null=True),
         ),
     ]

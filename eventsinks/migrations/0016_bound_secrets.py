@@ -6,7 +6,7 @@ from django.conf import settings
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-from eventsinks.lib.crypto import SecretBox
+from eventsinks.lib.secrets.crypto import SecretBox
 
 SEALED = (
     ("Destination", ("sealed_secrets", "sealed_signing_secret", "sealed_old_signing_secret")),

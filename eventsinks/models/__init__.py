@@ -6,16 +6,16 @@ from eventsinks.models.delivery import Delivery
 from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
 from eventsinks.models.incident import Incident
-from eventsinks.models.network_traffic import NetworkTraffic, write_flows
-from eventsinks.models.proxy_access import ProxyAccess, write_accesses
 from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.replay import Replay
-from eventsinks.models.sealing import Canary
+from eventsinks.models.secrets.sealing import Canary
 from eventsinks.models.silence import Silence
 from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
 from eventsinks.models.stream import Batch, Position
 from eventsinks.models.tenant import SCOPES, ApiKey, Tenant
-from eventsinks.models.traffic_term import TrafficTerm
+from eventsinks.models.traffic.network_traffic import NetworkTraffic, write_flows
+from eventsinks.models.traffic.proxy_access import ProxyAccess, write_accesses
+from eventsinks.models.traffic.traffic_term import TrafficTerm
 
 # The tables beside the log, by which events of a type are looked for: written with the event.
 INDEXES = {"network_traffic": write_flows, "proxy": write_accesses}

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventsinks.models.delivery import Delivery, DeliveryState
-from eventsinks.models.delivery.row import DeliveryQuerySet, open_deliveries
+from eventsinks.models.delivery.row import DeliveryQuerySet, find_open_deliveries
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
@@ -80,6 +80,6 @@ class Clearing(models.Model):
 
     def left(self) -> tuple[int, bool]:
         """Return how many of the SEEN that wait the longest are still to be suppressed, and whether more wait."""
-        ids = open_deliveries(self.destination_id).order_by("tries", "due_at").values_list("id", flat=True)
+        ids = find_open_deliveries(self.destination_id).order_by("tries", "due_at").values_list("id", flat=True)
         first = list(ids[: SEEN + 1])
         return self.its(Delivery.objects.filter(id__in=first[:SEEN])).count(), len(first) > SEEN

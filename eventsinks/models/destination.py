@@ -13,12 +13,12 @@ from django.db.models.functions import Now
 
 from eventsinks.destinations import DESTINATION_TYPES, destination_type
 from eventsinks.destinations.base import AnyDestinationType, Config, Endpoints
-from eventsinks.event_types.alert_template import AlertTemplate, stored_template
-from eventsinks.lib.signing import key_of, new_secret
-from eventsinks.lib.smtp import Server
-from eventsinks.models.clock import database_now
-from eventsinks.models.options import empty
-from eventsinks.models.sealing import open_sealed, seal
+from eventsinks.event_types.alert_template import AlertTemplate, load_template
+from eventsinks.lib.net.smtp import Server
+from eventsinks.lib.secrets.signing import decode_key, make_secret
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.options import make_empty
+from eventsinks.models.secrets.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
 from eventsinks.models.tenant import Tenant
 
@@ -47,11 +47,11 @@ class DestinationQuerySet(models.QuerySet["Destination"]):
 
     def sinks(self) -> Self:
         """Keep event sinks."""
-        return self.filter(type__in=types_with("event_sink"))
+        return self.filter(type__in=list_types("event_sink"))
 
     def integrations(self) -> Self:
         """Keep integrations."""
-        return self.filter(type__in=types_with("integration"))
+        return self.filter(type__in=list_types("integration"))
 
 
 class Destination(models.Model):
@@ -106,7 +106,8 @@ class Destination(models.Model):
     # How often in a row its credentials or place were refused by a status alone, and since when.
     doubts = models.PositiveSmallIntegerField(db_default=0, editable=False)
     doubted_since = models.DateTimeField(null=True, editable=False)
-    place = models.CharField(max_length=200, blank=True, db_default="")  # what its pace is the limit of
+    # What its type's rate interval is the limit of.
+    rate_key = models.CharField(max_length=200, blank=True, db_default="", db_column="place")
     paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -126,7 +127,7 @@ class Destination(models.Model):
                 condition=Q(deleted_at=None) & (Q(fallback__isnull=False) | Q(drill_interval_s__isnull=False)),
                 name="destination_looked_after",
             ),
-            models.Index(fields=["place"], condition=~Q(place=""), name="destination_at_a_place"),
+            models.Index(fields=["rate_key"], condition=~Q(rate_key=""), name="destination_at_a_place"),
         ]
 
     def __str__(self) -> str:
@@ -140,11 +141,11 @@ class Destination(models.Model):
     @property
     def template(self) -> AlertTemplate | None:
         """How alerts are told there, None as they are."""
-        return stored_template(self.alert_template) if self.alert_template else None
+        return load_template(self.alert_template) if self.alert_template else None
 
     def option(self, name: str) -> Any:
         """Return an option that has no column of its own, as the tenant gave it, else what stands for it."""
-        return self.options.get(name, empty(name))
+        return self.options.get(name, make_empty(name))
 
     @property
     def orders_incidents(self) -> bool:
@@ -164,13 +165,13 @@ class Destination(models.Model):
     def set_config(self, config: Config) -> None:
         """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
         self.config = config.masked()
-        place = self.kind(config).place()
-        self.place = f"{self.type}:{place}"[:200] if place else ""
+        key = self.kind(config).rate_key()
+        self.rate_key = f"{self.type}:{key}"[:200] if key else ""
         secrets = config.secrets()
         text = orjson.dumps(secrets).decode()
         self.sealed_secrets = seal(text, self, "sealed_secrets") if secrets else ""
         if not self.sealed_signing_secret:
-            self.sealed_signing_secret = seal(new_secret(), self, "sealed_signing_secret")
+            self.sealed_signing_secret = seal(make_secret(), self, "sealed_signing_secret")
 
     def opened_config(self) -> Any:
         """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
@@ -181,10 +182,10 @@ class Destination(models.Model):
 
     def opened(self) -> AnyDestinationType:
         """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
-        keys = [key_of(self.signing_secret)] if self.sealed_signing_secret else []
-        if self.old_signing_secret_until and self.old_signing_secret_until > database_now():
-            keys.append(key_of(open_sealed(self, "sealed_old_signing_secret")))
-        return self.kind(self.opened_config(), keys, endpoints())
+        keys = [decode_key(self.signing_secret)] if self.sealed_signing_secret else []
+        if self.old_signing_secret_until and self.old_signing_secret_until > read_database_clock():
+            keys.append(decode_key(open_sealed(self, "sealed_old_signing_secret")))
+        return self.kind(self.opened_config(), keys, make_endpoints())
 
     def target(self) -> str:
         """Return where it goes in a few words, for a list. Opens no secret."""
@@ -196,7 +197,7 @@ class EventSinkManager(models.Manager["EventSink"]):
 
     def get_queryset(self) -> models.QuerySet[EventSink]:
         """Return them."""
-        return super().get_queryset().filter(type__in=types_with("event_sink"), deleted_at=None)
+        return super().get_queryset().filter(type__in=list_types("event_sink"), deleted_at=None)
 
 
 class EventSink(Destination):
@@ -216,7 +217,7 @@ class IntegrationManager(models.Manager["Integration"]):
 
     def get_queryset(self) -> models.QuerySet[Integration]:
         """Return them."""
-        return super().get_queryset().filter(type__in=types_with("integration"), deleted_at=None)
+        return super().get_queryset().filter(type__in=list_types("integration"), deleted_at=None)
 
 
 class Integration(Destination):
@@ -230,14 +231,14 @@ class Integration(Destination):
         verbose_name_plural = "integrations"
 
 
-def types_with(face: str) -> list[str]:
+def list_types(face: str) -> list[str]:
     """Return the keys of the destination types with this face."""
     return [key for key, kind in DESTINATION_TYPES.items() if kind.face == face]
 
 
-def endpoints() -> Endpoints:
+def make_endpoints() -> Endpoints:
     """Return where the services are, as the operator set it."""
-    server = mail_server()
+    server = make_mail_server()
     return Endpoints(
         slack=settings.SLACK_BASE_URL,
         pagerduty=settings.PAGERDUTY_URL,
@@ -247,6 +248,6 @@ def endpoints() -> Endpoints:
     )
 
 
-def mail_server() -> Server | None:
+def make_mail_server() -> Server | None:
     """Return the operator's mail server, with its credentials; None: there is none. Raises ValueError."""
     return Server.parse(settings.SMTP_URL) if settings.SMTP_URL else None

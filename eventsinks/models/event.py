@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
-from eventsinks.event_types.documents import parsed
-from eventsinks.models import sql
+from eventsinks.event_types.documents import parse_accepted
+from eventsinks.models.database import sql
 from eventsinks.models.tenant import Tenant
 
 
@@ -68,7 +68,7 @@ class Event(models.Model):
     @property
     def document(self) -> Any:
         """Its data, parsed."""
-        return parsed(bytes(self.data))
+        return parse_accepted(bytes(self.data))
 
     @property
     def summary(self) -> Summary:
@@ -77,7 +77,7 @@ class Event(models.Model):
         return known.summary(self.document) if known else Summary(title=self.type)
 
 
-def digest_of(data: bytes) -> bytes:
+def make_digest(data: bytes) -> bytes:
     """Return the 16 bytes that tell one content from another."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
@@ -114,7 +114,7 @@ def insert_new(events: Sequence[Event]) -> list[Event]:
     return new
 
 
-def digests_of(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[str, bytes]:
+def find_digests(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[str, bytes]:
     """Return the digests of the events with these keys, of those that are there.
 
     Each key is looked for by itself: asked for a list of them in a table that was never analysed, both databases
@@ -129,7 +129,7 @@ def _digests_on_postgresql(tenant_id: uuid.UUID, type: str, keys: Sequence[str])
         SELECT wanted.key, found.digest FROM unnest(%s::text[]) AS wanted(key) CROSS JOIN LATERAL (
             SELECT digest FROM eventsinks_event WHERE tenant_id = %s AND type = %s AND key = wanted.key LIMIT 1
         ) AS found"""
-    return sql.rows(statement, [list(keys), tenant_id, type])
+    return sql.fetch_rows(statement, [list(keys), tenant_id, type])
 
 
 def _digests_on_sqlite(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -141,5 +141,5 @@ def _digests_on_sqlite(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> 
             SELECT found.key, found.digest
             FROM (VALUES {", ".join(["(%s)"] * len(some))}) AS wanted CROSS JOIN eventsinks_event AS found
             WHERE found.tenant_id = %s AND found.type = %s AND found.key = wanted.column1"""
-        found += sql.rows(statement, [*some, tenant_id.hex, type])
+        found += sql.fetch_rows(statement, [*some, tenant_id.hex, type])
     return found

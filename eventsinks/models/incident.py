@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.database.sql import clean_json, clean_text
 from eventsinks.models.destination import Destination
-from eventsinks.models.sql import clean, clean_json
 
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
 AT_ONCE = 2_000  # incidents that one sweep forgets
@@ -24,7 +24,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
     def memories(self, places: Iterable[Place]) -> dict[Place, Mapping[str, Any]]:
         """Return what is remembered of each."""
-        wanted = {(id, clean(key)): (id, key) for id, key in places}
+        wanted = {(id, clean_text(key)): (id, key) for id, key in places}
         rows = self.filter(destination_id__in={id for id, _ in wanted}, key__in={key for _, key in wanted})
         found = rows.values_list("destination_id", "key", "memory")
         return {wanted[id, key]: memory for id, key, memory in found if (id, key) in wanted}
@@ -34,7 +34,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         id, key = place
         told = clean_json(memory)
         self.bulk_create(
-            [Incident(destination_id=id, key=clean(key), memory=told, updated_at=database_now())],
+            [Incident(destination_id=id, key=clean_text(key), memory=told, updated_at=read_database_clock())],
             update_conflicts=True,
             unique_fields=["destination", "key"],
             update_fields=["memory", "updated_at"],

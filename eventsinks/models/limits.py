@@ -65,12 +65,12 @@ OwnLimits: type[BaseModel] = create_model(
 )
 
 
-def server_limits() -> Limits:
+def get_server_limits() -> Limits:
     """Return the limits of a tenant that has none of its own."""
-    return limits_of({})
+    return get_limits({})
 
 
-def limits_of(own: Mapping[str, int]) -> Limits:
+def get_limits(own: Mapping[str, int]) -> Limits:
     """Return the limits of a tenant: its own where there are any, the server's otherwise."""
     return _limits(tuple(settings.EVENTSINKS_LIMITS.items()), tuple(own.items()))
 
@@ -81,14 +81,14 @@ def _limits(*said: tuple[tuple[str, int], ...]) -> Limits:
     return Limits(**{name: value for some in said for name, value in some if name in NAMES})
 
 
-def in_words(name: str, value: int) -> str:
+def describe_limit(name: str, value: int) -> str:
     """Return a limit as it is told: `10`, `10 a second`."""
     if (rate := RATES.get(name)) is None:
         return f"{value:,}"
     return f"{value:,} {({1: 'a second', 60: 'a minute', 3600: 'an hour'})[rate.seconds]}"
 
 
-def burst_of(name: str, value: int) -> int:
+def get_burst(name: str, value: int) -> int:
     """Return how many of a rate may come at once."""
     rate = RATES[name]
     return value * rate.burst // rate.seconds

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.event_filter import EventFilter
-from eventsinks.lib.event_key import EventKey
+from eventsinks.lib.filters.event_filter import EventFilter
+from eventsinks.lib.filters.event_key import EventKey
 
 DAY = 86_400  # seconds
 FIELD_PATH = r"^[^\s.\x00]+(\.[^\s.\x00]+){0,9}$"
@@ -38,28 +38,28 @@ HeardType = Annotated[str, AfterValidator(check_event_type)]
 HeardTypes = Annotated[list[HeardType], Field(max_length=10)]
 
 
-class Shape(BaseModel):
+class OptionShape(BaseModel):
     """One of the shapes below: nothing else may stand in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Throttle(Shape):
+class Throttle(OptionShape):
     """At most `limit` alerts in `window_s` seconds."""
 
     limit: Annotated[StrictInt, Field(ge=1, le=100_000)]
     window_s: Window
 
 
-class Group(Shape):
+class Group(OptionShape):
     """One alert in `window_s` seconds for each combination of the values of the fields `by`, as `user.name`."""
 
     by: Annotated[tuple[Annotated[str, Field(max_length=200, pattern=FIELD_PATH)], ...], Field(min_length=1)]
     window_s: Window
 
 
-class Quiet(Shape):
-    """What holds alerts back, beside silences. Each window ends in one round-up of what it held back.
+class Quiet(OptionShape):
+    """What holds alerts back, beside silences. Each window ends in one digest of what it held back.
 
     `dedup_window_s`: of the alerts of one incident (one `dedup_key`) only the first in so many seconds goes on.
     Only alerts that are firing are held back; acknowledged and resolved ones always go on.
@@ -70,7 +70,7 @@ class Quiet(Shape):
     throttle: Throttle | None = None
 
 
-class Fallback(Shape):
+class Fallback(OptionShape):
     """Where an alert goes too when it could not be delivered: after so many failures or seconds, or for good."""
 
     event_sink_id: UUID
@@ -96,7 +96,7 @@ def option(text: str) -> Any:
     return Field(None, description=text)
 
 
-class Options(Shape):
+class Options(OptionShape):
     """The options of an event sink, each declared here and nowhere else. None takes one away.
 
     An option is kept in the column of its name where SQL reads it, else in `Destination.options`.
@@ -114,7 +114,7 @@ class Options(Shape):
     quiet: Quiet | None = option(
         '`{"dedup_window_s", "group": {"by": ["detection_rule_id"], "window_s"}, '
         '"throttle": {"limit", "window_s"}}`, '
-        "each optional. Only alerts that are firing are held back; each window ends in one round-up: "
+        "each optional. Only alerts that are firing are held back; each window ends in one digest: "
         "`+37 like this, 12:00–12:10 UTC, last: …`"
     )
     fallback: Fallback | None = option(
@@ -148,7 +148,7 @@ class Options(Shape):
         return {name: getattr(self, name) for name in Options.model_fields if name in self.model_fields_set}
 
 
-def empty(name: str) -> Any:
+def make_empty(name: str) -> Any:
     """Return what stands for an option that nobody gave: a new value each time."""
     kept = (one.empty for one in Options.model_fields[name].metadata if isinstance(one, Kept))
     return deepcopy(next(kept, None))

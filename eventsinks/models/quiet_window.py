@@ -1,7 +1,7 @@
 """Quiet windows: how much of a kind a sink has been sent in a time, and what was held back.
 
 A window opens with the first alert that it would let through or hold back, and closes when its time is over; the
-next alert of the kind opens a new one. What a closed window held back is told in one round-up.
+next alert of the kind opens a new one. What a closed window held back is told in one digest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.destination import Destination
 
 
@@ -27,7 +27,7 @@ class WindowKind(models.TextChoices):
     THROTTLE = "throttle", "Throttle"
 
 
-class Claim(NamedTuple):
+class WindowClaim(NamedTuple):
     """The wish of some alerts to pass one window: at most `limit` may, in `seconds` from the first."""
 
     destination_id: int
@@ -47,7 +47,7 @@ ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", 
 class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
     """Windows, and their moves. Inside the transaction that accepts the alerts."""
 
-    def enter(self, claims: Sequence[Claim]) -> dict[Place, QuietWindow]:
+    def enter(self, claims: Sequence[WindowClaim]) -> dict[Place, QuietWindow]:
         """Return the open window of each claim, made if there is none, locked until the transaction ends.
 
         They are locked in the order of `claims`: whoever enters several sorts them, so that no two wait for
@@ -59,7 +59,7 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         ).update(closed_at=F("ends_at"))
         rows: list[tuple[Any, ...]] = []
         for start in range(0, len(claims), CHUNK):
-            rows += upserted(claims[start : start + CHUNK])
+            rows += upsert_windows(claims[start : start + CHUNK])
         windows = [QuietWindow(**dict(zip(ENTERED, row, strict=True))) for row in rows]
         return {(window.destination_id, window.kind, window.key): window for window in windows}
 
@@ -84,20 +84,22 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         return list(self.select_for_update(skip_locked=True).order_by().values_list("id", flat=True)[:AT_ONCE])
 
     def sinks_to_tell(self) -> list[int]:
-        """Return the sinks that are owed round-ups."""
+        """Return the sinks that are owed digests."""
         waiting = "closed_at IS NOT NULL AND told_at IS NULL"
-        return [id for (id,) in sql.rows(sql.distinct("eventsinks_quietwindow", "destination_id", waiting))]
+        return [
+            id for (id,) in sql.fetch_rows(sql.distinct_sql("eventsinks_quietwindow", "destination_id", waiting))
+        ]
 
     def to_tell(self) -> QuietWindowQuerySet:
-        """Keep those whose round-up is still owed."""
+        """Keep those whose digest is still owed."""
         return self.filter(closed_at__isnull=False, told_at=None, held__gt=0)
 
     def due_to_tell(self) -> QuietWindowQuerySet:
-        """Keep those of them whose round-up waits for no silence."""
+        """Keep those of them whose digest waits for no silence."""
         return self.to_tell().filter(Q(tell_after=None) | Q(tell_after__lte=Now()))
 
     def stop_waiting(self) -> None:
-        """Have round-ups that wait for a silence told, or find another one to wait for."""
+        """Have digests that wait for a silence told, or find another one to wait for."""
         self.to_tell().filter(tell_after__gt=Now()).update(tell_after=None)
 
 
@@ -117,8 +119,8 @@ class QuietWindow(models.Model):
     last_event = models.BigIntegerField(null=True)  # the last one held back,
     last_title = models.TextField(blank=True)  # and what it was
     closed_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True)  # when its round-up was accepted
-    tell_after = models.DateTimeField(null=True)  # when the silence ends that its round-up waits for
+    told_at = models.DateTimeField(null=True)  # when its digest was accepted
+    tell_after = models.DateTimeField(null=True)  # when the silence ends that its digest waits for
 
     objects = QuietWindowQuerySet.as_manager()
 
@@ -144,9 +146,9 @@ class QuietWindow(models.Model):
         return f"{self.get_kind_display()} since {self.starts_at:%Y-%m-%d %H:%M:%S}"
 
 
-def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
+def upsert_windows(claims: Sequence[WindowClaim]) -> list[tuple[Any, ...]]:
     """Open the windows that are not open yet. Return the columns ENTERED of each."""
-    each = f"(%s, %s, %s, %s, {sql.now()}, {sql.in_seconds()}, 0, 0, '')"
+    each = f"(%s, %s, %s, %s, {sql.now_sql()}, {sql.in_seconds_sql()}, 0, 0, '')"
     ids = [uuid.uuid4() for _ in claims]
     parameters = [
         value
@@ -156,7 +158,7 @@ def upserted(claims: Sequence[Claim]) -> list[tuple[Any, ...]]:
             *(claim.destination_id, claim.kind, claim.key, claim.seconds),
         )
     ]
-    return sql.rows(
+    return sql.fetch_rows(
         f"""INSERT INTO eventsinks_quietwindow
                 (id, destination_id, kind, key, starts_at, ends_at, sent, held, last_title)
             VALUES {", ".join([each] * len(claims))}

@@ -15,9 +15,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from eventsinks.models.delivery import Delivery, DeliveryState, id_at
+from eventsinks.models.delivery import Delivery, DeliveryState, make_least_id
 from eventsinks.models.delivery.row import DeliveryQuerySet
-from eventsinks.models.delivery.walk import end_of_stretch
+from eventsinks.models.delivery.walk import find_end_of_stretch
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
@@ -112,7 +112,7 @@ class Replay(models.Model):
 
     def its(self) -> DeliveryQuerySet:
         """Return the deliveries that it is to replay: those that had ended when it was made, and are as asked."""
-        found = self.still_ended().filter(id__gte=id_at(self.since), id__lt=id_after(self.until))
+        found = self.still_ended().filter(id__gte=make_least_id(self.since), id__lt=make_id_after(self.until))
         if self.status_class is not None:
             first = self.status_class * 100
             found = found.filter(status__gte=first, status__lt=first + 100) if first else found.filter(status=None)
@@ -124,8 +124,8 @@ class Replay(models.Model):
         """Return how many of what it has replayed are delivered, failed again or open, of the last `most`."""
         done = Delivery.objects.filter(
             destination_id=self.destination_id,
-            id__gte=id_at(self.since),
-            id__lte=self.cursor or id_at(self.since),
+            id__gte=make_least_id(self.since),
+            id__lte=self.cursor or make_least_id(self.since),
             replayed=True,
         ).exclude(settled_at__lte=self.created_at)
         states = Counter(done.order_by("-id").values_list("state", flat=True)[:most])
@@ -140,12 +140,12 @@ class Replay(models.Model):
 
         `after` is None at the start; the last is None where no more follow.
         """
-        after = after or UUID(int=max(id_at(self.since).int - 1, 0))
-        end = end_of_stretch(self.destination_id, after, id_after(self.until), number)
+        after = after or UUID(int=max(make_least_id(self.since).int - 1, 0))
+        end = find_end_of_stretch(self.destination_id, after, make_id_after(self.until), number)
         found = self.its().filter(id__gt=after)
         return (found.filter(id__lte=end) if end else found), end
 
 
-def id_after(until: datetime) -> UUID:
+def make_id_after(until: datetime) -> UUID:
     """Return the least id of what was made after `until`."""
-    return UUID(int=id_at(until).int + (1 << 80))
+    return UUID(int=make_least_id(until).int + (1 << 80))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
-from eventsinks.models.sealing import open_sealed, seal
+from eventsinks.models.secrets.sealing import open_sealed, seal
 from eventsinks.models.tenant import Tenant
 
 

@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from eventsinks.models.clock import database_now
-from eventsinks.models.limits import Limits, limits_of
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.limits import Limits, get_limits
 
 # What an API key may do, each with what it opens.
 SCOPES = {
@@ -50,7 +50,7 @@ class Tenant(models.Model):
     @property
     def limits(self) -> Limits:
         """What it may have and do."""
-        return limits_of(self.own_limits)
+        return get_limits(self.own_limits)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -62,7 +62,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def of_text(self, text: str) -> ApiKeyQuerySet:
         """Keep the one whose text this is."""
-        return self.filter(digest=digest_of(text))
+        return self.filter(digest=make_key_digest(text))
 
 
 class ApiKey(models.Model):
@@ -92,7 +92,7 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         """Whether it opens anything now."""
-        expired = self.expires_at is not None and self.expires_at <= database_now()
+        expired = self.expires_at is not None and self.expires_at <= read_database_clock()
         return self.revoked_at is None and not expired
 
     def allows(self, scope: str) -> bool:
@@ -100,11 +100,11 @@ class ApiKey(models.Model):
         return scope in self.scopes
 
 
-def new_key_text() -> str:
+def make_key_text() -> str:
     """Return the text of a new key: 256 random bits."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
-def digest_of(text: str) -> str:
+def make_key_digest(text: str) -> str:
     """Return what is kept of a key's text. A plain hash will do: the text is random, not a password."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -9,13 +9,13 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from eventsinks.actions import accept as accepting
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import accept as accepting
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
 
 ALERT = event_type("detection_alert")
@@ -360,7 +360,7 @@ def test_an_event_goes_on_as_it_came_to_the_byte(acme, make_webhook, raw):
     make_webhook()
     take(acme, raw)
     world = Recorder()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert [request.body for request in world.requests] == [raw]
 
 
@@ -499,7 +499,7 @@ def test_an_extreme_time_is_refused_or_does_no_harm(acme, make_webhook, timestam
         assert taken.rejections[0].field.startswith("timestamp")
         return
     world = Recorder()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert len(world.requests) == 1
 
 

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from eventsinks import tasks, telemetry
 from eventsinks.actions import configure, silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.round_up import round_up
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.delivery import BEHIND
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.digest import send_digests
+from eventsinks.sweeping.fall_back import fall_back_everywhere
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +81,7 @@ class Life:
     def deliver(self, statuses):
         waiting = Delivery.objects.filter(state="pending", due_at__lt=BEHIND)
         waiting.update(due_at=timezone.now() - timedelta(seconds=1))
-        Pump(World(lambda request: Response(random.choice(statuses), [], b""))).run()
+        Dispatcher(World(lambda request: Response(random.choice(statuses), [], b""))).run()
 
     def pass_(self, seconds):
         passed = timedelta(seconds=seconds)
@@ -90,19 +90,19 @@ class Life:
 
     def silence(self, filter):
         ends_at = timezone.now() + timedelta(hours=1)
-        silence.silence(self.tenant, reason="why", author="Ann", filter=filter, ends_at=ends_at)
+        silence.make_silence(self.tenant, reason="why", author="Ann", filter=filter, ends_at=ends_at)
 
     def end(self, _):
         for one in Silence.objects.in_force():
-            silence.end(one)
+            silence.end_silence(one)
 
     def resume(self, skip):
         for sink in self.sinks:
             configure.resume(sink, since=timezone.now() if skip else None)
 
     def sweep(self, _):
-        round_up()
-        fall_back()
+        send_digests()
+        fall_back_everywhere()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -127,7 +127,7 @@ def test_whatever_happens_the_account_balances_and_each_suppression_names_its_re
     life = Life(acme, [*sinks, last])
     for what, argument in story:
         getattr(life, "pass_" if what == "pass" else what)(argument)
-        found = account(acme)
+        found = audit_account(acme)
         assert found.balances
         assert found.accepted == found.delivered + found.pending + found.failed + found.suppressed
     hearing = Event.objects.filter(type="detection_alert").count() - staged()
@@ -156,9 +156,9 @@ def test_a_delivery_that_is_lost_behind_its_back_shows(make_webhook, make_alert)
     make_webhook()
     make_alert()
     make_alert()
-    assert account().balances
+    assert audit_account().balances
     Delivery.objects.first().delete()
-    found = account()
+    found = audit_account()
     assert (found.balances, found.unaccounted, found.accepted) == (False, 1, 2)
 
 
@@ -168,7 +168,7 @@ def test_an_event_of_the_time_counts_though_one_from_before_it_has_the_higher_id
         make_alert()
         newest = Event.objects.filter(type="detection_alert").latest("id")
         Event.objects.filter(id=newest.id).update(received_at=timezone.now() - timedelta(minutes=minutes))
-    assert (account().accepted, account(since=timezone.now() - timedelta(hours=1)).accepted) == (4, 2)
+    assert (audit_account().accepted, audit_account(since=timezone.now() - timedelta(hours=1)).accepted) == (4, 2)
 
 
 # PostgreSQL chooses its plans by how much there is.
@@ -179,7 +179,7 @@ if connection.vendor == "sqlite":
         make_alert()
         Event.objects.update(received_at=timezone.now() - timedelta(hours=2))
         with CaptureQueriesContext(connection) as captured:
-            account(since=timezone.now() - timedelta(hours=1))
+            audit_account(since=timezone.now() - timedelta(hours=1))
         walk, *counts = [plan_of(query["sql"]) for query in captured]
         assert walk == ["SCAN eventsinks_event"]  # backwards, until one is older: a sort would be another step
         assert len(counts) == 3
@@ -202,7 +202,7 @@ def test_the_metrics_tell_what_is_missing_and_what_waits(make_webhook, make_aler
     Delivery.objects.all().delete()
     make_alert()
     assert tasks.account() == 1
-    text = telemetry.exposition()[0].decode()
+    text = telemetry.write_exposition()[0].decode()
     assert "eventsinks_unaccounted_deliveries 1.0" in text
     assert "eventsinks_open_deliveries 1.0" in text
 

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.audit import Initiator
-from eventsinks.actions.hold import park
-from eventsinks.actions.replay import replay
-from eventsinks.actions.replay_stream import replay_stream, stop_replay
+from eventsinks.actions import configure
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.replay_stream import replay_stream, stop_replay
 from eventsinks.actions.tenants import issue_key, revoke_key
+from eventsinks.intake import audit
+from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Delivery, Destination, Event, Position
+from eventsinks.sending.hold import park
 
 pytestmark = pytest.mark.django_db
 HTTP = {"url": "https://example.com/", "headers": '{"X-Key": "very-secret"}'}
@@ -131,7 +132,7 @@ def test_a_change_whose_event_is_not_taken_is_made_and_the_log_says_why(acme, ma
 
 def test_a_rollback_leaves_no_record(acme):
     with transaction.atomic():
-        audit.record(acme, audit.CREATED, "x", {})
+        audit.record_change(acme, audit.CREATED, "x", {})
         transaction.set_rollback(True)
     assert trail(acme) == []
 

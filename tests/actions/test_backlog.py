@@ -4,16 +4,17 @@ import time
 
 import pytest
 
-from eventsinks.actions import backlog, replay_job
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
-from eventsinks.actions.explain import explain
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.usage import usage
+from eventsinks.actions.explain import explain_event
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.usage import measure_usage
 from eventsinks.event_types import event_type
+from eventsinks.intake import backlog
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
 from eventsinks.models.delivery import count_open
 from eventsinks.models.options import Options
+from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.fall_back import fall_back_everywhere
 from tests import replays
 from tests.actions.crowd import at_once
 
@@ -39,7 +40,7 @@ def test_what_finds_no_room_has_failed_at_once_and_says_so(acme, limit, make_web
     last = Delivery.objects.get(event__key="4")
     assert last.reason.startswith("the event sink's backlog is full: 3 deliveries wait")
     assert last.settled_at
-    (verdict,) = explain(Event.objects.get(key="4"))
+    (verdict,) = explain_event(Event.objects.get(key="4"))
     assert (verdict.verdict, verdict.why) == ("failed", last.reason)
 
 
@@ -77,13 +78,13 @@ def test_the_books_balance_and_a_replay_brings_what_found_no_room(acme, limit, m
     sink = make_webhook()
     for _ in range(5):
         make_alert()
-    found = account(acme)
+    found = audit_account(acme)
     assert found.balances
     assert (found.pending, found.failed) == (2, 3)
     deliver_all(sink)
     since = Delivery.objects.order_by("id").first().created_at
     replays.start(sink, since=since)
-    assert replay_job.work_off() == 3
+    assert replay_job.work_off_replays() == 3
     assert states(sink) == {"delivered": 2, "pending": 3}
 
 
@@ -110,10 +111,10 @@ def test_what_found_no_room_goes_to_the_fallback_while_that_has_some(acme, limit
     make_alert()
     assert states(sink) == {"failed": 1, "pending": 2}
     deliver_all(spare)
-    assert fall_back() == 0  # the fallback sink had this alert itself
+    assert fall_back_everywhere() == 0  # the fallback sink had this alert itself
     limit(acme, pending_per_sink=0)
     Delivery.objects.filter(destination=sink).update(fell_back=False)
-    assert fall_back() == 0
+    assert fall_back_everywhere() == 0
 
 
 def test_with_much_room_nothing_is_counted_per_alert(make_webhook, make_alert, monkeypatch):
@@ -150,5 +151,5 @@ def test_the_usage_tells_of_the_longest_backlog_and_of_what_found_no_room(acme, 
     for _ in range(3):
         make_alert()
     make_webhook()
-    (told,) = [one for one in usage(acme).limits if one.name == "pending_per_sink"]
+    (told,) = [one for one in measure_usage(acme).limits if one.name == "pending_per_sink"]
     assert (told.limit, told.used, told.refused) == (2, 2, 1)

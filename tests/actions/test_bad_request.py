@@ -3,15 +3,15 @@
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.probe import probe
-from eventsinks.actions.stream import stream
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions.trying.probe import probe_connection
+from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import DestinationGone
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Attempt, Delivery, Destination
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.streaming.streamer import stream
 from tests.actions.worlds import World
 from tests.receiver import Receiver
 from tests.visible import visible
@@ -23,12 +23,12 @@ UNWRITABLE = ExchangeFailed("bad_request", "URL using bad/illegal format")
 def test_a_sink_is_parked_with_the_reason_and_gets_all_after_the_repair(make_webhook, make_alert):
     sink = make_webhook()
     make_alert()
-    Pump(World(lambda request: UNWRITABLE)).run()
+    Dispatcher(World(lambda request: UNWRITABLE)).run()
     parked = Destination.objects.get()
     assert (parked.state, parked.state_reason) == ("parked", "bad_request: URL using bad/illegal format")
     assert (Delivery.objects.get().state, Attempt.objects.get().outcome) == ("pending", "gone")
     configure.change(sink, {"url": "https://example.com/mended"})
-    Pump(World(lambda request: Response(200, [], b""))).run()
+    Dispatcher(World(lambda request: Response(200, [], b""))).run()
     assert Delivery.objects.get().state == "delivered"
 
 
@@ -48,16 +48,16 @@ def test_a_url_that_was_kept_before_it_was_looked_at_so_is_sent_all_the_same(mak
     Destination.objects.filter(id=sink.id).update(config={**sink.config, "url": url})
     make_alert()
     world = World(lambda request: Response(200, [], b""))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert Delivery.objects.get().state == "delivered"
     assert all(url.isascii() for _, _, url in world.log)
 
 
-def test_a_path_and_a_query_with_other_letters_arrive_as_they_are_meant(make_webhook, make_alert, pump):
+def test_a_path_and_a_query_with_other_letters_arrive_as_they_are_meant(make_webhook, make_alert, dispatcher):
     with Receiver() as receiver:
         make_webhook(receiver.url("/hööks") + "?team=Zürich")
         make_alert()
-        pump.run()
+        dispatcher.run()
         assert [got.path for got in receiver.got] == ["/h%C3%B6%C3%B6ks?team=Z%C3%BCrich"]
 
 
@@ -66,7 +66,7 @@ def test_who_tries_it_is_told_that_it_is_no_passing_trouble(acme, make_webhook, 
     kind = made.opened()
     kind.config = kind.config.model_copy(update={"url": "https://exa mple/"})
     with pytest.raises(DestinationGone, match="bad_request"):
-        probe(acme, kind)
+        probe_connection(acme, kind)
     sink = make_webhook()
     build = sink.kind.build
     monkeypatch.setattr(sink.kind, "build", lambda *given: build(*given)._replace(url="https://exa mple/"))

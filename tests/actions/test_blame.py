@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models import F
 
-from eventsinks.actions.accept import accept
-from eventsinks.actions.blame import REFUSALS
-from eventsinks.actions.progress import progress, standing_of
-from eventsinks.actions.replay_job import work_off
-from eventsinks.actions.replay_stream import replay_stream
-from eventsinks.actions.stream import stream
+from eventsinks.actions.replaying.replay_job import work_off_replays
+from eventsinks.actions.replaying.replay_stream import replay_stream
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Destination, Position
+from eventsinks.streaming.blame import REFUSALS
+from eventsinks.streaming.progress import explain_standing, measure_progress
+from eventsinks.streaming.streamer import stream
 from tests import replays
 from tests.actions.test_stream import integrate, outlet, silent_audit  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
@@ -113,7 +113,7 @@ def test_an_event_that_is_refused_among_others_is_set_aside_and_the_stream_goes_
     run(integration, outlet, 3)
     assert sorted(map(int, set(far.taken))) == [number for number in range(20) if number != 4]
     assert states(integration) == ["failed"]
-    assert (standing_of(integration).set_aside, standing_of(integration).stands_since) == (1, None)
+    assert (explain_standing(integration).set_aside, explain_standing(integration).stands_since) == (1, None)
 
 
 @pytest.mark.parametrize("status", [500, 403, 502])
@@ -133,7 +133,7 @@ def test_an_event_that_the_far_end_chokes_on_holds_up_no_other_and_arrives_after
         run(integration, outlet, 2)
         assert sorted(map(int, set(far.taken))) == [number for number in range(20) if number != 4]
         assert states(integration) == ["pending"]
-        assert progress(integration).tried_apart == 1
+        assert measure_progress(integration).tried_apart == 1
         far.poison = {}
         run(integration, outlet, 2)
     assert "4" in far.taken
@@ -155,7 +155,7 @@ def test_a_destination_that_takes_nothing_loses_nothing_and_gets_all_after_the_r
     run(integration, outlet, 6)
     log(*range(count, 2 * count))
     run(integration, outlet, 6)
-    standing = standing_of(integration)
+    standing = explain_standing(integration)
     assert "failed" not in states(integration)
     assert len(states(integration)) < REFUSALS
     if integration.type == "datadog" and status == 403:
@@ -168,7 +168,7 @@ def test_a_destination_that_takes_nothing_loses_nothing_and_gets_all_after_the_r
     run(integration, outlet, 12)
     assert sorted(map(int, set(far.taken))) == list(range(2 * count))
     assert set(states(integration)) <= {"delivered"}
-    assert standing_of(integration).stands_since is None
+    assert explain_standing(integration).stands_since is None
 
 
 def test_a_stream_is_parked_by_the_third_401_in_a_row_and_not_by_one(far, integrate, log, outlet):
@@ -206,7 +206,7 @@ def test_being_told_to_wait_is_no_event_s_fault(far, integrate, log, outlet):
         far.poison = {"4": 429}
         log(*range(10))
         run(integration, outlet)
-        assert (states(integration), progress(integration).tries) == ([], 1)
+        assert (states(integration), measure_progress(integration).tries) == ([], 1)
         far.poison = {}
         run(integration, outlet)
     assert sorted(map(int, set(far.taken))) == list(range(10))
@@ -223,17 +223,17 @@ class TestReplays:
             far.poison = {"4": 400, "5": 400}
             log(*range(10))
             run(integration, outlet, 3)
-            assert standing_of(integration).set_aside == 2
+            assert explain_standing(integration).set_aside == 2
             far.poison, far.taken, far.said_again = {}, [], {}
             yield integration
 
     def test_a_replay_of_what_was_given_up_sends_that_alone(self, far, given_up, outlet):
         made = replays.start(given_up, LONG_AGO, status_class=4)
-        assert (made.counted, work_off()) == (2, 2)
+        assert (made.counted, work_off_replays()) == (2, 2)
         run(given_up, outlet, 3)
         assert sorted(filter(str.isdigit, far.taken)) == ["4", "5"]  # and that there was a replay
         assert states(given_up) == ["delivered"] * 2
-        assert (standing_of(given_up).set_aside, progress(given_up).tried_apart) == (0, 0)
+        assert (explain_standing(given_up).set_aside, measure_progress(given_up).tried_apart) == (0, 0)
         assert made.outcome(10)["failed"] == 0
 
     def test_a_replay_of_the_stretch_settles_what_was_given_up_in_it(self, far, given_up, outlet):
@@ -241,12 +241,12 @@ class TestReplays:
         run(given_up, outlet, 3)
         assert {code for code in far.taken if code.isdigit()} == set(map(str, range(10)))
         assert states(given_up) == ["delivered"] * 2
-        assert standing_of(given_up).set_aside == 0
+        assert explain_standing(given_up).set_aside == 0
 
     def test_new_events_go_while_much_is_tried_on_its_own(self, far, given_up, log, outlet, monkeypatch):
-        monkeypatch.setattr("eventsinks.actions.stream.APART_AT_ONCE", 1)
+        monkeypatch.setattr("eventsinks.streaming.streamer.APART_AT_ONCE", 1)
         replays.start(given_up, LONG_AGO)
-        work_off()
+        work_off_replays()
         log("new")
         run(given_up, outlet, 1)
         assert "new" in far.taken
@@ -273,7 +273,7 @@ class TestReplays:
             replay_stream(given_up, LONG_AGO)
         else:
             replays.start(given_up, LONG_AGO)
-            work_off()
+            work_off_replays()
         log("new")
         run(given_up, outlet, 3)
         assert far.said_again["new"] is False

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from eventsinks import telemetry
-from eventsinks.actions.accept import accept
-from eventsinks.actions.prepare import READINGS, Ready, messages_of, request_of
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Endpoints
 from eventsinks.event_types import event_type
-from eventsinks.event_types.alert_template import AlertTemplate, stored_template
+from eventsinks.event_types.alert_template import AlertTemplate, load_template
+from eventsinks.intake.accept import accept
 from eventsinks.lib.budget import ALERT_STEPS
 from eventsinks.models import Delivery
-from eventsinks.models.delivery import Claimed
+from eventsinks.models.delivery import ClaimedDelivery
 from eventsinks.models.options import Options
+from eventsinks.sending.prepare import READINGS, ReadySink, make_messages, make_request
 from tests.work import calls_of
 
 ALERT = event_type("detection_alert")
@@ -62,7 +62,7 @@ def alert(**more):
 def claims(data, count):
     at, id = datetime.now(UTC), uuid.uuid4().int >> 65
     return [
-        Claimed(uuid.uuid4(), number, 1, uuid.uuid4(), id, uuid.uuid4(), "detection_alert", at, data)
+        ClaimedDelivery(uuid.uuid4(), number, 1, uuid.uuid4(), id, uuid.uuid4(), "detection_alert", at, data)
         for number in range(count)
     ]
 
@@ -75,9 +75,9 @@ def kind_of(key):
 def send(key, data, templates):
     """Make what the sending thread makes of one alert for one sink per template, and no more."""
     kind = kind_of(key)
-    ready = {n: Ready(1, kind, template, "") for n, template in enumerate(templates)}
-    for message in messages_of(claims(data, len(ready)), ready):
-        request_of(kind, message, datetime.now(UTC))
+    ready = {n: ReadySink(1, kind, template, "") for n, template in enumerate(templates)}
+    for message in make_messages(claims(data, len(ready)), ready):
+        make_request(kind, message, datetime.now(UTC))
         if key == "jira":
             kind._missing(message, {})
 
@@ -95,7 +95,7 @@ def test_no_alert_costs_a_sender_much_for_a_hundred_sinks(name, key):
 
 @pytest.mark.django_db
 def test_sinks_that_all_have_another_dear_template_share_the_budget_of_the_alert():
-    templates = [stored_template(infos(f"{n} {LOOP}")) for n in range(200)]
+    templates = [load_template(infos(f"{n} {LOOP}")) for n in range(200)]
     data = alert(a=[str(n) for n in range(1_900)])
     assert calls_of(lambda: send("slack", data, templates)) < 15 * ALERT_STEPS + 200 * 2_500
 
@@ -132,7 +132,7 @@ def test_a_template_that_takes_long_to_compile_is_refused_and_not_compiled(make_
 
 def test_a_stored_template_that_would_be_refused_today_is_read_and_shows_as_itself():
     kept = {"info": [{"label": "x", "value": "{{ nobody }}"}, {"label": "y", "value": "{{@alert.name}}"}]}
-    assert stored_template(kept).told({"name": "Jo"}).info == (("x", "{{ nobody }}"), ("y", "Jo"))
+    assert load_template(kept).told({"name": "Jo"}).info == (("x", "{{ nobody }}"), ("y", "Jo"))
     with pytest.raises(ValueError, match="there is no nobody"):
         AlertTemplate.model_validate(kept)
 
@@ -149,7 +149,7 @@ def test_all_filters_of_a_tenant_share_one_budget_when_an_alert_comes_in(acme, m
     assert reasons[min(names)] == ""
     assert "too large to be looked through" in reasons[max(names)]
     assert reasons[plain.id] == ""
-    assert b'eventsinks_over_budget_total{what="filters"}' in telemetry.exposition()[0]
+    assert b'eventsinks_over_budget_total{what="filters"}' in telemetry.write_exposition()[0]
 
 
 @pytest.mark.django_db

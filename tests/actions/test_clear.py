@@ -13,19 +13,21 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks import tasks
-from eventsinks.actions import clear, configure, fall_back, replay_job, round_up
-from eventsinks.actions import in_turns as turns
-from eventsinks.actions import tidy as tidying
-from eventsinks.actions.account import account, waiting
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.explain import why
-from eventsinks.actions.in_turns import in_turns
-from eventsinks.actions.replay import replay
-from eventsinks.actions.tidy import tidy
+from eventsinks.actions import clear, configure
+from eventsinks.actions.explain import explain_delivery
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.limits import round_robin as turns
+from eventsinks.limits.round_robin import do_in_turns
 from eventsinks.models import Clearing, Delivery, Destination, Event, Incident, QuietWindow, incident, quiet_window
-from eventsinks.models.clock import database_now
-from eventsinks.models.delivery import due_lanes, id_at, lost
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.delivery import find_due_lanes, lost, make_least_id
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping import digest, fall_back
+from eventsinks.sweeping import tidy as tidying
+from eventsinks.sweeping.account import audit_account, count_open
+from eventsinks.sweeping.tidy import tidy_up
 from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -72,13 +74,13 @@ def state_of(sink):
 
 def step_all():
     """Do one step of every clearing."""
-    return [clear.step(id) for id in Clearing.objects.running().values_list("id", flat=True)]
+    return [clear.clear_step(id) for id in Clearing.objects.running().values_list("id", flat=True)]
 
 
 def sent():
     """Let a worker deliver what is due; return what it sent."""
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     return world.sent()
 
 
@@ -100,14 +102,14 @@ def test_a_large_backlog_is_left_to_the_sweep_and_nothing_of_it_is_sent(backlog)
     sink = backlog()
     assert configure.resume(sink, skip=True).state == "resuming"
     assert states(sink) == {"pending": 10}
-    assert (due_lanes(10), sent()) == ([], [])
+    assert (find_due_lanes(10), sent()) == ([], [])
     step_all()
     assert (states(sink), state_of(sink)) == ({"suppressed": 3, "pending": 7}, "resuming")
     assert sent() == []
-    assert clear.work_off() == 7
+    assert clear.work_off_clearings() == 7
     assert (states(sink), state_of(sink)) == ({"suppressed": 10}, "active")
     assert set(Delivery.objects.values_list("reason", flat=True)) == {SKIPPED}
-    assert clear.work_off() == 0
+    assert clear.work_off_clearings() == 0
 
 
 def test_the_sweep_works_it_off(backlog):
@@ -130,8 +132,8 @@ def test_what_comes_in_after_a_skip_keeps_its_fate(backlog, make_alert, make_web
     make_alert(id="new", **to(sink))
     assert replay(Delivery.objects.filter(id=old.id)) == 1  # by hand
     Delivery.objects.filter(destination=early).update(state="failed", settled_at=Now())
-    assert fall_back.fall_back() == 1  # of an alert that is older than the skip
-    clear.work_off()
+    assert fall_back.fall_back_everywhere() == 1  # of an alert that is older than the skip
+    clear.work_off_clearings()
     kept = {row.event.key for row in Delivery.objects.filter(destination=sink, state="pending")}
     assert kept == {"new", "early", old.event.key}
     assert states(sink) == {"suppressed": 9, "pending": 3}
@@ -141,12 +143,12 @@ def test_what_comes_in_after_a_skip_keeps_its_fate(backlog, make_alert, make_web
 def test_resumed_since_a_moment_what_is_younger_is_sent(backlog):
     sink = backlog()
     ids = list(Delivery.objects.order_by("id").values_list("id", flat=True))
-    hour_ago = id_at(database_now() - hours(1)).int
+    hour_ago = make_least_id(read_database_clock() - hours(1)).int
     for number, id in enumerate(ids[:6]):
         Delivery.objects.filter(id=id).update(id=type(id)(int=hour_ago + number))
-    resumed = configure.resume(sink, since=database_now() - hours(0.5))
+    resumed = configure.resume(sink, since=read_database_clock() - hours(0.5))
     assert resumed.state == "resuming"
-    clear.work_off()
+    clear.work_off_clearings()
     assert (states(sink), state_of(sink)) == ({"suppressed": 6, "pending": 4}, "active")
 
 
@@ -154,7 +156,7 @@ def test_what_waits_for_a_later_try_is_skipped_too(backlog):
     sink = backlog()
     Delivery.objects.update(tries=2, due_at=Now() + hours(5))
     configure.resume(sink, skip=True)
-    clear.work_off()
+    clear.work_off_clearings()
     assert states(sink) == {"suppressed": 10}
 
 
@@ -162,7 +164,7 @@ def test_an_active_sink_is_resumed_without_its_backlog_too(backlog):
     sink = backlog()
     assert configure.resume(sink).state == "active"
     assert configure.resume(sink, skip=True).state == "resuming"
-    clear.work_off()
+    clear.work_off_clearings()
     assert (states(sink), state_of(sink)) == ({"suppressed": 10}, "active")
 
 
@@ -174,7 +176,7 @@ def test_paused_while_it_is_resuming_it_stays_paused_and_what_was_skipped_stays_
     step_all()
     assert configure.resume(sink).state == "resuming"  # with what came in since, and not before the rest is gone
     configure.pause(sink)
-    clear.work_off()
+    clear.work_off_clearings()
     assert (states(sink), state_of(sink)) == ({"suppressed": 10, "pending": 1}, "paused")
     assert configure.resume(sink).state == "active"
 
@@ -190,26 +192,26 @@ def test_a_change_that_sends_again_waits_for_what_is_skipped(backlog, how):
         Destination.objects.update(state="parked")
         changed = configure.change(sink, {"url": "https://example.com/other"})
     assert changed.state == "resuming"
-    clear.work_off()
+    clear.work_off_clearings()
     assert (states(sink), state_of(sink)) == ({"suppressed": 10}, "active")
 
 
 def test_what_is_skipped_does_not_fall_back_meanwhile(backlog, make_webhook):
     spare = make_webhook()
     sink = backlog(options=Options(fallback={"event_sink_id": str(spare.uuid), "after_s": 1}))
-    hour_ago = id_at(database_now() - hours(1)).int
+    hour_ago = make_least_id(read_database_clock() - hours(1)).int
     for number, id in enumerate(list(Delivery.objects.values_list("id", flat=True))):
         Delivery.objects.filter(id=id).update(id=type(id)(int=hour_ago + number))
     configure.resume(sink, skip=True)
-    assert fall_back.fall_back() == 0
-    clear.work_off()
+    assert fall_back.fall_back_everywhere() == 0
+    clear.work_off_clearings()
     assert (states(spare), states(sink)) == ({}, {"suppressed": 10})
 
 
 def test_a_resuming_sink_with_nothing_left_to_clear_is_let_go(backlog):
     sink = backlog(0)
     Destination.objects.filter(id=sink.id).update(state="resuming")
-    clear.work_off()
+    clear.work_off_clearings()
     assert state_of(sink) == "active"
 
 
@@ -221,12 +223,12 @@ def test_a_deleted_sink_with_a_large_backlog_is_gone_at_once_and_nothing_of_it_i
     configure.resume(sink)
     assert configure.delete(sink)
     assert Destination.objects.get(id=sink.id).sealed_secrets == ""
-    assert (due_lanes(10), sent()) == ([], [])
-    assert (states(sink), account(acme).balances) == ({"pending": 10}, True)
+    assert (find_due_lanes(10), sent()) == ([], [])
+    assert (states(sink), audit_account(acme).balances) == ({"pending": 10}, True)
     step_all()
-    assert (states(sink), account(acme).balances) == ({"suppressed": 3, "pending": 7}, True)
-    clear.work_off()
-    assert (states(sink), account(acme).balances) == ({"suppressed": 10}, True)
+    assert (states(sink), audit_account(acme).balances) == ({"suppressed": 3, "pending": 7}, True)
+    clear.work_off_clearings()
+    assert (states(sink), audit_account(acme).balances) == ({"suppressed": 10}, True)
     assert set(Delivery.objects.values_list("reason", flat=True)) == {DELETED}
     assert sent() == []
 
@@ -234,12 +236,12 @@ def test_a_deleted_sink_with_a_large_backlog_is_gone_at_once_and_nothing_of_it_i
 def test_what_comes_back_of_a_deleted_sink_is_cleared_however_much_it_is(backlog):
     sink = backlog()
     configure.delete(sink)
-    clear.work_off()
+    clear.work_off_clearings()
     Delivery.objects.update(state="pending", settled_at=None)
-    tidy()
-    tidy()
+    tidy_up()
+    tidy_up()
     assert Clearing.objects.running().count() == 1
-    clear.work_off()
+    clear.work_off_clearings()
     assert states(sink) == {"suppressed": 10}
 
 
@@ -248,11 +250,11 @@ def test_what_a_lost_worker_held_for_a_deleted_sink_is_cleared_by_batches_too(ba
     Delivery.objects.update(state="sending", lease="00000000-0000-0000-0000-000000000001", tries=1)
     Delivery.objects.update(due_at=Now() + hours(1))
     configure.delete(sink)
-    clear.work_off()
+    clear.work_off_clearings()
     assert states(sink) == {"sending": 10}  # their workers may still settle them
     Delivery.objects.update(due_at=Now() - hours(1))
-    tidy()
-    clear.work_off()
+    tidy_up()
+    clear.work_off_clearings()
     assert states(sink) == {"suppressed": 10}
 
 
@@ -277,10 +279,10 @@ def test_killed_after_any_statement_it_goes_on_where_it_was(backlog, after):
 
     id = Clearing.objects.get().id
     with connection.execute_wrapper(kill), pytest.raises(Killed):
-        list(map(clear.step, [id] * 9))
+        list(map(clear.clear_step, [id] * 9))
     clearing = Clearing.objects.get()
     assert states(sink).get("suppressed", 0) == clearing.suppressed
-    clear.work_off()
+    clear.work_off_clearings()
     clearing.refresh_from_db()
     assert (states(sink), clearing.suppressed, state_of(sink)) == ({"suppressed": 10}, 10, "active")
 
@@ -300,7 +302,7 @@ from eventsinks.models import Clearing
 clear.AT_ONCE, clear.LOOKED_AT = 3, 5
 id = Clearing.objects.get().id
 for _ in range(3):
-    clear.step(id)
+    clear.clear_step(id)
     print("stepped", flush=True)
 from django.db import transaction
 with transaction.atomic():
@@ -318,7 +320,7 @@ with transaction.atomic():
         worker.stdout.close()
     clearing = Clearing.objects.get()
     assert 0 < clearing.suppressed == states(sink)["suppressed"] < 30
-    clear.work_off()
+    clear.work_off_clearings()
     clearing.refresh_from_db()
     assert (states(sink), clearing.suppressed, state_of(sink)) == ({"suppressed": 30}, 30, "active")
 
@@ -327,9 +329,9 @@ with transaction.atomic():
 def test_two_sweeps_at_once_do_nothing_twice(backlog):
     sink = backlog(60)
     configure.resume(sink, skip=True)
-    results = at_once(4, lambda index: clear.work_off())
+    results = at_once(4, lambda index: clear.work_off_clearings())
     assert [found for found in results if isinstance(found, Exception)] == []
-    clear.work_off()
+    clear.work_off_clearings()
     clearing = Clearing.objects.get()
     assert (states(sink), clearing.suppressed, state_of(sink)) == ({"suppressed": 60}, 60, "active")
 
@@ -355,7 +357,7 @@ def test_a_sweep_leaves_alone_what_another_is_at_and_does_not_wait_for_it(backlo
         assert held.wait(30)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
-        assert clear.step(id) == (0, False)
+        assert clear.clear_step(id) == (0, False)
         assert states(sink) == {"pending": 10}
     finally:
         done.set()
@@ -367,14 +369,14 @@ def test_another_tenants_ten_do_not_wait_for_this_ones_many(backlog, globex, mon
     many, few = [backlog(40) for _ in range(3)], backlog(4, tenant=globex)
     for sink in [*many, few]:
         configure.resume(sink, skip=True)
-    steps, step = [], clear.step
+    steps, step = [], clear.clear_step
 
     def counted(id):
         steps.append(Clearing.objects.values_list("destination_id", flat=True).get(id=id))
         return step(id)
 
-    monkeypatch.setattr(clear, "step", counted)
-    clear.work_off()
+    monkeypatch.setattr(clear, "clear_step", counted)
+    clear.work_off_clearings()
     last = max(index for index, destination in enumerate(steps) if destination == few.id)
     assert last <= 2 * steps.count(few.id)
     assert sum(map(steps.count, (sink.id for sink in many))) >= 40
@@ -389,7 +391,7 @@ def test_a_chore_ends_when_its_time_is_over_and_no_tenant_is_always_left_out():
 
     jobs = [(tenant, f"{tenant}{number}") for tenant in "abcdef" for number in range(3)]
     for _ in range(60):
-        in_turns(jobs, do, seconds=1e-5)
+        do_in_turns(jobs, do, seconds=1e-5)
     assert {job[0] for job in done} == set("abcdef")
 
 
@@ -399,7 +401,7 @@ def test_a_job_that_goes_wrong_stops_no_other(caplog):
             raise ValueError("no")
         return 1, False
 
-    assert in_turns([("a", "ill"), ("a", "well"), ("b", "well")], do, seconds=9) == 2
+    assert do_in_turns([("a", "ill"), ("a", "well"), ("b", "well")], do, seconds=9) == 2
     assert "the next sweep tries again" in caplog.text
 
 
@@ -410,18 +412,20 @@ def test_progress_is_told(backlog):
     sink = backlog()
     configure.resume(sink, skip=True)
     clearing = Clearing.objects.get()
-    assert (clearing.left(), waiting().clearing) == ((10, False), 10)
-    clear.step(clearing.id)
+    assert (clearing.left(), count_open().clearing) == ((10, False), 10)
+    clear.clear_step(clearing.id)
     clearing.refresh_from_db()
-    assert (clearing.suppressed, clearing.left(), waiting().clearing) == (3, (7, False), 7)
-    assert "what it skips is suppressed first" in why(Delivery.objects.filter(state="pending").first())
-    clear.work_off()
-    assert waiting().clearing == 0
+    assert (clearing.suppressed, clearing.left(), count_open().clearing) == (3, (7, False), 7)
+    assert "what it skips is suppressed first" in explain_delivery(
+        Delivery.objects.filter(state="pending").first()
+    )
+    clear.work_off_clearings()
+    assert count_open().clearing == 0
 
 
 def test_why_says_that_a_deleted_sinks_deliveries_will_be_suppressed(backlog):
     configure.delete(backlog())
-    assert "the event sink was deleted" in why(Delivery.objects.first())
+    assert "the event sink was deleted" in explain_delivery(Delivery.objects.first())
 
 
 # --- Replays, counted and gone through in stretches -----------------------------------------------
@@ -435,17 +439,17 @@ def test_a_replay_of_a_long_stretch_is_counted_by_the_sweep_before_it_begins(bac
     Delivery.objects.filter(id__in=list(Delivery.objects.order_by("id").values_list("id", flat=True)[3:8])).update(
         state="suppressed"
     )
-    assert replays.preview(sink, database_now() - hours(1)) == (3, True)
-    made = replays.start(sink, database_now() - hours(1))
+    assert replays.preview(sink, read_database_clock() - hours(1)) == (3, True)
+    made = replays.start(sink, read_database_clock() - hours(1))
     assert (made.counted, made.counted_to is None) == (3, False)
     counted = []
     while made.counted_to is not None:
-        assert replay_job.work_off() == 0
+        assert replay_job.work_off_replays() == 0
         made.refresh_from_db()
         counted.append(made.counted)
     assert counted[-1] == 6
     for _ in range(9):
-        replay_job.work_off()
+        replay_job.work_off_replays()
     made.refresh_from_db()
     assert (made.replayed, made.state, states(sink)) == (6, "done", {"pending": 6, "suppressed": 5})
 
@@ -454,7 +458,7 @@ def test_a_log_of_events_is_not_needed_to_clear(backlog):
     sink = backlog()
     Event.objects.all().delete()
     configure.resume(sink, skip=True)
-    clear.work_off()
+    clear.work_off_clearings()
     assert states(sink) == {"pending": 10}  # they are of no event that was there
 
 
@@ -469,30 +473,30 @@ def windows_of(sink, number, **columns):
 
 def test_windows_are_closed_and_forgotten_in_batches(make_webhook, monkeypatch):
     monkeypatch.setattr(quiet_window, "AT_ONCE", 3)
-    monkeypatch.setattr(round_up, "WINDOWS", 3)
+    monkeypatch.setattr(digest, "WINDOWS", 3)
     windows_of(make_webhook(), 10)
     assert [QuietWindow.objects.close_ended() for _ in range(5)] == [3, 3, 3, 1, 0]
     assert QuietWindow.objects.forget_empty() == 3
     windows_of(make_webhook(), 4)
-    assert round_up.round_up() == 0
+    assert digest.send_digests() == 0
     assert not QuietWindow.objects.exists()
 
 
-def test_one_tenants_many_round_ups_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
-    monkeypatch.setattr(round_up, "AT_ONCE", 2)
+def test_one_tenants_many_digests_do_not_hold_anothers_few(make_webhook, globex, monkeypatch):
+    monkeypatch.setattr(digest, "AT_ONCE", 2)
     many, few = make_webhook(), make_webhook(tenant=globex)
     windows_of(many, 20, held=1)
     windows_of(few, 3, held=1)
-    told, tell_some = [], round_up.tell_some
+    told, tell_some = [], digest.send_digests_of_sink
 
     def noted(sink_id):
         told.append(sink_id)
         return tell_some(sink_id)
 
-    monkeypatch.setattr(round_up, "tell_some", noted)
-    assert round_up.round_up() == 23
+    monkeypatch.setattr(digest, "send_digests_of_sink", noted)
+    assert digest.send_digests() == 23
     assert max(index for index, sink_id in enumerate(told) if sink_id == few.id) <= 4
-    assert round_up.round_up() == 0
+    assert digest.send_digests() == 0
 
 
 def test_deliveries_are_given_up_in_batches(backlog, monkeypatch):
@@ -501,9 +505,9 @@ def test_deliveries_are_given_up_in_batches(backlog, monkeypatch):
     monkeypatch.setattr(tidying, "AT_ONCE", 3)
     Delivery.objects.update(tries=200)
     assert lost.give_up_lost(10, sink.id) == 3
-    assert lost.sinks_with_lost(10) == [sink.id]
-    assert tidy() == 4
-    assert (states(sink), lost.sinks_with_lost(10)) == ({"failed": 7}, [])
+    assert lost.find_sinks_with_lost(10) == [sink.id]
+    assert tidy_up() == 4
+    assert (states(sink), lost.find_sinks_with_lost(10)) == ({"failed": 7}, [])
 
 
 def test_old_incidents_are_forgotten_in_batches(make_webhook, monkeypatch):
@@ -513,7 +517,7 @@ def test_old_incidents_are_forgotten_in_batches(make_webhook, monkeypatch):
         Incident.objects.remember((sink.id, str(number)), {})
     Incident.objects.update(updated_at=Now() - timedelta(days=31))
     for left in (2, 0):
-        tidy()
+        tidy_up()
         assert Incident.objects.count() == left
 
 
@@ -525,12 +529,12 @@ def test_one_sinks_many_fall_backs_take_turns_with_anothers_few(backlog, make_we
         options = Options(fallback={"event_sink_id": str(spare.uuid)})
         sinks.append(backlog(number, tenant=tenant, options=options))
     Delivery.objects.update(state="failed", settled_at=Now())
-    turns_taken, next_fall_back = [], fall_back.next_fall_back
+    turns_taken, next_fall_back = [], fall_back.fall_back_sink
 
     def noted(sink):
         turns_taken.append(sink.id)
         return next_fall_back(sink)
 
-    monkeypatch.setattr(fall_back, "next_fall_back", noted)
-    assert fall_back.fall_back() == 12
+    monkeypatch.setattr(fall_back, "fall_back_sink", noted)
+    assert fall_back.fall_back_everywhere() == 12
     assert max(index for index, id in enumerate(turns_taken) if id == sinks[1].id) <= 4

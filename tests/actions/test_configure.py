@@ -8,11 +8,11 @@ from django.db import connection
 
 from eventsinks.actions import configure
 from eventsinks.actions.configure import NotConfigurable
-from eventsinks.actions.hold import hold, park
-from eventsinks.actions.rotate_secret import rotate_secret
-from eventsinks.lib.crypto import new_key
+from eventsinks.actions.secrets.rotate_secret import rotate_secret
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
-from eventsinks.models.sealing import make_canary
+from eventsinks.models.secrets.sealing import make_canary
+from eventsinks.sending.hold import hold, park
 from tests.actions.crowd import at_once
 
 SECRET = "zebra-crossing-42"
@@ -145,15 +145,15 @@ def test_a_change_on_an_old_copy_loses_nothing_of_the_newer_one(make_webhook):
 
 
 def test_a_change_that_falls_into_another_is_not_lost(make_webhook, monkeypatch):
-    sink, unharmed = make_webhook(), configure.changes_of
+    sink, unharmed = make_webhook(), configure.check_changes
 
     def interrupted(*arguments):
         changes = unharmed(*arguments)
-        monkeypatch.setattr(configure, "changes_of", unharmed)
+        monkeypatch.setattr(configure, "check_changes", unharmed)
         configure.change(sink, HEADERS)
         return changes
 
-    monkeypatch.setattr(configure, "changes_of", interrupted)
+    monkeypatch.setattr(configure, "check_changes", interrupted)
     both = configure.change(sink, {"url": "https://example.com/new"})
     assert (both.config["url"], both.config["headers"]) == ("https://example.com/new", {"X-Api-Key": "****"})
     assert both.version == 3
@@ -247,7 +247,7 @@ def test_a_longer_hold_stays(make_webhook):
 
 def test_a_sink_whose_secrets_can_not_be_opened_is_repaired_by_giving_them_anew(make_webhook, settings):
     sink = make_webhook(config=HEADERS)
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key()]
     make_canary()  # somebody has decided to go on without the old one
     park(sink.id, 1, "its configuration can't be read")
     with pytest.raises(NotConfigurable) as refused:
@@ -262,7 +262,7 @@ def test_a_sink_whose_secrets_can_not_be_opened_is_repaired_by_giving_them_anew(
 def test_a_repaired_sink_does_without_an_old_signing_secret_that_can_not_be_opened(make_webhook, settings):
     sink = make_webhook()
     rotate_secret(sink, 3600)
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key()]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key()]
     make_canary()  # somebody has decided to go on without the old one
     repaired = configure.change(sink, {})
     assert repaired.opened()

@@ -15,16 +15,17 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from eventsinks.actions import configure, deliver, settle_tries
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.judge import EXCERPT, max_tries
-from eventsinks.actions.settle_tries import settle_surely
-from eventsinks.actions.tidy import tidy
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.crypto import new_key
-from eventsinks.lib.http import outlet
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.actions import configure
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import open_outlet
+from eventsinks.lib.net.wire import ExchangeFailed, Response
+from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Attempt, Delivery, Destination, Event, SlackWorkspace
+from eventsinks.sending import dispatcher, settle_attempts
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sending.judge import EXCERPT, get_max_tries
+from eventsinks.sending.settle_attempts import settle_surely
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.worlds import Patience, World
 from tests.receiver import Receiver, answer, hang, lose
 
@@ -98,9 +99,9 @@ def owe(sink, number, tries=0):
 # --- Delivered ------------------------------------------------------------------------------------
 
 
-def test_an_alert_arrives_signed_and_to_the_byte(sink, receiver, make_alert, pump):
+def test_an_alert_arrives_signed_and_to_the_byte(sink, receiver, make_alert, dispatcher):
     make_alert(id="a-1", note="é 日本")
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
     (got,) = receiver.got
     delivery = Delivery.objects.get()
     assert got.header("webhook-id") == str(delivery.id)
@@ -118,40 +119,40 @@ def test_an_alert_arrives_signed_and_to_the_byte(sink, receiver, make_alert, pum
 
 
 @ONE("status", [200, 201, 202, 204, 226, 299])
-def test_any_2xx_is_delivered(sink, receiver, make_alert, pump, status):
+def test_any_2xx_is_delivered(sink, receiver, make_alert, dispatcher, status):
     receiver.answers = lambda got: answer(status, body=b"")
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert states() == ["delivered"]
 
 
-def test_each_sink_gets_each_event_once(make_webhook, receiver, make_alert, pump):
+def test_each_sink_gets_each_event_once(make_webhook, receiver, make_alert, dispatcher):
     paths = ["/a", "/b", "/c"]
     for path in paths:
         make_webhook(receiver.url(path))
     for number in range(50):
         make_alert(id=f"a-{number}")
-    assert pump.run() == 150
+    assert dispatcher.run() == 150
     for path in paths:
         assert len(receiver.ids(path)) == 50
         assert set(receiver.ids(path).values()) == {1}
     assert states() == ["delivered"] * 150
 
 
-def test_a_failure_of_one_sink_sends_nothing_again_to_the_others(make_webhook, receiver, make_alert, pump):
+def test_a_failure_of_one_sink_sends_nothing_again_to_the_others(make_webhook, receiver, make_alert, dispatcher):
     make_webhook(receiver.url("/well"))
     make_webhook(receiver.url("/ill"))
     receiver.answers = lambda got: answer(500 if got.path == "/ill" else 200)
     make_alert()
     for _ in range(3):
-        pump.run()
+        dispatcher.run()
         move_time()
     assert [got.path for got in receiver.got].count("/well") == 1
     assert [got.path for got in receiver.got].count("/ill") == 3
 
 
-def test_with_nothing_due_nothing_is_done(sink, receiver, pump):
-    assert pump.run() == 0
+def test_with_nothing_due_nothing_is_done(sink, receiver, dispatcher):
+    assert dispatcher.run() == 0
     assert receiver.got == []
 
 
@@ -159,30 +160,30 @@ def test_with_nothing_due_nothing_is_done(sink, receiver, pump):
 
 
 @ONE("status", [500, 502, 503, 504, 400, 403, 404, 408, 413, 425, 418, 429, 300])
-def test_any_other_status_is_tried_again(sink, receiver, make_alert, pump, status):
+def test_any_other_status_is_tried_again(sink, receiver, make_alert, dispatcher, status):
     receiver.answers = lambda got: answer(status)
     make_alert()
-    pump.run()
+    dispatcher.run()
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.status, delivery.tries) == ("pending", status, 1)
     assert str(status) in delivery.reason
     assert Attempt.objects.get().outcome == "temporary"
 
 
-def test_the_pauses_are_those_of_the_schedule_with_some_jitter(sink, receiver, make_alert, pump, settings):
+def test_the_pauses_are_those_of_the_schedule_with_some_jitter(sink, receiver, make_alert, dispatcher, settings):
     receiver.answers = lambda got: answer(500)
     make_alert()
     for number, pause in enumerate(settings.EVENTSINKS_RETRY_SCHEDULE, 1):
-        assert pump.run() == 1
+        assert dispatcher.run() == 1
         assert pause - 5 <= wait_of() <= pause * 1.2
         assert Delivery.objects.get().tries == number
-        assert pump.run() == 0  # not before it is due
+        assert dispatcher.run() == 0  # not before it is due
         move_time()
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.tries) == ("failed", len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1)
     move_time()
-    assert pump.run() == 0
+    assert dispatcher.run() == 0
     assert [attempt.number for attempt in Attempt.objects.all()] == list(range(1, delivery.tries + 1))
 
 
@@ -190,7 +191,7 @@ def test_what_failed_together_does_not_come_back_together(make_webhook, settings
     settings.EVENTSINKS_RETRY_SCHEDULE = [1000.0]
     sink = make_webhook()
     owe(sink, 300)
-    Pump(World(lambda request: Response(500, [], b""))).run()
+    Dispatcher(World(lambda request: Response(500, [], b""))).run()
     waits = [
         (due - datetime.now(UTC)).total_seconds() for due in Delivery.objects.values_list("due_at", flat=True)
     ]
@@ -199,11 +200,13 @@ def test_what_failed_together_does_not_come_back_together(make_webhook, settings
     assert max(waits) - min(waits) > 100
 
 
-def test_the_webhook_id_is_the_same_over_all_tries_and_the_signature_is_not(sink, receiver, make_alert, pump):
+def test_the_webhook_id_is_the_same_over_all_tries_and_the_signature_is_not(
+    sink, receiver, make_alert, dispatcher
+):
     receiver.answers = statuses(500, 500)
     make_alert()
     for _ in range(3):
-        pump.run()
+        dispatcher.run()
         move_time()
     assert len(receiver.got) == 3
     assert set(receiver.ids()) == {str(Delivery.objects.get().id)}
@@ -212,11 +215,11 @@ def test_the_webhook_id_is_the_same_over_all_tries_and_the_signature_is_not(sink
     assert states() == ["delivered"]
 
 
-def test_a_replay_keeps_the_webhook_id(sink, receiver, make_alert, pump):
+def test_a_replay_keeps_the_webhook_id(sink, receiver, make_alert, dispatcher):
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.replay() == 1
-    pump.run()
+    dispatcher.run()
     assert receiver.ids() == {str(Delivery.objects.get().id): 2}
 
 
@@ -241,20 +244,22 @@ def test_without_an_answer_it_is_tried_again_and_the_attempt_says_why(
         url = "http://no-such-host.invalid/"
     make_webhook(url)
     make_alert()
-    with outlet(AddressGuard(["127.0.0.0/8"]), timeout=1) as way_out:
-        Pump(way_out).run()
+    with open_outlet(AddressGuard(["127.0.0.0/8"]), timeout=1) as way_out:
+        Dispatcher(way_out).run()
     delivery, attempt = Delivery.objects.get(), Attempt.objects.get()
     assert (delivery.state, delivery.status) == ("pending", None)
     assert (attempt.outcome, attempt.status) == (word, None)
     assert attempt.reason.startswith(reason)
 
 
-def test_a_2xx_whose_answer_was_cut_is_delivered_once_and_the_attempt_says_so(sink, receiver, make_alert, pump):
+def test_a_2xx_whose_answer_was_cut_is_delivered_once_and_the_attempt_says_so(
+    sink, receiver, make_alert, dispatcher
+):
     receiver.answers = lambda got: cut_answer
     make_alert()
-    pump.run()
+    dispatcher.run()
     move_time()
-    pump.run()
+    dispatcher.run()
     attempt = Attempt.objects.get()
     assert (states(), len(receiver.got)) == (["delivered"], 1)
     assert (attempt.outcome, attempt.status, attempt.excerpt) == ("delivered", 200, "hello world")
@@ -268,10 +273,10 @@ async def cut_answer(reader, writer):
     writer.close()
 
 
-def test_a_redirect_is_not_followed(sink, receiver, make_alert, pump):
+def test_a_redirect_is_not_followed(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(302, [("Location", receiver.url("/elsewhere"))])
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/hook"]
     assert states() == ["pending"]
     assert "redirects are not followed" in Delivery.objects.get().reason
@@ -280,8 +285,8 @@ def test_a_redirect_is_not_followed(sink, receiver, make_alert, pump):
 def test_an_internal_address_is_refused_when_it_is_dialled(make_webhook, receiver, make_alert):
     make_webhook(receiver.url(host="127.0.0.1"))  # as good as a name that has come to point inside
     make_alert()
-    with outlet(AddressGuard(), timeout=1) as strict:
-        Pump(strict).run()
+    with open_outlet(AddressGuard(), timeout=1) as strict:
+        Dispatcher(strict).run()
     assert receiver.connections == 0
     assert Attempt.objects.get().reason.startswith("address_refused")
     assert Delivery.objects.get().state == "pending"
@@ -302,19 +307,19 @@ IN_AN_HOUR = "in an hour, as a date"
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86_300, 86_400),
     ],
 )
-def test_retry_after_holds_the_whole_sink(sink, receiver, make_alert, pump, text, least, most):
+def test_retry_after_holds_the_whole_sink(sink, receiver, make_alert, dispatcher, text, least, most):
     if text == IN_AN_HOUR:
         text = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     receiver.answers = lambda got: answer(429, [("Retry-After", text)])
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert least <= hold_of(sink) <= most
     assert least <= wait_of() <= most * 1.2
     make_alert()
-    assert pump.run() == 0
+    assert dispatcher.run() == 0
     Destination.objects.update(held_until=F("held_until") - timedelta(days=2))
     receiver.answers = lambda got: answer()
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
 
 
 @ONE(
@@ -337,23 +342,23 @@ def test_retry_after_holds_the_whole_sink(sink, receiver, make_alert, pump, text
         "x" * 5000,
     ],
 )
-def test_a_retry_after_that_says_nothing_usable_holds_nothing(sink, receiver, make_alert, pump, text):
+def test_a_retry_after_that_says_nothing_usable_holds_nothing(sink, receiver, make_alert, dispatcher, text):
     raw = answer(429, [("Retry-After", "@")]).replace(b"@", text.encode())
     receiver.answers = lambda got: raw
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert hold_of(sink) is None
     assert wait_of() <= 6
 
 
-def test_another_sink_is_not_held(make_webhook, receiver, make_alert, pump):
+def test_another_sink_is_not_held(make_webhook, receiver, make_alert, dispatcher):
     make_webhook(receiver.url("/busy"))
     make_webhook(receiver.url("/free"))
     receiver.answers = lambda got: answer(429, [("Retry-After", "60")]) if got.path == "/busy" else answer()
     make_alert()
-    pump.run()
+    dispatcher.run()
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got].count("/free") == 2
     assert [got.path for got in receiver.got].count("/busy") == 1
 
@@ -361,23 +366,23 @@ def test_another_sink_is_not_held(make_webhook, receiver, make_alert, pump):
 # --- Parked ---------------------------------------------------------------------------------------
 
 
-def test_a_sink_that_is_gone_is_parked_and_keeps_its_backlog(sink, receiver, make_alert, pump):
+def test_a_sink_that_is_gone_is_parked_and_keeps_its_backlog(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(410)
     for number in range(5):
         make_alert(id=f"a-{number}")
-    pump.run()
+    dispatcher.run()
     parked = Destination.objects.get()
     assert parked.state == "parked"
     assert "410" in parked.state_reason
     make_alert(id="later")
-    assert pump.run() == 0
+    assert dispatcher.run() == 0
     assert states() == ["pending"] * 6
     assert set(Delivery.objects.values_list("tries", flat=True)) == {0}
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {"gone"}
 
     receiver.answers = lambda got: answer()
     configure.resume(parked)
-    assert pump.run() == 6
+    assert dispatcher.run() == 6
     assert states() == ["delivered"] * 6
 
 
@@ -385,14 +390,14 @@ class TestDoubts:
     """What a status alone says of credentials may be a proxy's hiccup: a few in a row are believed."""
 
     @pytest.fixture
-    def say(self, receiver, make_alert, pump):
+    def say(self, receiver, make_alert, dispatcher):
         """Send an alert; the receiver answers with a status."""
 
         def say(*statuses):
             for status in statuses:
                 receiver.answers = lambda got: answer(status)  # noqa: B023
                 make_alert(dedup_key=f"{status}-{next(numbers)}")
-                pump.run()
+                dispatcher.run()
             return Destination.objects.get()
 
         numbers = itertools.count()
@@ -403,7 +408,7 @@ class TestDoubts:
         move_time()
         assert (say(200).state, states()) == ("active", ["delivered"] * 2)
 
-    def test_the_third_401_in_a_row_parks_the_sink_and_loses_nothing(self, sink, say, pump):
+    def test_the_third_401_in_a_row_parks_the_sink_and_loses_nothing(self, sink, say, dispatcher):
         assert say(401, 401).state == "active"
         parked = say(401)
         assert (parked.state, parked.doubts) == ("parked", 0)
@@ -411,7 +416,7 @@ class TestDoubts:
         assert say(200).state == "parked"
         configure.resume(parked)
         move_time()
-        pump.run()
+        dispatcher.run()
         assert states() == ["delivered"] * 4
 
     def test_what_is_taken_in_between_ends_the_doubts(self, sink, say):
@@ -437,44 +442,44 @@ class TestDoubts:
         assert say(401).state == "active"
 
 
-def test_a_repaired_sink_gets_its_backlog_at_its_new_place(sink, receiver, make_alert, pump):
+def test_a_repaired_sink_gets_its_backlog_at_its_new_place(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(410 if got.path == "/hook" else 200)
     make_alert()
-    pump.run()
+    dispatcher.run()
     configure.change(sink, {"url": receiver.url("/new")})
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/hook", "/new"]
     assert states() == ["delivered"]
 
 
-def test_a_paused_sink_gets_its_whole_backlog_when_it_is_resumed(sink, receiver, make_alert, pump):
+def test_a_paused_sink_gets_its_whole_backlog_when_it_is_resumed(sink, receiver, make_alert, dispatcher):
     configure.pause(sink)
     for number in range(5):
         make_alert(id=f"a-{number}")
-    assert pump.run() == 0
+    assert dispatcher.run() == 0
     configure.resume(sink)
-    assert pump.run() == 5
+    assert dispatcher.run() == 5
 
 
-def test_a_changed_config_is_used_by_the_next_try(sink, receiver, make_alert, pump):
+def test_a_changed_config_is_used_by_the_next_try(sink, receiver, make_alert, dispatcher):
     receiver.answers = statuses(500)
     make_alert()
-    pump.run()
+    dispatcher.run()
     configure.change(sink, {"url": receiver.url("/new"), "headers": {"X-Api-Key": "new"}})
     move_time()
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/hook", "/new"]
     assert receiver.got[1].header("X-Api-Key") == "new"
 
 
 def test_a_sink_whose_secrets_can_not_be_read_is_parked_and_holds_up_no_other(
-    make_webhook, receiver, make_alert, pump
+    make_webhook, receiver, make_alert, dispatcher
 ):
     broken = make_webhook(receiver.url("/broken"), config={"headers": {"X-Api-Key": "hunter2"}})
     make_webhook(receiver.url("/well"))
-    Destination.objects.filter(id=broken.id).update(sealed_secrets=f"0badc0de:{new_key()}")
+    Destination.objects.filter(id=broken.id).update(sealed_secrets=f"0badc0de:{make_key()}")
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/well"]
     broken.refresh_from_db()
     assert broken.state == "parked"
@@ -486,25 +491,25 @@ def test_a_sink_whose_secrets_can_not_be_read_is_parked_and_holds_up_no_other(
 
 @ONE("change", [{"config": {"colour": "red"}}, {"sealed_signing_secret": "rubbish"}])
 def test_a_row_that_makes_no_sense_parks_its_sink_and_holds_up_no_other(
-    make_webhook, receiver, make_alert, pump, change
+    make_webhook, receiver, make_alert, dispatcher, change
 ):
     broken = make_webhook(receiver.url("/broken"))
     make_webhook(receiver.url("/well"))
     make_alert()
     Destination.objects.filter(id=broken.id).update(**change)
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/well"]
     assert Destination.objects.get(id=broken.id).state == "parked"
 
 
 def test_a_sink_of_a_type_that_this_worker_does_not_know_holds_up_no_other(
-    make_webhook, receiver, make_alert, pump
+    make_webhook, receiver, make_alert, dispatcher
 ):
     unknown = make_webhook(receiver.url("/unknown"))
     make_webhook(receiver.url("/well"))
     make_alert()
     Destination.objects.filter(id=unknown.id).update(type="of_tomorrow")
-    pump.run()
+    dispatcher.run()
     assert [got.path for got in receiver.got] == ["/well"]
     assert Delivery.objects.get(destination=unknown).state == "pending"
 
@@ -512,17 +517,17 @@ def test_a_sink_of_a_type_that_this_worker_does_not_know_holds_up_no_other(
 def test_a_sink_deleted_while_its_claim_is_opened_gets_nothing_more(make_webhook, make_alert, monkeypatch):
     sink = make_webhook()
     make_alert()
-    world, claim = World(), deliver.claim
+    world, claim = World(), dispatcher.claim
 
     def claim_and_delete(*arguments):
         claimed = claim(*arguments)
         configure.delete(sink)
         return claimed
 
-    monkeypatch.setattr(deliver, "claim", claim_and_delete)
-    Pump(world).run()
+    monkeypatch.setattr(dispatcher, "claim", claim_and_delete)
+    Dispatcher(world).run()
     assert world.log == []
-    tidy()
+    tidy_up()
     assert states() == ["suppressed"]
 
 
@@ -530,11 +535,11 @@ def test_a_sink_deleted_while_its_claim_is_opened_gets_nothing_more(make_webhook
 
 
 @ONE("status", [200, 500])
-def test_an_excerpt_is_kept_whatever_bytes_it_has(sink, receiver, make_alert, pump, status):
+def test_an_excerpt_is_kept_whatever_bytes_it_has(sink, receiver, make_alert, dispatcher, status):
     body = b"a\x00b\xff\xfe\xc3(\xed\xa0\x80\xe6\x97\xa5<script>" + b"x" * 100_000
     receiver.answers = lambda got: answer(status, body=body)
     make_alert()
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
     excerpt = Attempt.objects.get().excerpt
     assert excerpt.startswith("a\ufffdb\ufffd")
     assert "日<script>" in excerpt
@@ -553,8 +558,8 @@ def test_an_answer_that_a_type_can_not_read_stops_no_other(make_webhook, make_al
 
     unharmed = ill.kind.read
     monkeypatch.setattr(ill.kind, "read", read)
-    pump = Pump(World())
-    pump.run()
+    dispatcher = Dispatcher(World())
+    dispatcher.run()
     states_by_sink = dict(Delivery.objects.values_list("destination_id", "state"))
     assert states_by_sink == {ill.id: "pending", well.id: "delivered"}
     assert "could not be read" in Delivery.objects.get(destination=ill).reason
@@ -566,7 +571,7 @@ def test_an_event_of_a_type_that_this_worker_does_not_know_stops_no_other(make_w
     make_alert(id="known")
     events().filter(key="new").update(type="of_tomorrow")
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert len(world.sent()) == 1
     by_key = dict(Delivery.objects.values_list("event__key", "state"))
     assert by_key["known"] == "delivered"
@@ -585,7 +590,7 @@ def test_a_type_that_can_not_build_a_request_refuses_that_event_only(make_webhoo
         return unharmed(self, messages, at)
 
     monkeypatch.setattr(sink.kind, "build", build)
-    Pump(World()).run()
+    Dispatcher(World()).run()
     assert dict(Delivery.objects.values_list("event__key", "state")) == {"bad": "failed", "good": "delivered"}
 
 
@@ -593,7 +598,7 @@ def test_a_type_that_can_not_build_a_request_refuses_that_event_only(make_webhoo
 def test_a_reason_that_no_database_takes_is_kept_as_far_as_it_can_be(make_webhook, make_alert, text):
     make_webhook()
     make_alert()
-    Pump(World(lambda request: ExchangeFailed("bad_response", text))).run()
+    Dispatcher(World(lambda request: ExchangeFailed("bad_response", text))).run()
     assert states() == ["pending"]
     assert Attempt.objects.count() == 1
 
@@ -607,11 +612,11 @@ def test_slack_answers_are_read_by_slacks_type(acme, make_alert):
     make_alert()
     answers = [b'{"ok":false,"error":"ratelimited"}', b'{"ok":true}']
     world = World(lambda request: Response(200, [], answers.pop(0)))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert states() == ["pending"]
     move_time()
     Destination.objects.update(held_until=None)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert states() == ["delivered"]
 
 
@@ -631,7 +636,7 @@ def test_a_sink_that_hangs_with_a_huge_backlog_holds_up_no_other(make_webhook):
         release(outcome)
 
     world.release = released
-    Pump(world, stopping=lambda: bool(stop)).run()
+    Dispatcher(world, stopping=lambda: bool(stop)).run()
     before = world.log[: world.log.index(("released", None, None))]
     arrived = [id for what, id, url in before if what == "ended" and url == "https://well.example/"]
     assert len(set(arrived)) == 200
@@ -639,7 +644,7 @@ def test_a_sink_that_hangs_with_a_huge_backlog_holds_up_no_other(make_webhook):
     assert Delivery.objects.filter(destination=well, state="delivered").count() == 200
 
 
-def test_a_sink_that_hangs_holds_up_no_other_over_real_sockets(make_webhook, receiver, make_alert, pump):
+def test_a_sink_that_hangs_holds_up_no_other_over_real_sockets(make_webhook, receiver, make_alert, dispatcher):
     hangs, well = make_webhook(receiver.url("/hangs")), make_webhook(receiver.url("/well"))
     receiver.answers = lambda got: hang(receiver) if got.path == "/hangs" else answer()
     owe(hangs, 300)
@@ -654,7 +659,7 @@ def test_a_sink_that_hangs_holds_up_no_other_over_real_sockets(make_webhook, rec
         return unharmed(got)
 
     receiver.answers = watched
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.filter(destination=well, state="delivered").count() == 200
     last = len(order) - 1 - order[::-1].index("/well")
     assert order[:last].count("/hangs") <= 32
@@ -666,7 +671,7 @@ def test_first_tries_are_not_starved_by_retries(make_webhook):
     move_time(3600)  # the retries have been due for longest
     first = set(map(str, owe(sink, 100)))
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     order = world.sent()
     position = max(order.index(id) for id in first)
     assert position < 300
@@ -679,8 +684,8 @@ def test_no_more_is_in_flight_than_there_are_slots(acme, limit, make_webhook):
         owe(make_webhook(f"https://{number}.example/"), 8)
     world = Patience(lambda request: None, rounds=8)
     world.release = lambda outcome=None, release=world.release: release(Response(200, [], b""))
-    Pump(world).run()
-    assert world.most == deliver.SLOTS == 1000
+    Dispatcher(world).run()
+    assert world.most == dispatcher.SLOTS == 1000
     assert len(world.sent()) == 1120
 
 
@@ -699,7 +704,7 @@ def test_many_sinks_that_hang_hold_up_no_other(make_webhook):
     world.waited = waited
     stop = []
     world.release = lambda release=world.release: (stop.append(True), release())
-    Pump(world, stopping=lambda: bool(stop)).run()
+    Dispatcher(world, stopping=lambda: bool(stop)).run()
     before = world.log[: world.log.index(("released", None, None))]
     assert len([1 for what, _, url in before if what == "ended" and url == "https://well.example/"]) == 20
 
@@ -721,21 +726,21 @@ def test_stopping_finishes_what_is_in_flight_and_claims_no_more(make_webhook):
 
     world.start = start_then_stop
     world.release = lambda outcome=None, release=world.release: release(Response(200, [], b""))
-    settled = Pump(world, stopping=stop.is_set).run()
+    settled = Dispatcher(world, stopping=stop.is_set).run()
     assert settled == len(world.sent()) < 500
     assert states().count("delivered") == settled
     assert "sending" not in states()
-    Pump(World()).run()
+    Dispatcher(World()).run()
     assert states() == ["delivered"] * 500
 
 
 def test_what_was_stopped_before_it_began_claims_nothing(make_webhook):
     owe(make_webhook(), 3)
-    assert Pump(World(), stopping=lambda: True).run() == 0
+    assert Dispatcher(World(), stopping=lambda: True).run() == 0
     assert states() == ["pending"] * 3
 
 
-def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, make_alert, pump):
+def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, make_alert, dispatcher):
     make_alert()
 
     class Crash(Exception):
@@ -743,10 +748,10 @@ def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, 
 
     world = World(lambda request: (_ for _ in ()).throw(Crash))
     with pytest.raises(Crash):
-        Pump(world).run()
-    assert pump.run() == 0  # its lease still holds
+        Dispatcher(world).run()
+    assert dispatcher.run() == 0  # its lease still holds
     move_time()
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
     assert receiver.ids() == {str(Delivery.objects.get().id): 1}
     assert Delivery.objects.get().tries == 2
 
@@ -754,15 +759,15 @@ def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, 
 def test_an_event_that_kills_its_workers_runs_out(make_webhook, make_alert):
     make_webhook()
     make_alert()
-    for _ in range(max_tries()):
-        pump = Pump(World(lambda request: (_ for _ in ()).throw(SystemExit)))
+    for _ in range(get_max_tries()):
+        dispatcher = Dispatcher(World(lambda request: (_ for _ in ()).throw(SystemExit)))
         with pytest.raises(SystemExit):
-            pump.run()
+            dispatcher.run()
         move_time()
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert world.log == []
-    assert tidy() == 1
+    assert tidy_up() == 1
     assert states() == ["failed"]
 
 
@@ -772,15 +777,15 @@ def test_settling_goes_on_when_the_database_comes_back(make_webhook, make_alert,
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(connection, "close", lambda: None)  # this test's transaction is on it
     failures = [OperationalError("the database system is shutting down")] * 3
-    unharmed = settle_tries.settle
+    unharmed = settle_attempts.settle
 
     def settle(settlements):
         if failures:
             raise failures.pop()
         return unharmed(settlements)
 
-    monkeypatch.setattr(settle_tries, "settle", settle)
-    Pump(World()).run()
+    monkeypatch.setattr(settle_attempts, "settle", settle)
+    Dispatcher(World()).run()
     assert states() == ["delivered"]
 
 
@@ -793,14 +798,14 @@ def test_settling_gives_up_in_the_end_and_the_delivery_is_due_again(make_webhook
     def settle(settlements):
         raise OperationalError("gone for good")
 
-    monkeypatch.setattr(settle_tries, "settle", settle)
-    pump = Pump(World())
+    monkeypatch.setattr(settle_attempts, "settle", settle)
+    dispatcher = Dispatcher(World())
     with pytest.raises(OperationalError):
-        pump.run()
+        dispatcher.run()
     monkeypatch.undo()
     assert states() == ["sending"]
     move_time()
-    pump.run()
+    dispatcher.run()
     assert states() == ["delivered"]
 
 
@@ -829,7 +834,7 @@ def test_a_connection_cut_by_the_database_is_opened_anew(make_webhook, make_aler
             cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
         connection.close()
 
-    Pump(Cutting()).run()
+    Dispatcher(Cutting()).run()
     assert states() == ["delivered"]
 
 
@@ -839,7 +844,7 @@ def test_two_pumps_at_once_send_each_delivery_once(make_webhook, transactional_d
     worlds = [World() for _ in range(4)]
 
     def work(world):
-        Pump(world).run()
+        Dispatcher(world).run()
         connection.close()
 
     threads = [threading.Thread(target=work, args=[world]) for world in worlds]
@@ -856,26 +861,29 @@ def test_settling_what_is_not_ours_any_more_is_told_in_the_log(make_webhook, mak
     make_webhook()
     make_alert()
     settlements = []
-    unharmed = settle_tries.settle_surely
+    unharmed = settle_attempts.settle_surely
 
     def late(found):
         settlements.extend(found)
         move_time()
-        Pump(World()).run()  # somebody else takes and delivers it
+        Dispatcher(World()).run()  # somebody else takes and delivers it
         return []
 
-    settle_tries.settle_surely = lambda found: (setattr(settle_tries, "settle_surely", unharmed), late(found))[1]
+    settle_attempts.settle_surely = lambda found: (
+        setattr(settle_attempts, "settle_surely", unharmed),
+        late(found),
+    )[1]
     try:
-        Pump(World()).run()
+        Dispatcher(World()).run()
     finally:
-        settle_tries.settle_surely = unharmed
+        settle_attempts.settle_surely = unharmed
     settle_surely(settlements)
     assert "not ours any more" in caplog.text
     assert states() == ["delivered"]
     assert Attempt.objects.count() == 2
 
 
-def test_json_of_an_event_is_never_written_anew(sink, receiver, make_alert, pump, acme):
+def test_json_of_an_event_is_never_written_anew(sink, receiver, make_alert, dispatcher, acme):
     make_alert(id="1", big=2**80)
-    pump.run()
+    dispatcher.run()
     assert json.loads(receiver.got[0].body)["big"] == 2**80

@@ -1,4 +1,4 @@
-"""What the service itself tells a sink goes out by every destination type: round-ups, drills, fallbacks, tests."""
+"""What the service itself tells a sink goes out by every destination type: digests, drills, fallbacks, tests."""
 
 from datetime import UTC, datetime
 
@@ -6,14 +6,15 @@ import pytest
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from eventsinks.actions import configure, try_out
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.drill import drill
-from eventsinks.actions.round_up import round_up
+from eventsinks.actions import configure
+from eventsinks.actions.trying import try_out
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, SlackWorkspace
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.digest import send_digests
+from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.actions.worlds import World
 from tests.conftest import unrecorded
 from tests.destinations.examples import make_type
@@ -65,17 +66,17 @@ def deliver_all():
     world = World(answered)
     for _ in range(20):  # one message a turn, where a type has a pace
         Destination.objects.update(paced_until=None)
-        Pump(world).run()
+        Dispatcher(world).run()
     return list(Delivery.objects.values_list("state", "reason").order_by("id"))
 
 
 @every_sink
-def test_a_round_up_is_told(key, make_sink, make_alert):
+def test_a_digest_is_told(key, make_sink, make_alert):
     make_sink(key, quiet={"throttle": {"limit": 1, "window_s": 60}})
     for number in range(4):
         make_alert(name=f"alert {number}")
     QuietWindow.objects.update(ends_at=Now())
-    assert round_up() == 1
+    assert send_digests() == 1
     told = deliver_all()
     assert sorted(state for state, _ in told) == ["delivered"] * 2 + ["suppressed"] * 3, told
     assert Event.objects.filter(type="notice").count() == 1
@@ -85,7 +86,7 @@ def test_a_round_up_is_told(key, make_sink, make_alert):
 def test_a_drill_is_told(key, make_sink):
     make_sink(key, drill_interval_s=3600)
     Destination.objects.update(drilled_at=None)
-    assert drill() == 1
+    assert send_heartbeats() == 1
     assert {state for state, _ in deliver_all()} == {"delivered"}
 
 
@@ -108,5 +109,5 @@ def test_an_alert_is_told_in_the_place_of_another_sink(key, make_sink, make_aler
 @every_sink
 def test_a_test_is_told(key, make_sink):
     sink = make_sink(key)
-    message = try_out.message_of(sink, None, datetime.now(UTC))
+    message = try_out.make_message(sink, None, datetime.now(UTC))
     assert sink.opened().build([message], datetime.now(UTC)).body

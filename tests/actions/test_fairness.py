@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.actions.fairness import FIRST_SHARE, LARGEST_SHARE, SMALLEST_SHARE, Shares, split
 from eventsinks.models.delivery import Lane
+from eventsinks.sending.fairness import FIRST_SHARE, LARGEST_SHARE, SMALLEST_SHARE, CongestionWindows, split_quota
 
 LANES = st.sets(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=60).map(
     lambda pairs: [Lane(sink, tries, 1) for sink, tries in pairs]
@@ -18,7 +18,7 @@ examples = settings(deadline=None, max_examples=200, database=None)
 
 def shares_after(past):
     """Return the shares of a worker with this past; what was never sent can't end."""
-    shares = Shares()
+    shares = CongestionWindows()
     for sink, what in past:
         if what == "sent":
             shares.sent(sink)
@@ -79,7 +79,7 @@ def test_a_share_stays_within_its_bounds(past):
 @given(st.integers(2, 60), st.integers(4, 30))
 def test_with_more_sinks_than_room_everybody_has_a_turn_in_the_end(sinks, room):
     lanes = [Lane(sink, 0, 1) for sink in range(sinks)]
-    shares, served = Shares(), set()
+    shares, served = CongestionWindows(), set()
     random.seed(sinks * 1000 + room)
     for _ in range(30 * (sinks // room + 1)):
         served |= set(by_sink(shares.quotas(lanes, room)))
@@ -89,13 +89,13 @@ def test_with_more_sinks_than_room_everybody_has_a_turn_in_the_end(sinks, room):
 @examples
 @given(st.integers(0, 300), st.integers(1, 10))
 def test_a_quota_is_split_without_loss(quota, lanes):
-    parts = split([Lane(1, tries, 1) for tries in random.sample(range(10), lanes)], quota)
+    parts = split_quota([Lane(1, tries, 1) for tries in random.sample(range(10), lanes)], quota)
     assert sum(part for _, part in parts) == quota
     assert [lane.tries for lane, _ in parts] == sorted(lane.tries for lane, _ in parts)
 
 
 def test_a_sink_earns_more_by_answering_and_loses_half_by_failing():
-    shares = Shares()
+    shares = CongestionWindows()
     assert shares.left(1) == FIRST_SHARE
     for _ in range(1000):
         shares.sent(1)
@@ -111,7 +111,7 @@ def test_a_sink_earns_more_by_answering_and_loses_half_by_failing():
 
 
 def test_a_sink_that_takes_all_but_slowly_falls_back_to_a_small_share_and_no_further():
-    shares = Shares()
+    shares = CongestionWindows()
     for _ in range(500):
         shares.sent(1)
         shares.ended(1, well=True, seconds=0.1)
@@ -123,7 +123,7 @@ def test_a_sink_that_takes_all_but_slowly_falls_back_to_a_small_share_and_no_fur
 
 
 def test_a_slow_answer_earns_nothing_after_failures():
-    shares = Shares()
+    shares = CongestionWindows()
     for well in (False, False, False, True, True):
         shares.sent(1)
         shares.ended(1, well=well, seconds=5.0)
@@ -131,7 +131,7 @@ def test_a_slow_answer_earns_nothing_after_failures():
 
 
 def test_what_is_in_flight_counts_against_the_share():
-    shares = Shares()
+    shares = CongestionWindows()
     for _ in range(int(FIRST_SHARE)):
         shares.sent(1)
     assert shares.left(1) == 0
@@ -142,4 +142,4 @@ def test_what_is_in_flight_counts_against_the_share():
 
 @pytest.mark.parametrize("room", [0, 1])
 def test_without_room_nothing_is_claimed(room):
-    assert len(Shares().quotas([Lane(1, 0, 1), Lane(2, 0, 1)], room)) == room
+    assert len(CongestionWindows().quotas([Lane(1, 0, 1), Lane(2, 0, 1)], room)) == room

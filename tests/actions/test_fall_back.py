@@ -7,16 +7,16 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.account import account
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.drill import drill
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.hold import park
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination
-from eventsinks.models.delivery import id_at
+from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sending.hold import park
+from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.fall_back import fall_back_everywhere
+from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -43,7 +43,7 @@ def try_until(world, tries):
     """Let the engine try what is due so often, without waiting."""
     for _ in range(tries):
         Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
-        Pump(world).run()
+        Dispatcher(world).run()
 
 
 def at(sink):
@@ -56,10 +56,10 @@ class TestFallingBack:
         make_alert()
         world = World(answers)
         try_until(world, 1)
-        assert (fall_back(), at(up)) == (0, [])
+        assert (fall_back_everywhere(), at(up)) == (0, [])
         try_until(world, 1)
-        assert fall_back() == 1
-        Pump(world).run()
+        assert fall_back_everywhere() == 1
+        Dispatcher(world).run()
         ((first,), (second,)) = at(down), at(up)
         assert (first.state, second.state, second.fallback_of) == ("pending", "delivered", first.id)
 
@@ -68,8 +68,8 @@ class TestFallingBack:
         make_alert()
         world = World(lambda request: seen.append(request) or answers(request))
         try_until(world, 2)
-        fall_back()
-        Pump(world).run()
+        fall_back_everywhere()
+        Dispatcher(world).run()
         (headers,) = [dict(request.headers) for request in seen if request.url == UP]
         assert headers["Eventsinks-Mark"].startswith("[FALLBACK for down: ")
         assert headers["webhook-id"] == str(at(pair[1])[0].id)
@@ -78,7 +78,7 @@ class TestFallingBack:
         down, up = pair
         make_alert()
         try_until(World(answers), 2)
-        assert (fall_back(), fall_back()) == (1, 0)
+        assert (fall_back_everywhere(), fall_back_everywhere()) == (1, 0)
         try_until(World(lambda request: Response(200, [], b"")), 1)
         assert [one.state for one in at(down) + at(up)] == ["delivered", "delivered"]
 
@@ -86,29 +86,29 @@ class TestFallingBack:
         down, up = pair
         make_alert()
         Destination.objects.filter(id=down.id).update(held_until=timezone.now() + timedelta(hours=1))
-        assert fall_back() == 0
+        assert fall_back_everywhere() == 0
         (row,) = at(down)
-        Delivery.objects.filter(id=row.id).update(id=id_at(timezone.now() - timedelta(seconds=61)))
-        assert (fall_back(), len(at(up))) == (1, 1)
+        Delivery.objects.filter(id=row.id).update(id=make_least_id(timezone.now() - timedelta(seconds=61)))
+        assert (fall_back_everywhere(), len(at(up))) == (1, 1)
 
     def test_what_waits_for_a_parked_sink_goes_at_once(self, pair, make_alert):
         down, up = pair
         make_alert()
         park(down.id, down.version, "410")
-        assert (fall_back(), len(at(up))) == (1, 1)
+        assert (fall_back_everywhere(), len(at(up))) == (1, 1)
 
     def test_what_a_person_paused_waits(self, pair, make_alert):
         down, up = pair
         make_alert()
         configure.pause(down)
         Delivery.objects.update(tries=5)
-        assert (fall_back(), at(up)) == (0, [])
+        assert (fall_back_everywhere(), at(up)) == (0, [])
 
     def test_what_was_refused_for_good_goes_at_once(self, pair, make_alert):
         down, up = pair
         make_alert()
         Delivery.objects.filter(destination=down).update(state="failed")
-        assert (fall_back(), len(at(up))) == (1, 1)
+        assert (fall_back_everywhere(), len(at(up))) == (1, 1)
 
     def test_two_that_name_each_other_make_no_loop(self, pair, make_alert):
         down, up = pair
@@ -118,7 +118,7 @@ class TestFallingBack:
         world = World(lambda request: Response(500, [], b""))
         for _ in range(4):
             try_until(world, 1)
-            fall_back()
+            fall_back_everywhere()
         assert (len(at(down)), len(at(up))) == (1, 1)
 
     def test_a_fallback_has_no_fallback_of_its_own_for_what_took_another_s_place(
@@ -132,24 +132,24 @@ class TestFallingBack:
         world = World(lambda request: Response(500, [], b""))
         for _ in range(4):
             try_until(world, 1)
-            fall_back()
+            fall_back_everywhere()
         assert (len(at(down)), len(at(up)), at(third)) == (1, 1, [])
 
     def test_a_sink_that_has_the_event_already_is_not_sent_it_again(self, pair, make_alert):
         down, up = pair
         make_alert(event_sink_ids=[str(down.uuid), str(up.uuid)])
         try_until(World(answers), 2)
-        assert fall_back() == 0
+        assert fall_back_everywhere() == 0
         assert len(at(up)) == 1
-        assert account().balances
+        assert audit_account().balances
 
     def test_more_than_one_transaction_takes_all_go(self, pair, make_alert, monkeypatch):
-        monkeypatch.setattr("eventsinks.actions.fall_back.AT_ONCE", 2)
+        monkeypatch.setattr("eventsinks.sweeping.fall_back.AT_ONCE", 2)
         down, up = pair
         for _ in range(5):
             make_alert()
         park(down.id, down.version, "410")
-        assert (fall_back(), len(at(up))) == (5, 5)
+        assert (fall_back_everywhere(), len(at(up))) == (5, 5)
 
     def test_they_are_written_in_the_order_of_events_or_two_sinks_would_wait_for_each_other(
         self, pair, make_alert
@@ -158,7 +158,7 @@ class TestFallingBack:
         for _ in range(5):
             make_alert()
         park(down.id, down.version, "410")
-        fall_back()
+        fall_back_everywhere()
         written = Delivery.objects.filter(destination=up).order_by("id").values_list("event_id", flat=True)
         assert list(written) == sorted(written)
 
@@ -168,10 +168,10 @@ class TestFallingBack:
         for _ in range(20):
             make_alert()
         park(down.id, down.version, "410")
-        results = at_once(4, lambda index: fall_back())
+        results = at_once(4, lambda index: fall_back_everywhere())
         assert sum(results) == 20
         assert len(at(up)) == 20
-        assert account().balances
+        assert audit_account().balances
 
     def test_another_tenants_sink_is_no_fallback(self, globex, make_webhook):
         theirs = make_webhook(tenant=globex)
@@ -196,11 +196,11 @@ class TestDrills:
 
     def test_the_first_comes_after_one_interval_and_takes_the_road_of_every_alert(self, make_webhook):
         sink = self.make(make_webhook)
-        assert drill() == 0
+        assert send_heartbeats() == 0
         self.later(3601)
-        assert (drill(), drill()) == (1, 0)
+        assert (send_heartbeats(), send_heartbeats()) == (1, 0)
         seen = []
-        Pump(World(lambda request: seen.append(request) or answers(request))).run()
+        Dispatcher(World(lambda request: seen.append(request) or answers(request))).run()
         assert b"[DRILL]" in seen[0].body
         assert [one.state for one in at(sink)] == ["delivered"]
 
@@ -208,19 +208,19 @@ class TestDrills:
         down, up = pair
         configure.change(down, options=Options(drill_interval_s=3600))
         self.later(3601)
-        drill()
+        send_heartbeats()
         try_until(World(answers), 2)
-        assert (fall_back(), len(at(up))) == (1, 1)
+        assert (fall_back_everywhere(), len(at(up))) == (1, 1)
 
     def test_a_paused_sink_has_none(self, make_webhook):
         sink = self.make(make_webhook)
         configure.pause(sink)
         self.later(3601)
-        assert drill() == 0
+        assert send_heartbeats() == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_two_at_once_make_one(self, make_webhook):
         sink = self.make(make_webhook)
         self.later(3601)
-        assert sum(at_once(4, lambda index: drill())) == 1
+        assert sum(at_once(4, lambda index: send_heartbeats())) == 1
         assert len(at(sink)) == 1

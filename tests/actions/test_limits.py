@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, refusals, replay_job, replay_stream, silence
-from eventsinks.actions.limits import LimitReached
+from eventsinks.actions import configure, silence
+from eventsinks.actions.replaying import replay_job, replay_stream
 from eventsinks.actions.tenants import change_tenant, issue_key, revoke_key
-from eventsinks.actions.usage import usage
+from eventsinks.actions.usage import measure_usage
+from eventsinks.limits import refusals
+from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import ApiKey, Destination, Event, Position, Replay, Silence, Tenant
-from eventsinks.models.limits import NAMES, server_limits
+from eventsinks.models.limits import NAMES, get_server_limits
 from tests import replays
 from tests.actions.crowd import at_once
 
@@ -28,7 +30,7 @@ def make_integration(tenant):
 
 def make_silence(tenant):
     ends_at = timezone.now() + timedelta(hours=1)
-    return silence.silence(tenant, reason="r", author="a", ends_at=ends_at)
+    return silence.make_silence(tenant, reason="r", author="a", ends_at=ends_at)
 
 
 def make_replay(tenant):
@@ -95,8 +97,8 @@ def test_what_has_ended_makes_room(acme, limit):
     limit(acme, api_keys=1, silences=1, replays_at_once=1)
     key, hush, again = issue_key(acme)[0], make_silence(acme), make_replay(acme)
     revoke_key(key)
-    silence.end(hush)
-    replay_job.cancel(again)
+    silence.end_silence(hush)
+    replay_job.cancel_replay(again)
     issue_key(acme, expires_at=timezone.now() - timedelta(seconds=1))
     issue_key(acme), make_silence(acme), make_replay(acme)
 
@@ -113,7 +115,7 @@ def test_replays_of_sinks_and_of_integrations_share_their_limit(acme, limit):
 def test_replays_are_so_many_an_hour(acme, limit):
     limit(acme, replays_per_h=2)
     for _ in range(2):
-        replay_job.cancel(make_replay(acme))
+        replay_job.cancel_replay(make_replay(acme))
     with pytest.raises(LimitReached) as reached:
         make_replay(acme)
     assert 1700 < reached.value.wait <= 1800
@@ -143,7 +145,7 @@ def test_limits_changed_by_two_at_once_are_both_kept(acme):
 def test_a_name_that_is_no_limit_any_more_is_passed_over(acme):
     Tenant.objects.filter(id=acme.id).update(own_limits={"of_yesterday": 3, "event_sinks": 4})
     acme.refresh_from_db()
-    assert acme.limits == server_limits().model_copy(update={"event_sinks": 4})
+    assert acme.limits == get_server_limits().model_copy(update={"event_sinks": 4})
 
 
 def test_a_change_of_limits_is_in_the_tenants_audit_log(acme):
@@ -162,7 +164,7 @@ def test_the_usage_tells_of_every_limit(acme, limit):
     for _ in range(2):
         with pytest.raises(LimitReached):
             make_sink(acme)
-    found = usage(acme)
+    found = measure_usage(acme)
     assert tuple(one.name for one in found.limits) == NAMES
     (sinks,) = [one for one in found.limits if one.name == "event_sinks"]
     assert (sinks.limit, sinks.used, sinks.refused, sinks.burst) == (1, 1, 2, None)
@@ -174,7 +176,7 @@ def test_what_was_refused_is_counted_over_all_processes(shared_by_all, acme, glo
     for _ in range(2):
         with pytest.raises(LimitReached):
             make_sink(acme)
-        assert dict(refusals.of(acme.id)[0])["event_sinks"]
+        assert dict(refusals.count_refusals(acme.id)[0])["event_sinks"]
         refusals.forget()  # what another process knows
-    assert refusals.of(acme.id)[0] == {"event_sinks": 2}
-    assert refusals.of(globex.id) == ({}, None)
+    assert refusals.count_refusals(acme.id)[0] == {"event_sinks": 2}
+    assert refusals.count_refusals(globex.id) == ({}, None)

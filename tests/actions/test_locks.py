@@ -15,12 +15,9 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from eventsinks import tasks
-from eventsinks.actions import audit, configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.judge import max_tries, settlement
-from eventsinks.actions.settle_tries import settle_surely
-from eventsinks.actions.stream import stream
-from eventsinks.lib.wire import Response
+from eventsinks.actions import configure
+from eventsinks.intake import audit
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import (
     ApiKey,
     Attempt,
@@ -39,10 +36,14 @@ from eventsinks.models import (
     SlackInstall,
     SlackWorkspace,
     TrafficTerm,
-    sql,
 )
-from eventsinks.models.delivery import claim, due_lanes, end_turn, take_turns
+from eventsinks.models.database import sql
+from eventsinks.models.delivery import claim, find_due_lanes, free_rate_key, lease_rate_keys
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sending.judge import get_max_tries, make_settlement
+from eventsinks.sending.settle_attempts import settle_surely
+from eventsinks.streaming.streamer import stream
 from tests import replays
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
@@ -110,9 +111,9 @@ def world():
 @pytest.fixture
 def sweep(world, monkeypatch):
     """Return the sweep of one worker over the invented world, streams included."""
-    pump = Pump(world)
-    monkeypatch.setattr(tasks, "pump", lambda: pump)
-    tasks.pump.cache_info = lambda: type("", (), {"currsize": 0})
+    dispatcher = Dispatcher(world)
+    monkeypatch.setattr(tasks, "get_dispatcher", lambda: dispatcher)
+    tasks.get_dispatcher.cache_info = lambda: type("", (), {"currsize": 0})
     monkeypatch.setattr(tasks.stream, "apply_async", lambda arguments, **_: stream(*arguments, world))
     return tasks.sweep
 
@@ -167,8 +168,8 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     past = timezone.now() - LATE
     alert(slack, "told", dedup_key="i")
     integration = configure.create(acme, "generic_http", {"url": "https://down.example/"}, name="stream")
-    audit.record(acme, audit.CREATED, "x", {})
-    Pump(world).run()
+    audit.record_change(acme, audit.CREATED, "x", {})
+    Dispatcher(world).run()
     visible(acme)
     assert stream(integration.id, world) == 0
     Destination.objects.filter(id=slack.id).update(paced_until=None)
@@ -181,7 +182,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
         alert(busy, f"busy {number}")
     limited_one = alert(limited, "limited")
     slack_one = alert(slack, "told again", dedup_key="i", status="resolved")
-    lost = move(alert(ended, "lost"), state="sending", lease=well.uuid, tries=max_tries(), due_at=past)
+    lost = move(alert(ended, "lost"), state="sending", lease=well.uuid, tries=get_max_tries(), due_at=past)
     replayed = move(alert(ended, "replayed"), state="failed", settled_at=past)
     job = replays.start(ended, past)
     fallen = move(alert(failing, "fallen"), state="failed", settled_at=past)
@@ -286,9 +287,9 @@ def test_a_locked_delivery_is_settled_afterwards_and_delays_no_other(make_webhoo
             return super().poll(wait)
 
     world = Locking(answers)
-    pump = Pump(world)
+    dispatcher = Dispatcher(world)
     began = time.monotonic()
-    pump.run()
+    dispatcher.run()
     assert time.monotonic() - began < PATIENCE
     states = Counter(Delivery.objects.values_list("state", flat=True))
     assert states in ({"delivered": 39, "sending": 1}, {"delivered": 39, "pending": 1})
@@ -296,7 +297,7 @@ def test_a_locked_delivery_is_settled_afterwards_and_delays_no_other(make_webhoo
     holder.join(10)
     if states["sending"]:
         time.sleep(1.1)
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.filter(state="delivered").count() == 40
     assert len(world.sent()) == 40  # and it was not sent again
 
@@ -307,9 +308,9 @@ def test_a_lease_that_ran_out_while_its_delivery_was_locked_is_not_settled_by_wh
 ):
     make_webhook()
     make_alert()
-    (claimed,) = claim([(lane, 1) for lane in due_lanes(max_tries())], 60)
-    settled = settlement(claimed, timezone.now(), Response(200, [], b""), None)
-    with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"), sql.impatient():
+    (claimed,) = claim([(lane, 1) for lane in find_due_lanes(get_max_tries())], 60)
+    settled = make_settlement(claimed, timezone.now(), Response(200, [], b""), None)
+    with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"), sql.wait_shortly():
         assert settle_surely([settled]) == [settled]
     Delivery.objects.update(lease=uuid.uuid4())
     assert settle_surely([settled]) == []
@@ -323,14 +324,14 @@ def test_a_turn_is_taken_past_a_locked_sink_and_by_one_worker_alone(slack, acme)
     config = {"slack_integration_id": str(slack.slack_workspace_id), "channel_id": "C1", "channel_name": "alerts"}
     configure.create(acme, "slack", config, name="the same channel")
     with held(f"SELECT 1 FROM eventsinks_destination WHERE id = {slack.id} FOR UPDATE"):
-        taken = at_once(8, lambda index: take_turns([slack.place], 60))
+        taken = at_once(8, lambda index: lease_rate_keys([slack.rate_key], 60))
         assert sorted(map(len, taken)) == [0] * 7 + [1]
-        assert end_turn(slack.place, 30) is False  # it is not written everywhere
-        assert take_turns([slack.place], 60) == set()
-    assert take_turns([slack.place], 60) == set()  # the one that was locked has no turn to give
-    with held(f"SELECT 1 FROM eventsinks_destination WHERE place = '{slack.place}' FOR UPDATE"):
-        Destination.objects.filter(place="").update(paced_until=None)
-        assert take_turns([slack.place], 60) == set()
+        assert free_rate_key(slack.rate_key, 30) is False  # it is not written everywhere
+        assert lease_rate_keys([slack.rate_key], 60) == set()
+    assert lease_rate_keys([slack.rate_key], 60) == set()  # the one that was locked has no turn to give
+    with held(f"SELECT 1 FROM eventsinks_destination WHERE place = '{slack.rate_key}' FOR UPDATE"):
+        Destination.objects.filter(rate_key="").update(paced_until=None)
+        assert lease_rate_keys([slack.rate_key], 60) == set()
 
 
 @postgresql
@@ -340,18 +341,18 @@ def test_of_many_workers_that_ask_for_a_turn_at_once_one_has_it(slack, acme):
         configure.create(acme, "slack", config, name=f"the same channel {number}")
     for _ in range(15):
         Destination.objects.update(paced_until=None)
-        taken = at_once(8, lambda index: take_turns([slack.place], 60))
+        taken = at_once(8, lambda index: lease_rate_keys([slack.rate_key], 60))
         assert sum(map(len, taken)) == 1
 
 
 @postgresql
 def test_a_turn_that_nothing_could_be_claimed_for_is_given_back(slack, make_alert, world):
     make_alert()
-    pump = Pump(world)
+    dispatcher = Dispatcher(world)
     with held("SELECT 1 FROM eventsinks_delivery FOR UPDATE"):
-        pump.run()
+        dispatcher.run()
     assert world.log == []
-    assert pump.run() == 1
+    assert dispatcher.run() == 1
 
 
 @postgresql
@@ -360,19 +361,19 @@ def test_a_chore_that_ran_out_of_time_leaves_the_others_a_clean_connection(
 ):
     make_webhook()
     make_alert()
-    Delivery.objects.update(tries=max_tries())
+    Delivery.objects.update(tries=get_max_tries())
 
     def sleep():
         with transaction.atomic():
-            sql.rows("SELECT set_config('statement_timeout', '100', true)")
-            sql.rows("SELECT pg_sleep(30)")
+            sql.fetch_rows("SELECT set_config('statement_timeout', '100', true)")
+            sql.fetch_rows("SELECT pg_sleep(30)")
 
     monkeypatch.setattr(tasks.rotate_secret, "end_overlaps", sleep)
-    monkeypatch.setattr(tasks.tidy, "tidy", lambda tidied=tasks.tidy.tidy: (sleep_quietly(sleep), tidied()))
+    monkeypatch.setattr(tasks.tidy, "tidy_up", lambda tidied=tasks.tidy.tidy_up: (sleep_quietly(sleep), tidied()))
     sweep()
     assert Delivery.objects.get().state == "failed"
     assert not connection.in_atomic_block
-    ((patience,),) = sql.rows("SHOW lock_timeout")
+    ((patience,),) = sql.fetch_rows("SHOW lock_timeout")
     assert patience == f"{settings.EVENTSINKS_DB_LOCK_TIMEOUT:g}s"
 
 
@@ -389,9 +390,9 @@ def test_while_one_sweep_is_at_a_chore_another_leaves_it_out_and_does_the_rest(s
         go_on.wait(30)
         done.append("waited")
 
-    monkeypatch.setattr(tasks.tidy, "tidy", wait)
-    monkeypatch.setattr(tasks.drill, "drill", lambda: done.append("drilled"))
-    wait.__name__, tasks.drill.drill.__name__ = "tidy", "drill"
+    monkeypatch.setattr(tasks.tidy, "tidy_up", wait)
+    monkeypatch.setattr(tasks.heartbeat, "send_heartbeats", lambda: done.append("drilled"))
+    wait.__name__, tasks.heartbeat.send_heartbeats.__name__ = "tidy_up", "send_heartbeats"
     first = threading.Thread(target=lambda: (sweep(), connection.close()))
     first.start()
     assert began.wait(10)
@@ -443,10 +444,10 @@ def test_what_ended_while_nobody_could_write_is_settled_afterwards(make_webhook,
                 return super().poll(wait)
 
         world = Writing(answers)
-        pump = Pump(world)
-        pump.run()
+        dispatcher = Dispatcher(world)
+        dispatcher.run()
         assert Delivery.objects.get().state == "sending"
     time.sleep(1.1)
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.get().state == "delivered"
     assert len(world.sent()) == 1

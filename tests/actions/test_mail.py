@@ -3,12 +3,12 @@
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import outlet
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import open_outlet
 from eventsinks.models import Attempt, Delivery, Destination
-from eventsinks.models.destination import mail_server
-from eventsinks.tasks import opened_outlet
+from eventsinks.models.destination import make_mail_server
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.tasks import open_way_out
 from tests.mail_server import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,8 +29,8 @@ def sink(acme):
 
 def pumped():
     """Deliver what is due, by a way out that dials nobody on this machine but the mail server."""
-    with outlet(AddressGuard(), 5, mail_server()) as way_out:
-        return Pump(way_out).run()
+    with open_outlet(AddressGuard(), 5, make_mail_server()) as way_out:
+        return Dispatcher(way_out).run()
 
 
 def test_an_alert_is_mailed_and_the_attempt_tells_what_the_server_said(server, sink, make_alert):
@@ -74,7 +74,7 @@ def test_without_a_mail_server_the_sink_is_parked_and_its_backlog_kept(settings,
 
 def test_a_worker_opens_its_way_out_with_the_operators_mail_server(server, sink, make_alert):
     make_alert()
-    way_out = opened_outlet()
-    Pump(way_out).run()
+    way_out = open_way_out()
+    Dispatcher(way_out).run()
     way_out.close()
     assert len(server.got) == 1

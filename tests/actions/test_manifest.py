@@ -8,14 +8,15 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.stream import stream
-from eventsinks.destinations.base import DestinationGone, Limits, Temporary
+from eventsinks.actions import configure
+from eventsinks.destinations.base import BatchLimits, DestinationGone, Temporary
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Position
-from eventsinks.models.stream import due_positions
+from eventsinks.models.stream import find_due_positions
+from eventsinks.streaming.streamer import stream
 from tests.actions.worlds import World
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.visible import visible
@@ -28,7 +29,7 @@ CONFIG = {"bucket_name": "acme-events", "region": "eu-central-1", "access_key": 
 def bucket(amazon, settings, monkeypatch):  # noqa: F811
     settings.AWS_ENDPOINT_URL = amazon.url
     monkeypatch.setattr(audit, "record_destination", lambda *_: None)
-    monkeypatch.setattr(S3, "limits", Limits(max_events=2))
+    monkeypatch.setattr(S3, "limits", BatchLimits(max_events=2))
     return amazon.make_bucket()
 
 
@@ -58,7 +59,7 @@ def hours_ago(hours, **which):
 def look(integration):
     """Look at the stream, as the sweep does where something is due."""
     Position.objects.filter(destination=integration).update(due_at=Now() - timedelta(seconds=1))
-    if integration.id in due_positions():
+    if integration.id in find_due_positions():
         stream(integration.id, World())
 
 
@@ -134,9 +135,9 @@ def test_a_worker_that_dies_after_the_manifest_was_written_leaves_one_manifest(b
 def test_once_it_is_written_nothing_is_due_any_more(bucket, sent):
     integration = sent(1)
     hours_ago(2)
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     look(integration)
-    assert due_positions() == []
+    assert find_due_positions() == []
 
 
 @pytest.mark.parametrize("config", [{"manifest": "none"}, {"layout": "object_per_event"}])
@@ -145,7 +146,7 @@ def test_who_wants_no_manifest_gets_none_and_is_not_looked_at_for_one(config, bu
     hours_ago(2)
     look(integration)
     assert manifests(bucket) == {}
-    assert due_positions() == []
+    assert find_due_positions() == []
 
 
 def test_a_manifest_lies_under_the_prefix(bucket, sent):
@@ -167,7 +168,7 @@ def test_a_manifest_that_can_not_be_written_now_is_written_later(bucket, sent, m
     with monkeypatch.context() as failing:
         failing.setattr(S3, "write_manifest", fail)
         look(integration)
-    assert due_positions() == []  # for a while
+    assert find_due_positions() == []  # for a while
     assert Position.objects.get().lease is None
     look(integration)
     assert len(manifests(bucket)) == 1

@@ -14,10 +14,12 @@ from celery import current_app
 from django.db import connection, transaction
 
 from eventsinks import tasks
-from eventsinks.actions import configure, deliver, nudge
-from eventsinks.actions.accept import accept
+from eventsinks.actions import configure
 from eventsinks.event_types import event_type
+from eventsinks.intake import nudge
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
+from eventsinks.sending import dispatcher
 from tests.actions.crowd import at_once
 from tests.broker import Broker, named
 from tests.receiver import Receiver, answer, hang
@@ -44,8 +46,8 @@ def use_broker(settings, monkeypatch):
         point(url)
 
     def point(url):
-        nudge.flags().close()
-        nudge.flags.cache_clear()
+        nudge.get_flags().close()
+        nudge.get_flags.cache_clear()
         kombu.pools.reset()
         current_app.conf.broker_url = current_app.conf.broker_write_url = url
         current_app._pool = current_app.amqp._producer_pool = None
@@ -93,7 +95,7 @@ def test_many_nudges_are_one_task_until_a_worker_answers(broker):
     for _ in range(100):
         nudge.nudge()
     assert queued(broker) == 1
-    nudge.answered()
+    nudge.note_answered()
     for _ in range(100):
         nudge.nudge()
     assert queued(broker) == 2
@@ -121,7 +123,7 @@ def test_accepting_nudges_only_where_something_is_owed(broker, make_alert, make_
     make_webhook()
     make_alert(id="a")
     assert queued(broker) == 1
-    nudge.answered()
+    nudge.note_answered()
     make_alert(id="a")  # a duplicate
     assert queued(broker) == 1
 
@@ -149,7 +151,7 @@ def test_emptying_the_broker_does_no_harm(broker):
     nudge.nudge()
     assert queued(broker) == 1
     broker.flushdb()
-    nudge.answered()
+    nudge.note_answered()
 
 
 def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker, make_alert, make_webhook):
@@ -160,7 +162,7 @@ def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker,
         receiver.answers = lambda got: seen.append(broker.exists(nudge.FLAG + nudge.DELIVERIES)) or answer()
         assert tasks.deliver() == 1
         assert seen == [0]
-    tasks.pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, make_webhook):
@@ -170,7 +172,7 @@ def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, mak
         broker.flushdb()
         assert tasks.sweep() == 1
         assert len(receiver.got) == 1
-    tasks.pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, make_webhook):
@@ -181,7 +183,7 @@ def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, m
             assert tasks.deliver() == 0
         assert receiver.got == []
         assert tasks.deliver() == 1
-    tasks.pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use_broker, make_alert, make_webhook):
@@ -190,7 +192,7 @@ def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use
     make_webhook()
     assert make_alert(id="a").deliveries == 1
     assert make_alert(id="b").deliveries == 1
-    nudge.answered()
+    nudge.note_answered()
     assert (events().count(), Delivery.objects.count()) == (2, 2)
 
 
@@ -249,8 +251,8 @@ def test_a_broker_that_says_nothing_is_asked_once_and_then_left_alone(use_broker
 def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
     broker, make_alert, make_webhook, monkeypatch
 ):
-    monkeypatch.setattr(deliver, "LOOK_AGAIN", 60.0)  # it would not look by itself
-    monkeypatch.setattr(deliver, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(dispatcher, "LOOK_AGAIN", 60.0)  # it would not look by itself
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT", 60.0)
     with Receiver() as receiver:
         receiver.answers = lambda got: hang(receiver) if got.path == "/hangs" else answer()
         hanging, well = make_webhook(receiver.url("/hangs")), make_webhook(receiver.url("/well"))
@@ -264,17 +266,17 @@ def test_a_nudge_wakes_a_running_sender_that_waits_for_something_that_hangs(
             assert until(lambda number=number: len(receiver.ids("/well")) == number + 1)
         receiver.release()
         running.join(20)
-    tasks.pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_alert, make_webhook, monkeypatch):
     with Receiver() as receiver:
         make_webhook(receiver.url())
-        pump, told = tasks.pump(), []
+        dispatcher, told = tasks.get_dispatcher(), []
 
         class Ending:
             def run(self):
-                settled = pump.run()
+                settled = dispatcher.run()
                 if not told:  # it has just found nothing, and its lock is still held
                     told.append(True)
                     make_alert()
@@ -284,15 +286,15 @@ def test_a_nudge_that_finds_the_sender_about_to_end_is_not_lost(broker, make_ale
                 return settled
 
             def wake(self):
-                pump.wake()
+                dispatcher.wake()
 
         ending = Ending()
-        monkeypatch.setattr(tasks, "pump", lambda: ending)
-        tasks.pump.cache_info = lambda: namedtuple("Info", "currsize")(1)
+        monkeypatch.setattr(tasks, "get_dispatcher", lambda: ending)
+        tasks.get_dispatcher.cache_info = lambda: namedtuple("Info", "currsize")(1)
         assert tasks.deliver() == 1
         assert len(receiver.got) == 1
     monkeypatch.undo()
-    tasks.pump.cache_clear()
+    tasks.get_dispatcher.cache_clear()
 
 
 def run_and_close(task):

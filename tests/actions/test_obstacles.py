@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from eventsinks import tasks, telemetry
 from eventsinks.actions import configure
-from eventsinks.actions.judge import max_tries
-from eventsinks.actions.obstacles import FEW, WORDS, Obstacle, count_by_obstacle, describe, find_obstacle
+from eventsinks.actions.obstacles import FEW, WORDS, Obstacle, count_by_obstacle, describe_obstacle, find_obstacle
 from eventsinks.models import Delivery, Destination
-from eventsinks.models.delivery import claim, due_lanes
+from eventsinks.models.delivery import claim, find_due_lanes
 from eventsinks.models.options import Options
+from eventsinks.sending.judge import get_max_tries
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ SINKS = [
     ({"held_until": ago(1)}, None),
     ({"limited_until": soon(), "rate_limit_per_s": 0.5}, Obstacle.RATE_LIMIT),
     ({"limited_until": ago(1), "rate_limit_per_s": 0.5}, None),
-    ({"paced_until": soon(), "place": "slack:C1"}, Obstacle.TURN),
+    ({"paced_until": soon(), "rate_key": "slack:C1"}, Obstacle.TURN),
     ({"paced_until": ago(1)}, None),
 ]
 DELIVERIES = [
@@ -52,7 +52,9 @@ DELIVERIES = [
 
 def can_be_claimed(delivery):
     """Whether the engine takes it now. (Turns and limits are taken before; due_lanes asks for both.)"""
-    lanes = [(lane, 10) for lane in due_lanes(max_tries()) if lane.destination_id == delivery.destination_id]
+    lanes = [
+        (lane, 10) for lane in find_due_lanes(get_max_tries()) if lane.destination_id == delivery.destination_id
+    ]
     return delivery.id in {one.id for one in claim(lanes, 60)} if lanes else False
 
 
@@ -82,7 +84,7 @@ def test_an_earlier_one_of_its_line_is_named(make_webhook, make_alert):
     first, second = Delivery.objects.select_related("destination").order_by("id")
     wait = find_obstacle(second)
     assert (wait.obstacle, wait.first, find_obstacle(first)) == (Obstacle.EARLIER, first, None)
-    assert str(first.id) in describe(second, wait)
+    assert str(first.id) in describe_obstacle(second, wait)
     assert not can_be_claimed(second)
 
 
@@ -94,7 +96,7 @@ def test_behind_a_slow_sink_the_number_of_those_before_it_is_told(delivery, make
     last.refresh_from_db()
     wait = find_obstacle(last)
     assert (wait.obstacle, wait.ahead) == (Obstacle.QUEUE, 1)
-    assert "1 of the same event sink are due before it" in describe(last, wait)
+    assert "1 of the same event sink are due before it" in describe_obstacle(last, wait)
     assert FEW > 1
 
 
@@ -111,7 +113,7 @@ def test_the_api_and_explain_and_the_metrics_tell_the_same(acme_key, delivery):
     assert (told["obstacle"], told["text"]) == ("paused", words)
     assert words in explained["why"]
     tasks.account()
-    assert 'eventsinks_waiting_deliveries{obstacle="paused"} 1.0' in telemetry.exposition()[0].decode()
+    assert 'eventsinks_waiting_deliveries{obstacle="paused"} 1.0' in telemetry.write_exposition()[0].decode()
     assert dict(count_by_obstacle()) == {"paused": 1}
 
 
@@ -125,4 +127,6 @@ def test_a_rate_limit_is_told_with_its_number(make_webhook, make_alert):
     make_alert()
     Destination.objects.update(limited_until=soon())
     waits = Delivery.objects.select_related("destination").get()
-    assert describe(waits, find_obstacle(waits)) == ": the event sink is sent at most 0.5 messages a second"
+    assert (
+        describe_obstacle(waits, find_obstacle(waits)) == ": the event sink is sent at most 0.5 messages a second"
+    )

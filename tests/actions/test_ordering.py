@@ -12,20 +12,21 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from eventsinks.actions import configure, line_up
-from eventsinks.actions.accept import accept
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.explain import explain
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.replay import replay
-from eventsinks.actions.skip import skip
-from eventsinks.actions.stream import stream
-from eventsinks.actions.tidy import tidy
+from eventsinks.actions import configure
+from eventsinks.actions.explain import explain_event
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import line_up
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import BEHIND, line
 from eventsinks.models.options import Fallback, Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.streaming.streamer import stream
+from eventsinks.sweeping.fall_back import fall_back_everywhere
+from eventsinks.sweeping.tidy import tidy_up
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.visible import visible
@@ -58,7 +59,7 @@ def names(world):
 def let_time_pass():
     """Bring every later try forward, and sweep once."""
     Delivery.objects.all().bring_forward()
-    line_up.tend()
+    line_up.call_uncalled()
 
 
 class OnceOnly(Answering):
@@ -95,12 +96,12 @@ def sink(make_webhook):
 def test_a_resolution_waits_for_its_firing_to_be_taken(pagerduty, make_alert):
     world = Answering(BUSY)
     make_alert(dedup_key="db", status="firing")
-    Pump(world).run()
+    Dispatcher(world).run()
     make_alert(dedup_key="db", status="resolved")
-    Pump(world).run()
+    Dispatcher(world).run()
     assert actions(world) == ["trigger"]
     let_time_pass()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert actions(world) == ["trigger", "trigger", "resolve"]
 
 
@@ -111,9 +112,9 @@ def test_an_incident_is_told_in_order_where_all_came_in_one_request(pagerduty, a
     ]
     accept(acme, event_type("detection_alert"), documents)
     world = Answering(BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     let_time_pass()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert actions(world) == ["trigger", "trigger", "acknowledge", "resolve", "trigger"]
 
 
@@ -122,7 +123,7 @@ def test_one_that_failed_for_good_lets_the_next_go(sink, make_alert, settings):
     for number in range(3):
         make_alert(name=f"{number}", dedup_key="db")
     world = OnceOnly(settings)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert (names(world), states()) == (["0", "1", "2"], ["failed", "delivered", "delivered"])
 
 
@@ -131,14 +132,14 @@ def test_with_the_policy_wait_one_that_failed_holds_its_line_until_it_is_replaye
     for number in range(3):
         make_alert(name=f"{number}", dedup_key="db")
     world = OnceOnly(settings)
-    Pump(world).run()
+    Dispatcher(world).run()
     make_alert(name="other", dedup_key="web")
     make_alert(name="3", dedup_key="db")
     let_time_pass()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "other"]
     replay(Delivery.objects.filter(state="failed"))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "other", "0", "1", "2", "3"]
 
 
@@ -146,12 +147,12 @@ def test_with_the_policy_wait_what_comes_after_one_that_failed_waits_too(sink, m
     settings.EVENTSINKS_RETRY_SCHEDULE = []
     sink(ordering_policy="wait")
     make_alert(name="0", dedup_key="db")
-    Pump(Answering(BUSY)).run()
+    Dispatcher(Answering(BUSY)).run()
     make_alert(name="1", dedup_key="db")
     world = Answering()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == []
-    (verdict,) = explain(Delivery.objects.latest("event_id").event)
+    (verdict,) = explain_event(Delivery.objects.latest("event_id").event)
     assert verdict.why.endswith("which failed: replay or skip it")
 
 
@@ -161,11 +162,11 @@ def test_one_that_a_person_skips_lets_the_next_go(sink, make_alert, policy, sett
     for number in range(2):
         make_alert(name=f"{number}", dedup_key="db")
     world = OnceOnly(settings) if policy == "wait" else Answering(BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0"]
     first = Delivery.objects.order_by("event_id")[0]
-    assert skip(Delivery.objects.filter(id=first.id)) == 1
-    Pump(world).run()
+    assert skip_deliveries(Delivery.objects.filter(id=first.id)) == 1
+    Dispatcher(world).run()
     assert (names(world), states()) == (["0", "1"], ["suppressed", "delivered"])
 
 
@@ -174,10 +175,10 @@ def test_an_older_one_that_is_replayed_goes_before_what_waits_for_its_next_try(s
     for number in range(3):
         make_alert(name=f"{number}", dedup_key="db")
     world = OnceOnly(settings, BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "1"]
     replay(Delivery.objects.filter(state="failed"))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "1", "0", "1", "2"]
 
 
@@ -185,16 +186,16 @@ def test_what_is_being_sent_is_waited_for_by_an_older_one_that_is_replayed(sink,
     sink()
     for number in range(2):
         make_alert(name=f"{number}", dedup_key="db")
-    Pump(OnceOnly(settings, BUSY)).run()
+    Dispatcher(OnceOnly(settings, BUSY)).run()
     held = World(lambda request: None)
     let_time_pass()
-    Pump(held)._claim()
+    Dispatcher(held)._claim()
     replay(Delivery.objects.filter(state="failed"))
     world = Answering()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert (len(held.held), names(world)) == (1, [])
     Delivery.objects.filter(state="sending").update(due_at=Now() - timedelta(seconds=1))
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["1", "0"]
 
 
@@ -205,7 +206,7 @@ def test_a_dead_incident_holds_no_other_up(sink, make_alert):
         make_alert(name=f"{number}", dedup_key=f"{number % 5}")
     make_alert(name="alone")
     world = World(lambda request: BUSY if json.loads(request.body)["name"] == "dead" else OK)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert Delivery.objects.filter(state="delivered").count() == 51
     assert len(world.sent()) == 52
 
@@ -216,7 +217,7 @@ def test_alerts_of_the_same_incident_go_to_each_sink_at_its_own_pace(make_webhoo
     for _ in range(3):
         make_alert(dedup_key="db")
     world = World(lambda request: BUSY if "dead" in request.url else OK)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert (len(world.sent("https://dead.example/")), len(world.sent("https://well.example/"))) == (1, 3)
 
 
@@ -244,10 +245,10 @@ def test_everything_is_sent_in_order_where_that_is_wanted(sink, make_alert):
     for number in range(3):
         make_alert(name=f"{number}", dedup_key=f"{number}")
     world = Answering(BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0"]
     let_time_pass()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "0", "1", "2"]
 
 
@@ -256,7 +257,7 @@ def test_nothing_is_sent_in_order_where_that_is_wanted(sink, make_alert):
     for number in range(3):
         make_alert(name=f"{number}", dedup_key="db")
     world = World(lambda request: BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     assert len(world.sent()) == 3
 
 
@@ -265,7 +266,7 @@ def test_an_expression_says_what_is_sent_in_order(sink, make_alert):
     for number, user in enumerate(["ann", "bob", "ann", None, None]):
         make_alert(name=f"{number}", dedup_key="same", **({"user": {"name": user}} if user else {}))
     world = World(lambda request: BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     ann, bob, ann_again, *rest = Delivery.objects.order_by("event_id").values_list("ordering_key", flat=True)
     assert (ann == ann_again != bob, rest) == (True, [None, None])
     assert len(world.sent()) == 4
@@ -281,12 +282,12 @@ def test_a_person_is_told_what_a_delivery_waits_for(sink, make_alert):
     sink()
     for _ in range(2):
         make_alert(dedup_key="db")
-    Pump(World(lambda request: BUSY)).run()
+    Dispatcher(World(lambda request: BUSY)).run()
     first, second = Delivery.objects.order_by("event_id")
-    (verdict,) = explain(second.event)
+    (verdict,) = explain_event(second.event)
     assert verdict.why == f"waits for an earlier alert of the same incident (delivery {first.id})"
-    assert line.behind(second.destination_id).waiting == 1
-    assert line.behind(second.destination_id).since == second.created_at
+    assert line.count_behind(second.destination_id).waiting == 1
+    assert line.count_behind(second.destination_id).since == second.created_at
 
 
 def test_who_was_called_by_nobody_is_found_by_the_sweep(sink, make_alert):
@@ -295,10 +296,10 @@ def test_who_was_called_by_nobody_is_found_by_the_sweep(sink, make_alert):
         make_alert(name=f"{number}", dedup_key="db")
     Delivery.objects.filter(due_at__lt=BEHIND).update(state="delivered", settled_at=Now())
     world = Answering()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == []
-    line_up.tend()
-    Pump(world).run()
+    line_up.call_uncalled()
+    Dispatcher(world).run()
     assert names(world) == ["1", "2"]
 
 
@@ -310,7 +311,7 @@ def test_the_sweep_comes_to_every_line_however_many_there_are(sink, make_alert, 
             make_alert(dedup_key=f"{key}")
     Delivery.objects.filter(due_at__lt=BEHIND).update(state="delivered", settled_at=Now())
     for _ in range(3):
-        line_up.tend()
+        line_up.call_uncalled()
     assert Delivery.objects.filter(state="pending", due_at__lt=BEHIND).count() == 5
 
 
@@ -319,11 +320,11 @@ def test_one_whose_workers_are_always_lost_lets_the_next_go(sink, make_alert, se
     sink()
     for number in range(2):
         make_alert(name=f"{number}", dedup_key="db")
-    Pump(World(lambda request: None))._claim()
+    Dispatcher(World(lambda request: None))._claim()
     Delivery.objects.filter(state="sending").update(due_at=Now() - timedelta(seconds=1))
-    tidy()
+    tidy_up()
     world = Answering()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert (names(world), states()) == (["1"], ["failed", "delivered"])
 
 
@@ -334,11 +335,11 @@ def test_what_takes_the_place_of_others_keeps_their_order(make_webhook, make_ale
     for number in range(4):
         make_alert(name=f"{number}", dedup_key="db", event_sink_ids=[str(Destination.objects.last().uuid)])
     Destination.objects.filter(fallback=there).update(state="parked")
-    fall_back()
+    fall_back_everywhere()
     world = Answering(BUSY)
-    Pump(world).run()
+    Dispatcher(world).run()
     let_time_pass()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert names(world) == ["0", "0", "1", "2", "3"]
 
 
@@ -347,7 +348,7 @@ class Crew:
 
     def __init__(self, random, number):
         self.random, self.sent = random, []
-        self.pumps = [Pump(World(self._answer)) for _ in range(number)]
+        self.dispatchers = [Dispatcher(World(self._answer)) for _ in range(number)]
 
     def _answer(self, request):
         told = json.loads(request.body)
@@ -355,16 +356,16 @@ class Crew:
         return self.random.choices([OK, BUSY, None], [5, 4, 1])[0]
 
     def step(self):
-        pump = self.random.choice(self.pumps)
-        pump._claim()
+        dispatcher = self.random.choice(self.dispatchers)
+        dispatcher._claim()
         if self.random.random() < 0.2:  # this worker vanishes with all that it holds
-            self.pumps[self.pumps.index(pump)] = Pump(World(self._answer))
+            self.dispatchers[self.dispatchers.index(dispatcher)] = Dispatcher(World(self._answer))
             Delivery.objects.filter(state="sending").update(due_at=Now() - timedelta(seconds=1))
             return
-        pump._exchange.release()
-        pump._end(pump._exchange.poll(0))
-        pump._ended.settle_at = 0
-        pump._ended.settle_if_due(0)
+        dispatcher._exchange.release()
+        dispatcher._end(dispatcher._exchange.poll(0))
+        dispatcher._ended.settle_at = 0
+        dispatcher._ended.settle_if_due(0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -382,7 +383,7 @@ def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_web
         if random.random() < 0.3:
             let_time_pass()
         if random.random() < 0.1:
-            tidy()
+            tidy_up()
         sending = Delivery.objects.filter(state="sending", ordering_key__isnull=False)
         lines = list(sending.values_list("destination_id", "ordering_key"))
         assert len(lines) == len(set(lines))
@@ -391,7 +392,7 @@ def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_web
             break
         let_time_pass()
         crew.step()
-        tidy()
+        tidy_up()
     assert set(states()) == {"delivered", "failed"}
     assert Delivery.objects.count() == 120
     in_line = {("https://one.example/", key) for key in "abc"} | {("https://two.example/", None)}
@@ -433,10 +434,10 @@ def test_of_those_that_many_accept_at_once_each_is_sent_after_all_before_it(make
                 alert = {"name": "n", "severity": "Low", "id": f"{index}-{number}"}
                 accept(acme, event_type("detection_alert"), [json.dumps(alert).encode()])
             return
-        pump = Pump(World(answers))
+        dispatcher = Dispatcher(World(answers))
         while not stop.is_set():
-            pump.run()
-            line_up.tend()
+            dispatcher.run()
+            line_up.call_uncalled()
             if Delivery.objects.filter(state="delivered").count() == 45:
                 stop.set()
 

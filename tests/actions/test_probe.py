@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions import probe as probing
-from eventsinks.actions.probe import probe
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions.trying import probe as probing
+from eventsinks.actions.trying.probe import probe_connection
+from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import SendFailure
 from tests.actions.test_stream import far, integrate  # noqa: F401 - fixtures
 from tests.receiver import Receiver
@@ -33,14 +33,14 @@ def test_a_fault_in_a_type_is_told_as_a_failure(acme, receiver, monkeypatch, nam
     made = configure.create(acme, "generic_http", {"url": receiver.url()}, name="i")
     harm(monkeypatch, made.kind, name)
     with pytest.raises(SendFailure) as raised:
-        probe(acme, made.opened())
+        probe_connection(acme, made.opened())
     assert "a fault in the type" in raised.value.reason
 
 
 def test_a_fault_in_a_client_is_told_as_a_failure(acme, far, integrate, monkeypatch):  # noqa: F811
     harm(monkeypatch, far, "send")
     with pytest.raises(SendFailure) as raised:
-        probe(acme, integrate().opened())
+        probe_connection(acme, integrate().opened())
     assert "a fault in the type" in raised.value.reason
 
 
@@ -57,4 +57,4 @@ def test_how_long_a_test_took_is_told_in_milliseconds(far, integrate, monkeypatc
     integration = integrate()
     clock = iter([10.0, 12.5])
     monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert probing.tried(integration)["duration_ms"] == 2500.0
+    assert probing.probe_destination(integration)["duration_ms"] == 2500.0

@@ -1,4 +1,4 @@
-"""Quiet, without silence about it: what holds alerts back, that each is counted, and the round-ups."""
+"""Quiet, without silence about it: what holds alerts back, that each is counted, and the digests."""
 
 import json
 from datetime import timedelta
@@ -8,13 +8,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure, silence
-from eventsinks.actions.accept import accept
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.explain import explain
-from eventsinks.actions.round_up import round_up
+from eventsinks.actions.explain import explain_event
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
 from eventsinks.models.options import Options
+from eventsinks.sweeping.digest import send_digests
 from tests.actions.crowd import at_once
 
 pytestmark = pytest.mark.django_db
@@ -46,8 +46,8 @@ def pass_time(seconds):
     )
 
 
-def round_ups(sink):
-    """Return the round-ups that a sink is owed."""
+def find_digests(sink):
+    """Return the digests that a sink is owed."""
     owed = Event.objects.filter(type="notice", deliveries__destination=sink).order_by("id")
     return [event.document for event in owed]
 
@@ -67,7 +67,7 @@ class TestFilters:
     def test_explain_names_the_clause(self, make_sink, make_alert):
         make_sink(filter="severity_id >= 4")
         make_alert(severity="Low")
-        (verdict,) = explain(Event.objects.get(type="detection_alert"))
+        (verdict,) = explain_event(Event.objects.get(type="detection_alert"))
         assert (verdict.verdict, "severity_id >= 4" in verdict.why) == ("suppressed", True)
 
     def test_an_alert_that_names_a_sink_goes_past_its_filter(self, make_sink, make_alert):
@@ -152,7 +152,7 @@ class TestGroupAndThrottle:
 class TestSilences:
     def hush(self, tenant, **options):
         options.setdefault("ends_at", timezone.now() + timedelta(hours=1))
-        return silence.silence(tenant, **{"reason": "maintenance", "author": "Ann", **options})
+        return silence.make_silence(tenant, **{"reason": "maintenance", "author": "Ann", **options})
 
     def test_what_matches_is_held_back_with_the_reason_and_the_author(self, acme, make_sink, make_alert):
         sink = make_sink()
@@ -177,7 +177,7 @@ class TestSilences:
 
     def test_one_that_has_ended_or_not_begun_holds_nothing(self, acme, make_sink, make_alert):
         sink = make_sink()
-        silence.end(self.hush(acme))
+        silence.end_silence(self.hush(acme))
         self.hush(acme, starts_at=timezone.now() + timedelta(minutes=5))
         make_alert()
         assert states(sink) == [("pending", "")]
@@ -193,16 +193,16 @@ class TestSilences:
         hush = self.hush(acme)
         make_alert()
         make_alert(name="Second")
-        assert silence.held_by(hush) == 2
-        assert (silence.end(hush), silence.end(hush)) == (True, False)
-        assert round_up() == 1
-        (told,) = round_ups(sink)
+        assert silence.count_held(hush) == 2
+        assert (silence.end_silence(hush), silence.end_silence(hush)) == (True, False)
+        assert send_digests() == 1
+        (told,) = find_digests(sink)
         assert (told["held"], told["held_by"], "last: Second" in told["name"]) == (2, "silence", True)
 
     def test_one_to_come_that_is_ended_never_begins(self, acme):
         begins = timezone.now() + timedelta(hours=1)
         hush = self.hush(acme, starts_at=begins, ends_at=begins + timedelta(hours=1))
-        assert (silence.end(hush), silence.end(hush)) == (True, False)
+        assert (silence.end_silence(hush), silence.end_silence(hush)) == (True, False)
         hush.refresh_from_db()
         assert hush.starts_at == hush.ends_at < begins
 
@@ -211,7 +211,7 @@ class TestSilences:
         Event.objects.filter(type="detection_alert").update(received_at=timezone.now() - timedelta(hours=25))
         make_alert(name="A")
         make_alert(name="B")
-        seen = silence.preview(acme, 'name == "A"')
+        seen = silence.preview_silence(acme, 'name == "A"')
         assert (seen.looked_at, seen.matching, [event.summary.title for event in seen.examples]) == (2, 1, ["A"])
 
     @pytest.mark.parametrize(
@@ -229,14 +229,14 @@ class TestSilences:
         assert not Silence.objects.exists()
 
 
-class TestRoundUps:
-    def test_a_window_that_held_something_back_ends_in_one_round_up(self, acme, make_sink):
+class TestDigests:
+    def test_a_window_that_held_something_back_ends_in_one_digest(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, *({"dedup_key": "a", "name": f"number {index}"} for index in range(38)))
-        assert round_up() == 0
+        assert send_digests() == 0
         pass_time(601)
-        assert (round_up(), round_up()) == (1, 0)
-        (told,) = round_ups(sink)
+        assert (send_digests(), send_digests()) == (1, 0)
+        (told,) = find_digests(sink)
         assert told["name"].startswith("+37 like this, ")
         assert told["name"].endswith("last: number 37")
         assert (told["dedup_key"], told["held"]) == ("a", 37)
@@ -246,7 +246,7 @@ class TestRoundUps:
         make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"})
         pass_time(601)
-        assert round_up() == 0
+        assert send_digests() == 0
         assert not QuietWindow.objects.exists()
 
     def test_what_was_held_back_last_is_told_though_a_wider_throttle_let_one_through_since(self, acme, make_sink):
@@ -256,8 +256,8 @@ class TestRoundUps:
         configure.change(sink, options=wider)
         accept_alerts(acme, {"name": "Sent"})
         pass_time(601)
-        assert round_up() == 1
-        (told,) = round_ups(sink)
+        assert send_digests() == 1
+        (told,) = find_digests(sink)
         assert (told["held"], told["last_alert_id"]) == (1, "held")
         assert told["name"].endswith("last: Held")
 
@@ -265,23 +265,23 @@ class TestRoundUps:
         sink = make_sink(quiet={"throttle": {"limit": 1, "window_s": 600}})
         assert accept_alerts(acme, {}, {"name": "a\0b"}).rejections == []
         pass_time(601)
-        assert round_up() == 1
-        assert round_ups(sink)[0]["name"].endswith("last: a\N{REPLACEMENT CHARACTER}b")
+        assert send_digests() == 1
+        assert find_digests(sink)[0]["name"].endswith("last: a\N{REPLACEMENT CHARACTER}b")
 
-    def test_the_round_up_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
+    def test_the_digest_of_a_window_that_a_new_alert_closed_is_not_lost(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
         pass_time(601)
         accept_alerts(acme, {"dedup_key": "a"})
-        assert round_up() == 1
-        assert round_ups(sink)[0]["held"] == 1
+        assert send_digests() == 1
+        assert find_digests(sink)[0]["held"] == 1
 
-    def test_no_silence_filter_or_window_holds_a_round_up_back(self, acme, make_sink):
+    def test_no_silence_filter_or_window_holds_a_digest_back(self, acme, make_sink):
         sink = make_sink(quiet={"throttle": {"limit": 1, "window_s": 600}}, filter='name == "Root login"')
         accept_alerts(acme, {}, {})
         TestSilences().hush(acme)
         pass_time(601)
-        round_up()
+        send_digests()
         assert states(sink)[-1] == ("pending", "")
 
     @pytest.mark.django_db(transaction=True)
@@ -289,14 +289,14 @@ class TestRoundUps:
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
         pass_time(601)
-        at_once(4, lambda index: round_up())
-        assert len(round_ups(sink)) == 1
+        at_once(4, lambda index: send_digests())
+        assert len(find_digests(sink)) == 1
 
     def test_a_sink_that_was_deleted_is_told_nothing(self, acme, make_sink):
         sink = make_sink(quiet={"dedup_window_s": 600})
         accept_alerts(acme, {"dedup_key": "a"}, {"dedup_key": "a"})
         pass_time(601)
         configure.delete(sink)
-        round_up()
-        assert round_ups(sink) == []
+        send_digests()
+        assert find_digests(sink) == []
         assert Destination.objects.get(id=sink.id).deleted_at

@@ -8,11 +8,11 @@ import pytest
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.explain import explain
+from eventsinks.actions.explain import explain_event
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import Lookout, due_lanes, take_limited, take_turns
+from eventsinks.models.delivery import Lookout, find_due_lanes, lease_limited_sinks, lease_rate_keys
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -37,11 +37,11 @@ def limited(make_webhook, make_alert):
 def claim(world):
     """Let one worker claim once, and return how many messages that sent."""
     before = len(world.sent(URL))
-    pump = Pump(world)
-    pump._claim()
-    pump._end(world.poll(0))
-    pump._ended.settle_at = 0
-    pump._ended.settle_if_due(world.in_flight)
+    dispatcher = Dispatcher(world)
+    dispatcher._claim()
+    dispatcher._end(world.poll(0))
+    dispatcher._ended.settle_at = 0
+    dispatcher._ended.settle_if_due(world.in_flight)
     return len(world.sent(URL)) - before
 
 
@@ -87,14 +87,14 @@ def test_a_sink_beside_it_that_has_no_limit_is_not_slowed(limited, make_webhook,
 def test_everything_arrives_in_the_end(limited):
     limited(100, alerts=30)
     world = World()
-    assert Pump(world).run() == 30
+    assert Dispatcher(world).run() == 30
     assert len(set(world.sent(URL))) == 30
     assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
 
 
 def test_what_a_worker_that_died_took_is_free_when_its_lease_is_over(limited):
     sink = limited(5, alerts=5)
-    assert take_limited([sink.id], 60.0) == {sink.id}
+    assert lease_limited_sinks([sink.id], 60.0) == {sink.id}
     assert claim(World()) == 0
     let_it_pass()
     assert claim(World()) == 5
@@ -103,23 +103,23 @@ def test_what_a_worker_that_died_took_is_free_when_its_lease_is_over(limited):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_at_the_same_moment_one_claims(limited):
     sink = limited(5, alerts=1)
-    results = at_once(8, lambda index: take_limited([sink.id], 60.0))
+    results = at_once(8, lambda index: lease_limited_sinks([sink.id], 60.0))
     assert sorted(map(len, results)) == [0] * 7 + [1]
 
 
 def test_without_a_limit_again_it_waits_no_longer(limited):
     sink = limited(0.001, alerts=4)
     assert claim(World()) == 1
-    assert "at most 0.001 messages a second" in explain(Event.objects.get(key="3"))[0].why
+    assert "at most 0.001 messages a second" in explain_event(Event.objects.get(key="3"))[0].why
     configure.change(sink, options=Options(rate_limit_per_s=None))
     assert claim(World()) == 3
 
 
 def test_a_sink_whose_place_is_taken_is_not_counted(limited, monkeypatch):
     sink = limited(1, alerts=2)
-    Destination.objects.update(place="webhook:shared", paced_until=None)
-    stale = due_lanes(10)
+    Destination.objects.update(rate_key="webhook:shared", paced_until=None)
+    stale = find_due_lanes(10)
     monkeypatch.setattr(Lookout, "due_lanes", lambda self, tries: stale)
-    assert take_turns(["webhook:shared"], 60.0)  # another worker's
+    assert lease_rate_keys(["webhook:shared"], 60.0)  # another worker's
     assert claim(World()) == 0
     assert Destination.objects.get(pk=sink.pk).limited_until <= timezone.now() + MILLISECOND

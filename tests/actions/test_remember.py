@@ -1,12 +1,12 @@
-"""Remember: a pump reminds of what it could not write yet, and of nothing else."""
+"""Remember: a dispatcher reminds of what it could not write yet, and of nothing else."""
 
 import uuid
 from types import SimpleNamespace
 
 import pytest
 
-from eventsinks.actions.remember import Memories
 from eventsinks.models import Incident
+from eventsinks.sending.remember import MemoryWrites
 from tests.destinations.examples import make_message
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def reminded(memories, claimed):
 
 
 def test_what_is_written_is_read_again_and_not_reminded_of(claimed):
-    memories = Memories(Aside())
+    memories = MemoryWrites(Aside())
     memories.remember(claimed, make_message(dedup_key="i"), {"ts": "1"})
     assert Incident.objects.get().memory == {"ts": "1"}
     assert reminded(memories, claimed) == {"read": 1}
@@ -44,7 +44,7 @@ def test_what_is_written_is_read_again_and_not_reminded_of(claimed):
 
 def test_what_waits_for_a_lock_is_reminded_of_until_it_is_written(claimed):
     aside = Aside()
-    memories, aside.locked = Memories(aside), True
+    memories, aside.locked = MemoryWrites(aside), True
     memories.remember(claimed, make_message(dedup_key="i"), {"ts": "1"})
     assert reminded(memories, claimed) == {"ts": "1"}
     assert aside.do()
@@ -53,6 +53,6 @@ def test_what_waits_for_a_lock_is_reminded_of_until_it_is_written(claimed):
 
 def test_what_is_no_message_is_passed_by(claimed):
     aside = Aside()
-    memories, aside.locked = Memories(aside), True
+    memories, aside.locked = MemoryWrites(aside), True
     memories.remember(claimed, make_message(dedup_key="i"), {"ts": "1"})
     memories.remind([claimed], [ValueError("could not be built")])

@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventsinks import tasks
-from eventsinks.actions import configure, replay_job
+from eventsinks.actions import configure
 from eventsinks.actions.errors import NotConfigurable
-from eventsinks.actions.replay_job import UnderWay, cancel, step, work_off
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay_job import ReplayUnderWay, cancel_replay, replay_step, work_off_replays
 from eventsinks.models import Delivery, Destination, Event, Replay
-from eventsinks.models.delivery import id_at
+from eventsinks.models.delivery import make_least_id
 from tests.actions.crowd import at_once
 from tests.replays import preview, start
 
@@ -65,11 +66,11 @@ class TestReplaying:
         make_failed(3)
         ids = set(Delivery.objects.values_list("id", flat=True))
         made = start(sink, LONG_AGO)
-        assert (made.counted, work_off(), states(sink)) == (3, 3, ["pending"] * 3)
+        assert (made.counted, work_off_replays(), states(sink)) == (3, 3, ["pending"] * 3)
         assert set(Delivery.objects.values_list("id", "tries", "reason")) == {(id, 0, "") for id in ids}
         made.refresh_from_db()
         assert (made.replayed, made.state) == (3, "running")
-        assert work_off() == 0
+        assert work_off_replays() == 0
         made.refresh_from_db()
         assert (made.replayed, made.state, made.ended_at is not None) == (3, "done", True)
 
@@ -86,7 +87,7 @@ class TestReplaying:
         made = start(sink, LONG_AGO)
         assert made.counted == 2
         fail_all(sink)
-        assert (work_off(), work_off()) == (2, 0)
+        assert (work_off_replays(), work_off_replays()) == (2, 0)
         assert states(sink) == ["failed", "pending", "pending"]
 
     def test_what_fails_again_is_not_replayed_twice(self, sink, make_failed, monkeypatch):
@@ -95,7 +96,7 @@ class TestReplaying:
         start(sink, LONG_AGO)
         moved = []
         for _ in range(5):
-            moved.append(work_off())
+            moved.append(work_off_replays())
             fail_all(sink)
         assert moved == [2, 2, 1, 0, 0]
         assert Replay.objects.get().state == "done"
@@ -104,14 +105,14 @@ class TestReplaying:
         make_failed(3)
         start(sink, LONG_AGO)
         Replay.objects.update(counted=2)  # as if one had been settled while they were counted
-        assert (work_off(), work_off()) == (2, 0)
+        assert (work_off_replays(), work_off_replays()) == (2, 0)
         assert Replay.objects.get().state == "done"
 
     def test_what_somebody_else_replayed_meanwhile_is_left_out(self, sink, make_failed):
         make_failed(3)
         start(sink, LONG_AGO)
         Delivery.objects.filter(id=Delivery.objects.first().id).replay()
-        assert (work_off(), work_off()) == (2, 0)
+        assert (work_off_replays(), work_off_replays()) == (2, 0)
         made = Replay.objects.get()
         assert (made.counted, made.replayed, made.state) == (3, 2, "done")
 
@@ -120,14 +121,14 @@ class TestReplaying:
         make_failed()
         Delivery.objects.exclude(destination=sink).update(state="failed", settled_at=timezone.now())
         start(sink, LONG_AGO)
-        work_off()
+        work_off_replays()
         assert sorted(Delivery.objects.values_list("state", flat=True)) == ["failed", "pending"]
 
     def test_a_paused_sink_is_replayed_and_its_deliveries_wait(self, sink, make_failed):
         make_failed()
         configure.pause(sink)
         start(sink, LONG_AGO)
-        assert (work_off(), states(sink)) == (1, ["pending"])
+        assert (work_off_replays(), states(sink)) == (1, ["pending"])
 
 
 class TestRoom:
@@ -136,21 +137,21 @@ class TestRoom:
         make_failed(5)
         make_alert()
         made = start(sink, LONG_AGO)
-        assert (work_off(), work_off()) == (2, 0)
+        assert (work_off_replays(), work_off_replays()) == (2, 0)
         assert Replay.objects.get().state == "running"
         deliver_all(sink)
-        assert (work_off(), work_off()) == (3, 0)
+        assert (work_off_replays(), work_off_replays()) == (3, 0)
         deliver_all(sink)
-        assert work_off() == 0
+        assert work_off_replays() == 0
         made.refresh_from_db()
         assert (made.state, made.replayed) == ("done", 5)
 
     def test_where_one_message_a_second_is_taken_less_is_open(self, sink, make_failed, monkeypatch):
-        monkeypatch.setattr(replay_job, "MOST_OPEN_AT_A_PLACE", 1)
+        monkeypatch.setattr(replay_job, "MOST_OPEN_AT_A_RATE_KEY", 1)
         make_failed(2)
-        Destination.objects.update(place="slack:T1:C1")
+        Destination.objects.update(rate_key="slack:T1:C1")
         start(sink, LONG_AGO)
-        assert (work_off(), work_off()) == (1, 0)
+        assert (work_off_replays(), work_off_replays()) == (1, 0)
 
 
 class TestFilters:
@@ -173,7 +174,7 @@ class TestFilters:
         end = None if until is None else self.at(until)
         assert preview(sink, self.at(since), end, wanted) == (len(found), False)
         assert start(sink, self.at(since), end, wanted).counted == len(found)
-        work_off()
+        work_off_replays()
         moved = Delivery.objects.filter(state="pending").values_list("id", flat=True)
         assert {made.index(id) for id in moved} == found
 
@@ -204,7 +205,7 @@ class TestFilters:
         make_failed(number)
         ids = []
         for hour, one in enumerate(Delivery.objects.order_by("id")):
-            ids.append(uuid.UUID(int=id_at(self.at(hour)).int + 1))
+            ids.append(uuid.UUID(int=make_least_id(self.at(hour)).int + 1))
             state = "delivered" if hour % 2 else "failed"
             Delivery.objects.filter(id=one.id).update(id=ids[-1], state=state)
         return ids
@@ -234,10 +235,10 @@ class TestFilters:
 class TestItsLife:
     def test_one_at_a_time(self, sink, make_webhook):
         start(sink, LONG_AGO)
-        with pytest.raises(UnderWay):
+        with pytest.raises(ReplayUnderWay):
             start(sink, LONG_AGO)
         start(make_webhook(), LONG_AGO)
-        work_off()
+        work_off_replays()
         start(sink, LONG_AGO)
         assert Replay.objects.count() == 3
 
@@ -245,10 +246,14 @@ class TestItsLife:
         monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(3)
         made = start(sink, LONG_AGO)
-        work_off()
-        assert (cancel(made), cancel(made)) == (True, False)
+        work_off_replays()
+        assert (cancel_replay(made), cancel_replay(made)) == (True, False)
         deliver_all(sink)
-        assert (work_off(), step(made), states(sink)) == (0, 0, ["delivered", "delivered", "failed"])
+        assert (work_off_replays(), replay_step(made), states(sink)) == (
+            0,
+            0,
+            ["delivered", "delivered", "failed"],
+        )
         made.refresh_from_db()
         assert (made.state, made.replayed) == ("cancelled", 2)
 
@@ -256,15 +261,15 @@ class TestItsLife:
         make_failed(2)
         start(sink, LONG_AGO)
         configure.delete(sink)
-        assert (work_off(), states(sink)) == (0, ["failed", "failed"])
+        assert (work_off_replays(), states(sink)) == (0, ["failed", "failed"])
         assert Replay.objects.get().state == "cancelled"
 
     def test_its_tenant_is_told_of_its_making_its_end_and_its_cancelling(self, sink, make_failed):
         make_failed(2)
         start(sink, LONG_AGO)
-        work_off()
-        work_off()
-        cancel(start(sink, LONG_AGO))
+        work_off_replays()
+        work_off_replays()
+        cancel_replay(start(sink, LONG_AGO))
         assert [one["meta"]["deliveries"] for one in told("replay.create")] == ["2", "0"]
         (finished,), (cancelled,) = told("replay.finish"), told("replay.cancel")
         assert (finished["meta"]["replayed"], cancelled["meta"]["replayed"]) == ("2", "0")
@@ -304,7 +309,7 @@ class TestKills:
         moved, statement, kills = 0, 0, 0
         while Replay.objects.running().exists():
             before = states(sink), list(Replay.objects.values())
-            if killed_before(statement, work_off):
+            if killed_before(statement, work_off_replays):
                 assert (states(sink), list(Replay.objects.values())) == before
                 statement, kills = statement + 1, kills + 1
             else:
@@ -332,7 +337,7 @@ class TestKills:
         start(sink, LONG_AGO)
         moved = []
         for _ in range(5):
-            results = at_once(4, lambda index: work_off())
+            results = at_once(4, lambda index: work_off_replays())
             assert not [one for one in results if isinstance(one, Exception)]
             moved.append(sum(results))
             assert states(sink).count("pending") == moved[-1] <= 7
@@ -347,12 +352,12 @@ class TestKills:
         make_failed(4)
         start(sink, LONG_AGO)
         one, other = (Replay.objects.select_related("destination", "tenant").get() for _ in range(2))
-        assert step(one) == 2
+        assert replay_step(one) == 2
         deliver_all(sink)
-        assert (step(other), states(sink)) == (0, ["delivered", "delivered", "failed", "failed"])
+        assert (replay_step(other), states(sink)) == (0, ["delivered", "delivered", "failed", "failed"])
         assert Replay.objects.get().replayed == 2
 
     def test_many_that_start_one_at_once_make_one(self, sink):
         results = at_once(4, lambda index: start(sink, LONG_AGO))
-        assert sum(isinstance(one, UnderWay) for one in results) == 3
+        assert sum(isinstance(one, ReplayUnderWay) for one in results) == 3
         assert Replay.objects.count() == 1

@@ -6,11 +6,11 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.actions.stream import stream
-from eventsinks.destinations.base import Limits, Temporary
+from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
+from eventsinks.destinations.base import BatchLimits, Temporary
 from eventsinks.models import Event, Position
-from eventsinks.models.stream import Place, due_positions
+from eventsinks.models.stream import LogPlace, find_due_positions
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     came,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def days(far, integrate, log, outlet):  # noqa: F811
     """Return an integration that was sent 1, 2 and 3, received three, two and one days ago."""
-    far.limits = Limits(max_events=2)
+    far.limits = BatchLimits(max_events=2)
     integration = integrate()
     for code in (1, 2, 3):
         (id,) = log(code)
@@ -46,7 +46,7 @@ def ago(days):
 
 def stream_all(integration, outlet):  # noqa: F811
     make_due(integration)
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     stream(integration.id, outlet)
 
 
@@ -85,7 +85,7 @@ def test_the_position_stays_and_what_comes_after_comes_once(days, far, log, outl
 
 
 def test_what_is_new_does_not_wait_for_the_end_of_a_replay(days, far, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=1)
+    far.limits = BatchLimits(max_events=1)
     replay_stream(days, ago(3.5))
     log(4, 5)
     stream_all(days, outlet)
@@ -113,7 +113,7 @@ def test_a_batch_under_way_is_finished_and_not_sent_twice_by_a_replay(days, far,
 
 
 def test_a_crash_in_a_replay_goes_on_where_it_was(days, far, outlet):  # noqa: F811
-    far.limits = Limits(max_events=1)
+    far.limits = BatchLimits(max_events=1)
     place = Position.objects.get().place
     replay_stream(days, ago(3.5))
     far.says = staticmethod(lambda batch: exec("raise KeyboardInterrupt") if len(far.got) == 2 else {})
@@ -128,7 +128,7 @@ def test_a_crash_in_a_replay_goes_on_where_it_was(days, far, outlet):  # noqa: F
 
 def test_only_one_replay_is_under_way_at_a_time(days):
     replay_stream(days, ago(3.5))
-    with pytest.raises(UnderWay):
+    with pytest.raises(StreamReplayUnderWay):
         replay_stream(days, ago(2.5))
 
 
@@ -159,5 +159,5 @@ def test_a_replay_that_is_called_off_while_a_batch_of_it_is_sent_does_not_move_t
 
 def test_a_position_that_is_moved_forgets_its_replay(days):
     replay_stream(days, ago(3.5))
-    Position.objects.move(days.id, Place(0, 0))
+    Position.objects.move(days.id, LogPlace(0, 0))
     assert Position.objects.get().replay is None

@@ -7,12 +7,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.rotate_secret import end_overlaps, rotate_secret
+from eventsinks.actions.secrets.rotate_secret import end_overlaps, rotate_secret
 from eventsinks.actions.tenants import issue_key
-from eventsinks.lib.signing import key_of
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
+from eventsinks.lib.secrets.signing import decode_key
 from eventsinks.models import Destination
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db
 def signed(make_alert):
     """Deliver one alert; return whether what arrives verifies with a secret. One worker, all along."""
     seen = []
-    pump = Pump(World(lambda request: seen.append(request) or Response(200, [], b"")))
+    dispatcher = Dispatcher(World(lambda request: seen.append(request) or Response(200, [], b"")))
 
     def by(secret):
         make_alert()
-        pump.run()
+        dispatcher.run()
         try:
             Webhook(secret).verify(seen[-1].body, dict(seen[-1].headers))
         except WebhookVerificationError:
@@ -56,7 +56,7 @@ def test_an_old_secret_whose_time_is_over_signs_no_more_though_nobody_has_taken_
     Destination.objects.update(old_signing_secret_until=Now() + timedelta(seconds=left))
     sink = Destination.objects.get()
     assert sink.sealed_old_signing_secret
-    assert sink.opened().signing_keys[0] == key_of(sink.signing_secret)
+    assert sink.opened().signing_keys[0] == decode_key(sink.signing_secret)
     assert len(sink.opened().signing_keys) == keys
 
 

@@ -7,13 +7,13 @@ import pytest
 from django.utils import timezone
 
 from eventsinks.actions import silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.route import Route
 from eventsinks.event_types import event_type
 from eventsinks.event_types.base import Accepted
+from eventsinks.intake.accept import accept
+from eventsinks.intake.route import Route
 from eventsinks.models import Delivery, Destination, TrafficTerm
 from eventsinks.models.options import Options
-from eventsinks.models.traffic_term import know, number_of
+from eventsinks.models.traffic.traffic_term import add_terms, make_number
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def silenced(acme, make_webhook):
     """Return a sink whose tenant has a silence of everything."""
     sink = make_webhook(options=Options.model_validate({"quiet": {"dedup_window_s": 60}}))
     ends_at = timezone.now() + timedelta(hours=1)
-    silence.silence(acme, reason="maintenance", author="Ann", ends_at=ends_at)
+    silence.make_silence(acme, reason="maintenance", author="Ann", ends_at=ends_at)
     return sink
 
 
@@ -54,7 +54,9 @@ def test_silences_are_looked_up_for_what_a_sink_hears_or_is_named_by(acme, silen
 
 def test_traffic_that_no_sink_hears_is_accepted_in_four_queries(acme, silenced, django_assert_num_queries):
     accept(acme, event_type("network_traffic"), [FLOW.replace(b'"1"', b'"0"', 1)])
-    know(acme.id, {term: number_of(acme.id, term) for term in TrafficTerm.objects.values_list("text", flat=True)})
+    add_terms(
+        acme.id, {term: make_number(acme.id, term) for term in TrafficTerm.objects.values_list("text", flat=True)}
+    )
     with django_assert_num_queries(6):  # with the two of a savepoint
         assert accept(acme, event_type("network_traffic"), [FLOW]).rejections == []
     assert not Delivery.objects.exists()

@@ -5,9 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold
 from eventsinks.models import Delivery, Destination, SlackWorkspace
-from eventsinks.models.delivery import end_turn, take_turns
+from eventsinks.models.delivery import free_rate_key, lease_rate_keys
+from eventsinks.sending.hold import hold
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,33 +33,33 @@ def paths(httpserver):
 
 
 @pytest.mark.parametrize("scopes", ["", "chat:write,channels:join"])
-def test_it_joins_and_posts_again_in_one_try(make_sink, make_alert, pump, httpserver, scopes):
+def test_it_joins_and_posts_again_in_one_try(make_sink, make_alert, dispatcher, httpserver, scopes):
     make_sink(scopes)
     httpserver.expect_oneshot_request("/api/chat.postMessage").respond_with_json(OUTSIDE)
     httpserver.expect_request("/api/conversations.join").respond_with_json({"ok": True})
     httpserver.expect_request("/api/chat.postMessage").respond_with_json({"ok": True, "ts": "1.1"})
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert paths(httpserver) == ["chat.postMessage", "conversations.join", "chat.postMessage"]
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.tries) == ("delivered", 1)
 
 
-def test_it_joins_nothing_without_the_scope(make_sink, make_alert, pump, httpserver):
+def test_it_joins_nothing_without_the_scope(make_sink, make_alert, dispatcher, httpserver):
     make_sink("chat:write")
     httpserver.expect_request("/api/chat.postMessage").respond_with_json(OUTSIDE)
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert paths(httpserver) == ["chat.postMessage"]
     assert Delivery.objects.get().state == "pending"
 
 
-def test_a_join_that_did_not_help_is_no_delivery(make_sink, make_alert, pump, httpserver):
+def test_a_join_that_did_not_help_is_no_delivery(make_sink, make_alert, dispatcher, httpserver):
     sink = make_sink()
     httpserver.expect_request("/api/chat.postMessage").respond_with_json(OUTSIDE)
     httpserver.expect_request("/api/conversations.join").respond_with_json({"ok": True})
     make_alert()
-    pump.run()
+    dispatcher.run()
     assert paths(httpserver) == ["chat.postMessage", "conversations.join", "chat.postMessage"]
     assert Delivery.objects.get().state == "pending"
     sink.refresh_from_db()
@@ -84,6 +84,6 @@ def test_the_sinks_of_a_workspace_are_locked_in_the_order_of_their_ids(make_sink
     sink = make_sink()
     with CaptureQueriesContext(connection) as captured:
         hold(sink.id, 60)
-        take_turns([sink.place], 1)
-        end_turn(sink.place, 1)
+        lease_rate_keys([sink.rate_key], 1)
+        free_rate_key(sink.rate_key, 1)
     assert all("ORDER BY id FOR NO KEY UPDATE" in query["sql"] for query in captured if "SET" in query["sql"])

@@ -11,12 +11,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.pace import claim_in_turn
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 from eventsinks.models import Delivery, Destination, Incident, SlackWorkspace
-from eventsinks.models.delivery import due_lanes, take_turns
+from eventsinks.models.delivery import find_due_lanes, lease_rate_keys
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sending.rate_limit import claim_within_rates
 from tests.actions.crowd import at_once
 from tests.actions.worlds import World
 
@@ -91,9 +91,9 @@ def tell(slack, make_alert):
 def deliver(slack):
     Destination.objects.update(paced_until=None)
     Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
-    pump = Pump(slack)
-    pump._turn_over = lambda ready: None
-    pump.run()
+    dispatcher = Dispatcher(slack)
+    dispatcher._turn_over = lambda ready: None
+    dispatcher.run()
     Destination.objects.update(paced_until=None)
 
 
@@ -182,7 +182,7 @@ class TestLife:
     ):
         make_sink()
         make_alert(dedup_key="i")
-        monkeypatch.setattr("eventsinks.actions.settle_tries.settle_surely", lambda settlements: [])
+        monkeypatch.setattr("eventsinks.sending.settle_attempts.settle_surely", lambda settlements: [])
         deliver(slack)
         monkeypatch.undo()
         Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))
@@ -205,10 +205,10 @@ class TestLife:
 
 
 def pump_once(slack):
-    pump = Pump(slack)
-    pump._turn_over = lambda ready: None
+    dispatcher = Dispatcher(slack)
+    dispatcher._turn_over = lambda ready: None
     Destination.objects.update(paced_until=None)
-    pump.run()
+    dispatcher.run()
     Destination.objects.update(paced_until=None)
 
 
@@ -221,7 +221,7 @@ class TestPace:
         make_sink()
         make_alert()
         started = time.monotonic()
-        Pump(slack).run()
+        Dispatcher(slack).run()
         assert time.monotonic() - started >= 1.0
         assert slack.methods() == ["chat.postMessage", "chat.postMessage"]
         assert not Delivery.objects.exclude(state="delivered").exists()
@@ -230,8 +230,8 @@ class TestPace:
         make_sink("C1")
         make_sink("C2")
         make_alert()
-        pump = Pump(slack)
-        pump._claim()
+        dispatcher = Dispatcher(slack)
+        dispatcher._claim()
         assert len(slack.calls) == 2
 
     def test_another_worker_waits_for_the_turn(self, slack, make_sink, make_alert):
@@ -240,44 +240,44 @@ class TestPace:
         make_alert()
         held = Channel()
         held.answers = lambda request: None
-        first = Pump(held)
+        first = Dispatcher(held)
         first._claim()
         assert len(held.held) == 1
-        second = Pump(slack)
+        second = Dispatcher(slack)
         second._claim()
         assert slack.calls == []
 
     def test_the_turn_of_a_worker_that_died_is_free_when_its_lease_is_over(self, slack, make_sink, make_alert):
         make_sink()
         make_alert()
-        place = Destination.objects.get().place
-        assert take_turns([place], 60.0) == {place}
-        Pump(slack)._claim()
+        place = Destination.objects.get().rate_key
+        assert lease_rate_keys([place], 60.0) == {place}
+        Dispatcher(slack)._claim()
         assert slack.calls == []
         Destination.objects.update(paced_until=timezone.now() - timedelta(seconds=1))
-        Pump(slack)._claim()
+        Dispatcher(slack)._claim()
         assert len(slack.calls) == 1
 
     def test_a_turn_for_which_nothing_is_left_is_free_again_at_once(self, make_sink, make_alert):
         make_sink()
         make_alert()
-        (lane,) = due_lanes(10)
+        (lane,) = find_due_lanes(10)
         Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # somebody else was faster
-        assert claim_in_turn([(lane, 1)])[0] == []
-        assert take_turns([lane.place], 60.0) == {lane.place}
+        assert claim_within_rates([(lane, 1)])[0] == []
+        assert lease_rate_keys([lane.rate_key], 60.0) == {lane.rate_key}
 
     def test_a_failure_ends_the_turn_too(self, slack, make_sink, make_alert):
         make_sink()
         make_alert()
         slack.fails = [ExchangeFailed("timeout", "no answer")]
-        Pump(slack).run()
+        Dispatcher(slack).run()
         assert Destination.objects.get().paced_until < timezone.now() + timedelta(seconds=2)
 
     @pytest.mark.django_db(transaction=True)
     def test_of_many_at_the_same_moment_one_gets_the_turn(self, make_sink):
-        place = make_sink().place
-        results = at_once(8, lambda index: take_turns([place], 60.0))
+        place = make_sink().rate_key
+        results = at_once(8, lambda index: lease_rate_keys([place], 60.0))
         assert sorted(map(len, results)) == [0] * 7 + [1]
 
     def test_a_webhook_has_no_pace(self, make_webhook):
-        assert make_webhook().place == ""
+        assert make_webhook().rate_key == ""

@@ -11,29 +11,36 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions import stream as streaming
-from eventsinks.actions.accept import accept
-from eventsinks.actions.settle_batch import LONGEST_PAUSE, pause_after
-from eventsinks.actions.stream import message_id, stream
+from eventsinks.actions import configure
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import (
+    BatchLimits,
     ClientType,
     Config,
     DestinationGone,
     EventRefused,
-    Limits,
     Receipt,
     Temporary,
     TooLarge,
 )
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.event_types import event_type
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import Outlet
-from eventsinks.lib.wire import Response
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import Outlet
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
-from eventsinks.models.stream import Place, beginning, due_positions, end_of_log, moment_of_log
+from eventsinks.models.stream import (
+    LogPlace,
+    find_due_positions,
+    find_end_of_log,
+    find_moment_of_log,
+    get_beginning,
+)
+from eventsinks.streaming import streamer as streaming
+from eventsinks.streaming.settle_batch import LONGEST_PAUSE, choose_pause
+from eventsinks.streaming.streamer import make_message_id, stream
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer
 from tests.visible import visible
@@ -52,7 +59,7 @@ class Far(ClientType):
     label = "Far"
     face = "integration"
     Config = FarConfig
-    limits = Limits(max_events=3, max_bytes=10_000, max_event_bytes=5_000)
+    limits = BatchLimits(max_events=3, max_bytes=10_000, max_event_bytes=5_000)
     got: list = []
     says = staticmethod(lambda batch: {})
 
@@ -157,13 +164,13 @@ def test_a_batch_holds_at_most_so_many_bytes(room, batches, far, integrate, log,
     integration = integrate()
     log("a", "b", "c", size=500)
     size = len(Event.objects.latest("id").data) + 1  # with the line's end
-    far.limits = Limits(max_events=10, max_bytes=2 * size + room)
+    far.limits = BatchLimits(max_events=10, max_bytes=2 * size + room)
     stream(integration.id, outlet)
     assert list(map(len, came(far))) == batches
 
 
 def test_a_full_batch_does_not_linger_and_another_waits_for_more(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     log(1, 2)
     assert stream(integration.id, outlet) == 0
@@ -176,7 +183,7 @@ def test_a_full_batch_does_not_linger_and_another_waits_for_more(far, integrate,
 
 @pytest.mark.parametrize(("age", "sent"), [(29, 0), (30, 1), (31, 1)])
 def test_what_has_lingered_long_enough_is_sent_though_it_is_little(age, sent, far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     log(1)
     Event.objects.update(received_at=Now() - timedelta(seconds=age))
@@ -189,7 +196,7 @@ def test_a_worker_whose_clock_is_a_day_off_lingers_no_other(far, integrate, log,
         def now(cls, tz=None):
             return datetime.now(tz) + timedelta(days=1)
 
-    far.limits = Limits(max_events=3, linger=30.0)
+    far.limits = BatchLimits(max_events=3, linger=30.0)
     integration = integrate()
     monkeypatch.setattr(streaming, "datetime", Tomorrow)
     log(1)
@@ -215,20 +222,20 @@ def test_an_event_has_the_same_id_at_an_integration_over_every_try(far, integrat
     integration = integrate()
     (event,) = log(1)
     stream(integration.id, outlet)
-    Position.objects.move(integration.id, beginning())
+    Position.objects.move(integration.id, get_beginning())
     stream(integration.id, outlet)
     ids = {message.id for batch in far.got for message in batch.messages}
-    assert ids == {message_id(integration.id, event)}
+    assert ids == {make_message_id(integration.id, event)}
 
 
 def test_an_integration_hears_only_what_it_hears_and_does_not_look_at_the_rest_again(far, integrate, log, outlet):
     integration = integrate()
     log("x", "y", type="detection_alert")
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     assert stream(integration.id, outlet) == 0
     assert far.got == []
     assert stored(integration).event_id == Event.objects.latest("id").id
-    assert due_positions() == []
+    assert find_due_positions() == []
     log(1)
     stream(integration.id, outlet)
     assert came(far) == [["1"]]
@@ -331,11 +338,11 @@ def test_a_temporary_failure_is_tried_again_ever_more_slowly_and_never_given_up(
 
 
 def test_a_pause_has_an_end():
-    assert LONGEST_PAUSE <= pause_after(10_000) <= LONGEST_PAUSE * 1.2
+    assert LONGEST_PAUSE <= choose_pause(10_000) <= LONGEST_PAUSE * 1.2
 
 
 def test_streams_that_failed_together_do_not_come_back_together():
-    pauses = [pause_after(3) for _ in range(200)]
+    pauses = [choose_pause(3) for _ in range(200)]
     assert 4.0 <= min(pauses) < 4.4 < max(pauses) <= 4.8
 
 
@@ -364,7 +371,7 @@ def test_of_a_partial_failure_only_what_failed_goes_again(far, integrate, log, o
 
 
 def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
-    far.limits = Limits(max_events=8)
+    far.limits = BatchLimits(max_events=8)
     integration = integrate()
 
     def at_most_two(batch):
@@ -382,7 +389,7 @@ def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
 
 
 def test_an_event_larger_than_the_type_takes_is_set_aside_and_the_stream_goes_on(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, max_bytes=10_000, max_event_bytes=1_000)
+    far.limits = BatchLimits(max_events=3, max_bytes=10_000, max_event_bytes=1_000)
     integration = integrate()
     log("before")
     log("large", size=2_000)
@@ -398,13 +405,13 @@ def test_an_event_larger_than_the_type_takes_is_set_aside_and_the_stream_goes_on
 def test_the_limit_of_one_event_is_where_it_says(over, far, integrate, log, outlet):
     integration = integrate()
     log("x", size=100)
-    far.limits = Limits(max_events=3, max_event_bytes=len(Event.objects.get().data) - over)
+    far.limits = BatchLimits(max_events=3, max_event_bytes=len(Event.objects.get().data) - over)
     stream(integration.id, outlet)
     assert (len(far.got), Delivery.objects.filter(state="failed").count()) == ((0, 1) if over > 0 else (1, 0))
 
 
 def test_an_event_larger_than_a_whole_batch_goes_alone(far, integrate, log, outlet):
-    far.limits = Limits(max_events=3, max_bytes=1_000)
+    far.limits = BatchLimits(max_events=3, max_bytes=1_000)
     integration = integrate()
     log("a")
     log("large", size=2_000)
@@ -429,17 +436,17 @@ def test_a_refused_event_is_visible_replayable_and_then_sent(far, integrate, log
     try_apart(integration, outlet)
     failed = Delivery.objects.get()
     assert (failed.state, failed.event_id, failed.reason, failed.status) == ("failed", bad, "no such code", 400)
-    assert due_positions() == []
+    assert find_due_positions() == []
 
     far.says = staticmethod(lambda batch: {})
     assert Delivery.objects.filter(id=failed.id).replay() == 1
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
     stream(integration.id, outlet)
     assert came(far)[-1] == ["2"]
-    assert far.got[-1].messages[0].id == message_id(integration.id, bad)
+    assert far.got[-1].messages[0].id == make_message_id(integration.id, bad)
     failed.refresh_from_db()
     assert failed.state == "delivered"
-    assert due_positions() == []
+    assert find_due_positions() == []
 
 
 def test_what_is_replayed_is_mapped_too(far, integrate, log, outlet):
@@ -496,12 +503,12 @@ def test_a_destination_that_is_gone_is_parked_and_its_repair_resumes_with_nothin
     assert (parked.state, parked.state_reason) == ("parked", "the bucket is gone")
     log(3, 4)
     make_due(integration)
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
     assert len(far.got) == 1
     far.says = staticmethod(lambda batch: {})
     configure.change(parked, {})
-    assert due_positions() == [integration.id]  # at once
+    assert find_due_positions() == [integration.id]  # at once
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"], ["3", "4"]]
 
@@ -521,7 +528,7 @@ def test_a_pause_keeps_the_position_and_resuming_goes_on_at_once(far, integrate,
     configure.pause(integration)
     log(2, 3)
     assert stream(integration.id, outlet) == 0
-    assert due_positions() == []
+    assert find_due_positions() == []
     configure.resume(integration)
     stream(integration.id, outlet)
     assert came(far) == [["1"], ["2", "3"]]
@@ -538,14 +545,14 @@ def test_resuming_ends_the_pause_after_a_failure(far, integrate, log, outlet):
     stream(integration.id, outlet)
     configure.pause(integration)
     configure.resume(integration)
-    assert due_positions() == [integration.id]
+    assert find_due_positions() == [integration.id]
 
 
 def test_one_that_is_held_back_waits(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     Destination.objects.filter(id=integration.id).update(held_until=Now() + timedelta(hours=1))
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
 
 
@@ -615,12 +622,12 @@ def test_a_position_that_was_moved_meanwhile_is_not_moved_on(far, integrate, log
 
     def move(batch):
         if len(far.got) == 1:
-            Position.objects.move(integration.id, beginning())
+            Position.objects.move(integration.id, get_beginning())
         return {}
 
     far.says = staticmethod(move)
     assert stream(integration.id, outlet) == 0
-    assert stored(integration).place == beginning()
+    assert stored(integration).place == get_beginning()
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"]]
     assert far.got[0].id != far.got[1].id
@@ -640,7 +647,7 @@ def test_a_new_integration_hears_what_comes_from_now_on(far, integrate, log, out
 
 def test_a_new_integration_may_begin_at_the_beginning(far, integrate, log, outlet):
     log("old")
-    integration = integrate(start=beginning())
+    integration = integrate(start=get_beginning())
     log("new")
     stream(integration.id, outlet)
     assert all_that_came(far) == ["old", "new"]
@@ -658,7 +665,7 @@ def test_everything_is_sent_again_from_the_beginning(far, integrate, log, outlet
     integration = integrate()
     log(1, 2)
     stream(integration.id, outlet)
-    Position.objects.move(integration.id, beginning())
+    Position.objects.move(integration.id, get_beginning())
     stream(integration.id, outlet)
     assert came(far) == [["1", "2"], ["1", "2"]]
     assert len({(batch.id, batch.number) for batch in far.got}) == 2  # it is another batch
@@ -672,16 +679,16 @@ def test_what_was_received_since_a_moment_is_sent_again(far, integrate, log, out
     Event.objects.filter(id=old).update(received_at=Now() - timedelta(days=2))
     stream(integration.id, outlet)
     far.got.clear()
-    Position.objects.move(integration.id, moment_of_log(acme.id, datetime.now(UTC) - timedelta(days=1)))
+    Position.objects.move(integration.id, find_moment_of_log(acme.id, datetime.now(UTC) - timedelta(days=1)))
     stream(integration.id, outlet)
     assert all_that_came(far) == ["new", "newer"]
-    assert isinstance(moment_of_log(acme.id, datetime.now(UTC) + timedelta(days=1)), Place)
+    assert isinstance(find_moment_of_log(acme.id, datetime.now(UTC) + timedelta(days=1)), LogPlace)
 
 
 def test_a_backlog_can_be_left_behind(far, integrate, log, outlet):
     integration = integrate()
     log("never", "wanted")
-    Position.objects.move(integration.id, end_of_log())
+    Position.objects.move(integration.id, find_end_of_log())
     log("wanted")
     stream(integration.id, outlet)
     assert came(far) == [["wanted"]]
@@ -705,7 +712,7 @@ def test_one_integration_s_trouble_is_not_another_s(far, integrate, log, outlet)
     far.says = staticmethod(gone)
     stream(parked.id, outlet)
     far.says = staticmethod(lambda batch: {})
-    assert due_positions() == [other.id]
+    assert find_due_positions() == [other.id]
     assert stream(other.id, outlet) == 1
 
 
@@ -713,7 +720,7 @@ def test_a_deleted_integration_is_sent_nothing(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     configure.delete(integration)
-    assert due_positions() == []
+    assert find_due_positions() == []
     assert stream(integration.id, outlet) == 0
 
 
@@ -745,7 +752,7 @@ def datadog(integrate):
 
 
 def test_the_one_event_that_datadog_refuses_is_found_by_halving(datadog, log, outlet, monkeypatch):
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=100))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=100))
     receiver, integration = datadog
     receiver.answers = picky = Picky(["37"])
     ids = log(*range(100))
@@ -762,7 +769,7 @@ def test_the_one_event_that_datadog_refuses_is_found_by_halving(datadog, log, ou
 
 
 def test_a_413_splits_the_batch(datadog, log, outlet, monkeypatch):
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=100))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=100))
     receiver, integration = datadog
     receiver.answers = picky = Picky(most=10)
     log(*range(100))
@@ -794,14 +801,15 @@ def test_events_of_one_request_each_go_several_at_once_and_only_what_failed_goes
         integration = integrate("generic_http", {"url": receiver.url()})
         for number in range(6):
             log(number)
-        with_three = message_id(integration.id, Event.objects.order_by("id")[3].id)
+        with_three = make_message_id(integration.id, Event.objects.order_by("id")[3].id)
         receiver.answers = lambda got: (
             answer(503) if got.header("webhook-id") == str(with_three) and len(receiver.got) <= 6 else answer()
         )
         assert stream(integration.id, outlet) == 1
         try_apart(integration, outlet)
         assert receiver.ids() == Counter(
-            {str(message_id(integration.id, event.id)): 1 for event in Event.objects.all()} | {str(with_three): 2}
+            {str(make_message_id(integration.id, event.id)): 1 for event in Event.objects.all()}
+            | {str(with_three): 2}
         )
 
 
@@ -873,7 +881,7 @@ def test_a_batch_becomes_one_object_of_s3_however_often_it_is_sent(
 
 
 def test_of_a_partial_failure_of_firehose_only_the_failed_records_go_again(integrate, log, outlet, monkeypatch):
-    from eventsinks.lib import aws
+    from eventsinks.lib.net import aws
 
     puts = []
 

@@ -8,14 +8,14 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from eventsinks.actions import stream as streaming
-from eventsinks.actions.replay import replay
-from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.stream import stream
-from eventsinks.destinations.base import DestinationGone, EventRefused, Limits, Temporary, TooLarge
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.destinations.base import BatchLimits, DestinationGone, EventRefused, Temporary, TooLarge
 from eventsinks.destinations.datadog import Datadog
 from eventsinks.models import Batch, Delivery, Destination, Event, Position
 from eventsinks.models.options import Options
+from eventsinks.streaming import streamer as streaming
+from eventsinks.streaming.settle_batch import settle_batch
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     came,
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far, integrate, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=6)
+    far.limits = BatchLimits(max_events=6)
     integration = integrate()
     log(1, 2, 3, 4, 5, 6, 7)
 
@@ -49,7 +49,7 @@ def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far,
 
 
 def test_a_crash_between_the_halves_loses_neither(far, integrate, log, outlet):  # noqa: F811
-    far.limits = Limits(max_events=4)
+    far.limits = BatchLimits(max_events=4)
     integration = integrate()
     log(1, 2, 3, 4, 5)
     far.says = staticmethod(
@@ -66,7 +66,7 @@ def test_who_lost_the_lease_does_not_park_the_integration(far, integrate, log): 
     integration = integrate()
     (id,) = log(1)
     position = Position.objects.lease(integration.id, 60)
-    batch = streaming.next_batch(position, integration.opened())
+    batch = streaming.open_next_batch(position, integration.opened())
     Position.objects.filter(destination=integration).update(lease="00000000-0000-4000-8000-000000000000")
     assert settle_batch(position, batch, {id: DestinationGone("nobody there")}) is False
     assert Destination.objects.get().state == "active"
@@ -161,7 +161,7 @@ def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(
         raise DestinationGone("no key opens this")
 
     monkeypatch.setattr(Datadog, "build", build)
-    monkeypatch.setattr(Datadog, "limits", Limits(max_events=10))
+    monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=10))
     world = World()
     stream(integration.id, world)
     parked = Destination.objects.get()

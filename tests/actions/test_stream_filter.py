@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from eventsinks.actions.replay_stream import replay_stream
-from eventsinks.actions.stream import stream
-from eventsinks.destinations.base import Limits
+from eventsinks.actions.replaying.replay_stream import replay_stream
+from eventsinks.destinations.base import BatchLimits
 from eventsinks.models import Event, Position
 from eventsinks.models.options import Options
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import (  # noqa: F401 - fixtures
     all_that_came,
     far,
@@ -26,7 +26,7 @@ WANTED = Options(filter='activity_code.startsWith("w")')
 
 @pytest.fixture
 def picky(far, integrate):  # noqa: F811
-    far.limits = Limits(max_events=2)
+    far.limits = BatchLimits(max_events=2)
     return integrate(options=WANTED)
 
 

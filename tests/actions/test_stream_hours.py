@@ -9,16 +9,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.accept import accept
-from eventsinks.actions.next_batch import next_batch
-from eventsinks.actions.settle_batch import settle_batch
-from eventsinks.actions.stream import stream
-from eventsinks.destinations.base import DestinationGone, Limits, Temporary, TooLarge
+from eventsinks.actions import configure
+from eventsinks.destinations.base import BatchLimits, DestinationGone, Temporary, TooLarge
 from eventsinks.destinations.s3 import S3
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Batch, Delivery, Destination, Position
+from eventsinks.streaming.next_batch import open_next_batch
+from eventsinks.streaming.settle_batch import settle_batch
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_manifest import CONFIG, hours_ago, look, manifests
 from tests.actions.worlds import World
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
@@ -32,7 +33,7 @@ DAY = datetime(2026, 5, 4, tzinfo=UTC)
 def bucket(amazon, settings, monkeypatch):  # noqa: F811
     settings.AWS_ENDPOINT_URL = amazon.url
     monkeypatch.setattr(audit, "record_destination", lambda *_: None)
-    monkeypatch.setattr(S3, "limits", Limits(max_events=20))
+    monkeypatch.setattr(S3, "limits", BatchLimits(max_events=20))
     return amazon.make_bucket()
 
 
@@ -144,7 +145,7 @@ def test_a_worker_that_dies_before_it_settles_leaves_each_hour_once(bucket, inte
 def test_what_was_stored_of_a_batch_that_goes_on_in_halves_is_kept(bucket, integration, acme):
     log(acme, [1, 2, 2])
     position = Position.objects.lease(integration.id, 60)
-    batch = next_batch(position, integration.opened())
+    batch = open_next_batch(position, integration.opened())
     failures = dict.fromkeys(batch.members[1:], TooLarge("in halves"))
     assert settle_batch(position, batch, failures, stored=[{"key": "hour 1"}])
     assert Batch.objects.get(number=1).stored == [{"key": "hour 1"}]

@@ -15,20 +15,21 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.actions import configure, line_up, silence
-from eventsinks.actions.accept import accept
-from eventsinks.actions.account import account
-from eventsinks.actions.clear import work_off
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.fall_back import fall_back
-from eventsinks.actions.replay import replay
-from eventsinks.actions.round_up import round_up
-from eventsinks.actions.skip import skip
+from eventsinks.actions import configure, silence
+from eventsinks.actions.clear import work_off_clearings
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.intake import line_up
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
-from eventsinks.models.delivery import UNTOLD, claim, due_lanes, keep_untold
+from eventsinks.models.delivery import UNTOLD, claim, find_due_lanes, suppress_untold_ends
 from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.digest import send_digests
+from eventsinks.sweeping.fall_back import fall_back_everywhere
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -57,13 +58,13 @@ def say(acme):
 
 def hush(tenant, **options):
     options = {"reason": "maintenance", "author": "Ann", "ends_at": timezone.now() + timedelta(hours=1), **options}
-    return silence.silence(tenant, **options)
+    return silence.make_silence(tenant, **options)
 
 
 def deliver(*answers):
     """Send what is due, the answers in turn, then OK."""
     given = list(answers)
-    Pump(World(lambda request: given.pop(0) if given else OK)).run()
+    Dispatcher(World(lambda request: given.pop(0) if given else OK)).run()
 
 
 def fail_for_good():
@@ -76,8 +77,8 @@ def deliver_everything(answer=lambda request: OK):
     """Send until nothing waits that may be sent."""
     for _ in range(12):
         Delivery.objects.all().bring_forward()
-        line_up.tend()
-        Pump(World(answer)).run()
+        line_up.call_uncalled()
+        Dispatcher(World(answer)).run()
 
 
 def told(sink):
@@ -106,7 +107,7 @@ def test_the_end_of_what_a_silence_kept_is_kept_after_the_silence_too(acme, make
     sink = make_sink()
     over = hush(acme)
     say("firing")
-    silence.end(over)
+    silence.end_silence(over)
     say("acknowledged", "resolved")
     deliver_everything()
     assert (told(sink), kept(sink)[1:]) == ([], [UNTOLD, UNTOLD])
@@ -116,7 +117,7 @@ def test_what_ends_untold_is_no_part_of_a_silences_count(acme, make_sink, say):
     make_sink()
     over = hush(acme)
     say("firing", "acknowledged", "resolved")
-    assert silence.held_by(over) == 1
+    assert silence.count_held(over) == 1
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
@@ -218,7 +219,7 @@ def test_each_episode_of_an_incident_counts_for_itself(acme, make_sink, say):
     deliver_everything()
     over = hush(acme)
     say("firing")
-    silence.end(over)
+    silence.end_silence(over)
     say("resolved")
     say("firing", "resolved")
     deliver_everything()
@@ -231,7 +232,7 @@ def test_one_request_that_begins_and_ends_an_incident_is_judged_in_its_order(acm
     alerts = [{"name": key, "severity_id": n, "dedup_key": key, "status": status} for key, status, n in said]
     accept(acme, event_type("detection_alert"), [json.dumps(alert).encode() for alert in alerts])
     deliver_everything()
-    assert (told(sink), account(acme).balances) == (["firing", "resolved"], True)
+    assert (told(sink), audit_account(acme).balances) == (["firing", "resolved"], True)
 
 
 def test_a_second_end_in_one_request_is_an_alert_like_any_other(acme, make_sink, say):
@@ -252,10 +253,10 @@ def test_a_replay_while_the_end_is_being_kept_back_brings_the_end_back(make_sink
     say("firing")
     fail_for_good()
     say("resolved")
-    claimed = claim([(lane, 1) for lane in due_lanes(9)], 60)
+    claimed = claim([(lane, 1) for lane in find_due_lanes(9)], 60)
     replayer = threading.Thread(target=replay_alone, daemon=True)
     with transaction.atomic():
-        assert keep_untold(claimed) == []
+        assert suppress_untold_ends(claimed) == []
         replayer.start()
         replayer.join(0.3)
         assert replayer.is_alive()
@@ -298,7 +299,7 @@ def test_the_end_of_what_a_person_skipped_is_kept(make_sink, say):
     sink = make_sink()
     say("firing", "resolved")
     deliver(BUSY)
-    skip(Delivery.objects.filter(tries=1))
+    skip_deliveries(Delivery.objects.filter(tries=1))
     deliver_everything()
     assert (told(sink), kept(sink)[1]) == ([], UNTOLD)
 
@@ -311,7 +312,7 @@ def test_an_incident_whose_beginning_was_skipped_at_resuming_has_no_end(make_sin
     time.sleep(0.005)
     say("resolved")
     configure.resume(Destination.objects.get(id=sink.id), since=since)
-    work_off()
+    work_off_clearings()
     deliver_everything()
     assert (told(sink), kept(sink)[1]) == ([], UNTOLD)
 
@@ -337,7 +338,7 @@ class TestFallback:
         down, up = pair
         say("firing")
         deliver(BUSY)
-        fall_back()
+        fall_back_everywhere()
         say("resolved")
         deliver_everything(lambda request: BUSY if request.url == DOWN else OK)
         assert (told(down), told(up)) == ([], ["firing", "resolved"])
@@ -346,17 +347,17 @@ class TestFallback:
         down, up = pair
         say("firing", "resolved")
         deliver(BUSY)
-        fall_back()
+        fall_back_everywhere()
         deliver_everything()
         assert (told(down), told(up)) == (["firing", "resolved"], ["firing", "resolved"])
-        assert account(Destination.objects.get(id=up.id).tenant).balances
+        assert audit_account(Destination.objects.get(id=up.id).tenant).balances
 
     def test_the_fallback_is_told_of_the_end_of_what_failed_for_good(self, pair, say):
         down, up = pair
         say("firing", "resolved")
         fail_for_good()
         assert kept(down) == [UNTOLD]
-        fall_back()
+        fall_back_everywhere()
         deliver_everything()
         assert (told(down), told(up)) == ([], ["firing", "resolved"])
 
@@ -366,7 +367,7 @@ class TestFallback:
         deliver()
         say("resolved")
         deliver(BUSY)
-        fall_back()
+        fall_back_everywhere()
         deliver_everything(lambda request: BUSY if request.url == DOWN else OK)
         assert (told(down), told(up)) == (["firing"], [])
 
@@ -374,7 +375,7 @@ class TestFallback:
         _, up = pair
         say("resolved")
         deliver(BUSY)
-        fall_back()
+        fall_back_everywhere()
         deliver_everything()
         assert told(up) == ["resolved"]
 
@@ -384,33 +385,33 @@ def test_the_longest_of_the_silences_over_an_alert_counts_it(acme, make_sink, sa
     longest = hush(acme, ends_at=timezone.now() + timedelta(hours=3))
     shorter = hush(acme, ends_at=timezone.now() + timedelta(hours=2))
     say("firing")
-    assert (silence.held_by(longest), silence.held_by(shorter)) == (1, 0)
+    assert (silence.count_held(longest), silence.count_held(shorter)) == (1, 0)
 
 
-def test_a_round_up_waits_for_a_longer_silence_that_began_later(acme, make_sink, say):
+def test_a_digest_waits_for_a_longer_silence_that_began_later(acme, make_sink, say):
     sink = make_sink()
     first = hush(acme)
     say("firing")
     second = hush(acme, ends_at=timezone.now() + timedelta(hours=2))
     say("firing")
-    silence.end(first)
-    round_up()
-    assert round_up() == 0
+    silence.end_silence(first)
+    send_digests()
+    assert send_digests() == 0
     assert not Event.objects.filter(type="notice").exists()
-    silence.end(second)
-    assert round_up() == 2
-    assert round_up() == 0
+    silence.end_silence(second)
+    assert send_digests() == 2
+    assert send_digests() == 0
     assert Event.objects.filter(type="notice", deliveries__destination=sink).count() == 2
 
 
-def test_a_round_up_waits_for_no_silence_over_other_alerts_or_another_sink(acme, make_sink, say):
+def test_a_digest_waits_for_no_silence_over_other_alerts_or_another_sink(acme, make_sink, say):
     sink, other = make_sink(), make_sink()
     first = hush(acme, sink=sink)
     hush(acme, filter="name == 'other'")
     hush(acme, sink=other)
     say("firing")
-    silence.end(first)
-    assert round_up() == 1
+    silence.end_silence(first)
+    assert send_digests() == 1
 
 
 FILTERS = ["", "severity_id >= 4", "name != 'quiet'"]
@@ -454,7 +455,7 @@ class Life:
 
     def send(self, statuses):
         Delivery.objects.all().bring_forward()
-        Pump(World(lambda request: Response(self.chance.choice(statuses), [], b""))).run()
+        Dispatcher(World(lambda request: Response(self.chance.choice(statuses), [], b""))).run()
 
     def send_for_the_last_time(self, status):
         with override_settings(EVENTSINKS_RETRY_SCHEDULE=[]):
@@ -468,7 +469,7 @@ class Life:
 
     def end(self, _):
         for one in Silence.objects.in_force():
-            silence.end(one)
+            silence.end_silence(one)
 
     def pause(self, _):
         configure.pause(Destination.objects.get(id=self.chance.choice(self.sinks).id))
@@ -483,12 +484,12 @@ class Life:
     def skip(self, _):
         some = list(Delivery.objects.filter(state__in=["pending", "failed"]).order_by("id"))
         if some:
-            skip(Delivery.objects.filter(id=self.chance.choice(some).id))
+            skip_deliveries(Delivery.objects.filter(id=self.chance.choice(some).id))
 
     def sweep(self, _):
-        round_up()
-        fall_back()
-        line_up.tend()
+        send_digests()
+        fall_back_everywhere()
+        line_up.call_uncalled()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -512,7 +513,7 @@ def test_whatever_happens_each_sink_hears_the_end_of_what_it_was_told_and_of_not
     deliver_everything()
     life.sweep("")
     deliver_everything()
-    assert account(acme).balances
+    assert audit_account(acme).balances
     for sink in life.sinks:
         for key in "ab":
             assert_told_as_it_began(sink, key)

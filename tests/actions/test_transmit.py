@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from eventsinks.actions.transmit import judged, portions
-from eventsinks.destinations.base import DestinationGone, Limits, Receipt, Temporary
+from eventsinks.destinations.base import BatchLimits, DestinationGone, Receipt, Temporary
+from eventsinks.streaming.transmit import split_into_requests, spread_outcome
 from tests.destinations.examples import MESSAGE_ID, make_audit, make_type
 from tests.destinations.test_s3 import EXAMPLE
 
@@ -15,7 +15,9 @@ SECRET = EXAMPLE["secret_key"]
 def sizes(lengths, **limits):
     """Return how many messages of these lengths, in bytes, each request holds."""
     messages = [SimpleNamespace(data=b"x" * length) for length in lengths]
-    return [len(portion) for portion in portions(messages, Limits(**{"max_events": 100, **limits}))]
+    return [
+        len(portion) for portion in split_into_requests(messages, BatchLimits(**{"max_events": 100, **limits}))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,6 @@ def raising(error):
     ],
 )
 def test_no_failure_of_a_batch_tells_a_secret_however_it_is_told_of(asked):
-    sent = judged(make_type("s3"), asked, [make_audit()])
+    sent = spread_outcome(make_type("s3"), asked, [make_audit()])
     assert "bad key ****" in sent.failures[MESSAGE_ID].reason
     assert SECRET not in repr(vars(sent.failures[MESSAGE_ID])) + str(sent.failures[MESSAGE_ID])

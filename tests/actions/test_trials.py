@@ -4,12 +4,13 @@ import threading
 
 import pytest
 
-from eventsinks.actions import configure, trials
-from eventsinks.actions.limits import LimitReached
-from eventsinks.actions.probe import tried
-from eventsinks.actions.shared import key_of
-from eventsinks.actions.trials import LEASE, trial, under_way
-from eventsinks.actions.try_out import try_out
+from eventsinks.actions import configure
+from eventsinks.actions.trying.probe import probe_destination
+from eventsinks.actions.trying.try_out import try_out
+from eventsinks.limits import trials
+from eventsinks.limits.broker_state import make_key
+from eventsinks.limits.quotas import LimitReached
+from eventsinks.limits.trials import LEASE, count_under_way, hold_trial
 from tests.receiver import Receiver, answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,72 +24,72 @@ def anywhere(request):
 
 def test_so_many_at_once_and_no_more(anywhere, acme, globex, limit):
     limit(acme, tests_at_once=2)
-    with trial(acme), trial(acme):
-        assert under_way(acme) == 2
-        with pytest.raises(LimitReached) as reached, trial(acme):
+    with hold_trial(acme), hold_trial(acme):
+        assert count_under_way(acme) == 2
+        with pytest.raises(LimitReached) as reached, hold_trial(acme):
             pass
         assert (reached.value.name, reached.value.used) == ("tests_at_once", 2)
         assert 1 <= reached.value.wait <= LEASE
-        with trial(globex):
+        with hold_trial(globex):
             pass
-    assert under_way(acme) == 0
-    with trial(acme), trial(acme):
+    assert count_under_way(acme) == 0
+    with hold_trial(acme), hold_trial(acme):
         pass
 
 
 def test_a_trial_that_fails_gives_its_place_back(anywhere, acme, limit):
     limit(acme, tests_at_once=1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), trial(acme):
+        with pytest.raises(ZeroDivisionError), hold_trial(acme):
             raise ZeroDivisionError
-    assert under_way(acme) == 0
+    assert count_under_way(acme) == 0
 
 
 def test_so_many_a_minute_and_who_is_refused_holds_no_place(anywhere, acme, limit):
     limit(acme, tests_per_min=2, tests_at_once=1)
     for _ in range(2):
-        with trial(acme):
+        with hold_trial(acme):
             pass
-    with pytest.raises(LimitReached) as reached, trial(acme):
+    with pytest.raises(LimitReached) as reached, hold_trial(acme):
         pass
     assert (reached.value.name, reached.value.wait) == ("tests_per_min", 30)
-    assert under_way(acme) == 0
-    with trial(acme, counted=False):
+    assert count_under_way(acme) == 0
+    with hold_trial(acme, counted=False):
         pass
 
 
 def test_where_all_places_are_taken_nothing_is_taken_of_the_minute(anywhere, acme, limit):
     limit(acme, tests_per_min=2, tests_at_once=1)
-    with trial(acme):
+    with hold_trial(acme):
         for _ in range(5):
-            with pytest.raises(LimitReached), trial(acme):
+            with pytest.raises(LimitReached), hold_trial(acme):
                 pass
-    with trial(acme):
+    with hold_trial(acme):
         pass
 
 
 def test_a_place_in_another_process_counts_and_is_free_once_its_lease_is_over(shared_by_all, acme, limit):
     limit(acme, tests_at_once=1)
-    key = key_of("trials", acme.id.hex)
+    key = make_key("trials", acme.id.hex)
     seconds, micros = shared_by_all.time()
     now = seconds * 1000 + micros // 1000
     shared_by_all.zadd(key, {"of a killed process": now + 7_000})
-    with pytest.raises(LimitReached) as reached, trial(acme):
+    with pytest.raises(LimitReached) as reached, hold_trial(acme):
         pass
     assert reached.value.wait == 7
-    assert under_way(acme) == 1
+    assert count_under_way(acme) == 1
     shared_by_all.zadd(key, {"of a killed process": now - 1})
-    with trial(acme):
+    with hold_trial(acme):
         assert 0 < shared_by_all.pttl(key) <= 2 * LEASE * 1000
 
 
 def test_emptying_redis_meanwhile_leaves_the_places_of_this_process(shared_by_all, acme, limit):
     limit(acme, tests_at_once=1)
-    with trial(acme):
+    with hold_trial(acme):
         shared_by_all.flushall()
-        with pytest.raises(LimitReached), trial(acme):
+        with pytest.raises(LimitReached), hold_trial(acme):
             pass
-    with trial(acme):
+    with hold_trial(acme):
         pass
 
 
@@ -112,7 +113,7 @@ def hanging():
 def test_while_a_test_hangs_the_next_is_refused_at_once(acme, limit, hanging, type):
     limit(acme, tests_at_once=1)
     made = configure.create(acme, type, {"url": hanging.url()}, name="n")
-    send = try_out if type == "webhook" else tried
+    send = try_out if type == "webhook" else probe_destination
     waiting = threading.Thread(target=send, args=[made])
     waiting.start()
     assert hanging.came.wait(10)

@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from eventsinks.lib.wire import ExchangeFailed, Response
+from eventsinks.lib.net.wire import ExchangeFailed, Response
 
 
 class World:

@@ -11,13 +11,13 @@ def test_what_is_being_suppressed_is_shown_with_how_far_it_is(operator, make_web
     operator.post(f"/admin/eventsinks/eventsink/{kept.pk}/resume/", {"backlog": "skip"})
     configure.delete(gone)
     for clearing in (*kept.clearings.all(), *gone.clearings.all()):
-        clear.step(clearing.id)
+        clear.clear_step(clearing.id)
     page = operator.get(f"/admin/eventsinks/eventsink/{kept.pk}/change/").content.decode()
     assert "Resuming" in page
     assert "as soon as what it skips is suppressed: 2 by now" in page
     first = operator.get("/admin/").content.decode()
     assert "Backlogs that are being suppressed" in first
     assert "Gone hook (deleted)" in first
-    clear.work_off()
+    clear.work_off_clearings()
     assert "Backlogs that are being suppressed" not in operator.get("/admin/").content.decode()
     assert "Resuming" not in operator.get(f"/admin/eventsinks/eventsink/{kept.pk}/change/").content.decode()

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold, park
-from eventsinks.admin.outcome import NO_ANSWER, story_of
-from eventsinks.admin.sink_health import open_deliveries
-from eventsinks.admin.timeline import steps_of
+from eventsinks.admin.deliveries.outcome import NO_ANSWER, tell_story
+from eventsinks.admin.deliveries.timeline import draw_steps
+from eventsinks.admin.sinks.health import find_open_deliveries
 from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.sending.hold import hold, park
 
 LIST = "admin:eventsinks_delivery_changelist"
 
@@ -56,7 +56,7 @@ def test_replay_moves_a_failed_delivery_to_pending_and_nothing_else(
 
 
 def test_a_replay_of_many_says_what_it_left(operator, delivery, in_state, make_alert, monkeypatch):
-    monkeypatch.setattr("eventsinks.admin.deliveries.FOUND", 1)
+    monkeypatch.setattr("eventsinks.admin.deliveries.admin.FOUND", 1)
     make_alert(id="alert-2")
     for row in Delivery.objects.all():
         in_state(row, "failed")
@@ -135,18 +135,18 @@ def test_who_may_only_look_replays_nothing(sign_in, delivery, in_state):
 
 def test_a_delivery_that_waits_says_for_what(delivery):
     sink = delivery.destination
-    assert "is due now" in story_of(delivery, None).next
+    assert "is due now" in tell_story(delivery, None).next
     delivery.due_at = timezone.now() + timedelta(minutes=28, seconds=5)
-    assert story_of(delivery, None).next.startswith("Try 1 of 10 in 28 min, at ")
+    assert tell_story(delivery, None).next.startswith("Try 1 of 10 in 28 min, at ")
     hold(sink.pk, 600)
     sink.refresh_from_db()
-    assert "the far end asked for a pause" in story_of(delivery, None).next
+    assert "the far end asked for a pause" in tell_story(delivery, None).next
     park(sink.pk, sink.version, "410 Gone")
     sink.refresh_from_db()
-    assert "repairs the event sink, which is parked: 410 Gone" in story_of(delivery, None).next
+    assert "repairs the event sink, which is parked: 410 Gone" in tell_story(delivery, None).next
     configure.pause(sink)
     sink.refresh_from_db()
-    assert "resumes the event sink" in story_of(delivery, None).next
+    assert "resumes the event sink" in tell_story(delivery, None).next
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_banner_says_what_happened_and_what_comes_next(
     delivery, in_state, state, columns, headline, next_step
 ):
     settled = {"settled_at": timezone.now()} if state == "delivered" else {}
-    story = story_of(in_state(delivery, state, **columns, **settled), None)
+    story = tell_story(in_state(delivery, state, **columns, **settled), None)
     assert story.headline in (headline, headline.replace("0 s ago", "now"))
     assert next_step in story.next
 
@@ -187,20 +187,20 @@ def test_the_banner_says_what_happened_and_what_comes_next(
 def test_the_banner_says_whose_side_it_is_on(delivery, make_attempt, fields, side):
     last = make_attempt(delivery, **fields)
     delivery.reason = "it failed"
-    assert side in story_of(delivery, last).side
+    assert side in tell_story(delivery, last).side
 
 
 def test_after_a_replay_the_banner_does_not_speak_of_the_failure_before(delivery, in_state, make_attempt):
     last = make_attempt(in_state(delivery, "failed", tries=10, reason="the far end answered 503"))
     Delivery.objects.replay()
     delivery.refresh_from_db()
-    story = story_of(delivery, last)
+    story = tell_story(delivery, last)
     assert story.headline == "Waiting for the first of a fresh set of tries"
     assert (story.tone, story.side) == ("busy", "")
 
 
 def test_every_way_in_which_no_answer_comes_is_explained():
-    from eventsinks.lib.wire import ExchangeFailed
+    from eventsinks.lib.net.wire import ExchangeFailed
 
     for reason in NO_ANSWER:
         assert f"`{reason}`" in (ExchangeFailed.__doc__ or "")
@@ -209,12 +209,12 @@ def test_every_way_in_which_no_answer_comes_is_explained():
 
 def test_the_steps_of_an_attempt_add_up_to_the_whole():
     whole = Attempt(dns_ms=4, connect_ms=22, tls_ms=61, first_byte_ms=180, total_ms=200)
-    steps = steps_of(whole)
+    steps = draw_steps(whole)
     assert [step.name for step in steps] == ["DNS", "connect", "TLS", "wait", "read"]
     assert sum(step.width for step in steps) == pytest.approx(100, abs=0.1)
-    assert [step.name for step in steps_of(Attempt(dns_ms=3, connect_ms=9, total_ms=20_000))][-1] == "wait"
-    assert [step.name for step in steps_of(Attempt(dns_ms=3, total_ms=5))] == ["DNS", "connect"]
-    assert steps_of(Attempt()) == []
+    assert [step.name for step in draw_steps(Attempt(dns_ms=3, connect_ms=9, total_ms=20_000))][-1] == "wait"
+    assert [step.name for step in draw_steps(Attempt(dns_ms=3, total_ms=5))] == ["DNS", "connect"]
+    assert draw_steps(Attempt()) == []
 
 
 def test_the_page_tells_each_attempt(operator, delivery, make_attempt):
@@ -280,7 +280,7 @@ def test_pages_go_on_while_there_is_more(operator, make_webhook, make_alert):
 
 
 def test_the_backlog_of_a_sink_is_read_from_the_index_of_what_is_open(delivery):
-    looked_at = open_deliveries(delivery.destination_id).order_by("tries", "due_at").values_list("id")[:10]
+    looked_at = find_open_deliveries(delivery.destination_id).order_by("tries", "due_at").values_list("id")[:10]
     plan = looked_at.explain()
     if connection.vendor == "sqlite":  # PostgreSQL scans a table that is this small
         assert "delivery_open" in plan

@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import hold, park
-from eventsinks.admin.forms import fields_of
+from eventsinks.admin.parts.forms import make_fields
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.models import Delivery, Destination, EventSink
+from eventsinks.sending.hold import hold, park
 from tests.admin.conftest import HEADER, ROUTING_KEY
 from tests.destinations.examples import example
 
@@ -157,7 +157,7 @@ def test_a_secret_that_was_typed_is_not_sent_back(operator, acme):
 @pytest.mark.parametrize("type", [key for key, kind in DESTINATION_TYPES.items() if kind.face == "event_sink"])
 def test_every_type_has_a_form_with_a_field_for_each_of_its_configs(type):
     config = DESTINATION_TYPES[type].Config
-    fields = fields_of(config, {})
+    fields = make_fields(config, {})
     asked = {name for name, field in config.model_fields.items() if not field.exclude}
     assert {name.removeprefix("config_") for name in fields} == asked
     for name in asked:

@@ -3,9 +3,9 @@
 import pytest
 from django import forms
 
-from eventsinks.admin.filter_field import FilterFields, filter_initial
-from eventsinks.admin.template_field import AlertTemplateField
-from eventsinks.event_types.filter_preset import preset
+from eventsinks.admin.parts.filter_field import FilterFields, make_filter_initial
+from eventsinks.admin.parts.template_field import AlertTemplateField
+from eventsinks.event_types.filter_preset import make_filter
 
 
 def filled(**data):
@@ -19,7 +19,7 @@ def test_presets_become_a_filter():
         severity_at_least="High", filter_tags="aws, gcp\nroot ", filter_rules="Root, login\r\n\r\nrule-1"
     )
     assert not form.errors
-    assert form.cleaned_data["filter"] == preset("High", ["aws", "gcp", "root"], ["Root, login", "rule-1"])
+    assert form.cleaned_data["filter"] == make_filter("High", ["aws", "gcp", "root"], ["Root, login", "rule-1"])
 
 
 @pytest.mark.parametrize("text", ["", 'severity_id >= 4 && !("test" in tags)'])
@@ -50,14 +50,14 @@ def test_what_is_wrong_is_said_at_its_field(data, field, reason):
     [
         "",
         "true",
-        preset("High", ["a"], ["b", "c"]),
-        preset(None, ["with, comma"], []),
-        preset(None, [], ["two\nlines"]),
-        preset("Other", [], []),
+        make_filter("High", ["a"], ["b", "c"]),
+        make_filter(None, ["with, comma"], []),
+        make_filter(None, [], ["two\nlines"]),
+        make_filter("Other", [], []),
     ],
 )
 def test_what_is_shown_is_kept_again_as_it_was(text):
-    form = filled(**filter_initial(text))
+    form = filled(**make_filter_initial(text))
     assert not form.errors
     assert form.cleaned_data["filter"] == text
 

@@ -13,13 +13,13 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from eventsinks.actions import configure
-from eventsinks.actions.accept import accept
-from eventsinks.admin import marks
-from eventsinks.admin.integration_health import health_of
+from eventsinks.admin.integrations.health import measure_health
+from eventsinks.admin.parts import marks
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Integration, Position
-from eventsinks.models.stream import Place
+from eventsinks.models.stream import LogPlace
 from tests.admin.conftest import HOSTILE
 from tests.receiver import Receiver, answer
 from tests.visible import visible
@@ -117,7 +117,7 @@ def test_a_new_integration_begins_where_it_was_said_to(transactional_db, operato
     made = Integration.objects.get()
     newest = events[-1].pk
     Event.objects.filter(pk__gt=newest).delete()  # what the making itself recorded
-    assert health_of(made).waiting == waiting
+    assert measure_health(made).waiting == waiting
     assert made.state == "paused"
 
 
@@ -263,8 +263,10 @@ def test_what_was_sent_since_a_moment_is_sent_again(operator, datadog, events):
     since = timezone.now() - timedelta(hours=3)
     operator.post(page_of(datadog, "replay"), {"moment": f"{since:%Y-%m-%dT%H:%M}"})
     position = Position.objects.get(destination_id=datadog.pk)
-    assert position.replay == Place(events[1].xid, events[1].pk - 1)
-    assert position.place == position.until == Place(events[-1].xid, events[-1].pk)  # nothing after it comes twice
+    assert position.replay == LogPlace(events[1].xid, events[1].pk - 1)
+    assert (
+        position.place == position.until == LogPlace(events[-1].xid, events[-1].pk)
+    )  # nothing after it comes twice
     assert LogEntry.objects.get().change_message.startswith("Replayed since")
 
 
@@ -274,7 +276,7 @@ def test_a_replay_under_way_says_how_far_it_is_and_can_be_stopped(operator, data
     since = timezone.now() - timedelta(hours=3)
     operator.post(page_of(datadog, "replay"), {"moment": f"{since:%Y-%m-%dT%H:%M}"})
     Position.objects.filter(destination_id=datadog.pk).update(replay_event_id=events[1].pk)
-    come, last = (marks.clock(Event.objects.get(pk=event.pk).received_at) for event in events[1:])
+    come, last = (marks.write_clock(Event.objects.get(pk=event.pk).received_at) for event in events[1:])
     shown = f"A replay is under way, sent until {come} by now. What came until {last} is sent again."
     page = operator.get(page_of(datadog)).content.decode()
     assert shown in page

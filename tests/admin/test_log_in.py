@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from eventsinks.admin.lockout import address_of
+from eventsinks.admin.people.lockout import get_address
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +134,7 @@ def test_another_browser_at_the_same_address_is_no_other_stranger():
     ],
 )
 def test_failures_are_counted_by_address_of_ipv6_by_network(rf, peer, counted):
-    assert address_of(rf.get("/", REMOTE_ADDR=peer)) == counted
+    assert get_address(rf.get("/", REMOTE_ADDR=peer)) == counted
 
 
 def test_nothing_that_was_sent_is_kept(caplog):

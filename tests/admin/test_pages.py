@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import park
-from eventsinks.actions.silence import silence
+from eventsinks.actions.silence import make_silence
 from eventsinks.models import Attempt, Batch, Delivery, Event, Integration
 from eventsinks.models.options import Options
+from eventsinks.sending.hold import park
 from tests.admin.conftest import HEADER, HOSTILE, ROUTING_KEY, TOKEN
 
 API_KEY = "never-to-be-seen-by-anybody-0123"
@@ -41,7 +41,7 @@ def world(acme, workspace, make_webhook, make_alert, make_attempt, in_state, acm
     )
     park(stream.pk, stream.version, HOSTILE)
     ends_at = timezone.now() + timedelta(hours=1)
-    silence(acme, reason=HOSTILE, author=HOSTILE, ends_at=ends_at, filter="name == 'never'")
+    make_silence(acme, reason=HOSTILE, author=HOSTILE, ends_at=ends_at, filter="name == 'never'")
     make_alert(id=HOSTILE, name=HOSTILE, description=HOSTILE, results_table={"rows": [{HOSTILE: HOSTILE}]})
     delivery = Delivery.objects.filter(destination_id=sink.pk).get()
     make_attempt(delivery, reason=HOSTILE, excerpt=HOSTILE, peer=HOSTILE)

@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from eventsinks.actions.reencrypt import reencrypt
-from eventsinks.admin.second_factor import passkey_host
-from eventsinks.lib.crypto import new_key
-from eventsinks.models.sealing import open_factor
+from eventsinks.actions.secrets.reencrypt import reencrypt
+from eventsinks.admin.people.second_factor import get_passkey_host
+from eventsinks.lib.secrets.crypto import make_key
+from eventsinks.models.secrets.sealing import open_factor
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long password"
@@ -129,7 +129,7 @@ def test_secrets_are_sealed_and_sealed_anew_with_a_new_key(enrolled, root, setti
     assert enrolled not in json.dumps(app.data)
     assert open_factor(app.data["secret"]) == enrolled
     old = settings.EVENTSINKS_ENCRYPTION_KEYS
-    settings.EVENTSINKS_ENCRYPTION_KEYS = [new_key(), *old]
+    settings.EVENTSINKS_ENCRYPTION_KEYS = [make_key(), *old]
     assert reencrypt().anew == 2
     settings.EVENTSINKS_ENCRYPTION_KEYS = settings.EVENTSINKS_ENCRYPTION_KEYS[:1]
     app.refresh_from_db()
@@ -238,4 +238,4 @@ def test_what_somebody_does_to_their_factors_is_noted(root, django_capture_on_co
 )
 def test_passkeys_are_for_the_host_of_the_public_url(settings, public_url, host):
     settings.PUBLIC_URL = public_url
-    assert passkey_host() == host
+    assert get_passkey_host() == host

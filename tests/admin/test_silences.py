@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from eventsinks.actions.silence import silence
-from eventsinks.event_types.filter_preset import preset
+from eventsinks.actions.silence import make_silence
+from eventsinks.event_types.filter_preset import make_filter
 from eventsinks.models import Delivery, Event, Silence
 from tests.admin.conftest import HOSTILE
 
@@ -29,7 +29,7 @@ def errors_of(response):
 @pytest.fixture
 def silenced(acme):
     ends_at = timezone.now() + timedelta(hours=1)
-    return silence(acme, reason=HOSTILE, author=HOSTILE, ends_at=ends_at, filter="true")
+    return make_silence(acme, reason=HOSTILE, author=HOSTILE, ends_at=ends_at, filter="true")
 
 
 def page_of(found, name="change"):
@@ -46,7 +46,7 @@ def test_a_silence_is_made_by_whoever_is_signed_in(operator, acme, make_webhook)
     assert add(operator, acme, sink=str(sink.uuid), severity_at_least="High").status_code == 302
     made = Silence.objects.get()
     assert (made.tenant, made.destination_id, made.author) == (acme, sink.pk, "operator")
-    assert (made.filter, made.reason) == (preset("High", [], []), "maintenance")
+    assert (made.filter, made.reason) == (make_filter("High", [], []), "maintenance")
     assert timedelta(minutes=59) < made.ends_at - timezone.now() <= timedelta(hours=1)
     recorded = Event.objects.filter(type="audit").latest("id").document
     assert (recorded["activity_code"], recorded["initiator_name"]) == ("silence.create", "operator")
@@ -89,7 +89,7 @@ def test_the_list_says_which_are_in_force_and_how_much_each_held_back(
     make_alert()
     now = timezone.now()
     later = {"starts_at": now + timedelta(days=1), "ends_at": now + timedelta(days=2)}
-    silence(acme, reason="later", author="a", **later)
+    make_silence(acme, reason="later", author="a", **later)
     Silence.objects.create(tenant=acme, reason="old", author="a", starts_at=now, ends_at=now)
     page = operator.get(LIST).content.decode()
     for words in ("In force", "To come", "Ended", ">2</td>", escape(HOSTILE)):

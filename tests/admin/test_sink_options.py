@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 
 from eventsinks.actions import configure
-from eventsinks.actions.options import options_out
-from eventsinks.event_types.filter_preset import preset
+from eventsinks.actions.options import show_options
+from eventsinks.event_types.filter_preset import make_filter
 from eventsinks.models import Destination, EventSink
 from eventsinks.models.options import Options
 
@@ -38,7 +38,7 @@ def save(client, sink, **changes):
 
 
 def options_of(sink):
-    return options_out(Destination.objects.get(pk=sink.pk))
+    return show_options(Destination.objects.get(pk=sink.pk))
 
 
 def test_every_option_is_kept_and_shown_again(operator, make_webhook):
@@ -66,7 +66,7 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
     assert response.status_code == 302, response.context["adminform"].form.errors
     kept = options_of(sink)
     assert kept == {
-        "filter": preset("High", ["aws", "gcp"], []),
+        "filter": make_filter("High", ["aws", "gcp"], []),
         "alert_template": {"info": [{"label": "Who", "value": "{{@alert.name}}"}]} | kept["alert_template"],
         "quiet": {
             "dedup_window_s": 600,

@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.actions.drill import drill
 from eventsinks.models import Delivery, EventSink, QuietWindow
-from eventsinks.models.delivery import id_at
+from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
+from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.admin.conftest import HEADER, HOSTILE
 from tests.receiver import Receiver
 
@@ -75,7 +75,7 @@ def paused(make_webhook, make_alert):
     make_alert()
     make_alert()
     old = Delivery.objects.order_by("id").first()
-    Delivery.objects.filter(pk=old.pk).update(id=id_at(timezone.now() - timedelta(days=1)))
+    Delivery.objects.filter(pk=old.pk).update(id=make_least_id(timezone.now() - timedelta(days=1)))
     configure.pause(sink)
     return sink
 
@@ -123,7 +123,7 @@ def test_the_page_shows_what_was_held_back(operator, make_webhook, make_alert):
         assert words in page
     assert HOSTILE not in page
     QuietWindow.objects.update(closed_at=timezone.now())
-    assert "Round-up is due" in operator.get(page_of(sink)).content.decode()
+    assert "Digest is due" in operator.get(page_of(sink)).content.decode()
     QuietWindow.objects.update(told_at=timezone.now())
     assert "Told" in operator.get(page_of(sink)).content.decode()
 
@@ -132,7 +132,7 @@ def test_the_page_knows_a_drill_that_was_from_one_that_is_to_come(operator, make
     sink = make_webhook(options=Options(drill_interval_s=3600))
     assert operator.get(page_of(sink)).context["last_drill"] == "–"
     EventSink.objects.update(drilled_at=timezone.now() - timedelta(hours=2))
-    assert drill() == 1
+    assert send_heartbeats() == 1
     page = operator.get(page_of(sink))
     assert "ago" in page.context["last_drill"] or "now" in page.context["last_drill"]
     assert "in 59 min" in page.context["next_drill"]

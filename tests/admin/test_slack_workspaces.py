@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import park
 from eventsinks.models import Destination, Event, SlackInstall, SlackWorkspace
-from eventsinks.models.sealing import seal
+from eventsinks.models.secrets.sealing import seal
+from eventsinks.sending.hold import park
 from tests.admin.conftest import TOKEN
 
 ADD, LIST, DELETE, INSTALL = (

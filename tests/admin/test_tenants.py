@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import SCOPES, ApiKey, Tenant
-from eventsinks.models.tenant import OPERATOR, digest_of
+from eventsinks.models.tenant import OPERATOR, make_key_digest
 
 ADD_KEY = "admin:eventsinks_apikey_add"
 
@@ -39,7 +39,7 @@ def test_a_new_key_is_shown_once_and_kept_nowhere(operator, acme):
     key = ApiKey.objects.get()
     page = response.content.decode()
     text = page.partition('<code id="secret">')[2].partition("</code>")[0]
-    assert digest_of(text) == key.digest
+    assert make_key_digest(text) == key.digest
     assert (key.tenant, key.scopes, key.name) == (acme, ["delivery:read"], "a key")
     assert "no-store" in response.headers["Cache-Control"]
     for cookie in response.cookies.values():

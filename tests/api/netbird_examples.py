@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from eventsinks.actions.accept import accept
 from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
 
 AUDIT = {
     "id": "10",

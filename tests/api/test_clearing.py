@@ -24,9 +24,9 @@ def test_a_skip_says_how_far_it_is_until_it_is_done(api, sink):
     told = resumed["clearing"]
     assert (told["suppressed"], told["left"], told["left_capped"]) == (0, 5, False)
     assert told["asked_at"].endswith("Z")
-    clear.step(sink.clearings.get().id)
+    clear.clear_step(sink.clearings.get().id)
     assert api.get(path).json()["event_sink"]["clearing"]["left"] == 3
-    clear.work_off()
+    clear.work_off_clearings()
     done = api.get(path).json()["event_sink"]
     assert (done["state"], "clearing" in done) == ("active", False)
     assert set(Delivery.objects.values_list("state", flat=True)) == {"suppressed"}
@@ -39,5 +39,5 @@ def test_a_deleted_sink_is_gone_at_once_and_its_deliveries_say_what_becomes_of_t
     open_ones = api.get("/v1/delivery?state=pending").json()["data"]["deliveries"]
     assert len(open_ones) == 5
     assert api.post(f"/v1/delivery/{open_ones[0]['id']}/replay").json()["replayed"] is False
-    clear.work_off()
+    clear.work_off_clearings()
     assert api.get("/v1/delivery?state=pending").json()["data"]["deliveries"] == []

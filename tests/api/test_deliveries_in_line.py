@@ -3,9 +3,9 @@
 import pytest
 from rest_framework.test import APIClient
 
-from eventsinks.actions.deliver import Pump
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def in_line(make_webhook, make_alert):
     make_webhook()
     for _ in range(2):
         make_alert(dedup_key="db")
-    Pump(World(lambda request: Response(503, [], b""))).run()
+    Dispatcher(World(lambda request: Response(503, [], b""))).run()
     return list(Delivery.objects.order_by("event_id"))
 
 
@@ -46,7 +46,7 @@ def test_a_skip_lets_the_next_go(api, in_line):
     assert (answer["skipped"], answer["delivery"]["state"]) == (True, "suppressed")
     assert "skipped by" in answer["delivery"]["reason"]
     world = World()
-    Pump(world).run()
+    Dispatcher(world).run()
     assert world.sent() == [str(in_line[1].id)]
     assert api.post(f"/v1/delivery/{in_line[1].id}/skip").json()["skipped"] is False
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.actions.hold import park
 from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.sending.hold import park
 from tests.api.conftest import fields_of, says
 
 pytestmark = pytest.mark.django_db

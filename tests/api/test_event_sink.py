@@ -402,14 +402,14 @@ def test_a_sink_keeps_its_type(update, make_webhook):
 
 def test_a_sink_that_vanishes_in_the_middle_of_its_update_is_not_found(api, make_webhook, monkeypatch):
     sink = make_webhook()
-    from eventsinks.api import scanner
+    from eventsinks.api.v1 import event_sink
 
     def find_and_lose(rows, id, field="pk"):
         found = rows.get(uuid=id)
         configure.delete(found)
         return found
 
-    monkeypatch.setattr(scanner, "find", find_and_lose)
+    monkeypatch.setattr(event_sink, "find_row", find_and_lose)
     says(api.put(f"/v1/event_sink/{sink.uuid}", {"name": "new"}), 404)
 
 

@@ -29,8 +29,8 @@ from schemathesis.generation.meta import TestPhase
 from schemathesis.python._constants.orchestrator import make_constants_value_source
 
 from eventsinks.actions import configure
-from eventsinks.actions.silence import silence
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.actions.silence import make_silence
+from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
 from tests import replays
@@ -133,7 +133,7 @@ def known(in_this_thread, settings, acme, acme_key, operator_key, make_webhook, 
     sink = make_webhook("http://127.0.0.1:2/", config={"headers": {"X-Key": "secret"}})
     make_alert(id="a/lert")
     ends_at = timezone.now() + timedelta(hours=1)
-    hush = silence(acme, reason="r", author="a", filter="false", ends_at=ends_at)
+    hush = make_silence(acme, reason="r", author="a", filter="false", ends_at=ends_at)
     again = replays.start(make_webhook("http://127.0.0.1:2/"), since=timezone.now())
     stream = configure.create(acme, "generic_http", {"url": "http://127.0.0.1:2/"}, name="stream")
     return {

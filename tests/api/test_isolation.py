@@ -13,8 +13,7 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from eventsinks.actions.hold import park
-from eventsinks.actions.silence import silence
+from eventsinks.actions.silence import make_silence
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import (
     ApiKey,
@@ -27,6 +26,7 @@ from eventsinks.models import (
     SlackWorkspace,
     Tenant,
 )
+from eventsinks.sending.hold import park
 from tests import replays
 from tests.api.conftest import says
 
@@ -105,7 +105,9 @@ def foreign(acme, make_webhook, make_alert, make_workspace):
     park(sink.id, sink.version, "Acme's own")
     key, _ = issue_key(acme, name="Acme's own")
     hour = timedelta(hours=1)
-    own_silence = silence(acme, reason="Acme's own", author="acme", ends_at=timezone.now() + hour, filter="false")
+    own_silence = make_silence(
+        acme, reason="Acme's own", author="acme", ends_at=timezone.now() + hour, filter="false"
+    )
     own_replay = replays.start(sink, since=timezone.now() - hour)
     workspace = make_workspace()
     make_workspace(team_id="T00000002")

@@ -8,10 +8,11 @@ import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from eventsinks.actions import slack_install, slack_state
+from eventsinks.actions.slack import install
+from eventsinks.actions.slack import state as slack_state
 from eventsinks.actions.tenants import issue_key
 from eventsinks.api import wrong_keys
-from eventsinks.event_types.documents import written
+from eventsinks.event_types.documents import write_time
 from eventsinks.models import Destination, Event, Tenant
 from eventsinks.models.limits import NAMES, Limits
 from tests.api.conftest import Caller, says
@@ -140,7 +141,7 @@ def test_integrations_over_the_limit_are_refused_before_anything_is_tried(api, a
 
 def test_silences_and_keys_over_the_limit_are_refused(api, operator_api, acme, limit):
     limit(acme, silences=0, api_keys=1)
-    silence = {"reason": "r", "author": "a", "ends_at": written(timezone.now() + timedelta(hours=1))}
+    silence = {"reason": "r", "author": "a", "ends_at": write_time(timezone.now() + timedelta(hours=1))}
     limited(api.post("/v1/silence", silence), "silences")
     limited(operator_api.post("/v1/api_key", {"tenant_id": str(acme.id)}), "api_keys")
 
@@ -178,15 +179,15 @@ def test_slack_sends_a_browser_back_while_too_much_is_under_way_and_nothing_is_u
     nobody, acme, limit, settings
 ):
     settings.SLACK_CLIENT_ID = settings.SLACK_CLIENT_SECRET = "x"
-    state = slack_install.begin(acme)
-    cookie = slack_state.cookie_for(state)
+    state = install.begin_installation(acme)
+    cookie = slack_state.make_cookie(state)
     nobody.client.cookies[cookie["key"]] = cookie["value"]
     limit(acme, tests_at_once=0)
     response = nobody.get(f"/slack/oauth/callback?{urlencode({'state': state, 'code': 'c'})}")
     assert response.status_code == 429
     assert seconds(response)
     assert "limit tests_at_once of 0 is reached" in response.content.decode()
-    assert slack_state.begun_with(state).tenant == acme
+    assert slack_state.find_install(state).tenant == acme
 
 
 def test_a_full_backlog_is_told_in_the_answer_that_takes_the_alert(api, acme, limit, make_webhook):
@@ -325,12 +326,12 @@ def test_what_can_be_no_key_or_was_just_found_to_be_none_is_not_looked_up(spent,
     ],
 )
 def test_who_an_address_stands_for(one, other, same):
-    assert (wrong_keys.source_of(one) == wrong_keys.source_of(other)) is same
+    assert (wrong_keys.get_source(one) == wrong_keys.get_source(other)) is same
 
 
 def test_of_wrong_keys_so_many_are_remembered_and_no_more(db):
     for number in range(wrong_keys.KNOWN + 50):
-        wrong_keys.note(wrong_key(number), "192.0.2.1")
+        wrong_keys.note_wrong_key(wrong_key(number), "192.0.2.1")
     assert len(wrong_keys._known) == wrong_keys.KNOWN
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.api.broken_arrays import elements
+from eventsinks.api.broken_arrays import split_elements
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Message
 from eventsinks.models import Event
@@ -130,14 +130,14 @@ json_values = st.recursive(
 def test_a_good_array_is_cut_where_json_cuts_it(values, space, is_ascii):
     written = [json.dumps(value, ensure_ascii=is_ascii).encode() for value in values]
     body = f"{space}[{space}".encode() + f"{space},{space}".encode().join(written) + f"{space}]{space}".encode()
-    assert [element.strip() for element in elements(body, 100)] == written
+    assert [element.strip() for element in split_elements(body, 100)] == written
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=30) | st.text('[]{},"\\ a1', max_size=30).map(str.encode))
 def test_whatever_is_cut_is_told_apart_or_refused(noise):
     try:
-        found = elements(b"[" + noise, 10)
+        found = split_elements(b"[" + noise, 10)
     except ValueError:
         return
     inside = noise[: noise.rindex(b"]")]

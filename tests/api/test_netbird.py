@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from eventsinks.actions.hold import park
 from eventsinks.actions.tenants import issue_key
 from eventsinks.models import SCOPES, Destination, Event
+from eventsinks.sending.hold import park
 from tests.api.conftest import Caller
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.receiver import Receiver, answer, hang
@@ -236,7 +236,7 @@ def test_a_far_end_that_is_not_there_is_told_as_such(api):
 
 
 def test_a_far_end_that_never_answers_does_not_hold_the_caller_for_long(api, monkeypatch):
-    monkeypatch.setattr("eventsinks.actions.send_now.TIMEOUT", 0.3)
+    monkeypatch.setattr("eventsinks.actions.trying.send_now.TIMEOUT", 0.3)
     with Receiver() as far_end:
         far_end.answers = lambda got: hang(far_end)
         response = api.post(PATH, {"platform": "generic_http", "config": {"url": far_end.url()}, "enabled": True})

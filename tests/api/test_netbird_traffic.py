@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.event_types.network_traffic import Shape
+from eventsinks.event_types.network_traffic import FlowShape
 from eventsinks.models import NetworkTraffic
-from eventsinks.models.network_traffic import shapes_of
+from eventsinks.models.traffic.network_traffic import find_shapes
 from tests.api.netbird_examples import END, FLOW, take_traffic
 from tests.api.test_netbird import refused
 
@@ -218,15 +218,15 @@ def test_any_question_is_answered_or_refused(api, question):
 
 
 def test_a_shape_is_its_number_and_the_other_way_round():
-    for shape in (Shape(0, 0, 0, 0), Shape(255, 15, 2, 2), Shape(6, 2, 1, 1), Shape(17, 8, 2, 2)):
-        assert Shape.of(shape.number) == shape
+    for shape in (FlowShape(0, 0, 0, 0), FlowShape(255, 15, 2, 2), FlowShape(6, 2, 1, 1), FlowShape(17, 8, 2, 2)):
+        assert FlowShape.of(shape.number) == shape
         assert 0 <= shape.number < 2**16
 
 
 def test_the_shapes_of_a_tenant_are_its_own_and_each_is_there_once(acme, globex, flows):
     take_traffic(globex, {"id": "x", "protocol": 1})
-    assert shapes_of(acme) == sorted({row.shape for row in NetworkTraffic.objects.filter(tenant=acme)})
-    assert [Shape.of(number).protocol for number in shapes_of(globex)] == [1]
+    assert find_shapes(acme) == sorted({row.shape for row in NetworkTraffic.objects.filter(tenant=acme)})
+    assert [FlowShape.of(number).protocol for number in find_shapes(globex)] == [1]
 
 
 def test_names_of_any_length_and_in_any_letters_are_indexed(api, acme):

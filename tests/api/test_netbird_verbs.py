@@ -9,13 +9,13 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from eventsinks.actions.accept import accept
-from eventsinks.actions.hold import park
-from eventsinks.actions.stream import stream
 from eventsinks.actions.tenants import issue_key
 from eventsinks.event_types import event_type
-from eventsinks.lib.signing import key_of, signature_headers
+from eventsinks.intake.accept import accept
+from eventsinks.lib.secrets.signing import decode_key, make_signature_headers
 from eventsinks.models import Destination, Event, Position
+from eventsinks.sending.hold import park
+from eventsinks.streaming.streamer import stream
 from tests.actions.test_stream import outlet  # noqa: F401 - fixtures
 from tests.api.conftest import Caller
 from tests.api.netbird_examples import AUDIT
@@ -259,7 +259,7 @@ def test_secrets_that_can_not_be_opened_any_more_are_named_and_can_be_given_anew
 def signed_with(secret, got):
     """Whether a request carries a signature made with a secret."""
     timestamp = int(got.header("webhook-timestamp"))
-    headers = dict(signature_headers([key_of(secret)], got.header("webhook-id"), timestamp, got.body))
+    headers = dict(make_signature_headers([decode_key(secret)], got.header("webhook-id"), timestamp, got.body))
     return headers["webhook-signature"] in got.header("webhook-signature").split(" ")
 
 

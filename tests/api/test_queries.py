@@ -10,7 +10,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from eventsinks.models import Delivery
-from eventsinks.models.delivery import id_at
+from eventsinks.models.delivery import make_least_id
 from tests.api.conftest import fields_of, says
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def made_at(make_webhook, make_alert):
         for moment in moments:
             make_alert()
             at = datetime.fromisoformat(moment)
-            id = type(uuid7())(int=id_at(at).int + len(found) + 1)
+            id = type(uuid7())(int=make_least_id(at).int + len(found) + 1)
             newest = Delivery.objects.order_by("-id").exclude(id__in=found).latest("id")
             Delivery.objects.filter(pk=newest.pk).update(id=id)
             found.append(id)

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from eventsinks.actions import configure, replay_job
-from eventsinks.actions.deliver import Pump
-from eventsinks.actions.replay_job import work_off
+from eventsinks.actions import configure
+from eventsinks.actions.replaying import replay_job
+from eventsinks.actions.replaying.replay_job import work_off_replays
 from eventsinks.actions.tenants import issue_key
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event, Replay
-from eventsinks.models.delivery import new_id
+from eventsinks.models.delivery import make_id
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of, says
 
@@ -33,8 +34,8 @@ def test_a_replay_goes_from_its_asking_to_its_end(api, path):
     made = api.post(path, {"since": SINCE}).json()["replay"]
     assert (made["state"], made["deliveries"], made["replayed"], made["states"]) == ("running", 2, 0, ["failed"])
     assert (made["since"], made["ended_at"]) == (SINCE, None)
-    work_off()
-    work_off()
+    work_off_replays()
+    work_off_replays()
     seen = api.get(f"/v1/replay/{made['id']}").json()["replay"]
     assert (seen["state"], seen["replayed"]) == ("done", 2)
     assert seen["ended_at"]
@@ -129,7 +130,7 @@ class TestMany:
         make_alert(name="first")
         make_alert(name="second")
         event = Event.objects.filter(type="detection_alert").first()
-        Delivery.objects.create(id=new_id(timezone.now()), event=event, destination=made)
+        Delivery.objects.create(id=make_id(timezone.now()), event=event, destination=made)
         Delivery.objects.update(state="failed", tries=10, status=503, reason="busy", settled_at=timezone.now())
         return [*sinks, made]
 
@@ -144,7 +145,7 @@ class TestMany:
             (str(failed[1].uuid), None, 2),
             (None, failed[2].id, 1),
         ]
-        work_off()
+        work_off_replays()
         states = dict(Delivery.objects.values_list("destination__name", "state"))
         assert states == {"one": "failed", "two": "pending", "stream": "pending"}
 
@@ -199,11 +200,11 @@ class TestMany:
         moves = replay_job.replay_in_order
 
         def claimed_first(deliveries):
-            taken.update(state="sending", lease=new_id(timezone.now()), settled_at=None)
+            taken.update(state="sending", lease=make_id(timezone.now()), settled_at=None)
             return moves(deliveries)
 
         monkeypatch.setattr(replay_job, "replay_in_order", claimed_first)
-        assert replay_job.step(replay) == 0
+        assert replay_job.replay_step(replay) == 0
         assert set(taken.values_list("state", flat=True)) == {"sending"}
 
     @pytest.mark.parametrize(
@@ -239,16 +240,16 @@ class TestMany:
         made = api.post("/v1/replay", {"since": SINCE, "event_sink_ids": [id], "rate_per_s": 0.5}).json()[
             "replays"
         ][0]
-        assert (made["rate_per_s"], work_off(), work_off()) == (0.5, 1, 0)
+        assert (made["rate_per_s"], work_off_replays(), work_off_replays()) == (0.5, 1, 0)
         Replay.objects.update(next_at=timezone.now() - timedelta(seconds=1))
-        assert work_off() == 1
+        assert work_off_replays() == 1
 
     def test_what_is_replayed_says_so_in_a_header_and_on_record(self, api, failed, make_alert):
         api.post("/v1/replay", {"since": SINCE, "event_sink_ids": [str(failed[0].uuid)]})
-        work_off()
+        work_off_replays()
         make_alert(name="new")
         seen = []
-        Pump(World(lambda request: seen.append(dict(request.headers)) or Response(200, [], b""))).run()
+        Dispatcher(World(lambda request: seen.append(dict(request.headers)) or Response(200, [], b""))).run()
         told = {headers["webhook-id"]: headers.get("webhook-replay") for headers in seen}
         assert sorted(map(str, told.values())) == ["None", "None", "true", "true"]
         for id, replayed in told.items():

@@ -11,7 +11,7 @@ import pytest
 from eventsinks.actions import configure
 from eventsinks.actions.tenants import create_tenant, issue_key
 from eventsinks.models import Destination, SlackWorkspace
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 from tests.clients.environment import python_of
 from tests.destinations.examples import example
 
@@ -70,7 +70,7 @@ def test_the_real_client_manages_every_type_and_finds_nothing_of_another_tenant(
 
 def test_the_real_client_reads_a_tenant_that_has_a_sink_of_every_type(scanner, acme):
     made = {}
-    for key in types_with("event_sink"):
+    for key in list_types("event_sink"):
         config = example(key)
         if key == "slack":
             config = {"slack_integration_id": str(SlackWorkspace.objects.get().id), "channel_id": "C12345678"}

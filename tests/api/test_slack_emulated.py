@@ -59,7 +59,7 @@ def allowed(api, browser, slack):
 
 
 def test_an_alert_arrives_in_the_channel_of_a_workspace_installed_by_oauth(
-    api, nobody, slack, acme, make_alert, pump
+    api, nobody, slack, acme, make_alert, dispatcher
 ):
     assert nobody.client.get("/slack/oauth/callback", allowed(api, nobody, slack)).status_code == 200
     (workspace,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
@@ -69,13 +69,13 @@ def test_an_alert_arrives_in_the_channel_of_a_workspace_installed_by_oauth(
     channel = sink["configuration"]["Slack"]["channel_id"]
     assert channel
     make_alert(name="Root login from nowhere")
-    pump.run()
+    dispatcher.run()
     assert Delivery.objects.get().state == "delivered"
     reader = WebClient("xoxp-reader", base_url=f"{slack}/api/")
     assert "Root login from nowhere" in str(reader.conversations_history(channel=channel)["messages"])
 
 
-def test_the_life_of_an_incident_is_one_message_and_its_thread(api, nobody, slack, acme, make_alert, pump):
+def test_the_life_of_an_incident_is_one_message_and_its_thread(api, nobody, slack, acme, make_alert, dispatcher):
     nobody.client.get("/slack/oauth/callback", allowed(api, nobody, slack))
     (workspace,) = api.get("/v1/slack_integration").json()["data"]["slack_integrations"]
     args = {"Slack": {"slack_integration_id": workspace["id"], "channel": "#security-alerts"}}
@@ -83,7 +83,7 @@ def test_the_life_of_an_incident_is_one_message_and_its_thread(api, nobody, slac
     channel = api.post("/v1/event_sink", body).json()["event_sink"]["configuration"]["Slack"]["channel_id"]
     for status in ("firing", "acknowledged", "resolved"):
         make_alert(name="Root login", description=f"it is {status}", dedup_key="i", status=status)
-        pump.run()
+        dispatcher.run()
     assert not Delivery.objects.exclude(state="delivered").exists()
     reader = WebClient("xoxp-reader", base_url=f"{slack}/api/")
     (first,) = [

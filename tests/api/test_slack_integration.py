@@ -6,9 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
-from eventsinks.actions import configure, slack_tokens
+from eventsinks.actions import configure
 from eventsinks.models import Destination, Event, SlackInstall, SlackWorkspace
 from eventsinks.models.destination import DestinationState
+from eventsinks.sweeping import slack_tokens
 from tests.api.conftest import Caller, says
 
 pytestmark = pytest.mark.django_db
@@ -221,12 +222,12 @@ def test_without_a_slack_app_nothing_can_be_installed(api, settings):
 def test_a_token_is_refreshed_well_before_it_expires_and_once(api, nobody, slack):
     grants(slack, ROTATING)
     install(api, nobody)
-    assert slack_tokens.refresh_due() == 0
+    assert slack_tokens.refresh_due_tokens() == 0
     SlackWorkspace.objects.update(expires_at=datetime.now(UTC) + timedelta(hours=1))
     grants(slack, {**ROTATING, "access_token": "xoxe-2", "refresh_token": "xoxe-refresh-2"})
     stale = SlackWorkspace.objects.get()
-    assert slack_tokens.refresh_due() == 1
-    assert slack_tokens.refresh(stale) is False
+    assert slack_tokens.refresh_due_tokens() == 1
+    assert slack_tokens.refresh_token(stale) is False
     workspace = SlackWorkspace.objects.get()
     assert (workspace.token, workspace.refresh_token) == ("xoxe-2", "xoxe-refresh-2")
     assert len(slack.log) == 1
@@ -238,7 +239,7 @@ def test_who_is_refreshing_is_not_joined_by_another(api, nobody, slack):
     install(api, nobody)
     soon = datetime.now(UTC) + timedelta(minutes=1)
     SlackWorkspace.objects.update(expires_at=soon, refresh_leased_until=soon)
-    assert slack_tokens.refresh_due() == 0
+    assert slack_tokens.refresh_due_tokens() == 0
     assert len(slack.log) == 1
 
 
@@ -247,7 +248,7 @@ def test_a_slack_that_is_down_leaves_the_token_as_it_was(api, nobody, slack, set
     install(api, nobody)
     SlackWorkspace.objects.update(expires_at=datetime.now(UTC))
     settings.SLACK_BASE_URL = "http://127.0.0.1:9/api/"
-    assert slack_tokens.refresh_due() == 0
+    assert slack_tokens.refresh_due_tokens() == 0
     assert SlackWorkspace.objects.get().token == "xoxe-1"
 
 

@@ -16,8 +16,9 @@ from django.test import Client
 
 from eventsinks import tasks
 from eventsinks.event_types import event_type
-from eventsinks.models import Delivery, Destination, Event, Tenant, unavailable
-from eventsinks.models.unavailable import FULL, READ_ONLY
+from eventsinks.models import Delivery, Destination, Event, Tenant
+from eventsinks.models.database import unavailable
+from eventsinks.models.database.unavailable import FULL, READ_ONLY
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from eventsinks.api.authentication import ApiKeyAuthentication
-from eventsinks.api.v1 import V1View
+from eventsinks.api.v1.view import V1View
 from project.urls import handler400, handler404, handler500, urlpatterns  # noqa: F401
 
 

@@ -3,8 +3,8 @@
     accept POINT NUMBER PREFIX     accept NUMBER alerts of the only tenant
     deliver POINT                  deliver what is due, as a worker does
 
-The points are outside of the product: the exchange is an argument of the pump, and a name is wrapped where the
-engine looks it up.
+The points are outside of the product: the exchange is an argument of the dispatcher, and a name is wrapped where
+the engine looks it up.
 """
 
 import json
@@ -19,13 +19,14 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import transaction  # noqa: E402
 
-from eventsinks.actions import accept as accepting  # noqa: E402
-from eventsinks.actions import deliver, nudge, settle_tries  # noqa: E402
-from eventsinks.actions.tidy import tidy  # noqa: E402
 from eventsinks.event_types import event_type  # noqa: E402
-from eventsinks.lib.addresses import AddressGuard  # noqa: E402
-from eventsinks.lib.http import Outlet  # noqa: E402
+from eventsinks.intake import accept as accepting  # noqa: E402
+from eventsinks.intake import nudge  # noqa: E402
+from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
+from eventsinks.lib.net.http import Outlet  # noqa: E402
 from eventsinks.models import Tenant  # noqa: E402
+from eventsinks.sending import dispatcher, settle_attempts  # noqa: E402
+from eventsinks.sweeping.tidy import tidy_up  # noqa: E402
 
 
 def die(*_):
@@ -85,16 +86,16 @@ def run(point):
     """Deliver what is due, after tidying, as the sweep does."""
     outlet = DyingOutlet if point == "after send" else Outlet
     if point == "after claim":
-        deliver.claim = and_die(deliver.claim)
+        dispatcher.claim = and_die(dispatcher.claim)
     if point == "during settle":
-        settle_tries.settle = uncommitted(settle_tries.settle)
+        settle_attempts.settle = uncommitted(settle_attempts.settle)
     if point == "after settle":
-        settle_tries.settle = and_die(settle_tries.settle)
-    tidy()
+        settle_attempts.settle = and_die(settle_attempts.settle)
+    tidy_up()
     way_out = outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     if point == "while sending":
         way_out.start = and_die(way_out.start, after=20)
-    deliver.Pump(way_out).run()
+    dispatcher.Dispatcher(way_out).run()
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-from eventsinks.actions.stream import stream  # noqa: E402
-from eventsinks.destinations.base import Limits  # noqa: E402
+from eventsinks.destinations.base import BatchLimits  # noqa: E402
 from eventsinks.destinations.s3 import S3  # noqa: E402
-from eventsinks.lib.addresses import AddressGuard  # noqa: E402
-from eventsinks.lib.aws import Keys, make_client  # noqa: E402
-from eventsinks.lib.http import Outlet  # noqa: E402
+from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
+from eventsinks.lib.net.aws import AwsKeys, make_client  # noqa: E402
+from eventsinks.lib.net.http import Outlet  # noqa: E402
+from eventsinks.streaming.streamer import stream  # noqa: E402
 
 
 def die():
@@ -54,7 +54,7 @@ def main(point, after, destination_id):
         S3.send = deadly(S3.send)
     elif what == "put":
         S3._write = deadly(S3._write)
-    S3.limits = Limits(max_events=5)
+    S3.limits = BatchLimits(max_events=5)
     stream(int(destination_id), Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), 5))
 
 
@@ -63,7 +63,7 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["lives"]:
         main(*sys.argv[1:])
         sys.exit()
-    make_client("s3", "eu-central-1", Keys("k", "s"), "http://127.0.0.1:1", None)  # boto3 reads a lot at first
+    make_client("s3", "eu-central-1", AwsKeys("k", "s"), "http://127.0.0.1:1", None)  # boto3 reads a lot at first
     for line in sys.stdin:
         child = os.fork()
         if not child:

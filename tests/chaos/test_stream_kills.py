@@ -22,9 +22,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from eventsinks.actions import audit, configure
-from eventsinks.actions.accept import accept
+from eventsinks.actions import configure
 from eventsinks.event_types import event_type
+from eventsinks.intake import audit
+from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Delivery, Event, Position
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.visible import visible

@@ -7,7 +7,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from eventsinks.destinations.base import Endpoints
-from eventsinks.lib.aws import Keys, make_client
+from eventsinks.lib.net.aws import AwsKeys, make_client
 
 REGION = "eu-central-1"
 
@@ -21,7 +21,7 @@ class Amazon:
 
     def client(self, service):
         """Return a client of boto3's."""
-        return make_client(service, REGION, Keys("AKIALOOKINGATIT", "secret"), self.url)
+        return make_client(service, REGION, AwsKeys("AKIALOOKINGATIT", "secret"), self.url)
 
     def post(self, path, body=b""):
         """Tell moto itself something."""

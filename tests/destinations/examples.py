@@ -15,9 +15,9 @@ from uuid import UUID
 import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import Batch, Message
+from eventsinks.destinations.base import Message, MessageBatch
 from eventsinks.event_types import event_type
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 from eventsinks.mappings import MAPPINGS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -132,7 +132,9 @@ def make_traffic(**options):
 
 def make_batch(*messages, number=7):
     """Return a batch of these messages, or of two audit events."""
-    return Batch(BATCH_ID, number, messages or (make_audit(), make_audit(message_id=UUID(int=2), id="90211")))
+    return MessageBatch(
+        BATCH_ID, number, messages or (make_audit(), make_audit(message_id=UUID(int=2), id="90211"))
+    )
 
 
 def make_audits(count, **options):

@@ -14,8 +14,8 @@ from eventsinks.destinations.base import (
     Temporary,
     TooLarge,
 )
-from eventsinks.lib.aws import CallFailed
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.aws import CallFailed
+from eventsinks.lib.net.wire import Response
 from tests.destinations.examples import AT, make_message, make_response, make_type
 
 PUBLISHED = Path(__file__).parent / "published"

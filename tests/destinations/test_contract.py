@@ -17,9 +17,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import MASK, MAX_RETRY_AFTER, NEEDED, ClientType, EventRefused, SendFailure
 from eventsinks.event_types.base import NotAcceptable
-from eventsinks.lib.secret_texts import origin_of
-from eventsinks.lib.smtp import MAIL
-from eventsinks.lib.wire import Request
+from eventsinks.lib.net.smtp import MAIL
+from eventsinks.lib.net.wire import Request
+from eventsinks.lib.secrets.secret_texts import get_origin
 from tests.destinations.examples import ALERT, AT, example, make_message, make_response, make_type
 
 KEY = bytes(range(32))
@@ -158,7 +158,7 @@ def goes_to(destination):
     """Return the scheme, host and port that a type sends its secrets to."""
     if isinstance(destination, ClientType):
         return destination.endpoint() or "its vendor"
-    return origin_of(build_or_refuse(destination, make_message()).url)
+    return get_origin(build_or_refuse(destination, make_message()).url)
 
 
 def other_values(field):

@@ -7,7 +7,7 @@ from datadog_api_client.v2.api.logs_api import LogsApi
 from pydantic import ValidationError
 
 from eventsinks.destinations.datadog import SITES, DatadogConfig
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import AT, make_audit, make_type
 from tests.destinations.test_datadog import EXAMPLE, KEY
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, Endpoints, EventRefused, Temporary
 from eventsinks.destinations.email import EmailConfig
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import MAIL, Server
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, open_outlet
+from eventsinks.lib.net.smtp import MAIL, Server
+from eventsinks.lib.net.wire import Response
 from tests.destinations.examples import (
     AT,
     TEMPLATED,
@@ -158,7 +158,7 @@ def answered(replies, to=EXAMPLE["to"]):
     """Send to a real server that replies so; return the receipt, or the failure that is raised."""
     with MailServer(replies) as server:
         kind = make_type("email", {"to": to}, endpoints=Endpoints(smtp=server.url()))
-        with outlet(AddressGuard(), 5, Server.parse(server.url())) as way_out:
+        with open_outlet(AddressGuard(), 5, Server.parse(server.url())) as way_out:
             response = exchange_once(way_out, kind.build([make_message()], AT))
         return kind.read(response, [make_message()]), server
 

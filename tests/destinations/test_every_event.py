@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import Batch, ClientType, Message
+from eventsinks.destinations.base import ClientType, Message, MessageBatch
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.wire import Request
+from eventsinks.lib.net.wire import Request
 from eventsinks.mappings import MAPPINGS
 from tests.destinations.examples import ACME, AT, BATCH_ID, MESSAGE_ID, make_type
 
@@ -81,6 +81,8 @@ def test_every_event_is_told_in_every_mapping(key, name, subtests):
 def test_every_event_is_told_by_every_type_that_has_a_client_of_its_own(key, amazon):
     amazon.make_bucket()
     amazon.make_stream()
-    batch = Batch(BATCH_ID, 1, [message(*example, id=UUID(int=n + 1)) for n, example in enumerate(EXAMPLES)])
+    batch = MessageBatch(
+        BATCH_ID, 1, [message(*example, id=UUID(int=n + 1)) for n, example in enumerate(EXAMPLES)]
+    )
     kind = make_type(key, endpoints=amazon.endpoints)
     assert not kind.send(batch, AT).failures

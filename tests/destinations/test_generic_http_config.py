@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from eventsinks.destinations.generic_http import GenericHttpConfig
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.test_generic_http import EXAMPLE, PLAIN
 
 

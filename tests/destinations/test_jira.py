@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, EventRefused, Temporary
-from eventsinks.destinations.jira import JiraConfig, labels
-from eventsinks.destinations.jira_document import MAX_FIELD
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.destinations.jira import JiraConfig, make_labels
+from eventsinks.destinations.jira.document import MAX_FIELD
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import (
     AT,
     TEMPLATED,
@@ -158,7 +158,7 @@ def test_what_is_over_before_there_was_an_issue_opens_none(status):
 
 def test_an_incident_that_comes_back_after_its_issue_is_done_gets_a_new_one():
     search = json.loads(make_type("jira").build([make_message()], AT).body)
-    mine, incident = labels(make_message())
+    mine, incident = make_labels(make_message())
     assert search["jql"] == (
         f'project = "SEC" AND (labels = "{mine}" OR (labels = "{incident}" AND statusCategory != Done))'
         " ORDER BY created DESC"

@@ -5,10 +5,10 @@ from pydantic import ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Temporary
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.validation import errors
-from eventsinks.lib.wire import ExchangeFailed
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, open_outlet
+from eventsinks.lib.net.wire import ExchangeFailed
+from eventsinks.lib.validation import list_errors
 from tests.destinations.examples import AT, example, make_batch, make_message, make_type
 from tests.lib.test_addresses import DISGUISED, MALFORMED
 from tests.receiver import Receiver
@@ -31,7 +31,7 @@ def refusals(key, field, place, **rules):
             {**example(key), field: place}, context={"guard": AddressGuard(**rules)}
         )
     except ValidationError as error:
-        return dict(errors(error))
+        return dict(list_errors(error))
     return {}
 
 
@@ -70,7 +70,7 @@ def test_a_place_in_clear_is_refused_where_only_https_is_allowed(key, field):
 
 @pytest.mark.parametrize(("key", "field"), sorted(place for place in PLACES if place[0] not in ELSEWHERE))
 def test_a_place_inside_is_not_dialled_however_it_was_saved(key, field):
-    with Receiver() as receiver, outlet(AddressGuard(), 3) as strict:
+    with Receiver() as receiver, open_outlet(AddressGuard(), 3) as strict:
         place = receiver.url("/x" if field != "site" else "", host="localhost")
         config = DESTINATION_TYPES[key].Config.model_construct(**dict(make_type(key).config))
         kind = DESTINATION_TYPES[key](config.model_copy(update={field: place}))

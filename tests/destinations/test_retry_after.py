@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from eventsinks.destinations.base import MAX_RETRY_AFTER, retry_after
+from eventsinks.destinations.base import MAX_RETRY_AFTER, read_retry_after
 from tests.destinations.examples import AT, make_response
 
 NOW = AT.replace(microsecond=0)
@@ -34,18 +34,18 @@ def date(seconds, since=NOW):
     ],
 )
 def test_what_it_says_is_so_many_seconds(said, seconds):
-    assert retry_after(make_response(503, retry_after=said), NOW) == seconds
+    assert read_retry_after(make_response(503, retry_after=said), NOW) == seconds
 
 
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])
 def test_a_date_is_measured_by_the_far_end_s_own_clock(ahead):
     response = make_response(503, retry_after=date(ahead + 90), date=date(ahead))
-    assert retry_after(response, NOW) == 90.0
+    assert read_retry_after(response, NOW) == 90.0
 
 
 def test_a_date_of_the_far_end_that_is_none_is_not_its_clock():
-    assert retry_after(make_response(503, retry_after=date(90), date="tomorrow"), NOW) == 90.0
+    assert read_retry_after(make_response(503, retry_after=date(90), date="tomorrow"), NOW) == 90.0
 
 
 def test_no_header_is_no_pause():
-    assert retry_after(make_response(503), NOW) is None
+    assert read_retry_after(make_response(503), NOW) is None

@@ -10,7 +10,7 @@ import pytest
 
 from eventsinks.destinations.base import DestinationGone, Endpoints, Temporary
 from eventsinks.destinations.s3 import S3Config
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import (
     AT,
     BATCH_ID,

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import Temporary
 from eventsinks.destinations.s3 import S3Config
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import AT, make_batch
 from tests.destinations.test_s3 import EXAMPLE, s3, written
 from tests.receiver import Receiver

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from eventsinks.destinations.base import DestinationGone, Temporary
-from eventsinks.destinations.s3_objects import objects_of_batch
+from eventsinks.destinations.s3.objects import make_batch_objects
 from tests.destinations.examples import AT, BATCH_ID, make_audit, make_audits, make_batch
 from tests.destinations.store import Store
 from tests.destinations.test_s3 import s3, written, xml
@@ -68,7 +68,7 @@ def test_an_hour_ends_with_its_last_microsecond_and_is_told_in_utc():
         datetime.fromisoformat("0999-12-31T23:30:00-02:00"),
     ]
     audits = [make_audit(message_id=UUID(int=n + 1), occurred_at=moment) for n, moment in enumerate(moments)]
-    assert keys(objects_of_batch(make_batch(*audits), "")) == [
+    assert keys(make_batch_objects(make_batch(*audits), "")) == [
         f"dt=2026-05-04/hour=09/{NAME}",
         f"dt=2026-05-04/hour=10/{NAME}",
         f"dt=1000-01-01/hour=01/{NAME}",
@@ -77,7 +77,7 @@ def test_an_hour_ends_with_its_last_microsecond_and_is_told_in_utc():
 
 def test_ten_thousand_events_of_a_day_in_any_order_are_24_objects():
     day = [replace_hour(audit, number * 7 % 24) for number, audit in enumerate(make_audits(1_000))]
-    objects = objects_of_batch(make_batch(*day * 10), "")
+    objects = make_batch_objects(make_batch(*day * 10), "")
     assert len(objects) == 24
     assert sum(int(object.metadata["count"]) for object in objects) == 10_000
 
@@ -89,10 +89,10 @@ def replace_hour(audit, hour):
 
 def test_what_is_left_of_a_batch_makes_the_very_same_objects():
     batch = spread(9, 8, 9, 23, 8)
-    whole = {object.key: object for object in objects_of_batch(batch, "")}
+    whole = {object.key: object for object in make_batch_objects(batch, "")}
     for hour in (8, 9, 23):
         left = replace(batch, messages=[m for m in batch.messages if m.occurred_at.hour == hour])
-        (object,) = objects_of_batch(left, "")
+        (object,) = make_batch_objects(left, "")
         assert object == whole[object.key]
 
 

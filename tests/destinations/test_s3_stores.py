@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import AT, make_audit, make_audits, make_batch, make_type
 from tests.destinations.store import Store
 from tests.destinations.test_s3 import EXAMPLE

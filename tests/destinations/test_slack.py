@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
 from eventsinks.destinations.base import Endpoints
-from eventsinks.destinations.slack_blocks import message as message_of
+from eventsinks.destinations.slack.blocks import make_slack_message as message_of
 from eventsinks.event_types.base import SEVERITIES
 from tests.destinations.examples import (
     ALERT,

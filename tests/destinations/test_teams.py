@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, EventRefused, Temporary
 from eventsinks.destinations.teams import MAX_KEPT, MAX_MESSAGE, TeamsConfig
-from eventsinks.lib.addresses import AddressGuard
+from eventsinks.lib.net.addresses import AddressGuard
 from tests.destinations.examples import (
     AT,
     TEMPLATED,

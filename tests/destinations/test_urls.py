@@ -5,8 +5,8 @@ from pydantic import SecretStr, ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.urls import ascii_url
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.urls import encode_url
 from tests.destinations.examples import AT, example, in_shape, make_audit, make_message
 
 GUARD = AddressGuard()
@@ -84,7 +84,7 @@ def kept(found, name):
 
 @pytest.mark.parametrize(("typed", "sent"), SENT)
 def test_a_url_is_written_in_ascii_and_what_is_written_so_already_stays(typed, sent):
-    assert ascii_url(typed) == ascii_url(sent) == sent
+    assert encode_url(typed) == encode_url(sent) == sent
 
 
 def test_every_field_that_is_a_url_is_tried_here():

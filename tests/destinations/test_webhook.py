@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from eventsinks.destinations.base import DestinationGone, Temporary
 from eventsinks.destinations.webhook import WebhookConfig
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.signing import key_of, new_secret
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.secrets.signing import decode_key, make_secret
 from tests.destinations.examples import (
     AT,
     MESSAGE_ID,
@@ -60,8 +60,8 @@ def test_while_keys_rotate_either_of_them_verifies():
 
 
 def test_a_secret_that_is_shown_to_people_verifies():
-    secret = new_secret()
-    request = signed_now(key_of(secret))
+    secret = make_secret()
+    request = signed_now(decode_key(secret))
     assert standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
 
 

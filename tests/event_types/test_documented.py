@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
-from eventsinks.lib.event_filter import FUNCTIONS, EventFilter
+from eventsinks.lib.filters.event_filter import FUNCTIONS, EventFilter
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/filters-and-templates.md").read_text()
 ALERT = event_type("detection_alert")

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsinks.event_types import event_type
-from eventsinks.event_types.filter_preset import Preset, as_preset, preset
+from eventsinks.event_types.filter_preset import Preset, make_filter, read_filter
 from eventsinks.event_types.severities import SEVERITY_NUMBERS
-from eventsinks.lib.event_filter import EventFilter
+from eventsinks.lib.filters.event_filter import EventFilter
 
 ALERT = event_type("detection_alert")
 EVERY_DEFAULT = """
@@ -49,7 +49,7 @@ def test_other_event_types_are_seen_as_they_are():
 
 
 def test_presets_reject_what_lacks_one_of_them():
-    text = preset("High", ["aws", "gcp"], ["rule-1", "Root login"])
+    text = make_filter("High", ["aws", "gcp"], ["rule-1", "Root login"])
     alert = {"name": "Root login", "severity": "Fatal", "tags": ["gcp"]}
     assert rejects(text, alert) is None
     assert rejects(text, {**alert, "severity": "Medium"}) == "severity_id >= 4"
@@ -63,8 +63,8 @@ TEXTS = st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_
 
 @given(st.sampled_from([None, *SEVERITY_NUMBERS]), TEXTS, TEXTS)
 def test_a_preset_is_shown_again_as_it_was_made(severity, tags, rules):
-    text = preset(severity, tags, rules)
-    assert as_preset(text) == Preset(severity, tuple(tags), tuple(rules))
+    text = make_filter(severity, tags, rules)
+    assert read_filter(text) == Preset(severity, tuple(tags), tuple(rules))
     if text:
         EventFilter(text)
 
@@ -73,4 +73,4 @@ def test_a_preset_is_shown_again_as_it_was_made(severity, tags, rules):
     "text", ["severity_id >= 9", "severity_id >= 4 ", 'name == "x"', 'tags.exists(tag, tag in ["\\z"])']
 )
 def test_what_no_preset_makes_is_none(text):
-    assert as_preset(text) is None
+    assert read_filter(text) is None

@@ -9,7 +9,7 @@ import pytest
 
 from eventsinks.checks import front_can_work
 from eventsinks.front.callers import Callers
-from eventsinks.lib.proxies import Proxies
+from eventsinks.lib.net.proxies import Proxies
 from tests.front.conftest import head, read_answer
 
 OURS = ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]

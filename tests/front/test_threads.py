@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventsinks.actions import configure
-from eventsinks.front.answers import Gone, Refusal, Request
+from eventsinks.front.answers import Gone, Refusal, WholeRequest
 from eventsinks.front.threads import Threads
 from eventsinks.front.worldly import is_worldly
 from tests.front.conftest import ALERT, head, read_answer, until
@@ -139,7 +139,7 @@ def test_what_work_raises_is_raised_and_its_thread_goes_on():
 def asked(line, body=b""):
     """Return a request."""
     method, path = line.split(" ")
-    return Request({"method": method, "path": path}, body, "", "", "", lambda: False)
+    return WholeRequest({"method": method, "path": path}, body, "", "", "", lambda: False)
 
 
 HANGING = [
@@ -188,18 +188,28 @@ def test_a_new_sink_asks_slack_where_it_brings_a_code_however_that_is_written():
 
 # Each module outside actions that calls what goes out, with what of it HANGING stands for.
 WHO_GO_OUT = {
-    "admin/integration_health.py": {"probe"},
-    "admin/sink_page.py": {"try_out"},
-    "admin/slack_workspaces.py": {"uninstall"},
-    "api/netbird/integrations.py": {"probe"},
-    "api/netbird/verbs.py": {"tried"},
-    "api/operate/sinks.py": {"try_out"},
-    "api/operate/slack_integrations.py": {"uninstall"},
-    "api/operate/slack_pages.py": {"finish"},
-    "api/scanner.py": {"install"},
+    "admin/integrations/health.py": {"probe_connection"},
+    "admin/sinks/page.py": {"try_out"},
+    "admin/tenants/slack_workspaces.py": {"uninstall"},
+    "api/netbird/integrations.py": {"probe_connection"},
+    "api/netbird/verbs.py": {"probe_destination"},
+    "api/v1/event_sink_verbs.py": {"try_out"},
+    "api/v1/slack_integration.py": {"uninstall"},
+    "api/v1/slack_pages.py": {"finish_installation"},
+    "api/v1/event_sink.py": {"install"},
 }
-GOING_OUT = {"try_out", "probe", "send_now", "tried", "install", "finish", "uninstall", "revoke", "exchange"}
-MODULES = {"try_out", "probe", "send_now", "slack_install"}
+GOING_OUT = {
+    "try_out",
+    "probe_connection",
+    "probe_destination",
+    "send_now",
+    "install",
+    "finish_installation",
+    "uninstall",
+    "revoke_token",
+    "exchange_code",
+}
+MODULES = {"try_out", "probe", "send_now", "install", "slack_install"}
 
 
 def names_called(path):
@@ -207,7 +217,7 @@ def names_called(path):
     tree = ast.parse(path.read_text())
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     brought = {
-        alias.name
+        alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("eventsinks.actions")
         for alias in node.names

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from eventsinks.lib.address_ranges import DENIED, METADATA
-from eventsinks.lib.addresses import AddressGuard, own_addresses, parse_url, shown_peer
+from eventsinks.lib.net.address_ranges import DENIED, METADATA
+from eventsinks.lib.net.addresses import AddressGuard, find_own_addresses, parse_url, show_peer
 
 INTERNAL = [
     "0.0.0.0",
@@ -298,12 +298,12 @@ def test_a_public_url_is_taken(guard, url):
 def test_this_machines_own_addresses_are_refused_even_if_public(monkeypatch):
     own = ipaddress.ip_address("93.184.216.34")
     assert AddressGuard().permits(str(own))
-    monkeypatch.setattr("eventsinks.lib.addresses.own_addresses", lambda: frozenset({own}))
+    monkeypatch.setattr("eventsinks.lib.net.addresses.find_own_addresses", lambda: frozenset({own}))
     assert not AddressGuard().permits(str(own))
 
 
 def test_this_machines_own_addresses_are_found():
-    assert ipaddress.ip_address("127.0.0.1") in own_addresses()
+    assert ipaddress.ip_address("127.0.0.1") in find_own_addresses()
 
 
 def test_an_allowed_network_opens_itself_and_nothing_beside():
@@ -526,4 +526,4 @@ def test_a_refusal_does_not_tell_where_a_name_leads(guard, address):
     [("8.8.8.8", "8.8.8.8"), ("2606:4700::1", "2606:4700::1"), ("10.1.2.3", ""), ("::1", ""), ("", ""), ("x", "")],
 )
 def test_only_an_address_of_the_internet_is_shown_to_a_tenant(address, shown):
-    assert shown_peer(address) == shown
+    assert show_peer(address) == shown

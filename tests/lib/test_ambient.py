@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from eventsinks.lib import slack
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.aws import Account, CallFailed, Client, Keys
-from eventsinks.lib.aws_dial import Dialler
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import FROM, MAIL, TO, Server
-from eventsinks.lib.wire import ExchangeFailed, Request
+from eventsinks.lib.net import slack
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, Client
+from eventsinks.lib.net.aws_dial import Dialler
+from eventsinks.lib.net.http import exchange_once, open_outlet
+from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
+from eventsinks.lib.net.wire import ExchangeFailed, Request
 from eventsinks.management import direct
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
 from tests.mail_server import MailServer
@@ -39,15 +39,15 @@ CLIENTS = {
     "boto3",
 }
 DIALLING = {
-    "eventsinks/lib/aws.py",
-    "eventsinks/lib/aws_dial.py",
-    "eventsinks/lib/slack.py",
-    "eventsinks/admin/oidc.py",  # asks the operator's own provider, with no proxy of the environment
+    "eventsinks/lib/net/aws.py",
+    "eventsinks/lib/net/aws_dial.py",
+    "eventsinks/lib/net/slack.py",
+    "eventsinks/admin/people/oidc.py",  # asks the operator's own provider, with no proxy of the environment
     "eventsinks/management/direct.py",
     "eventsinks/management/system.py",  # http.client knows no proxies
     "eventsinks/management/commands/send_alert.py",  # for the errors of requests
-    "eventsinks/destinations/slack_blocks.py",  # builds messages
-    "eventsinks/destinations/slack_incident.py",  # the same
+    "eventsinks/destinations/slack/blocks.py",  # builds messages
+    "eventsinks/destinations/slack/incident.py",  # the same
 }
 
 
@@ -69,18 +69,18 @@ def receiver():
         yield opened
 
 
-def put(endpoint, keys=Keys("AKIAACME", "secret"), services=None, role=None):
-    account = Account("eu-central-1", keys, role, None, services)
+def put(endpoint, keys=AwsKeys("AKIAACME", "secret"), services=None, role=None):
+    account = AwsAccount("eu-central-1", keys, role, None, services)
     Client("s3", account, endpoint, LOCAL).call("put_object", Bucket="acme", Key="a", Body=b"x")
 
 
 def test_a_webhook_goes_past_every_proxy(proxy, receiver):
-    with outlet(LOCAL, timeout=3) as fresh:
+    with open_outlet(LOCAL, timeout=3) as fresh:
         assert exchange_once(fresh, Request("POST", receiver.url(), (), b"{}")).status == 200
 
 
 def test_mail_goes_past_every_proxy(proxy):
-    with MailServer() as server, outlet(LOCAL, 3, Server.parse(server.url())) as fresh:
+    with MailServer() as server, open_outlet(LOCAL, 3, Server.parse(server.url())) as fresh:
         headers = ((FROM, "a@acme.example"), (TO, "b@acme.example"))
         request = Request(MAIL, server.url(), headers, b"Subject: x\r\n\r\nx\r\n")
         assert exchange_once(fresh, request).status == 250
@@ -94,7 +94,7 @@ def test_a_store_is_dialled_past_every_proxy(proxy, receiver, named):
 
 
 def test_slack_is_asked_past_every_proxy(proxy, receiver):
-    slack.revoke(receiver.url("/api/"), "xoxb-1")
+    slack.revoke_token(receiver.url("/api/"), "xoxb-1")
     assert [got.path for got in receiver.got] == ["/api/auth.revoke"]
 
 
@@ -107,7 +107,7 @@ def test_slack_leads_to_no_other_place(receiver, status):
     with Receiver() as elsewhere:
         receiver.answers = lambda got: answer(status, [("Location", elsewhere.url())])
         with pytest.raises((slack.Unreachable, slack.SlackSaid)):
-            slack.revoke(receiver.url("/api/"), "xoxb-1")
+            slack.revoke_token(receiver.url("/api/"), "xoxb-1")
         assert elsewhere.connections == 0
 
 
@@ -118,7 +118,7 @@ def test_no_netrc_takes_the_place_of_a_key(receiver, monkeypatch, tmp_path):
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     key = {"Authorization": "Bearer es_1"}
     direct.post(receiver.url(), data=b"{}", headers=key, timeout=3)
-    with outlet(LOCAL, timeout=3) as fresh:
+    with open_outlet(LOCAL, timeout=3) as fresh:
         exchange_once(fresh, Request("POST", receiver.url(), tuple(key.items()), b"{}"))
     assert [got.header("Authorization") for got in receiver.got] == ["Bearer es_1"] * 2
 
@@ -171,7 +171,7 @@ def test_a_tenants_store_never_sees_the_operators_credentials(operator_of_aws, r
 
 def test_keys_that_are_empty_do_not_become_the_operators(operator_of_aws, receiver):
     with pytest.raises(CallFailed):
-        put(receiver.url(""), Keys("", ""))
+        put(receiver.url(""), AwsKeys("", ""))
     assert "OPERATOR" not in str(receiver.got).upper()
 
 
@@ -193,8 +193,8 @@ def test_no_other_bundle_than_ours_is_trusted(certificate, monkeypatch, name):  
         with pytest.raises(OSError, match="certificate"):
             direct.post(receiver.url(), data=b"{}", timeout=3)
         with pytest.raises(slack.Unreachable):
-            slack.revoke(receiver.url("/api/"), "xoxb-1")
-        with outlet(LOCAL, timeout=3) as fresh, pytest.raises(ExchangeFailed):
+            slack.revoke_token(receiver.url("/api/"), "xoxb-1")
+        with open_outlet(LOCAL, timeout=3) as fresh, pytest.raises(ExchangeFailed):
             exchange_once(fresh, Request("POST", receiver.url(), (), b"{}"))
         assert receiver.got == []
 
@@ -202,9 +202,9 @@ def test_no_other_bundle_than_ours_is_trusted(certificate, monkeypatch, name):  
 def test_the_operators_own_bundle_is_trusted_by_every_client(certificate, monkeypatch):  # noqa: F811
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     with Receiver(lambda got: answer(body=b'{"ok": true}'), tls=tls_of(certificate)) as receiver:
-        slack.revoke(receiver.url("/api/"), "xoxb-1")
+        slack.revoke_token(receiver.url("/api/"), "xoxb-1")
         assert direct.post(receiver.url(), data=b"{}", timeout=3).status_code == 200
-        with outlet(LOCAL, timeout=3) as fresh:
+        with open_outlet(LOCAL, timeout=3) as fresh:
             assert exchange_once(fresh, Request("POST", receiver.url(), (), b"{}")).status == 200
         receiver.answers = lambda got: answer(body=b"")
         put(receiver.url(""))
@@ -226,12 +226,12 @@ def old_tls(certificate, monkeypatch):  # noqa: F811
 
 
 def test_no_client_speaks_a_tls_older_than_1_2(old_tls):
-    with outlet(LOCAL, timeout=3) as fresh, pytest.raises(ExchangeFailed):
+    with open_outlet(LOCAL, timeout=3) as fresh, pytest.raises(ExchangeFailed):
         exchange_once(fresh, Request("POST", old_tls.url(), (), b"{}"))
     with pytest.raises(CallFailed):
         put(old_tls.url(""))
     with pytest.raises(slack.Unreachable):
-        slack.revoke(old_tls.url("/api/"), "xoxb-1")
+        slack.revoke_token(old_tls.url("/api/"), "xoxb-1")
     with pytest.raises(OSError, match="SSL"):
         direct.post(old_tls.url(), data=b"{}", timeout=3)
     assert old_tls.got == []
@@ -241,7 +241,7 @@ def test_the_oldest_tls_is_set_and_not_left_to_the_machine():
     dialler = Dialler(None, (1, 1), lambda: 1, 1)
     contexts = [
         dialler._session._manager.connection_pool_kw["ssl_context"],
-        *(handler._context for handler in slack.opener().handlers if hasattr(handler, "_context")),
+        *(handler._context for handler in slack.make_opener().handlers if hasattr(handler, "_context")),
     ]
     assert [context.minimum_version for context in contexts] == [ssl.TLSVersion.TLSv1_2] * 2
     assert [context.verify_mode for context in contexts] == [ssl.CERT_REQUIRED] * 2

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.asked import Asked, filter_steps
 from eventsinks.lib.budget import FILTER_STEPS, Budget
-from eventsinks.lib.cel_text import shape
-from eventsinks.lib.event_filter import BadFilter, EventFilter
-from eventsinks.lib.pattern import pattern_steps
-from eventsinks.lib.size import measured
+from eventsinks.lib.filters.asked import Asked, count_filter_steps
+from eventsinks.lib.filters.cel_text import measure_shape
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.pattern import count_pattern_steps
+from eventsinks.lib.size import measure_size
 from tests.work import calls_of
 
 LARGE = {"a": [{"k": n, "s": "x" * 20} for n in range(5_000)], "name": "root"}
@@ -48,8 +48,8 @@ def test_a_filter_goes_no_more_rounds_than_its_steps_say(text, a, b):
     context = cel.Context({"a": a, "b": b}, {"tick": tick})
     with suppress(Exception):
         cel.evaluate(text, context)
-    size = measured([a, b], 250)
-    assert len(ticks) <= 4 * filter_steps(len(text), shape(text), 0, size)
+    size = measure_size([a, b], 250)
+    assert len(ticks) <= 4 * count_filter_steps(len(text), measure_shape(text), 0, size)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_a_pattern_that_takes_long_to_be_made_is_refused_before_it_is_made(patte
 
 @given(st.text(alphabet=r"\wpL[]^-{}()0123459,ai?|.", max_size=60))
 def test_any_text_has_a_price_as_a_pattern(text):
-    assert 0 < pattern_steps(text) <= 10_000_000
+    assert 0 < count_pattern_steps(text) <= 10_000_000

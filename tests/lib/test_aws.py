@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import pytest
 
-from eventsinks.lib import aws, aws_dial
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.aws import Account, CallFailed, Client, Keys
+from eventsinks.lib.net import aws, aws_dial
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, Client
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
 from tests.receiver import Receiver, answer
 
-ACCOUNT = Account("eu-central-1", Keys("AKIAACME", "secret"))
+ACCOUNT = AwsAccount("eu-central-1", AwsKeys("AKIAACME", "secret"))
 LOCAL = AddressGuard(["127.0.0.0/8"])
 
 

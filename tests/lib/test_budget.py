@@ -11,10 +11,16 @@ from eventsinks.event_types import event_type
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.reading import Reading
 from eventsinks.lib.budget import ALERT_STEPS, CHEAP, RESERVE, TEMPLATE_STEPS, Budget, Spent
-from eventsinks.lib.fields import MISSING, found_in
-from eventsinks.lib.liquid_engine import ENVIRONMENT
-from eventsinks.lib.template import KEPT, BadTemplate, Compiled, Template, compile_steps
-from eventsinks.lib.template_text import MAX_TEMPLATE
+from eventsinks.lib.fields import MISSING, find_at
+from eventsinks.lib.templates.liquid_engine import ENVIRONMENT
+from eventsinks.lib.templates.template import (
+    KEPT,
+    BadTemplate,
+    CompiledTemplates,
+    TextTemplate,
+    count_compile_steps,
+)
+from eventsinks.lib.templates.template_text import MAX_TEMPLATE
 from tests.work import calls_of
 
 ALERT = event_type("detection_alert")
@@ -62,7 +68,7 @@ def test_a_filter_that_is_slow_and_counted_too_low_is_ended_by_the_clock(monkeyp
     monkeypatch.setitem(ENVIRONMENT.filters, "slow", slow)
     text = "{% for i in (1..900) %}{{ alert.name | slow }}{% endfor %}"
     budget = Budget(clock=lambda: now[0])
-    assert Template(text).render({"name": "x"}, budget) == text
+    assert TextTemplate(text).render({"name": "x"}, budget) == text
     assert budget.is_spent
     assert now[0] < 1  # and not 90
 
@@ -72,7 +78,7 @@ def test_seconds_pass_only_while_something_is_rendered():
     budget = Budget(clock=lambda: now[0])
     for _ in range(3):
         now[0] += 1_000
-        assert Template("{{@alert.name | upcase}}").render({"name": "x"}, budget) == "X"
+        assert TextTemplate("{{@alert.name | upcase}}").render({"name": "x"}, budget) == "X"
 
 
 @pytest.mark.parametrize(
@@ -98,13 +104,13 @@ def test_seconds_pass_only_while_something_is_rendered():
 )
 def test_what_is_hard_for_the_lexer_is_refused_in_one_pass(text):
     with pytest.raises(BadTemplate):
-        Template(text)
+        TextTemplate(text)
     assert calls_of(lambda: refused(text)) < 20 * MAX_TEMPLATE
 
 
 def refused(text):
     with pytest.raises(BadTemplate):
-        Template(text)
+        TextTemplate(text)
 
 
 @settings(deadline=None, max_examples=150)
@@ -120,13 +126,13 @@ def refused(text):
 def test_compiling_costs_no_more_than_is_said_beforehand(parts):
     text = "".join(part * times for part, times in parts)[:MAX_TEMPLATE]
     try:
-        said = compile_steps(text)
+        said = count_compile_steps(text)
     except BadTemplate:
         said = MAX_TEMPLATE // 10
 
     def compiled():
         with suppress(BadTemplate):
-            Template(text)
+            TextTemplate(text)
 
     assert calls_of(compiled) < 4_000 + 40 * said
 
@@ -193,7 +199,7 @@ def test_whatever_a_template_does_with_a_document_takes_no_more_calls_than_its_b
     The dearest step is that of measuring a list: four items, with six short calls for each.
     """
     try:
-        made = Template(text)
+        made = TextTemplate(text)
     except BadTemplate:
         return
     budget, document = Budget(TEMPLATE_STEPS), document_of(parts)
@@ -227,7 +233,7 @@ def test_a_hostile_template_ends_within_its_budget(text):
         "l": [[i, [i]] for i in range(1_900)],
         "m": [[i, [i]] for i in range(1_900)],
     }
-    made = Template(text)
+    made = TextTemplate(text)
     assert calls_of(lambda: made.render(document)) < 12 * TEMPLATE_STEPS
 
 
@@ -239,8 +245,8 @@ def branching(depth, ways):
 def test_a_path_with_many_ways_is_charged_for_each():
     budget = Budget(1_000)
     with pytest.raises(Spent):
-        found_in(branching(5, 6), ["a"] * 40 + ["z"], budget.charge)
-    assert found_in(branching(1, 3), ["a"] * 9, Budget(1_000).charge) is MISSING
+        find_at(branching(5, 6), ["a"] * 40 + ["z"], budget.charge)
+    assert find_at(branching(1, 3), ["a"] * 9, Budget(1_000).charge) is MISSING
 
 
 def test_the_same_alert_is_told_the_same_whatever_was_rendered_before():
@@ -278,7 +284,7 @@ def test_an_alert_is_told_once_for_all_sinks_with_the_same_template():
 
 
 def test_what_is_compiled_is_forgotten_by_number_and_by_size_and_refusals_are_remembered():
-    among = Compiled(most=3, characters=1_000)
+    among = CompiledTemplates(most=3, characters=1_000)
     for number in range(10):
         among.get(f"{{{{@alert.a{number}}}}}")
     assert len(among) == 3

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.crypto import CannotOpen, SecretBox, key_id, new_key
+from eventsinks.lib.secrets.crypto import CannotOpen, SecretBox, make_key, make_key_id
 
-OLD, NEW = new_key(), new_key()
+OLD, NEW = make_key(), make_key()
 HERE = "table.column|row|tenant"
 
 
@@ -35,14 +35,14 @@ def test_an_older_key_still_opens_and_the_newest_seals():
     before = SecretBox([OLD]).seal("hunter2", HERE)
     rotated = SecretBox([NEW, OLD])
     assert rotated.open(before, HERE) == "hunter2"
-    assert rotated.seal("hunter2", HERE).startswith(key_id(NEW) + ":")
+    assert rotated.seal("hunter2", HERE).startswith(make_key_id(NEW) + ":")
     assert not rotated.is_current(before)
     assert rotated.is_current(rotated.seal("hunter2", HERE))
 
 
 def test_a_missing_key_is_named():
     sealed = SecretBox([OLD]).seal("hunter2", HERE)
-    with pytest.raises(CannotOpen, match=key_id(OLD)):
+    with pytest.raises(CannotOpen, match=make_key_id(OLD)):
         SecretBox([NEW]).open(sealed, HERE)
 
 
@@ -69,13 +69,13 @@ def test_an_altered_text_is_refused(position):
 )
 def test_rubbish_under_a_known_key_is_refused(token):
     with pytest.raises(CannotOpen, match="altered"):
-        SecretBox([NEW]).open(f"{key_id(NEW)}:{token}", HERE)
+        SecretBox([NEW]).open(f"{make_key_id(NEW)}:{token}", HERE)
 
 
 def test_a_text_relabelled_with_another_key_is_refused():
     token = SecretBox([OLD]).seal("hunter2", HERE).partition(":")[2]
     with pytest.raises(CannotOpen, match="altered"):
-        SecretBox([NEW, OLD]).open(f"{key_id(NEW)}:{token}", HERE)
+        SecretBox([NEW, OLD]).open(f"{make_key_id(NEW)}:{token}", HERE)
 
 
 @pytest.mark.parametrize("keys", [[], [""], ["short"], ["!" * 44], [NEW[:-1]]])
@@ -85,8 +85,8 @@ def test_a_bad_key_is_refused_at_once(keys):
 
 
 def test_a_new_key_is_new():
-    assert new_key() != new_key()
-    assert SecretBox([new_key()])
+    assert make_key() != make_key()
+    assert SecretBox([make_key()])
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.cel_text import clauses, quoted, shape
-from eventsinks.lib.event_filter import BadFilter, EventFilter
+from eventsinks.lib.filters.cel_text import measure_shape, quote, split_clauses
+from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
 
 ALERT = {
     "name": "Root login",
@@ -165,11 +165,11 @@ def test_a_text_is_refused_or_never_fails(text, document):
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_a_quoted_text_is_that_text(text):
-    assert cel.evaluate(quoted(text)) == text
+    assert cel.evaluate(quote(text)) == text
 
 
 def test_clauses_are_split_only_where_and_is_outermost():
-    assert clauses("a && (b && c) && d[x && y] && {1: a && b}[1]") == [
+    assert split_clauses("a && (b && c) && d[x && y] && {1: a && b}[1]") == [
         "a",
         "(b && c)",
         "d[x && y]",
@@ -178,4 +178,4 @@ def test_clauses_are_split_only_where_and_is_outermost():
 
 
 def test_what_stands_in_strings_and_comments_counts_for_nothing():
-    assert shape("'a.all(x, x) + ((' == a // b.all(y, y) + [[") == shape("a == a")
+    assert measure_shape("'a.all(x, x) + ((' == a // b.all(y, y) + [[") == measure_shape("a == a")

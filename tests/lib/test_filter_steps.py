@@ -3,9 +3,9 @@
 import pytest
 from liquid.exceptions import ResourceLimitError
 
-from eventsinks.lib.filter_steps import MAX_BITS, MAX_LIST, MAX_VALUE, check_size, made
-from eventsinks.lib.pattern import CHARACTER, pattern_steps
+from eventsinks.lib.filters.pattern import CHARACTER, count_pattern_steps
 from eventsinks.lib.size import Size
+from eventsinks.lib.templates.filter_steps import MAX_BITS, MAX_LIST, MAX_VALUE, check_size, count_made
 
 
 def is_too_much(size, *values):
@@ -25,13 +25,13 @@ def test_the_most_that_a_filter_may_be_given_is_exact(more, refused):
 
 
 def test_the_most_that_a_filter_may_make_is_exact():
-    assert made(MAX_VALUE) == MAX_VALUE // 40
+    assert count_made(MAX_VALUE) == MAX_VALUE // 40
     with pytest.raises(ResourceLimitError):
-        made(MAX_VALUE + 1)
+        count_made(MAX_VALUE + 1)
 
 
 def test_letters_cost_more_where_their_case_does_not_matter_and_only_there():
     for flags in ("(?:", "(?s:", "(?P<i>"):
-        assert pattern_steps(f"{flags}ab)") - pattern_steps(f"{flags})") == 2 * CHARACTER
+        assert count_pattern_steps(f"{flags}ab)") - count_pattern_steps(f"{flags})") == 2 * CHARACTER
     for flags in ("(?i:", "(?si:"):
-        assert pattern_steps(f"{flags}ab)") - pattern_steps(f"{flags})") == 2 * 20
+        assert count_pattern_steps(f"{flags}ab)") - count_pattern_steps(f"{flags})") == 2 * 20

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.go_template import RawJson, Template
-from eventsinks.lib.go_time import GoTime
+from eventsinks.lib.templates.go_template import GoTemplate, RawJson
+from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "Meta")
 MOMENT = "2026-05-04T09:07:05.00483949+02:00"
@@ -36,7 +36,7 @@ templates = st.recursive(
 
 
 def filled(text, meta=None, **values):
-    template = Template(text, NAMES, nested="Meta", time="Timestamp")
+    template = GoTemplate(text, NAMES, nested="Meta", time="Timestamp")
     meta = {"a": 1} if meta is None else meta
     variables = {"ID": 1, "Message": "m", "Timestamp": GoTime(MOMENT), "Meta": RawJson(json.dumps(meta), meta)}
     return template.render({**variables, **values}, 100_000)
@@ -64,7 +64,7 @@ def test_a_value_arrives_as_it_was(text, value):
 @given(text=st.text(st.sampled_from('{}[]":,\\u0 .IDMeta-1x\n')))
 def test_what_is_called_json_is_json(text):
     try:
-        template = Template(text, NAMES, nested="Meta", time="Timestamp")
+        template = GoTemplate(text, NAMES, nested="Meta", time="Timestamp")
     except ValueError:
         return
     if template.is_json:

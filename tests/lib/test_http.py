@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import CAP, Outlet, exchange_once, outlet
-from eventsinks.lib.wire import ExchangeFailed, Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import CAP, Outlet, exchange_once, open_outlet
+from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 from tests.receiver import Receiver, answer, hang, lose
 
 LOCAL = AddressGuard(["127.0.0.0/8"])
@@ -31,7 +31,7 @@ def receiver():
 
 @pytest.fixture
 def way_out():
-    with outlet(LOCAL, timeout=5) as opened:
+    with open_outlet(LOCAL, timeout=5) as opened:
         yield opened
 
 
@@ -95,7 +95,7 @@ def test_a_body_does_not_stick_to_the_next_request(receiver, way_out):
 
 
 def test_an_internal_address_is_not_dialled(receiver):
-    with outlet(AddressGuard(), timeout=3) as strict:
+    with open_outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url())
     assert (failed.reason, failed.peer, failed.outcome_unknown) == ("address_refused", "", False)
     assert failed.message == "127.0.0.1 is an internal address, which may not be dialled"
@@ -106,14 +106,14 @@ def test_an_internal_address_is_not_dialled(receiver):
     "host", ["127.1", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
 )
 def test_no_spelling_of_an_internal_address_is_dialled(receiver, host):
-    with outlet(AddressGuard(), timeout=3) as strict:
+    with open_outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url(host=host))
     assert failed.reason == "address_refused"
     assert receiver.connections == 0
 
 
 def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
-    with outlet(AddressGuard(), timeout=3) as strict:
+    with open_outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url(host="localhost"))
     assert failed.reason == "address_refused"
     assert receiver.connections == 0
@@ -122,7 +122,7 @@ def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
 @pytest.mark.parametrize("name", ["db.corp.example", "localhost.corp.example"])
 def test_what_an_internal_name_leads_to_is_told_to_the_operator_alone(receiver, caplog, name):
     """Curl is told what the name leads to, as a resolver inside would."""
-    with outlet(AddressGuard(), timeout=3) as strict:
+    with open_outlet(AddressGuard(), timeout=3) as strict:
         handle = strict._new_handle(Request("POST", "", (), b""))
         handle.setopt(pycurl.RESOLVE, [f"{name}:{receiver.port}:127.0.0.1"])
         strict._idle[type(handle.call)].append(handle)
@@ -141,7 +141,7 @@ def test_a_connection_that_fails_does_not_tell_where_a_name_leads(way_out):
 
 
 def test_a_denied_port_is_not_dialled_even_if_it_was_saved(receiver):
-    with outlet(AddressGuard(["127.0.0.0/8"], [str(receiver.port)]), timeout=3) as strict:
+    with open_outlet(AddressGuard(["127.0.0.0/8"], [str(receiver.port)]), timeout=3) as strict:
         failed = post(strict, receiver.url())
     assert (failed.reason, failed.message) == ("address_refused", f"port {receiver.port} may not be dialled")
     assert receiver.connections == 0
@@ -149,7 +149,7 @@ def test_a_denied_port_is_not_dialled_even_if_it_was_saved(receiver):
 
 def test_nothing_is_sent_in_clear_where_only_https_is_allowed(receiver, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    with outlet(AddressGuard(["127.0.0.0/8"], https_only=True), timeout=3) as strict:
+    with open_outlet(AddressGuard(["127.0.0.0/8"], https_only=True), timeout=3) as strict:
         failed = post(strict, receiver.url())
         assert (failed.reason, failed.message) == ("address_refused", "only https:// is allowed here")
         with Receiver(tls=tls_of(certificate)) as secure:
@@ -162,7 +162,7 @@ def test_a_name_is_dialled_where_its_address_is_allowed(receiver, way_out):
 
 
 def test_an_allowed_pair_opens_no_other_port(receiver):
-    with Receiver() as other, outlet(AddressGuard([f"localhost:{receiver.port}"]), timeout=3) as narrow:
+    with Receiver() as other, open_outlet(AddressGuard([f"localhost:{receiver.port}"]), timeout=3) as narrow:
         assert post(narrow, receiver.url(host="localhost")).status == 200
         assert post(narrow, other.url(host="localhost")).reason == "address_refused"
     assert other.connections == 0
@@ -184,7 +184,7 @@ def test_no_proxy_of_the_environment_is_used(receiver, monkeypatch):
     with Receiver() as proxy:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
-        with outlet(LOCAL, timeout=3) as fresh:
+        with open_outlet(LOCAL, timeout=3) as fresh:
             assert post(fresh, receiver.url()).status == 200
     assert proxy.connections == 0
 
@@ -225,7 +225,7 @@ def test_a_slow_drip_ends_at_the_deadline(receiver):
             await asyncio.sleep(1)
 
     receiver.answers = lambda got: drip
-    with outlet(LOCAL, timeout=2.5) as impatient:
+    with open_outlet(LOCAL, timeout=2.5) as impatient:
         response = post(impatient, receiver.url())
     assert (response.status, response.cut.partition(":")[0]) == (200, "timeout")
 
@@ -238,7 +238,7 @@ def test_headers_that_drip_end_at_the_deadline(receiver):
             await asyncio.sleep(0.2)
 
     receiver.answers = lambda got: drip
-    with outlet(LOCAL, timeout=1) as impatient:
+    with open_outlet(LOCAL, timeout=1) as impatient:
         failed = post(impatient, receiver.url())
     assert (failed.reason, failed.outcome_unknown) == ("timeout", True)
 
@@ -391,7 +391,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, way_out):
 
 def test_a_certificate_that_the_operator_vouches_for_is_taken(certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    with Receiver(tls=tls_of(certificate)) as receiver, outlet(LOCAL, timeout=3) as trusting:
+    with Receiver(tls=tls_of(certificate)) as receiver, open_outlet(LOCAL, timeout=3) as trusting:
         response = post(trusting, receiver.url())
         assert response.status == 200
         assert response.timings.tls > 0
@@ -405,7 +405,7 @@ def test_tls_older_than_1_2_is_not_spoken(certificate, monkeypatch):
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-    with Receiver(tls=old) as receiver, outlet(LOCAL, timeout=3) as trusting:
+    with Receiver(tls=old) as receiver, open_outlet(LOCAL, timeout=3) as trusting:
         assert post(trusting, receiver.url()).reason == "tls_error"
     assert receiver.got == []
 
@@ -428,7 +428,7 @@ def test_500_exchanges_are_under_way_at_once_and_each_gets_its_own_answer(receiv
         writer.write(answer(body=got.body))
 
     receiver.answers = lambda got: lambda reader, writer: last_one_opens_the_gate(reader, writer, got)
-    with outlet(LOCAL, timeout=20) as wide:
+    with open_outlet(LOCAL, timeout=20) as wide:
         for number in range(500):
             wide.start(Request("POST", receiver.url(), JSON, b"%d" % number), number)
         outcomes = {}
@@ -499,7 +499,7 @@ def test_a_wake_before_the_polling_ends_it_too():
 
 def test_an_exchange_that_does_not_end_in_time_is_told_by_exchange_once(receiver):
     receiver.answers = lambda got: hang(receiver)
-    with outlet(LOCAL, timeout=60) as patient, pytest.raises(ExchangeFailed) as failed:
+    with open_outlet(LOCAL, timeout=60) as patient, pytest.raises(ExchangeFailed) as failed:
         exchange_once(patient, Request("POST", receiver.url(), JSON, b"{}"), timeout=0.5)
     assert (failed.value.reason, failed.value.outcome_unknown) == ("timeout", True)
 

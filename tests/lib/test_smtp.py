@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.http import exchange_once, outlet
-from eventsinks.lib.smtp import FROM, MAIL, TO, Server
-from eventsinks.lib.wire import ExchangeFailed, Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.http import exchange_once, open_outlet
+from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
+from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 from tests.lib.test_http import certificate, tls_of  # noqa: F401  (a fixture)
 from tests.mail_server import MailServer
 from tests.receiver import Receiver
@@ -21,7 +21,7 @@ def sent(url, to=(JO,), sender="alerts@example.org", body=BODY, as_url=None, tim
     """Return what came of mails through the server of the operator at `url`."""
     server = Server.parse(url)
     envelope = ((FROM, sender), *((TO, address) for address in to))
-    with outlet(STRICT, timeout, server) as way_out:
+    with open_outlet(STRICT, timeout, server) as way_out:
         outcomes = []
         for _ in range(times):
             try:
@@ -51,7 +51,7 @@ def test_mails_one_after_another_share_a_connection_and_nothing_else():
 def test_mail_to_another_server_than_the_operators_is_not_sent():
     with MailServer() as server, MailServer() as other:
         failed = sent(server.url(), as_url=other.url())
-        with outlet(AddressGuard(["127.0.0.0/8"]), 5) as way_out, pytest.raises(ExchangeFailed) as unset:
+        with open_outlet(AddressGuard(["127.0.0.0/8"]), 5) as way_out, pytest.raises(ExchangeFailed) as unset:
             exchange_once(way_out, Request(MAIL, server.url(), ((FROM, JO), (TO, JO)), BODY))
     assert (failed.reason, unset.value.reason) == ("bad_request", "bad_request")
     assert server.connections == other.connections == 0
@@ -59,7 +59,7 @@ def test_mail_to_another_server_than_the_operators_is_not_sent():
 
 @pytest.mark.parametrize("scheme", ["http", "https", "smtp"])
 def test_no_http_request_reaches_the_operators_mail_server(scheme):
-    with MailServer() as server, outlet(STRICT, 5, Server.parse(server.url())) as way_out:
+    with MailServer() as server, open_outlet(STRICT, 5, Server.parse(server.url())) as way_out:
         with pytest.raises(ExchangeFailed) as failed:
             exchange_once(way_out, Request("POST", server.url(scheme), (), b"MAIL FROM:<x@example.com>\r\n"))
         assert server.connections == 0
@@ -70,7 +70,7 @@ def test_one_way_out_speaks_both_and_neither_leaves_anything_with_the_other():
     with MailServer() as server, Receiver() as receiver:
         mail = Request(MAIL, server.url(), ((FROM, JO), (TO, KIM)), BODY)
         post = Request("POST", receiver.url(), (("Content-Type", "text/plain"),), b"posted")
-        with outlet(AddressGuard(["127.0.0.0/8"]), 5, Server.parse(server.url())) as way_out:
+        with open_outlet(AddressGuard(["127.0.0.0/8"]), 5, Server.parse(server.url())) as way_out:
             assert [exchange_once(way_out, one).status for one in (mail, post, mail, post)] == [250, 200] * 2
     assert [got.body for got in receiver.got] == [b"posted"] * 2
     assert [got.data for got in server.got] == [BODY] * 2
@@ -102,7 +102,7 @@ def test_an_address_that_is_more_than_an_address_is_never_sent(address):
 def test_an_envelope_has_one_sender_and_a_recipient(envelope):
     with (
         MailServer() as server,
-        outlet(STRICT, 5, Server.parse(server.url())) as way_out,
+        open_outlet(STRICT, 5, Server.parse(server.url())) as way_out,
         pytest.raises(ExchangeFailed) as failed,
     ):
         exchange_once(way_out, Request(MAIL, server.url(), envelope, BODY))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsinks.lib.fields import MISSING, found_in, segments_of
-from eventsinks.lib.template import MAX_OUTPUT, BadTemplate, Template, template
+from eventsinks.lib.fields import MISSING, find_at, split_path
+from eventsinks.lib.templates.template import MAX_OUTPUT, BadTemplate, TextTemplate, get_template
 
 ALERT = {
     "name": "Root login",
@@ -45,7 +45,7 @@ ALERT = {
     ],
 )
 def test_a_field_shows_what_the_document_holds(text, shown):
-    assert Template(text).render(ALERT) == shown
+    assert TextTemplate(text).render(ALERT) == shown
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_a_field_shows_what_the_document_holds(text, shown):
     ],
 )
 def test_what_does_not_resolve_shows_as_itself(text):
-    assert Template(f"a {text} b").render(ALERT) == f"a {text} b"
+    assert TextTemplate(f"a {text} b").render(ALERT) == f"a {text} b"
 
 
 def test_what_does_not_resolve_passes_filters_as_it_is():
-    assert Template("{{@alert.missing | upcase | truncate: 3}}").render(ALERT) == "{{@alert.missing}}"
+    assert TextTemplate("{{@alert.missing | upcase | truncate: 3}}").render(ALERT) == "{{@alert.missing}}"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_does_not_resolve_passes_filters_as_it_is():
     ],
 )
 def test_a_template_that_fails_or_does_too_much_shows_as_itself(text):
-    assert Template(text).render({**ALERT, "long": [1] * 100_000}) == text
+    assert TextTemplate(text).render({**ALERT, "long": [1] * 100_000}) == text
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_template_that_fails_or_does_too_much_shows_as_itself(text):
 )
 def test_what_is_no_template_is_refused_with_a_reason(text, reason):
     with pytest.raises(BadTemplate, match=reason):
-        Template(text)
+        TextTemplate(text)
 
 
 @settings(deadline=None)
@@ -113,7 +113,7 @@ def test_what_is_no_template_is_refused_with_a_reason(text, reason):
 )
 def test_a_text_is_refused_or_always_rendered(text, document):
     try:
-        found = Template(text)
+        found = TextTemplate(text)
     except BadTemplate:
         return
     assert len(found.render(document)) <= MAX_OUTPUT
@@ -122,15 +122,15 @@ def test_a_text_is_refused_or_always_rendered(text, document):
 @given(st.dictionaries(st.text(alphabet="ab.", min_size=1, max_size=5), st.integers(), min_size=1))
 def test_every_flat_name_is_found(document):
     for name in document:
-        if (path := segments_of(name)) is not None:
-            assert found_in(document, path) == document[name]
+        if (path := split_path(name)) is not None:
+            assert find_at(document, path) == document[name]
 
 
 def test_a_longer_name_goes_before_a_shorter_one_and_a_dead_end_is_left():
-    assert found_in({"a": {"b": 1}, "a.b": 2}, ["a", "b"]) == 2
-    assert found_in({"a": {"b": {"c": 1}}, "a.b": {}}, ["a", "b", "c"]) == 1
-    assert found_in({"a": [1]}, ["a", "0"]) is MISSING
+    assert find_at({"a": {"b": 1}, "a.b": 2}, ["a", "b"]) == 2
+    assert find_at({"a": {"b": {"c": 1}}, "a.b": {}}, ["a", "b", "c"]) == 1
+    assert find_at({"a": [1]}, ["a", "0"]) is MISSING
 
 
 def test_a_template_is_compiled_once():
-    assert template("{{@alert.name}}") is template("{{@alert.name}}")
+    assert get_template("{{@alert.name}}") is get_template("{{@alert.name}}")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import NotAcceptable, Summary
 from eventsinks.mappings import MAPPINGS, mapping
-from eventsinks.mappings.base import attacks, flow
+from eventsinks.mappings.base import find_attacks, read_flow
 from tests.destinations.examples import ACME, ALERT, AT, AUDIT, TRAFFIC
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mappings"
@@ -176,9 +176,9 @@ def test_an_audit_event_that_gives_only_its_code_says_it_in_words_everywhere():
 
 def test_what_goes_from_the_source_is_what_its_reporter_sent_or_received():
     counters = {"tx_bytes": 1, "tx_packets": 2, "rx_bytes": 3, "rx_packets": 4}
-    assert flow({**counters, "direction": "EGRESS"}) == (1, 2, 3, 4)
-    assert flow({**counters, "direction": "INGRESS"}) == (3, 4, 1, 2)
-    assert flow({}) == (0, 0, 0, 0)
+    assert read_flow({**counters, "direction": "EGRESS"}) == (1, 2, 3, 4)
+    assert read_flow({**counters, "direction": "INGRESS"}) == (3, 4, 1, 2)
+    assert read_flow({}) == (0, 0, 0, 0)
 
 
 def test_tags_that_name_attacks_are_told_as_such():
@@ -188,7 +188,7 @@ def test_tags_that_name_attacks_are_told_as_such():
         "techniques.t1",
         "x",
     ]
-    assert attacks({"tags": tags}) == [
+    assert find_attacks({"tags": tags}) == [
         (True, "TA0003", "Persistence"),
         (False, "T1098.001", "Additional cloud credentials"),
     ]

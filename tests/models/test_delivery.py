@@ -12,16 +12,16 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from eventsinks.actions import configure
-from eventsinks.actions.tidy import tidy
 from eventsinks.models import Attempt, Delivery, Destination
-from eventsinks.models.delivery import Settlement, claim, due_lanes, give_up_lost, settle
+from eventsinks.models.delivery import Settlement, claim, find_due_lanes, give_up_lost, settle
+from eventsinks.sweeping.tidy import tidy_up
 
 MAX_TRIES = 10
 LEASE = 60.0
 
 
 def claim_all(quota=1000, lease=LEASE, max_tries=MAX_TRIES):
-    return claim([(lane, quota) for lane in due_lanes(max_tries)], lease)
+    return claim([(lane, quota) for lane in find_due_lanes(max_tries)], lease)
 
 
 def settled(claimed, state="delivered", **evidence):
@@ -70,7 +70,7 @@ def test_a_claim_ends_with_its_lease(delivery):
 
 def test_what_is_not_due_yet_is_not_claimed(delivery):
     move_time(-30)
-    assert due_lanes(MAX_TRIES) == []
+    assert find_due_lanes(MAX_TRIES) == []
     move_time(31)
     assert len(claim_all()) == 1
 
@@ -114,9 +114,9 @@ def test_each_number_of_tries_is_a_lane_of_its_own(make_webhook, make_alert):
         make_alert(id=f"a-{number}")
     tried = Delivery.objects.filter(destination=sinks[1])[:2]
     Delivery.objects.filter(id__in=[one.id for one in tried]).update(tries=3)
-    lanes = {(lane.destination_id, lane.tries) for lane in due_lanes(MAX_TRIES)}
+    lanes = {(lane.destination_id, lane.tries) for lane in find_due_lanes(MAX_TRIES)}
     assert lanes == {(sinks[0].id, 0), (sinks[1].id, 0), (sinks[1].id, 3)}
-    quotas = [(lane, 1) for lane in due_lanes(MAX_TRIES)]
+    quotas = [(lane, 1) for lane in find_due_lanes(MAX_TRIES)]
     assert sorted((one.destination_id, one.tries) for one in claim(quotas, LEASE)) == [
         (sinks[0].id, 1),
         (sinks[1].id, 1),
@@ -129,7 +129,7 @@ def test_a_sink_that_is_not_active_is_left_alone_and_keeps_its_backlog(sink, mak
     make_alert()
     Destination.objects.update(state=state)
     make_alert()
-    assert due_lanes(MAX_TRIES) == []
+    assert find_due_lanes(MAX_TRIES) == []
     assert states() == ["pending", "pending"]
     Destination.objects.update(state="active")
     assert len(claim_all()) == 2
@@ -137,19 +137,19 @@ def test_a_sink_that_is_not_active_is_left_alone_and_keeps_its_backlog(sink, mak
 
 def test_a_sink_on_hold_is_left_alone_until_the_hold_is_over(delivery):
     Destination.objects.update(held_until=Now() + timedelta(seconds=30))
-    assert due_lanes(MAX_TRIES) == []
+    assert find_due_lanes(MAX_TRIES) == []
     Destination.objects.update(held_until=Now() - timedelta(seconds=1))
-    assert len(due_lanes(MAX_TRIES)) == 1
+    assert len(find_due_lanes(MAX_TRIES)) == 1
 
 
 def test_a_deleted_sink_is_left_alone(delivery):
     Destination.objects.update(deleted_at=Now())
-    assert due_lanes(MAX_TRIES) == []
+    assert find_due_lanes(MAX_TRIES) == []
 
 
 def test_a_lane_tells_the_version_of_the_sinks_configuration(sink, delivery):
     configure.change(sink, name="another")
-    assert [lane.version for lane in due_lanes(MAX_TRIES)] == [2]
+    assert [lane.version for lane in find_due_lanes(MAX_TRIES)] == [2]
 
 
 def test_a_lane_whose_oldest_is_held_by_a_worker_is_still_seen(sink, make_alert):
@@ -157,7 +157,7 @@ def test_a_lane_whose_oldest_is_held_by_a_worker_is_still_seen(sink, make_alert)
     claim_all()
     Delivery.objects.update(tries=0)  # the same lane as what comes now
     make_alert()
-    assert len(due_lanes(MAX_TRIES)) == 1
+    assert len(find_due_lanes(MAX_TRIES)) == 1
     assert len(claim_all()) == 1
 
 
@@ -175,7 +175,7 @@ def test_two_claimers_never_take_the_same(make_webhook, make_alert):
             while True:
                 claimed = claim_all(quota=5)
                 taken.extend(claimed)
-                if not claimed and not due_lanes(MAX_TRIES):
+                if not claimed and not find_due_lanes(MAX_TRIES):
                     return
         finally:
             connection.close()
@@ -371,7 +371,7 @@ def test_what_has_used_its_tries_when_the_schedule_was_shortened_has_failed(deli
     Delivery.objects.update(tries=4)
     assert give_up_lost(3, delivery.destination_id) == 0  # not before it would have been due
     move_time(31)
-    assert due_lanes(3) == []
+    assert find_due_lanes(3) == []
     assert give_up_lost(3, delivery.destination_id) == 1
     assert Delivery.objects.values_list("state", "reason").get() == ("failed", "it answered 500")
 
@@ -379,10 +379,10 @@ def test_what_has_used_its_tries_when_the_schedule_was_shortened_has_failed(deli
 def test_what_a_lost_worker_held_for_a_deleted_sink_is_suppressed(sink, delivery):
     (late,) = claim_all()
     configure.delete(sink)
-    tidy()
+    tidy_up()
     assert states() == ["sending"]  # its worker may still settle it
     move_time(LEASE + 1)
-    tidy()
+    tidy_up()
     gone = Delivery.objects.get()
     assert (gone.state, gone.lease, gone.reason) == ("suppressed", None, "the event sink was deleted")
     assert settle([settled(late)]) == 0
@@ -470,7 +470,7 @@ def test_looking_for_lanes_costs_by_the_lane_and_not_by_the_backlog(sink, make_a
         )
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE eventsinks_delivery")
-        cost.append(steps(lambda: due_lanes(MAX_TRIES)))
+        cost.append(steps(lambda: find_due_lanes(MAX_TRIES)))
     assert cost[1] <= cost[0] + 20, cost
 
 

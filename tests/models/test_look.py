@@ -9,8 +9,9 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventsinks.models import Delivery, Destination, sql
-from eventsinks.models.delivery import Lookout, claim, due_lanes, settle
+from eventsinks.models import Delivery, Destination
+from eventsinks.models.database import sql
+from eventsinks.models.delivery import Lookout, claim, find_due_lanes, settle
 from eventsinks.models.delivery import look as looking
 from tests.actions.test_deliver import owe
 from tests.models.test_delivery import MAX_TRIES, settled
@@ -58,11 +59,11 @@ def test_whatever_happens_to_deliveries_it_sees_the_lanes_that_are_due(lookout, 
         lambda: Destination.objects.filter(id=chance.choice(sinks).id).update(
             state=chance.choice(["active", "paused"])
         ),
-        lambda: claim([(lane, 2) for lane in due_lanes(MAX_TRIES)], -1.0),  # a worker that was lost at once
+        lambda: claim([(lane, 2) for lane in find_due_lanes(MAX_TRIES)], -1.0),  # a worker that was lost at once
     ]
     for _ in range(60):
         chance.choice(happenings)()
-        assert keys(lookout.due_lanes(MAX_TRIES)) == keys(due_lanes(MAX_TRIES))
+        assert keys(lookout.due_lanes(MAX_TRIES)) == keys(find_due_lanes(MAX_TRIES))
     Destination.objects.update(state="active")
     while work(lookout, 100, "delivered"):
         pass
@@ -117,7 +118,7 @@ def test_a_look_does_not_walk_through_what_is_dead(lookout, make_webhook):
 @postgresql
 def test_on_tables_that_were_never_analysed_settling_looks_up_what_it_settles(lookout, make_webhook):
     owe(make_webhook(), 20_000)
-    claimed = claim([(lane, 50) for lane in due_lanes(MAX_TRIES)], 60)
+    claimed = claim([(lane, 50) for lane in find_due_lanes(MAX_TRIES)], 60)
     with transaction.atomic():
         before = rows_read()
         assert settle([settled(one) for one in claimed]) == 50
@@ -133,13 +134,15 @@ def entries(look):
 
 def entries_read():
     for statement in ("SELECT pg_stat_force_next_flush()", "SELECT pg_stat_clear_snapshot()"):
-        sql.rows(statement)
-    ((count,),) = sql.rows("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'delivery_open'")
+        sql.fetch_rows(statement)
+    ((count,),) = sql.fetch_rows(
+        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'delivery_open'"
+    )
     return count
 
 
 def rows_read():
-    ((count,),) = sql.rows(
+    ((count,),) = sql.fetch_rows(
         "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
         " WHERE relname = 'eventsinks_delivery'"
     )

@@ -9,10 +9,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 
-from eventsinks.models import Event, Tenant, sql
-from eventsinks.models.event import digest_of
-from eventsinks.models.stream import beginning, last_settled, look_ahead
-from eventsinks.models.stream.rows import Place
+from eventsinks.models import Event, Tenant
+from eventsinks.models.database import sql
+from eventsinks.models.event import make_digest
+from eventsinks.models.stream import find_last_settled, get_beginning, look_ahead
+from eventsinks.models.stream.rows import LogPlace
 
 WRITERS = 8
 SECONDS = 6.0  # of hammering
@@ -69,7 +70,7 @@ def write(tenant, key):
         type="audit",
         key=key,
         data=b"{}",
-        digest=digest_of(b"{}"),
+        digest=make_digest(b"{}"),
         occurred_at="2026-01-01T00:00:00Z",
     ).id
 
@@ -110,7 +111,7 @@ class Writer(threading.Thread):
         self.do(transaction.rollback)
 
     def take_xid(self):
-        self.do(lambda: sql.rows("SELECT pg_current_xact_id()"))
+        self.do(lambda: sql.fetch_rows("SELECT pg_current_xact_id()"))
 
 
 @pytest.fixture
@@ -125,13 +126,13 @@ class Reader:
     """Reads on from where it stands, as a stream does: it never looks back."""
 
     def __init__(self, tenant, limit=1000):
-        self.tenant, self.place, self.limit, self.got = tenant, beginning(), limit, []
+        self.tenant, self.place, self.limit, self.got = tenant, get_beginning(), limit, []
 
     def read(self):
-        end = last_settled(self.tenant.id)
+        end = find_last_settled(self.tenant.id)
         found = look_ahead(self.tenant.id, TYPES, self.place, self.limit)
         if found:
-            self.place = Place(found[-1].xid, found[-1].id)
+            self.place = LogPlace(found[-1].xid, found[-1].id)
         elif end > self.place:
             self.place = end
         self.got += [event.id for event in found]
@@ -208,7 +209,7 @@ def some_events(tenant, dice):
     """Write a few events in one transaction, with pauses anywhere. Return their ids; none if it is rolled back."""
     with transaction.atomic():
         if dice.random() < 0.3:
-            sql.rows("SELECT pg_current_xact_id()")
+            sql.fetch_rows("SELECT pg_current_xact_id()")
         ids = []
         for _ in range(dice.randint(1, 4)):
             time.sleep(dice.random() ** 4 * 0.05)

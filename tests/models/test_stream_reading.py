@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from eventsinks.models.stream import Place, due_positions, look_ahead
+from eventsinks.models.stream import LogPlace, find_due_positions, look_ahead
 
 pytestmark = pytest.mark.django_db
 
@@ -22,8 +22,8 @@ def plan_of(run):
 if connection.vendor == "sqlite":
 
     def test_a_look_ahead_begins_at_its_place_and_not_at_the_tenants_first_event(acme):
-        (step,) = plan_of(lambda: look_ahead(acme.id, ["audit"], Place(0, 7), 10))
+        (step,) = plan_of(lambda: look_ahead(acme.id, ["audit"], LogPlace(0, 7), 10))
         assert "(tenant_id=? AND xid=? AND id>?)" in step
 
     def test_whether_there_is_something_due_is_not_looked_for_from_the_tenants_first_event_on():
-        assert any("event_log (tenant_id=? AND xid=? AND id>?)" in step for step in plan_of(due_positions))
+        assert any("event_log (tenant_id=? AND xid=? AND id>?)" in step for step in plan_of(find_due_positions))

@@ -9,9 +9,10 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsinks.models import NetworkTraffic, TrafficTerm, network_traffic, traffic_term
-from eventsinks.models.network_traffic import with_text
-from eventsinks.models.traffic_term import number_of, terms_of
+from eventsinks.models import NetworkTraffic, TrafficTerm
+from eventsinks.models.traffic import network_traffic, traffic_term
+from eventsinks.models.traffic.network_traffic import find_with_text
+from eventsinks.models.traffic.traffic_term import list_terms, make_number
 from tests.api.netbird_examples import END, take_traffic
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ def flow(id, email="", name="", source="", destination=""):
 
 
 def found(tenant, text):
-    rows = NetworkTraffic.objects.filter(with_text(tenant, text), tenant=tenant)
+    rows = NetworkTraffic.objects.filter(find_with_text(tenant, text), tenant=tenant)
     return sorted(rows.values_list("event__key", flat=True))
 
 
@@ -49,7 +50,7 @@ def test_terms_are_looked_up_by_their_numbers_all_of_them_or_none(acme, globex, 
     owners = [acme, acme, acme, globex]
     rows = [TrafficTerm(number=n, tenant=owner, text=f"db-{n}.lan") for n, owner in enumerate(owners, 1)]
     TrafficTerm.objects.bulk_create([*rows, TrafficTerm(number=5, tenant=acme, text="laptop")])
-    numbers = network_traffic.numbers(acme, text__contains=".lan")
+    numbers = network_traffic.find_numbers(acme, text__contains=".lan")
     assert (numbers and sorted(numbers)) == told
 
 
@@ -85,11 +86,11 @@ def test_a_search_finds_the_flows_of_which_a_text_has_it_and_no_others(acme, mon
     ],
 )
 def test_an_address_and_its_port_are_two_terms(search, terms):
-    assert set(terms_of(search)) == terms
+    assert set(list_terms(search)) == terms
 
 
 def test_the_same_text_of_two_tenants_is_two_terms(acme, globex, by_terms):
-    assert number_of(acme.id, "laptop") != number_of(globex.id, "laptop")
+    assert make_number(acme.id, "laptop") != make_number(globex.id, "laptop")
     take_traffic(acme, flow("a", name="laptop"))
     take_traffic(globex, flow("g", name="laptop"))
     assert (found(acme, "lap"), found(globex, "lap")) == (["a"], ["g"])

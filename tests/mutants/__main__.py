@@ -1,7 +1,7 @@
 """Break the code at random places, one at a time, and list those of which no test took notice.
 
     make mutants                                               40 places
-    make mutants ARGS="--places 5 --seed 7 actions/accept.py"  5 places in the files that begin so
+    make mutants ARGS="--places 5 --seed 7 intake/accept.py"  5 places in the files that begin so
 
 Each place is broken in a copy of the tree; then the nearest files of tests are run there until one fails. What
 survives wants a test, or does the same as before; a few are noticed only by tests that are further away, and what
@@ -32,7 +32,17 @@ from tests.mutants.breaking import Break, breaks
 from tests.mutants.nearness import nearest
 
 TOP = Path(__file__).parents[2]
-AREAS = ("actions/", "models/", "lib/", "destinations/")
+AREAS = (
+    "actions/",
+    "intake/",
+    "limits/",
+    "sending/",
+    "streaming/",
+    "sweeping/",
+    "models/",
+    "lib/",
+    "destinations/",
+)
 LEFT_OUT = (".git", ".venv", "var", "node_modules", "__pycache__", ".*_cache")
 TIMEOUT = 150.0  # seconds of one run of tests; what takes longer hangs, which is noticed
 

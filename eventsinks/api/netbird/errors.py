@@ -13,9 +13,9 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from eventsinks.actions.limits import LimitReached
-from eventsinks.api.limits import retry_after
-from eventsinks.models.unavailable import find_reason, pause_for
+from eventsinks.api.limits import make_retry_after
+from eventsinks.limits.quotas import LimitReached
+from eventsinks.models.database.unavailable import find_reason, pause_for
 
 NOT_JSON = "couldn't parse JSON request"
 
@@ -34,7 +34,9 @@ class InvalidArgument(APIException):
     default_code = "invalid_argument"
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        said = [f"{field}: {lower(message)}" if field else lower(message) for field, message in problems]
+        said = [
+            f"{field}: {lower_first(message)}" if field else lower_first(message) for field, message in problems
+        ]
         super().__init__("; ".join(said))
 
 
@@ -52,7 +54,7 @@ class PreconditionFailed(APIException):
     default_code = "precondition_failed"
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an error in NetBird's shape. What is not known goes on, and becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, str(error) or "not found")
@@ -60,11 +62,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return respond(503, f"{reason}; try again", {"Retry-After": str(pause_for(reason))})
     if isinstance(error, LimitReached):
         set_rollback()
-        return respond(429, str(error), retry_after(error))
+        return respond(429, str(error), make_retry_after(error))
     if not isinstance(error, APIException):
         return None
     set_rollback()
-    headers = retry_after(error)
+    headers = make_retry_after(error)
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
     return respond(error.status_code, str(error.detail), headers)
@@ -72,15 +74,15 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 def respond(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Return an error response of NetBird's."""
-    return Response({"message": lower(message).rstrip("."), "code": code}, status=code, headers=headers)
+    return Response({"message": lower_first(message).rstrip("."), "code": code}, status=code, headers=headers)
 
 
-def lower(message: str) -> str:
+def lower_first(message: str) -> str:
     """Return a message as NetBird writes them: beginning in lower case, unless it begins with an acronym."""
     return message if message[:2].isupper() else message[:1].lower() + message[1:]
 
 
-def not_json() -> ParseError:
+def make_not_json() -> ParseError:
     """Return NetBird's error for a body that it can't read."""
     return ParseError(NOT_JSON)
 

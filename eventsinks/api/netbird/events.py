@@ -15,19 +15,19 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.actions.accept import Acceptance, Rejection, accept
-from eventsinks.api.authentication import tenant_of
-from eventsinks.api.documents import EventsParser, Many, documents_of
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.documents import EventsParser, Many, read_documents
 from eventsinks.api.errors import Conflict
 from eventsinks.api.json import TooLarge
-from eventsinks.api.limits import take_in
+from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.errors import NOT_JSON, ErrorBody, InvalidArgument
-from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, documented
+from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, document_answers
 from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit, AuditData
 from eventsinks.event_types.network_traffic import NetworkTraffic, NetworkTrafficData
 from eventsinks.event_types.proxy import Proxy, ProxyData
+from eventsinks.intake.accept import Acceptance, Rejection, accept
 from eventsinks.models import Event
 
 MOST = 10_000  # audit events that one answer holds, as NetBird's
@@ -107,16 +107,16 @@ class EventsView(NetBirdView):
 
     def take(self, request: Request) -> Response:
         """Take in one event, an array or NDJSON. When this answers 200, what it says is committed."""
-        documents, many = documents_of(request)
-        tenant = tenant_of(request)
-        take_in(tenant, self.type, documents)
+        documents, many = read_documents(request)
+        tenant = get_tenant(request)
+        count_events(tenant, self.type, documents)
         acceptance = accept(tenant, event_type(self.type), documents)
         if many:
-            return many_out(acceptance)
+            return show_counts(acceptance)
         for rejection in acceptance.rejections:
-            raise refusal(rejection)
+            raise make_refusal(rejection)
         (key,) = acceptance.keys or acceptance.duplicates
-        return Response(event_out(Event.objects.get(tenant=tenant, type=self.type, key=key)))
+        return Response(show_event(Event.objects.get(tenant=tenant, type=self.type, key=key)))
 
 
 class AuditView(EventsView):
@@ -124,14 +124,14 @@ class AuditView(EventsView):
 
     type = "audit"
 
-    @documented(ManyAudit, operation_id="api_events_audit_list")
+    @document_answers(ManyAudit, operation_id="api_events_audit_list")
     def get(self, request: Request) -> Response:
         """List the newest audit events of the account, at most 10,000."""
-        found = Event.objects.filter(tenant=tenant_of(request), type=self.type).order_by("-id")[:MOST]
+        found = Event.objects.filter(tenant=get_tenant(request), type=self.type).order_by("-id")[:MOST]
         # By the order in which they came in, then by the time they tell: late ones find their place.
-        return Response([event_out(event) for event in sorted(found, key=lambda e: e.occurred_at, reverse=True)])
+        return Response([show_event(event) for event in sorted(found, key=lambda e: e.occurred_at, reverse=True)])
 
-    @documented(
+    @document_answers(
         Taken,
         request={JSON: AuditIn, NDJSON: LINES},
         operation_id="api_events_audit_create",
@@ -149,7 +149,7 @@ class AliasedAuditView(AuditView):
     http_method_names = ("get", "head", "options")
 
 
-def event_out(event: Event) -> dict[str, Any]:
+def show_event(event: Event) -> dict[str, Any]:
     """Return an event as NetBird shows it: with everything that it always says."""
     kind = event.event_type
     if isinstance(kind, Audit | Proxy):
@@ -158,7 +158,7 @@ def event_out(event: Event) -> dict[str, Any]:
     return kind.read_back(event.document, event.received_at)
 
 
-def refusal(rejection: Rejection) -> Exception:
+def make_refusal(rejection: Rejection) -> Exception:
     """Return the error that says why the one document was not taken."""
     if rejection.conflict:
         return Conflict(f"{rejection.field}: {rejection.message}")
@@ -169,7 +169,7 @@ def refusal(rejection: Rejection) -> Exception:
     return InvalidArgument([(rejection.field, rejection.message)])
 
 
-def many_out(acceptance: Acceptance) -> Response:
+def show_counts(acceptance: Acceptance) -> Response:
     """Return the counts; where nothing was good 422, or 400 where none was JSON."""
     rejected = [
         {"index": rejection.index, "field": rejection.field, "error": rejection.message}

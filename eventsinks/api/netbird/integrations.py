@@ -12,9 +12,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import configure
-from eventsinks.actions.limits import check_room
-from eventsinks.actions.probe import probe, ready_after, ready_with
-from eventsinks.api.authentication import initiator_of, tenant_of
+from eventsinks.actions.trying.probe import make_changed_type, make_new_type, probe_connection
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument, PreconditionFailed
 from eventsinks.api.netbird.shapes import (
     CreateIntegration,
@@ -22,22 +21,23 @@ from eventsinks.api.netbird.shapes import (
     ManyIntegrations,
     Nothing,
     UpdateIntegration,
-    changes_of,
-    find,
-    in_config,
-    integration_out,
-    integrations_of,
-    missing,
-    options_of,
-    place_of,
+    find_integration,
+    find_integrations,
+    find_start,
+    locate_in_config,
+    make_not_found,
+    read_changes,
+    read_options,
+    show_integration,
 )
 from eventsinks.api.netbird.verbs import IntegrationVerbs
-from eventsinks.api.netbird.view import NetBirdView, documented, read_body
+from eventsinks.api.netbird.view import NetBirdView, document_answers, read_body
 from eventsinks.destinations import destination_type
 from eventsinks.destinations.base import AnyDestinationType, SendFailure
-from eventsinks.lib.signing import new_secret
+from eventsinks.lib.secrets.signing import make_secret
+from eventsinks.limits.quotas import check_room
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 
 UNTESTED = {412: OpenApiResponse(ErrorBody, "the far end did not take the test message; nothing was kept")}
 
@@ -49,75 +49,75 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @documented(ManyIntegrations)
+    @document_answers(ManyIntegrations)
     def list(self, request: Request) -> Response:
         """List the integrations of the account."""
-        return Response([integration_out(found) for found in integrations_of(request).order_by("id")])
+        return Response([show_integration(found) for found in find_integrations(request).order_by("id")])
 
-    @documented(IntegrationOut, request=CreateIntegration, errors=UNTESTED)
+    @document_answers(IntegrationOut, request=CreateIntegration, errors=UNTESTED)
     def create(self, request: Request) -> Response:
         """Create an integration, once the far end has taken a test message."""
         asked = read_body(CreateIntegration, request)
-        if asked.platform not in types_with("integration"):
-            raise InvalidArgument([("platform", f"must be one of {', '.join(types_with('integration'))}")])
-        tenant, secret = tenant_of(request), new_secret()
+        if asked.platform not in list_types("integration"):
+            raise InvalidArgument([("platform", f"must be one of {', '.join(list_types('integration'))}")])
+        tenant, secret = get_tenant(request), make_secret()
         try:
-            kind = ready_with(asked.platform, asked.config, secret)
+            kind = make_new_type(asked.platform, asked.config, secret)
             check_room(tenant, "integrations")
             if asked.enabled:
-                connect(tenant, kind, asked.mapping)
+                connect_to_service(tenant, kind, asked.mapping)
             made = configure.create(
                 tenant,
                 asked.platform,
                 asked.config,
                 name=destination_type(asked.platform).label,
                 enabled=asked.enabled,
-                start=place_of(tenant, asked.start),
+                start=find_start(tenant, asked.start),
                 mapping=asked.mapping,
-                options=options_of(asked),
+                options=read_options(asked),
                 signing_secret=secret,
-                initiator=initiator_of(request),
+                initiator=get_initiator(request),
             )
         except configure.NotConfigurable as error:
-            raise in_config(error) from None
-        return Response(integration_out(made))
+            raise locate_in_config(error) from None
+        return Response(show_integration(made))
 
-    @documented(IntegrationOut)
+    @document_answers(IntegrationOut)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get an integration."""
-        return Response(integration_out(find(request, id)))
+        return Response(show_integration(find_integration(request, id)))
 
-    @documented(IntegrationOut, request=UpdateIntegration, errors=UNTESTED)
+    @document_answers(IntegrationOut, request=UpdateIntegration, errors=UNTESTED)
     def update(self, request: Request, id: str) -> Response:
         """Update an integration: what is given changes, the rest stays. One that is on is tried first."""
-        integration = find(request, id)
+        integration = find_integration(request, id)
         asked = read_body(UpdateIntegration, request)
         if not asked.model_dump(exclude_none=True):
-            return Response(integration_out(integration))
+            return Response(show_integration(integration))
         on = integration.enabled if asked.enabled is None else asked.enabled
-        config = changes_of(integration, asked.config)
+        config = read_changes(integration, asked.config)
         try:
             if on and (config is not None or not integration.enabled):
-                after = ready_after(integration, config or {})
-                connect(integration.tenant, after, asked.mapping or integration.mapping)
+                after = make_changed_type(integration, config or {})
+                connect_to_service(integration.tenant, after, asked.mapping or integration.mapping)
             changed = configure.change(
                 integration,
                 config,
                 enabled=asked.enabled,
                 mapping=asked.mapping,
-                options=options_of(asked),
-                initiator=initiator_of(request),
+                options=read_options(asked),
+                initiator=get_initiator(request),
             )
         except configure.NotConfigurable as error:
-            raise in_config(error) from None
+            raise locate_in_config(error) from None
         except Destination.DoesNotExist:  # deleted since it was found
-            raise missing(id) from None
-        return Response(integration_out(changed))
+            raise make_not_found(id) from None
+        return Response(show_integration(changed))
 
-    @documented(Nothing, request=None)
+    @document_answers(Nothing, request=None)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete an integration; its history stays."""
-        configure.delete(find(request, id), initiator=initiator_of(request))
+        configure.delete(find_integration(request, id), initiator=get_initiator(request))
         return Response({})
 
 
@@ -126,9 +126,9 @@ class AliasedIntegrationViewSet(IntegrationViewSet):
     """The same under the path that NetBird's dashboard uses."""
 
 
-def connect(tenant: Tenant, kind: AnyDestinationType, mapping: str | None) -> None:
+def connect_to_service(tenant: Tenant, kind: AnyDestinationType, mapping: str | None) -> None:
     """Try the connection. Raises PreconditionFailed with what the far end says, and LimitReached."""
     try:
-        probe(tenant, kind, mapping)
+        probe_connection(tenant, kind, mapping)
     except SendFailure as failure:
         raise PreconditionFailed(f"the test message was not taken: {failure.reason}") from None

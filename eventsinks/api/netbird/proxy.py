@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import get_tenant
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, ProxyIn, Taken
-from eventsinks.api.netbird.traffic import End, Moment, one_of, page_out, parameter
-from eventsinks.api.netbird.view import documented, read_query
+from eventsinks.api.netbird.traffic import End, Moment, make_choice_check, make_parameter, show_page
+from eventsinks.api.netbird.view import document_answers, read_query
 from eventsinks.api.queries import Text
-from eventsinks.event_types.proxy import as_address
+from eventsinks.event_types.proxy import write_address
 from eventsinks.models import ProxyAccess, Tenant
 
 MOST = 100_000  # of the newest that match: these are counted, sorted and paged through
@@ -44,9 +44,9 @@ LOOKUPS = {
     "end_date": "occurred_at__lte",
 }
 
-Column = Annotated[str, one_of(*map(str.upper, SORTS))]
-Order = Annotated[str, one_of("ASC", "DESC")]
-Status = Annotated[str, one_of("SUCCESS", "FAILED")]
+Column = Annotated[str, make_choice_check(*map(str.upper, SORTS))]
+Order = Annotated[str, make_choice_check("ASC", "DESC")]
+Status = Annotated[str, make_choice_check("SUCCESS", "FAILED")]
 
 
 class ProxyQuery(BaseModel):
@@ -105,21 +105,23 @@ class ProxyPage(BaseModel):
 
 
 FILTERS = [
-    parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
-    parameter("page_size", "50 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
-    parameter("sort_by", "timestamp unless said otherwise", type="string", enum=list(SORTS)),
-    parameter("sort_order", "desc unless said otherwise", type="string", enum=["asc", "desc"]),
-    parameter("search", "a part of the id, host, path, address, email or name", type="string", maxLength=1000),
-    *(parameter(name, "exactly", type="string", maxLength=1000) for name in ("source_ip", "host", "user_id")),
+    make_parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
+    make_parameter("page_size", "50 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
+    make_parameter("sort_by", "timestamp unless said otherwise", type="string", enum=list(SORTS)),
+    make_parameter("sort_order", "desc unless said otherwise", type="string", enum=["asc", "desc"]),
+    make_parameter(
+        "search", "a part of the id, host, path, address, email or name", type="string", maxLength=1000
+    ),
+    *(make_parameter(name, "exactly", type="string", maxLength=1000) for name in ("source_ip", "host", "user_id")),
     *(
-        parameter(name, "a part of it", type="string", maxLength=1000)
+        make_parameter(name, "a part of it", type="string", maxLength=1000)
         for name in ("path", "user_email", "user_name")
     ),
-    parameter("method", "as GET", type="string", maxLength=1000),
-    parameter("status", "success: 2xx and 3xx; failed: the rest", type="string", enum=["success", "failed"]),
-    parameter("status_code", "exactly", type="integer", minimum=0, maximum=999),
-    parameter("start_date", "from then on", type="string", format="date-time"),
-    parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
+    make_parameter("method", "as GET", type="string", maxLength=1000),
+    make_parameter("status", "success: 2xx and 3xx; failed: the rest", type="string", enum=["success", "failed"]),
+    make_parameter("status_code", "exactly", type="integer", minimum=0, maximum=999),
+    make_parameter("start_date", "from then on", type="string", format="date-time"),
+    make_parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
 ]
 
 
@@ -128,14 +130,14 @@ class ProxyView(EventsView):
 
     type = "proxy"
 
-    @documented(ProxyPage, parameters=FILTERS, operation_id="api_events_proxy_list")
+    @document_answers(ProxyPage, parameters=FILTERS, operation_id="api_events_proxy_list")
     def get(self, request: Request) -> Response:
         """List the requests of the account, newest first; the newest 100,000 that match are counted and sorted."""
         asked = read_query(ProxyQuery, request)
-        found = page_of(requests_of(tenant_of(request), asked), asked)
-        return Response(page_out(asked.page, asked.page_size, *found))
+        found = read_page(find_requests(get_tenant(request), asked), asked)
+        return Response(show_page(asked.page, asked.page_size, *found))
 
-    @documented(
+    @document_answers(
         Taken,
         request={JSON: ProxyIn, NDJSON: LINES},
         operation_id="api_events_proxy_create",
@@ -146,20 +148,20 @@ class ProxyView(EventsView):
         return self.take(request)
 
 
-def requests_of(tenant: Tenant, asked: ProxyQuery) -> QuerySet[ProxyAccess]:
+def find_requests(tenant: Tenant, asked: ProxyQuery) -> QuerySet[ProxyAccess]:
     """Return the rows of the tenant's requests that are asked for."""
     given = asked.model_dump(include=set(LOOKUPS), exclude_none=True)
-    conditions = {LOOKUPS[name]: cased(name, value) for name, value in given.items()}
+    conditions = {LOOKUPS[name]: fold_case(name, value) for name, value in given.items()}
     found = ProxyAccess.objects.filter(tenant=tenant, **conditions)
     if asked.search or asked.path or asked.user_email or asked.user_name or asked.status or asked.method:
-        found = found.filter(newest(tenant, asked))
+        found = found.filter(make_newest_condition(tenant, asked))
     if asked.status:
         went_well = Q(status_code__gte=200, status_code__lt=400)
         found = found.filter(went_well if asked.status == "SUCCESS" else ~went_well)
     return found
 
 
-def newest(tenant: Tenant, asked: ProxyQuery) -> Q:
+def make_newest_condition(tenant: Tenant, asked: ProxyQuery) -> Q:
     """Return the condition that a request is among the newest LOOKED_AT of the time that is asked for.
 
     What no index answers is read row by row: older ones are found by their dates.
@@ -171,16 +173,16 @@ def newest(tenant: Tenant, asked: ProxyQuery) -> Q:
     return Q(occurred_at__gte=edge) if edge else Q()
 
 
-def cased(name: str, value: Any) -> Any:
+def fold_case(name: str, value: Any) -> Any:
     """Return what is asked for as the rows have it."""
     if name == "method":
         return value.upper()
     if name == "source_ip":
-        return as_address(value)
+        return write_address(value)
     return value.lower() if name in ("host", "path", "search", "user_email", "user_name") else value
 
 
-def page_of(found: QuerySet[ProxyAccess], asked: ProxyQuery) -> tuple[Sequence[int], int, bool]:
+def read_page(found: QuerySet[ProxyAccess], asked: ProxyQuery) -> tuple[Sequence[int], int, bool]:
     """Return the ids of a page, how many requests there are, and whether there are more than that."""
     first = (asked.page - 1) * asked.page_size
     last = min(first + asked.page_size, MOST)

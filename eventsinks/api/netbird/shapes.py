@@ -12,23 +12,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from rest_framework.request import Request
 
 from eventsinks.actions import configure
-from eventsinks.actions.progress import standing_of
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import get_tenant
 from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
-from eventsinks.models.clock import database_now
-from eventsinks.models.destination import types_with
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.destination import list_types
 from eventsinks.models.options import Options, check_filter
-from eventsinks.models.stream import Place, beginning, end_of_log, moment_of_log
+from eventsinks.models.stream import LogPlace, find_end_of_log, find_moment_of_log, get_beginning
+from eventsinks.streaming.progress import explain_standing
 
 HEARD = [key for key, found in EVENT_TYPES.items() if not found.ours]
 LARGEST_ID = 2**63 - 1
 MOST_HOURS = 24 * 366 * 10
 
 
-def one_of(names: Callable[[], list[str]]) -> AfterValidator:
+def make_choice_check(names: Callable[[], list[str]]) -> AfterValidator:
     """Return the check that a text is one of `names`."""
 
     def check(text: str) -> str:
@@ -39,16 +39,16 @@ def one_of(names: Callable[[], list[str]]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def each_once(values: list[str]) -> list[str]:
+def check_each_once(values: list[str]) -> list[str]:
     """Raise ValueError for a list that says something twice."""
     if len(set(values)) < len(values):
         raise ValueError("must not name one twice")
     return values
 
 
-MappingKey = Annotated[StrictStr, one_of(lambda: sorted(MAPPINGS))]
-EventTypeKey = Annotated[StrictStr, one_of(lambda: sorted(HEARD))]
-EventTypes = Annotated[list[EventTypeKey], Field(min_length=1), AfterValidator(each_once)]
+MappingKey = Annotated[StrictStr, make_choice_check(lambda: sorted(MAPPINGS))]
+EventTypeKey = Annotated[StrictStr, make_choice_check(lambda: sorted(HEARD))]
+EventTypes = Annotated[list[EventTypeKey], Field(min_length=1), AfterValidator(check_each_once)]
 
 
 Filter = Annotated[StrictStr, AfterValidator(check_filter)]  # CEL; "" takes it away
@@ -68,7 +68,7 @@ Start = Literal["now", "beginning"] | Hours
 class CreateIntegration(BaseModel):
     """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
 
-    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*types_with("integration")]})]
+    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*list_types("integration")]})]
     config: dict[StrictStr, StrictStr]
     enabled: StrictBool = True
     start: Start = "now"
@@ -115,13 +115,13 @@ class Nothing(BaseModel):
     """An empty object."""
 
 
-def options_of(asked: CreateIntegration | UpdateIntegration) -> Options:
+def read_options(asked: CreateIntegration | UpdateIntegration) -> Options:
     """Return the options that were given."""
     given = {name: value for name in ("event_types", "filter") if (value := getattr(asked, name)) is not None}
     return Options(**given)
 
 
-def changes_of(integration: Destination, config: Mapping[str, str] | None) -> Mapping[str, Any] | None:
+def read_changes(integration: Destination, config: Mapping[str, str] | None) -> Mapping[str, Any] | None:
     """Return what is to change of the config: what is not given stays.
 
     NetBird's dashboard takes a template away by sending all else that it knows, URL and headers, without it.
@@ -131,27 +131,27 @@ def changes_of(integration: Destination, config: Mapping[str, str] | None) -> Ma
     return {"body_template": None, **config}
 
 
-def integrations_of(request: Request) -> Any:
+def find_integrations(request: Request) -> Any:
     """Return the integrations of the key's tenant."""
-    return Destination.objects.of(tenant_of(request)).integrations().select_related("tenant")
+    return Destination.objects.of(get_tenant(request)).integrations().select_related("tenant")
 
 
-def find(request: Request, id: str) -> Destination:
+def find_integration(request: Request, id: str) -> Destination:
     """Return the integration of this id. Raises BadRequest for what is no id, Http404."""
     if not re.fullmatch(r"[0-9]{1,19}", id) or int(id) > LARGEST_ID:
         raise BadRequest("invalid integration id format")
-    found: Destination | None = integrations_of(request).filter(id=int(id)).first()
+    found: Destination | None = find_integrations(request).filter(id=int(id)).first()
     if found is None:
-        raise missing(id)
+        raise make_not_found(id)
     return found
 
 
-def missing(id: str) -> Http404:
+def make_not_found(id: str) -> Http404:
     """Return the error for an integration that there is not."""
     return Http404(f"event streaming integration {id} not found")
 
 
-def in_config(error: configure.NotConfigurable) -> InvalidArgument | PreconditionFailed:
+def locate_in_config(error: configure.NotConfigurable) -> InvalidArgument | PreconditionFailed:
     """Return an error of the config as one of the request, with the path in the request."""
     problems = [(f"config.{problem.field}".rstrip("."), problem.message) for problem in error.errors]
     if isinstance(error, configure.SecretsNeeded):
@@ -159,7 +159,7 @@ def in_config(error: configure.NotConfigurable) -> InvalidArgument | Preconditio
     return InvalidArgument(problems)
 
 
-def integration_out(integration: Destination) -> dict[str, Any]:
+def show_integration(integration: Destination) -> dict[str, Any]:
     """Return an integration as it is shown. Opens no secret."""
     return {
         "id": integration.id,
@@ -174,12 +174,12 @@ def integration_out(integration: Destination) -> dict[str, Any]:
         "event_types": integration.event_types,
         "mapping": integration.mapping,
         "filter": integration.filter,
-        **standing_of(integration)._asdict(),
+        **explain_standing(integration)._asdict(),
     }
 
 
-def place_of(tenant: Tenant, start: str | Hours) -> Place:
+def find_start(tenant: Tenant, start: str | Hours) -> LogPlace:
     """Return the place in the tenant's event log where a new integration starts."""
     if isinstance(start, Hours):
-        return moment_of_log(tenant.id, database_now() - timedelta(hours=start.hours))
-    return beginning() if start == "beginning" else end_of_log()
+        return find_moment_of_log(tenant.id, read_database_clock() - timedelta(hours=start.hours))
+    return get_beginning() if start == "beginning" else find_end_of_log()

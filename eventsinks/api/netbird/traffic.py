@@ -14,15 +14,15 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import get_tenant
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, event_out
-from eventsinks.api.netbird.view import documented, read_query
+from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, show_event
+from eventsinks.api.netbird.view import document_answers, read_query
 from eventsinks.api.queries import Text
-from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, Shape
+from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, FlowShape
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
-from eventsinks.models.network_traffic import shapes_of, with_text
+from eventsinks.models.traffic.network_traffic import find_shapes, find_with_text
 
 # Flows that are counted, and can be paged through; older ones are found by dates (docs/decisions/0010).
 MOST = 100_000
@@ -36,7 +36,7 @@ ALL = ("ALL", "ANY")  # a filter that keeps everything
 MEMBER = re.compile(r"^(Protocol|ConnectionType|TrafficDirection)\.")  # how a member of its enums is sent
 
 
-def protocol(given: str) -> int:
+def read_protocol(given: str) -> int:
     """Return a protocol's number, given as such or by its name. Raises ValueError."""
     number = NAMES.get(given.strip().lower(), given)
     if not re.fullmatch(r"[0-9]{1,3}", str(number)) or int(number) > 255:
@@ -44,7 +44,7 @@ def protocol(given: str) -> int:
     return int(number)
 
 
-def one_of(*names: str) -> BeforeValidator:
+def make_choice_check(*names: str) -> BeforeValidator:
     """Return the check that a text is one of `names`, in whatever case."""
 
     def check(given: str) -> str:
@@ -56,7 +56,7 @@ def one_of(*names: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def moment(given: str, read: Callable[[str], datetime] = read_time) -> datetime:
+def read_moment(given: str, read: Callable[[str], datetime] = read_time) -> datetime:
     """Return the time of an ISO 8601 text, which is in UTC unless it says otherwise. Raises ValueError."""
     text = re.sub(r"(\d:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)", r"\1+", given)  # a plus that was not escaped
     try:
@@ -65,17 +65,17 @@ def moment(given: str, read: Callable[[str], datetime] = read_time) -> datetime:
         raise ValueError("must be an ISO 8601 time, as 2024-01-01T00:00:00Z") from None
 
 
-def end(given: str) -> datetime:
+def read_end_moment(given: str) -> datetime:
     """Return the time until when: of a day, its last moment. Raises ValueError."""
-    return moment(given, read_end)
+    return read_moment(given, read_end)
 
 
-Moment = Annotated[datetime, BeforeValidator(moment)]
-End = Annotated[datetime, BeforeValidator(end)]
-Protocol = Annotated[int, BeforeValidator(protocol)]
-Type = Annotated[str, one_of(*TYPES)]
-ConnectionType = Annotated[str, one_of(*CONNECTION_TYPES)]
-Direction = Annotated[str, one_of(*DIRECTIONS)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
+End = Annotated[datetime, BeforeValidator(read_end_moment)]
+Protocol = Annotated[int, BeforeValidator(read_protocol)]
+Type = Annotated[str, make_choice_check(*TYPES)]
+ConnectionType = Annotated[str, make_choice_check(*CONNECTION_TYPES)]
+Direction = Annotated[str, make_choice_check(*DIRECTIONS)]
 
 
 class TrafficQuery(BaseModel):
@@ -114,25 +114,25 @@ class TrafficPage(BaseModel):
     total_capped: bool
 
 
-def parameter(name: str, description: str, **schema: Any) -> OpenApiParameter:
+def make_parameter(name: str, description: str, **schema: Any) -> OpenApiParameter:
     """Return a parameter of the query for the schema; an empty one is as if it were absent."""
     return OpenApiParameter(name, {"anyOf": [schema, {"type": "string", "maxLength": 0}]}, description=description)
 
 
 FILTERS = [
-    parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
-    parameter("page_size", "1000 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
+    make_parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
+    make_parameter("page_size", "1000 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
     *(
-        parameter(name, "exactly", type="string", maxLength=1000)
+        make_parameter(name, "exactly", type="string", maxLength=1000)
         for name in ("user_id", "reporter_id", "source_id", "destination_id")
     ),
-    parameter("protocol", "IANA's number, or a name as tcp", type="integer", minimum=0, maximum=255),
-    parameter("type", "one that happened to the flow", type="string", enum=list(TYPES)),
-    parameter("connection_type", "", type="string", enum=list(CONNECTION_TYPES)),
-    parameter("direction", "", type="string", enum=list(DIRECTIONS)),
-    parameter("search", "a part of the user's email, a name or an address", type="string", maxLength=1000),
-    parameter("start_date", "from then on", type="string", format="date-time"),
-    parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
+    make_parameter("protocol", "IANA's number, or a name as tcp", type="integer", minimum=0, maximum=255),
+    make_parameter("type", "one that happened to the flow", type="string", enum=list(TYPES)),
+    make_parameter("connection_type", "", type="string", enum=list(CONNECTION_TYPES)),
+    make_parameter("direction", "", type="string", enum=list(DIRECTIONS)),
+    make_parameter("search", "a part of the user's email, a name or an address", type="string", maxLength=1000),
+    make_parameter("start_date", "from then on", type="string", format="date-time"),
+    make_parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
 ]
 
 
@@ -141,14 +141,14 @@ class NetworkTrafficView(EventsView):
 
     type = "network_traffic"
 
-    @documented(TrafficPage, parameters=FILTERS, operation_id="api_events_network_traffic_list")
+    @document_answers(TrafficPage, parameters=FILTERS, operation_id="api_events_network_traffic_list")
     def get(self, request: Request) -> Response:
         """List the flows of the account, newest first; at most 100,000 are counted, 5,000 in a search."""
         asked = read_query(TrafficQuery, request)
-        found = page_of(flows(tenant_of(request), asked), asked)
-        return Response(page_out(asked.page, asked.page_size, *found))
+        found = read_page(find_flows(get_tenant(request), asked), asked)
+        return Response(show_page(asked.page, asked.page_size, *found))
 
-    @documented(
+    @document_answers(
         Taken,
         request={JSON: NetworkTrafficIn, NDJSON: LINES},
         operation_id="api_events_network_traffic_create",
@@ -159,7 +159,7 @@ class NetworkTrafficView(EventsView):
         return self.take(request)
 
 
-def flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
+def find_flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
     """Return the rows of the tenant's flows that are asked for."""
     found = NetworkTraffic.objects.filter(tenant=tenant)
     exactly = asked.model_dump(
@@ -171,13 +171,15 @@ def flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
     if asked.end_date:
         found = found.filter(occurred_at__lte=asked.end_date)
     if asked.search:
-        found = found.filter(with_text(tenant, asked.search.lower()))
+        found = found.filter(find_with_text(tenant, asked.search.lower()))
     if asked.protocol is not None or asked.type or asked.connection_type or asked.direction:
-        found = found.filter(shape__in=[number for number in shapes_of(tenant) if fits(Shape.of(number), asked)])
+        found = found.filter(
+            shape__in=[number for number in find_shapes(tenant) if matches_shape(FlowShape.of(number), asked)]
+        )
     return found
 
 
-def fits(shape: Shape, asked: TrafficQuery) -> bool:
+def matches_shape(shape: FlowShape, asked: TrafficQuery) -> bool:
     """Whether flows of this shape are asked for."""
     return (
         asked.protocol in (None, shape.protocol)
@@ -187,7 +189,7 @@ def fits(shape: Shape, asked: TrafficQuery) -> bool:
     )
 
 
-def page_of(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Sequence[int], int, bool]:
+def read_page(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Sequence[int], int, bool]:
     """Return the ids of a page, newest first, how many flows there are, and whether there are more than that."""
     first = (asked.page - 1) * asked.page_size
     last = min(first + asked.page_size, MOST)
@@ -200,10 +202,10 @@ def page_of(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Seque
     return ids, min(count, counted), count > counted
 
 
-def page_out(page: int, page_size: int, ids: Sequence[int], total: int, capped: bool) -> dict[str, Any]:
+def show_page(page: int, page_size: int, ids: Sequence[int], total: int, capped: bool) -> dict[str, Any]:
     """Return a page of events, with how many there are, as NetBird tells it."""
     return {
-        "data": [event_out(event) for event in events_of(ids)],
+        "data": [show_event(event) for event in read_events(ids)],
         "page": page,
         "page_size": page_size,
         "total_records": total,
@@ -212,7 +214,7 @@ def page_out(page: int, page_size: int, ids: Sequence[int], total: int, capped: 
     }
 
 
-def events_of(ids: Sequence[int]) -> list[Event]:
+def read_events(ids: Sequence[int]) -> list[Event]:
     """Return these events, in the order of `ids`."""
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     by_id = {event.id: event for chunk in chunks for event in Event.objects.filter(id__in=chunk)}

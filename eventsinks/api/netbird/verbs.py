@@ -13,20 +13,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
-from eventsinks.actions.probe import tried
-from eventsinks.actions.progress import progress
-from eventsinks.actions.replay_stream import UnderWay, replay_stream, stop_replay
-from eventsinks.actions.rotate_secret import reveal_secret, rotate_secret
-from eventsinks.api.authentication import initiator_of
+from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
+from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
+from eventsinks.actions.trying.probe import probe_destination
+from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.errors import ErrorBody
-from eventsinks.api.netbird.shapes import IntegrationOut, find, in_config, integration_out
-from eventsinks.api.netbird.view import documented, read_body, read_input
+from eventsinks.api.netbird.shapes import IntegrationOut, find_integration, locate_in_config, show_integration
+from eventsinks.api.netbird.view import document_answers, read_body, read_input
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
+from eventsinks.streaming.progress import measure_progress
 
 
-def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
+def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
     """Return the time that a text says. Raises ValueError."""
     try:
         return read(given)
@@ -34,13 +34,13 @@ def as_moment(given: Any, read: Callable[[str], datetime] = read_time) -> dateti
         raise ValueError("must be an RFC 3339 time, as 2026-01-31T12:00:00Z") from None
 
 
-def as_end(given: Any) -> datetime:
+def read_end_moment(given: Any) -> datetime:
     """Return the time until when: of a day, its last moment. Raises ValueError."""
-    return as_moment(given, read_end)
+    return read_moment(given, read_end)
 
 
-Moment = Annotated[datetime, BeforeValidator(as_moment)]
-End = Annotated[datetime, BeforeValidator(as_end)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
+End = Annotated[datetime, BeforeValidator(read_end_moment)]
 
 
 class ReplayIntegration(BaseModel):
@@ -114,80 +114,86 @@ class IntegrationVerbs:
 
     needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
 
-    @documented(Tried, request=None)
+    @document_answers(Tried, request=None)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
         """Send the test event now and say what came of it. It counts nowhere."""
         try:
-            return Response(Tried(**tried(find(request, id), initiator_of(request))).model_dump())
+            return Response(
+                Tried(**probe_destination(find_integration(request, id), get_initiator(request))).model_dump()
+            )
         except configure.NotConfigurable as error:
-            raise in_config(error) from None
+            raise locate_in_config(error) from None
 
-    @documented(SigningSecret, errors=UNSIGNED)
+    @document_answers(SigningSecret, errors=UNSIGNED)
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
         """Show the secret that requests are signed with. Needs the scope event_streaming:write."""
-        return Response({"signing_secret": reveal_secret(signing(request, id), initiator_of(request))})
+        return Response({"signing_secret": reveal_secret(find_signing(request, id), get_initiator(request))})
 
-    @documented(SigningSecret, request=RotateSecret, errors=UNSIGNED)
+    @document_answers(SigningSecret, request=RotateSecret, errors=UNSIGNED)
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
         """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
-        integration, asked = signing(request, id), read_input(RotateSecret, request.data or {})
-        secret = rotate_secret(integration, asked.overlap_s, initiator_of(request))
+        integration, asked = find_signing(request, id), read_input(RotateSecret, request.data or {})
+        secret = rotate_secret(integration, asked.overlap_s, get_initiator(request))
         if secret is None:
             raise Conflict("was changed by somebody else at the same time; try again")
         return Response({"signing_secret": secret})
 
-    @documented(IntegrationOut, request=None)
+    @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
         """Send nothing until it is resumed. What comes meanwhile waits."""
-        return Response(integration_out(configure.pause(find(request, id), initiator=initiator_of(request))))
+        return Response(
+            show_integration(configure.pause(find_integration(request, id), initiator=get_initiator(request)))
+        )
 
-    @documented(IntegrationOut, request=None)
+    @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
         """Go on where it stopped, whoever stopped it."""
-        return Response(integration_out(configure.resume(find(request, id), initiator=initiator_of(request))))
+        return Response(
+            show_integration(configure.resume(find_integration(request, id), initiator=get_initiator(request)))
+        )
 
-    @documented(PositionOut, request=ReplayIntegration, errors=UNDER_WAY)
+    @document_answers(PositionOut, request=ReplayIntegration, errors=UNDER_WAY)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
         """Send again what was sent before. The position stays, and what is new takes turns with it."""
-        integration, asked = find(request, id), read_body(ReplayIntegration, request)
+        integration, asked = find_integration(request, id), read_body(ReplayIntegration, request)
         try:
-            replay_stream(integration, asked.since, asked.until, initiator_of(request))
-        except UnderWay:
+            replay_stream(integration, asked.since, asked.until, get_initiator(request))
+        except StreamReplayUnderWay:
             raise Conflict("another replay is under way; DELETE it, or wait for its end") from None
-        return Response(position_out(integration))
+        return Response(show_position(integration))
 
-    @documented(PositionOut, request=None)
+    @document_answers(PositionOut, request=None)
     @replay.mapping.delete
     def stop_replay(self, request: Request, id: str) -> Response:
         """Call the replay off, if there is one."""
-        integration = find(request, id)
-        stop_replay(integration, initiator_of(request))
-        return Response(position_out(integration))
+        integration = find_integration(request, id)
+        stop_replay(integration, get_initiator(request))
+        return Response(show_position(integration))
 
-    @documented(PositionOut)
+    @document_answers(PositionOut)
     @action(detail=True, methods=["get"])
     def position(self, request: Request, id: str) -> Response:
         """Say how far it has come, what waits, and what it waits for."""
-        return Response(position_out(find(request, id)))
+        return Response(show_position(find_integration(request, id)))
 
 
-def signing(request: Request, id: str) -> Destination:
+def find_signing(request: Request, id: str) -> Destination:
     """Return the integration of this id. Raises Conflict where its requests are not signed."""
-    integration = find(request, id)
+    integration = find_integration(request, id)
     if not integration.kind.signs:
         raise Conflict(f"requests to {integration.type} are not signed")
     return integration
 
 
-def position_out(integration: Destination) -> dict[str, Any]:
+def show_position(integration: Destination) -> dict[str, Any]:
     """Return how far an integration has come, as it is shown."""
-    found = progress(integration)
+    found = measure_progress(integration)
     return {
         "event_id": found.event_id,
         "received_at": found.received_at,

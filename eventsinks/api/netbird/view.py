@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from eventsinks.api import queries
-from eventsinks.api.authentication import tenant_of
+from eventsinks.api.authentication import get_tenant
 from eventsinks.api.json import JSONParser, JSONRenderer, NulFound
-from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, exception_handler, not_json
-from eventsinks.lib.validation import errors
+from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, handle_exception, make_not_json
+from eventsinks.lib.validation import list_errors
 
 Input = TypeVar("Input", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -32,7 +32,7 @@ class NetBirdParser(JSONParser):
         except NulFound as found:
             raise InvalidArgument(found.problems) from None
         except ParseError:
-            raise not_json() from None
+            raise make_not_json() from None
 
 
 class NetBirdRenderer(JSONRenderer):
@@ -50,31 +50,31 @@ class NetBirdView(APIView):
 
     def get_exception_handler(self) -> Callable[..., Any]:
         """Return how this format says that something is wrong."""
-        return exception_handler
+        return handle_exception
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse an account that is not the key's."""
         super().initial(request, *args, **kwargs)
         account = request.query_params.get("account")
-        if account and account.lower() != str(tenant_of(request).id):
+        if account and account.lower() != str(get_tenant(request).id):
             raise PermissionDenied("permission denied")
 
 
 def read_body(model: type[Input], request: Request) -> Input:
     """Return the checked body. Raises ParseError for what is no object, InvalidArgument, which names fields."""
     if request.headers.get("Content-Length") in (None, "", "0") or not isinstance(request.data, Mapping):
-        raise not_json()
+        raise make_not_json()
     return read_input(model, request.data)
 
 
 def read_input(model: type[Input], data: Any) -> Input:
     """Return what was asked, checked. Raises ParseError for no object, InvalidArgument, which names fields."""
     if not isinstance(data, Mapping):
-        raise not_json()
+        raise make_not_json()
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InvalidArgument(errors(error)) from None
+        raise InvalidArgument(list_errors(error)) from None
 
 
 def read_query(model: type[Input], request: Request) -> Input:
@@ -82,7 +82,7 @@ def read_query(model: type[Input], request: Request) -> Input:
     return queries.read_query(model, request, InvalidArgument)
 
 
-def documented(ok: Any, **options: Any) -> Callable[[View], View]:
+def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
     """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
     extra = options.pop("errors", {})
     set_override(ok, "many", False)  # a list is written out as one

@@ -11,17 +11,17 @@ from eventsinks.destinations.base.config import (
     PublicUrl,
     Secret,
     SecretUrl,
-    unmasked,
+    unmask,
 )
 from eventsinks.destinations.base.contract import (
     MAX_REQUESTS,
     AnyDestinationType,
-    Batch,
+    BatchLimits,
     ClientType,
     DestinationType,
     Endpoints,
-    Limits,
-    Manifest,
+    HourManifest,
+    MessageBatch,
     Receipt,
 )
 from eventsinks.destinations.base.failure import (
@@ -32,7 +32,7 @@ from eventsinks.destinations.base.failure import (
     SendFailure,
     Temporary,
     TooLarge,
-    retry_after,
+    read_retry_after,
 )
 from eventsinks.destinations.base.message import Message
 
@@ -45,7 +45,7 @@ __all__ = [
     "Absent",
     "Answers",
     "AnyDestinationType",
-    "Batch",
+    "BatchLimits",
     "ClientType",
     "Config",
     "ConfigT",
@@ -53,10 +53,10 @@ __all__ = [
     "DestinationType",
     "Endpoints",
     "EventRefused",
-    "Limits",
-    "Manifest",
+    "HourManifest",
     "Meaning",
     "Message",
+    "MessageBatch",
     "NotConnected",
     "PublicUrl",
     "Receipt",
@@ -65,6 +65,6 @@ __all__ = [
     "SendFailure",
     "Temporary",
     "TooLarge",
-    "retry_after",
-    "unmasked",
+    "read_retry_after",
+    "unmask",
 ]

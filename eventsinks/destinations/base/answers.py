@@ -13,9 +13,9 @@ from eventsinks.destinations.base.failure import (
     SendFailure,
     Temporary,
     TooLarge,
-    retry_after,
+    read_retry_after,
 )
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 
 
 class Meaning(StrEnum):
@@ -37,14 +37,14 @@ STATUSES = {401: Meaning.BROKEN, GONE: Meaning.BROKEN}
 WHY = {"401": "its credentials are not accepted", "410": "it says that it is gone"}
 
 
-def no_code(response: Response) -> str:
+def find_no_code(response: Response) -> str:
     """Return nothing: a service whose status says all has no error codes."""
     return ""
 
 
-def pause_of(response: Response) -> float | None:
+def read_pause(response: Response) -> float | None:
     """Return the seconds that `Retry-After` asks for."""
-    return retry_after(response, datetime.now(UTC))
+    return read_retry_after(response, datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Answers:
     codes: Mapping[str, Meaning] = field(default_factory=dict)
     statuses: Mapping[int, Meaning] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
-    code: Callable[[Response], str] = no_code
-    words: Callable[[Response], str] = no_code
-    pause: Callable[[Response], float | None] = pause_of
+    code: Callable[[Response], str] = find_no_code
+    words: Callable[[Response], str] = find_no_code
+    pause: Callable[[Response], float | None] = read_pause
     trouble_from: int = 500  # the least status that says that the service itself is in trouble
 
     def meaning(self, response: Response) -> Meaning:

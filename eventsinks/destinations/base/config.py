@@ -18,10 +18,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from eventsinks.lib.addresses import AddressGuard, parse_url
-from eventsinks.lib.redact import MASK as MASK
-from eventsinks.lib.secret_texts import masked_url, origin_of, parts_of, secrets_of_url, texts_of, unmasked_url
-from eventsinks.lib.urls import ascii_url
+from eventsinks.lib.net.addresses import AddressGuard, parse_url
+from eventsinks.lib.net.urls import encode_url
+from eventsinks.lib.secrets.redact import MASK as MASK
+from eventsinks.lib.secrets.secret_texts import (
+    find_url_secrets,
+    get_origin,
+    mask_url,
+    split_secret,
+    split_url,
+    unmask_url,
+)
 
 LONG_TEXT = "long-text"  # the format, in a schema, of a text that may have several lines
 NEEDED = "secret_needed"  # the type of the error where a secret would go to another origin than it was given for
@@ -38,7 +45,7 @@ def _dump_secret(value: SecretStr, info: SerializationInfo) -> str:
 
 
 def _dump_url(url: str, info: SerializationInfo) -> str:
-    return url if is_revealed(info) else masked_url(url)
+    return url if is_revealed(info) else mask_url(url)
 
 
 def _not_a_mask(value: SecretStr) -> SecretStr:
@@ -51,9 +58,9 @@ def _none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _as_sent(value: Any) -> Any:
+def _encode_url(value: Any) -> Any:
     """Return a URL in ASCII, before it is measured; what is none, or holds a mask, is judged afterwards."""
-    return ascii_url(value) if isinstance(value, str) and MASK not in value else value
+    return encode_url(value) if isinstance(value, str) and MASK not in value else value
 
 
 def _check_url(url: str, info: ValidationInfo) -> str:
@@ -80,10 +87,10 @@ Absent = BeforeValidator(_none_if_empty)
 # An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context: kept
 # in ASCII, as it is sent. What of it is a token or a webhook's secret is dumped as "****".
 PublicUrl = Annotated[
-    str, BeforeValidator(_as_sent), AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)
+    str, BeforeValidator(_encode_url), AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)
 ]
 # A PublicUrl that whoever knows it may post to: https only, and shown as "****".
-SecretUrl = Annotated[Secret, BeforeValidator(_as_sent), AfterValidator(_check_secret_url)]
+SecretUrl = Annotated[Secret, BeforeValidator(_encode_url), AfterValidator(_check_secret_url)]
 
 
 class Config(BaseModel):
@@ -106,16 +113,16 @@ class Config(BaseModel):
 
     def secret_texts(self) -> Iterator[str]:
         """Yield every text that gives a secret of it away, in clear: for masking, never to be shown or logged."""
-        for value in leaves_of(dict(self)):
+        for value in read_leaves(dict(self)):
             if isinstance(value, SecretStr):
-                yield from texts_of(value.get_secret_value())
+                yield from split_secret(value.get_secret_value())
             elif isinstance(value, str):
-                yield from secrets_of_url(value)
+                yield from find_url_secrets(value)
 
     def origins(self) -> set[Any]:
         """Return where its secrets are sent: by default the scheme, host and port of every URL in it."""
-        texts = (value for value in leaves_of(dict(self)) if isinstance(value, str) and parts_of(value))
-        return {origin_of(text) for text in texts}
+        texts = (value for value in read_leaves(dict(self)) if isinstance(value, str) and split_url(value))
+        return {get_origin(text) for text in texts}
 
     def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
         """Return it with `changes`; a `****` in them means "as it was", a None "not any more".
@@ -123,11 +130,11 @@ class Config(BaseModel):
         A secret goes to the origin that it was given for: with another one, it must be given again. Raises
         pydantic.ValidationError, of the type NEEDED where that is what is wrong.
         """
-        merged = unmasked(self.revealed(), {**self.revealed(), **self.rewritten(changes)})
+        merged = unmask(self.revealed(), {**self.revealed(), **self.rewritten(changes)})
         kept = {name: value for name, value in merged.items() if value is not None}
         after = type(self).model_validate(kept, context={"guard": guard})
         if not after.origins() <= self.origins() and (names := self.secrets_kept(after, changes)):
-            raise needed(type(self).__name__, names)
+            raise make_needed(type(self).__name__, names)
         return after
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,35 +149,35 @@ class Config(BaseModel):
         ]
 
 
-def needed(title: str, names: list[str]) -> ValidationError:
+def make_needed(title: str, names: list[str]) -> ValidationError:
     """Return the error for secrets that must be given again."""
     what = PydanticCustomError(NEEDED, "must be given again: it would be sent to another scheme, host or port")
     details = [InitErrorDetails(type=what, loc=(name,), input=None) for name in names]
     return ValidationError.from_exception_data(title, details, hide_input=True)
 
 
-def leaves_of(value: Any) -> Iterator[Any]:
+def read_leaves(value: Any) -> Iterator[Any]:
     """Yield what stands in a value and in what it holds."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for child in value:
-            yield from leaves_of(child)
+            yield from read_leaves(child)
     else:
         yield value
 
 
 def holds_mask(value: Any) -> bool:
     """Whether a `****` stands anywhere in a value."""
-    return any(MASK in leaf for leaf in leaves_of(value) if isinstance(leaf, str))
+    return any(MASK in leaf for leaf in read_leaves(value) if isinstance(leaf, str))
 
 
-def unmasked(before: Any, after: Any) -> Any:
+def unmask(before: Any, after: Any) -> Any:
     """Return `after` with every `****` in it, alone or within a URL, replaced by what stood there `before`."""
     if isinstance(after, str) and isinstance(before, str):
-        return before if after == MASK else unmasked_url(before, after)
+        return before if after == MASK else unmask_url(before, after)
     if isinstance(after, dict) and isinstance(before, dict):
-        return {key: unmasked(before.get(key), value) for key, value in after.items()}
+        return {key: unmask(before.get(key), value) for key, value in after.items()}
     return after
 
 

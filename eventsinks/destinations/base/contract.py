@@ -19,9 +19,9 @@ from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import Config, ConfigT
 from eventsinks.destinations.base.failure import SendFailure
 from eventsinks.destinations.base.message import Message
-from eventsinks.lib.addresses import AddressGuard
-from eventsinks.lib.redact import Redactor
-from eventsinks.lib.wire import Request, Response
+from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.wire import Request, Response
+from eventsinks.lib.secrets.redact import Redactor
 
 MAX_REQUESTS = 4  # of one try
 
@@ -40,7 +40,7 @@ class Receipt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BatchLimits:
     """How much one request may hold, and how many seconds to wait for more before sending less.
 
     `max_requests` is how many requests of one batch are sent at once, where a request can't hold it all.
@@ -55,7 +55,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MessageBatch:
     """The events of one request of an integration, the same over every try.
 
     `id` and `number` are the same too; numbers count up by one per integration, so that a gap can be seen.
@@ -67,7 +67,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class HourManifest:
     """What became of the batches that were settled in one hour, from number `first` to `last` without a gap.
 
     `objects` are those that were `stored`, each with its batch's number and id; the other numbers left nothing
@@ -108,13 +108,13 @@ class DestinationType(ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     example: ClassVar[Mapping[str, Any]] = {}  # a config that stands in where no secret is to be opened
     answers: ClassVar[Answers] = Answers()  # what the service's answers mean
-    limits: Limits = Limits()  # ask the instance: they may depend on its configuration
+    limits: BatchLimits = BatchLimits()  # ask the instance: they may depend on its configuration
     usual_mapping: str = "as_accepted"  # the shape of its events, unless one is asked for; ask the instance, too
     connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
-    # Whether a message is to bring what was remembered of its incident. It must have a pace: its messages go one
-    # after the other then.
+    # Whether a message is to bring what was remembered of its incident. Such a type must have a `rate_interval`,
+    # so that its messages go one after the other.
     remembers: ClassVar[bool] = False
-    pace: ClassVar[float] = 0.0  # seconds between two messages to one place, none if there is no such limit
+    rate_interval: ClassVar[float] = 0.0  # seconds between two messages with one rate key; 0: no such limit
     keeps_manifests: ClassVar[bool] = False  # whether it may want to be told what it stored in an hour
     signs: ClassVar[bool] = False  # whether it signs what it sends with `signing_keys`
 
@@ -160,8 +160,8 @@ class DestinationType(ABC, Generic[ConfigT]):
         """
         return self.config
 
-    def place(self) -> str:
-        """Return what the pace is the limit of; destinations with the same place share it."""
+    def rate_key(self) -> str:
+        """Return what the rate interval is the limit of; destinations with the same key share it."""
         return ""
 
     @cached_property
@@ -190,10 +190,10 @@ class ClientType(DestinationType[ConfigT]):
         raise NotImplementedError(f"{self.key} is sent by its vendor's client")
 
     @abstractmethod
-    def send(self, batch: Batch, at: datetime) -> Receipt:
+    def send(self, batch: MessageBatch, at: datetime) -> Receipt:
         """Send the batch and say what came of it. Raises SendFailure where it means all of it."""
 
-    def write_manifest(self, manifest: Manifest) -> None:
+    def write_manifest(self, manifest: HourManifest) -> None:
         """Write down what was stored in an hour, unless the configuration wants none. Raises SendFailure."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from eventsinks.lib.wire import Response
+from eventsinks.lib.net.wire import Response
 
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds; what asks for more is held back this long
 
@@ -65,7 +65,7 @@ class DestinationGone(SendFailure):
         self.sure = sure
 
 
-def retry_after(response: Response, now: datetime) -> float | None:
+def read_retry_after(response: Response, now: datetime) -> float | None:
     """Return the seconds that `Retry-After` asks for, from 0 to MAX_RETRY_AFTER, None if it says nothing usable.
 
     Both forms of RFC 9110 section 10.2.3: seconds, and an HTTP date. A date is compared with what the far end says
@@ -74,14 +74,14 @@ def retry_after(response: Response, now: datetime) -> float | None:
     text = (response.header("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), MAX_RETRY_AFTER)
-    at = http_date(text)
+    at = read_http_date(text)
     if at is None:
         return None
-    seconds = (at - (http_date(response.header("Date") or "") or now)).total_seconds()
+    seconds = (at - (read_http_date(response.header("Date") or "") or now)).total_seconds()
     return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
 
 
-def http_date(text: str) -> datetime | None:
+def read_http_date(text: str) -> datetime | None:
     """Return the moment of an HTTP date, None for what is none."""
     try:
         at = parsedate_to_datetime(text)

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from eventsinks.actions.account import account
 from eventsinks.models import Tenant
-from eventsinks.models.clock import database_now
+from eventsinks.models.database.clock import read_database_clock
+from eventsinks.sweeping.account import audit_account
 
 
 class Command(BaseCommand):
@@ -32,8 +32,8 @@ class Command(BaseCommand):
                 tenant = Tenant.objects.get(id=options["tenant"])
             except (Tenant.DoesNotExist, ValueError):
                 raise CommandError(f"there is no tenant {options['tenant']}") from None
-        since = database_now() - timedelta(hours=options["hours"]) if options["hours"] else None
-        found = account(tenant, since)
+        since = read_database_clock() - timedelta(hours=options["hours"]) if options["hours"] else None
+        found = audit_account(tenant, since)
         for name in ("accepted", "delivered", "pending", "failed", "suppressed", "unaccounted"):
             self.stdout.write(f"{name:>12} {getattr(found, name):>12,}")
         if not found.balances:

@@ -13,10 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from eventsinks.lib.signing import key_of, signature_headers
+from eventsinks.lib.secrets.signing import decode_key, make_signature_headers
 from eventsinks.management import direct, showing, throwaway
 from eventsinks.management.broker import NoServer
-from eventsinks.management.first_start import Credentials, credentials
+from eventsinks.management.first_start import Credentials, get_credentials
 from eventsinks.management.processes import Fallen, Interrupted
 from eventsinks.management.receiver import Received, Receiver
 from eventsinks.management.system import System
@@ -41,52 +41,52 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Enter a throw-away system and run the demo in it."""
-        if not throwaway.entered():
-            os.execve(sys.executable, [sys.executable, *sys.argv], throwaway.environment(os.environ))
+        if not throwaway.is_throwaway():
+            os.execve(sys.executable, [sys.executable, *sys.argv], throwaway.make_environment(os.environ))
         receiver = Receiver()
         os.environ["EVENTSINKS_ALLOWED_NETWORKS"] = receiver.address
         log = settings.VAR_DIR / "demo.log"
         try:
             with log.open("wb") as output:
-                run(System(output), receiver)
+                run_demo(System(output), receiver)
         except Interrupted:
             raise CommandError("interrupted") from None
         except (Fallen, NoServer, OSError) as error:
-            raise CommandError(f"{error}\n{ending(log)}".strip()) from None
+            raise CommandError(f"{error}\n{read_ending(log)}".strip()) from None
         finally:
             receiver.close()
             shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
 
-def run(system: System, receiver: Receiver) -> None:
+def run_demo(system: System, receiver: Receiver) -> None:
     """Start the system, deliver the alert, show what became of it, stop the system. Raises Fallen."""
     began = time.monotonic()
     try:
         system.start()
         receiver.start()  # a thread: not before the processes have been started
-        showing.step(f"Everything runs at {system.url} ({time.monotonic() - began:.1f} s)")
-        deliver(system, receiver, credentials(system.url))
+        showing.show_step(f"Everything runs at {system.url} ({time.monotonic() - began:.1f} s)")
+        deliver_alert(system, receiver, get_credentials(system.url))
     finally:
         system.stop()
-    showing.done()
+    showing.show_end()
 
 
-def deliver(system: System, receiver: Receiver, known: Credentials) -> None:
+def deliver_alert(system: System, receiver: Receiver, known: Credentials) -> None:
     """Make a sink, send an alert, and show what the sink got. Raises Fallen."""
     webhook = {"Webhook": {"url": receiver.url}}
     sink = {"tenant_id": known.tenant_id, "name": "demo receiver", "description": "the demo's own"}
     made = post(system.url, "event_sink", known.api_key, {**sink, "event_sink_args": webhook})
-    showing.step(f"POST /v1/event_sink made webhook {made['event_sink']['id']} to {receiver.url}")
+    showing.show_step(f"POST /v1/event_sink made webhook {made['event_sink']['id']} to {receiver.url}")
     accepted = post(system.url, "detection_alert", known.api_key, ALERT)["detection_alert"]
-    showing.step(f"POST /v1/detection_alert accepted {accepted['id']}")
+    showing.show_step(f"POST /v1/detection_alert accepted {accepted['id']}")
     system.family.wait_until(lambda: not receiver.requests.empty(), PATIENCE, "a request to the webhook")
     received = receiver.requests.get()
-    showing.received(received)
+    showing.show_received(received)
     destination = Destination.objects.get(uuid=made["event_sink"]["id"])
     if not is_genuine(received, destination.signing_secret):
         raise Fallen("the signature is not the one of this sink's secret")
-    showing.step("The signature is genuine: computed again with the sink's secret, it is the same")
-    showing.recorded(*on_record(system, destination))
+    showing.show_step("The signature is genuine: computed again with the sink's secret, it is the same")
+    showing.show_recorded(*find_on_record(system, destination))
 
 
 def post(url: str, noun: str, key: str, body: dict[str, Any]) -> Any:
@@ -103,12 +103,14 @@ def is_genuine(received: Received, secret: str) -> bool:
     moment = received.header("webhook-timestamp")
     if not moment.isdigit():
         return False
-    signed = signature_headers([key_of(secret)], received.header("webhook-id"), int(moment), received.body)
+    signed = make_signature_headers(
+        [decode_key(secret)], received.header("webhook-id"), int(moment), received.body
+    )
     expected = dict(signed)["webhook-signature"]
     return hmac.compare_digest(expected, received.header("webhook-signature"))
 
 
-def on_record(system: System, destination: Destination) -> tuple[Delivery, Attempt]:
+def find_on_record(system: System, destination: Destination) -> tuple[Delivery, Attempt]:
     """Return the delivery and its attempt, once they are on record. Raises Fallen."""
     owed = Delivery.objects.filter(destination=destination)
     delivered = owed.filter(state=DeliveryState.DELIVERED)
@@ -117,7 +119,7 @@ def on_record(system: System, destination: Destination) -> tuple[Delivery, Attem
     return delivery, delivery.attempts.get()
 
 
-def ending(log: Path, lines: int = 20) -> str:
+def read_ending(log: Path, lines: int = 20) -> str:
     """Return the last lines that the processes wrote."""
     written = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join(written[-lines:])

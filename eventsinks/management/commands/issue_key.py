@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventsinks.actions.limits import LimitReached
 from eventsinks.actions.tenants import issue_key
 from eventsinks.lib.moments import read_time
+from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import SCOPES, Tenant
 
 
@@ -25,13 +25,15 @@ class Command(BaseCommand):
         parser.add_argument("--operator", action="store_true", help="a key that manages tenants and keys")
         parser.add_argument("--scopes", help=f"comma-separated; all by default: {', '.join(SCOPES)}")
         parser.add_argument("--name", default="", help="what it is for")
-        parser.add_argument("--expires", type=moment, help="when it ends, in ISO 8601; in UTC if it does not say")
+        parser.add_argument(
+            "--expires", type=read_moment, help="when it ends, in ISO 8601; in UTC if it does not say"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make it. Raises CommandError for a tenant or a scope that there is not."""
         if bool(options["tenant"]) is options["operator"]:
             raise CommandError("name a tenant, or say --operator")
-        tenant = None if options["operator"] else tenant_of(options["tenant"])
+        tenant = None if options["operator"] else find_tenant(options["tenant"])
         scopes = options["scopes"] and [scope.strip() for scope in options["scopes"].split(",")]
         try:
             _, text = issue_key(tenant, scopes=scopes, name=options["name"], expires_at=options["expires"])
@@ -40,12 +42,12 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def moment(text: str) -> datetime:
+def read_moment(text: str) -> datetime:
     """Read a moment. Raises ValueError, which argparse tells."""
     return read_time(text)
 
 
-def tenant_of(text: str) -> Tenant:
+def find_tenant(text: str) -> Tenant:
     """Return the tenant with this id or name. Raises CommandError unless there is exactly one."""
     try:
         found = Tenant.objects.filter(id=uuid.UUID(text))

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventsinks.actions.reencrypt import reencrypt
-from eventsinks.models.sealing import WrongKeys
+from eventsinks.actions.secrets.reencrypt import reencrypt
+from eventsinks.models.secrets.sealing import WrongKeys
 
 
 class Command(BaseCommand):

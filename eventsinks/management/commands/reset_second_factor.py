@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventsinks.actions.reset_second_factor import reset_second_factor
+from eventsinks.actions.secrets.reset_second_factor import reset_second_factor
 
 
 class Command(BaseCommand):

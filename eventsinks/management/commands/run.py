@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from eventsinks.management.broker import NoServer
-from eventsinks.management.first_start import ADMIN, Credentials, credentials
+from eventsinks.management.first_start import ADMIN, Credentials, get_credentials
 from eventsinks.management.processes import Fallen, Interrupted
 from eventsinks.management.system import System
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         try:
             system.start()
-            self.stdout.write(announcement(system.url, credentials(system.url)))
+            self.stdout.write(write_announcement(system.url, get_credentials(system.url)))
             self.stdout.flush()
             system.family.watch()
         except Interrupted:
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         self.stdout.write("Stopped.")
 
 
-def announcement(url: str, known: Credentials) -> str:
+def write_announcement(url: str, known: Credentials) -> str:
     """Return what a person needs to begin."""
     person = f"{ADMIN} / {known.admin_password}" if known.admin_password else "sign in as your own user"
     return f"""

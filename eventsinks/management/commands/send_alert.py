@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventsinks.event_types.base import SEVERITIES
 from eventsinks.management import direct
-from eventsinks.management.first_start import Credentials, kept
+from eventsinks.management.first_start import Credentials, read_credentials
 
 PATIENCE = 60.0  # seconds that the API may take
 
@@ -35,13 +35,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Post, and print the answer. Raises CommandError unless it is a good one."""
-        known = kept() or Credentials("", "")
+        known = read_credentials() or Credentials("", "")
         url = (options["url"] or known.url or settings.PUBLIC_URL).rstrip("/")
         key = options["key"] or os.environ.get("EVENTSINKS_API_KEY") or known.api_key
         if not key:
             raise CommandError("no API key: give --key, or set EVENTSINKS_API_KEY")
-        body = body_of(options)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type(body)}
+        body = read_body(options)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": choose_content_type(body)}
         try:
             answer = direct.post(f"{url}/v1/detection_alert", data=body, headers=headers, timeout=PATIENCE)
         except requests.RequestException as error:
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         self.stdout.write(answer.text)
 
 
-def body_of(options: dict[str, Any]) -> bytes:
+def read_body(options: dict[str, Any]) -> bytes:
     """Return what is sent. Raises CommandError for a file that can't be read."""
     if options["name"]:
         return json.dumps({"name": options["name"], "severity": options["severity"]}).encode()
@@ -63,7 +63,7 @@ def body_of(options: dict[str, Any]) -> bytes:
         raise CommandError(f"can't read {options['file']}: {error.strerror}") from None
 
 
-def content_type(body: bytes) -> str:
+def choose_content_type(body: bytes) -> str:
     """Return JSON's, or that of one document a line where the whole is not one."""
     try:
         json.loads(body)

@@ -13,74 +13,87 @@ lost worker's rows are all "not before"; what stands behind another (see line.py
 clock decides.
 """
 
-from eventsinks.models.delivery.claim import Claimed, Lane, claim, due_lanes
+from eventsinks.models.delivery.claim import ClaimedDelivery, Lane, claim, find_due_lanes
+from eventsinks.models.delivery.ends import (
+    ENDS,
+    UNTOLD,
+    IncidentStanding,
+    find_ends_after,
+    find_standings,
+    owe_ends,
+    suppress_untold_ends,
+)
 from eventsinks.models.delivery.line import (
-    Behind,
-    before,
-    behind,
-    busy_lines,
+    LineLag,
     call_next,
-    lines_from,
+    count_behind,
+    find_before,
+    find_busy_lines,
     lock_lines,
     put_in_order,
+    read_lines_from,
 )
 from eventsinks.models.delivery.look import Lookout
-from eventsinks.models.delivery.lost import give_up_lost, sinks_with_lost, sinks_with_open
+from eventsinks.models.delivery.lost import find_sinks_with_lost, find_sinks_with_open, give_up_lost
 from eventsinks.models.delivery.open import count_ahead, count_open
+from eventsinks.models.delivery.rate_limit import (
+    free_limited_sink,
+    free_rate_key,
+    lease_limited_sinks,
+    lease_rate_keys,
+)
 from eventsinks.models.delivery.row import (
     BEHIND,
     Delivery,
     DeliveryState,
     Line,
     Phase,
-    id_at,
-    new_id,
-    open_deliveries,
+    find_open_deliveries,
+    make_id,
+    make_least_id,
 )
-from eventsinks.models.delivery.settle import Settlement, settle, settle_free, still_held
-from eventsinks.models.delivery.told import ENDS, UNTOLD, Standing, ends_after, keep_untold, owe_ends, standings
-from eventsinks.models.delivery.turn import end_limited, end_turn, take_limited, take_turns
+from eventsinks.models.delivery.settle import Settlement, find_still_held, settle, settle_free
 
 __all__ = [
     "BEHIND",
     "ENDS",
     "UNTOLD",
-    "Behind",
-    "Claimed",
+    "ClaimedDelivery",
     "Delivery",
     "DeliveryState",
+    "IncidentStanding",
     "Lane",
     "Line",
+    "LineLag",
     "Lookout",
     "Phase",
     "Settlement",
-    "Standing",
-    "before",
-    "behind",
-    "busy_lines",
     "call_next",
     "claim",
     "count_ahead",
+    "count_behind",
     "count_open",
-    "due_lanes",
-    "end_limited",
-    "end_turn",
-    "ends_after",
+    "find_before",
+    "find_busy_lines",
+    "find_due_lanes",
+    "find_ends_after",
+    "find_open_deliveries",
+    "find_sinks_with_lost",
+    "find_sinks_with_open",
+    "find_standings",
+    "find_still_held",
+    "free_limited_sink",
+    "free_rate_key",
     "give_up_lost",
-    "id_at",
-    "keep_untold",
-    "lines_from",
+    "lease_limited_sinks",
+    "lease_rate_keys",
     "lock_lines",
-    "new_id",
-    "open_deliveries",
+    "make_id",
+    "make_least_id",
     "owe_ends",
     "put_in_order",
+    "read_lines_from",
     "settle",
     "settle_free",
-    "sinks_with_lost",
-    "sinks_with_open",
-    "standings",
-    "still_held",
-    "take_limited",
-    "take_turns",
+    "suppress_untold_ends",
 ]

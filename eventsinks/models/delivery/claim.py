@@ -13,9 +13,9 @@ from typing import NamedTuple, cast
 
 from django.db import transaction
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 from eventsinks.models.event import Event
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -32,13 +32,13 @@ class Lane(NamedTuple):
     destination_id: int
     tries: int
     version: int
-    place: str = ""
+    rate_key: str = ""
     rate: float = 0.0
     due_at: datetime | None = None
     doubts: int = 0
 
 
-class Claimed(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """A delivery that this worker holds, with the event it carries. `tries` counts the one to come."""
 
     id: uuid.UUID
@@ -71,9 +71,9 @@ OPEN_LANES = f"""
         FROM lane WHERE lane.code IS NOT NULL)"""
 
 
-def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
+def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     """Return the lanes with something due, of destinations with this face that may be sent to now."""
-    types = types_with(face)
+    types = list_types(face)
     statement = f"""
         WITH {OPEN_LANES}
         SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0),
@@ -81,23 +81,25 @@ def due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})
-          AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
-          AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now()})
-          AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now()})
+          AND (sink.held_until IS NULL OR sink.held_until <= {sql.now_sql()})
+          AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
+          AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
           AND (SELECT due_at FROM eventsinks_delivery
                WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
-               ORDER BY due_at LIMIT 1) <= {sql.now()}"""
-    return [Lane(*row) for row in sql.rows(statement, [max_tries, *types])]
+               ORDER BY due_at LIMIT 1) <= {sql.now_sql()}"""
+    return [Lane(*row) for row in sql.fetch_rows(statement, [max_tries, *types])]
 
 
-def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Claimed]:
+def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[ClaimedDelivery]:
     """Take at most `quota` due deliveries of each lane, oldest first, for `lease_seconds`."""
     lease = uuid.uuid4()
     take = _claim_on_postgresql if sql.is_postgresql() else _claim_on_sqlite
     taken = take(quotas, lease, lease_seconds)
-    events = {row[0]: row[1:] for row in events_of({event_id for _, event_id, *_ in taken})}
+    events = {row[0]: row[1:] for row in read_events({event_id for _, event_id, *_ in taken})}
     return [
-        Claimed(id, destination_id, tries, lease, event_id, *events[event_id], parent, key, phase, replayed)
+        ClaimedDelivery(
+            id, destination_id, tries, lease, event_id, *events[event_id], parent, key, phase, replayed
+        )
         for id, event_id, destination_id, tries, parent, key, phase, replayed in taken
         if event_id in events
     ]
@@ -106,14 +108,14 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
 Told = tuple[int, uuid.UUID, str, datetime, bytes | memoryview]
 
 
-def events_of(ids: Collection[int]) -> Iterable[Told]:
+def read_events(ids: Collection[int]) -> Iterable[Told]:
     """Return what a claim tells of these events: (id, tenant, type, moment, data) of each."""
     columns = ("id", "tenant_id", "type", "occurred_at", "data")
     if not sql.is_postgresql():
         return Event.objects.filter(id__in=ids).values_list(*columns)
     # One parameter, where Django would write each id into the statement.
     statement = f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[])"
-    return cast(list[Told], sql.bound_rows(statement, [list(ids)]))
+    return cast(list[Told], sql.fetch_bound_rows(statement, [list(ids)]))
 
 
 Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
@@ -128,11 +130,11 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
             CROSS JOIN LATERAL (
                 SELECT id FROM eventsinks_delivery
                 WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries
-                  AND due_at <= {sql.now()} AND due_at >= lane.since
+                  AND due_at <= {sql.now_sql()} AND due_at >= lane.since
                 ORDER BY due_at LIMIT lane.quota FOR UPDATE SKIP LOCKED) AS delivery)
         UPDATE eventsinks_delivery AS delivery
         SET state = 'sending', lease = %b, tries = tries + 1,
-            due_at = {sql.now()} + %b::float8 * interval '1 second'
+            due_at = {sql.now_sql()} + %b::float8 * interval '1 second'
         FROM due WHERE delivery.id = due.id
         RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of,
             delivery.ordering_key, delivery.phase, delivery.replayed"""
@@ -142,23 +144,23 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
         [quota for _, quota in quotas],
         [lane.due_at or EVER for lane, _ in quotas],
     ]
-    return sql.bound_rows(statement, [*columns, lease, lease_seconds])
+    return sql.fetch_bound_rows(statement, [*columns, lease, lease_seconds])
 
 
 def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
     statement = f"""
         UPDATE eventsinks_delivery
-        SET state = 'sending', lease = %s, tries = tries + 1, due_at = {sql.in_seconds()}
+        SET state = 'sending', lease = %s, tries = tries + 1, due_at = {sql.in_seconds_sql()}
         WHERE id IN (
             SELECT id FROM eventsinks_delivery
-            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now()}
+            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now_sql()}
             ORDER BY due_at LIMIT %s)
         RETURNING id, event_id, destination_id, tries, fallback_of, ordering_key, phase, replayed"""
     taken: Taken = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]
-            for id, *numbers, parent, key, phase, replayed in sql.rows(statement, parameters):
+            for id, *numbers, parent, key, phase, replayed in sql.fetch_rows(statement, parameters):
                 ids = [uuid.UUID(text) if text else None for text in (parent, key)]
                 taken.append((uuid.UUID(id), *numbers, *ids, phase, bool(replayed)))
     return taken

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import BEHIND, Delivery, Line
 
 SLOTS = 32  # locks of a tenant: few enough that a thousand keys in one request leave room in the table of locks
@@ -29,7 +29,7 @@ FAILED = "here.ordering_key IS NOT NULL AND here.state = 'failed'"
 OF_LINE = "here.destination_id = line.destination_id AND here.ordering_key = line.ordering_key"
 
 
-class Behind(NamedTuple):
+class LineLag(NamedTuple):
     """How many deliveries of a sink wait for an earlier one, MOST_COUNTED at most, and since when."""
 
     waiting: int
@@ -44,18 +44,18 @@ def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
     slots = {key.int % SLOTS for key in keys}
     if slots and sql.is_postgresql():
         numbers = sorted((tenant_id.int ^ slot) % 2**63 for slot in slots)
-        sql.rows("SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
+        sql.fetch_rows("SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
 
 
-def busy_lines(lines: Collection[Line]) -> set[Line]:
+def find_busy_lines(lines: Collection[Line]) -> set[Line]:
     """Return those of `lines` in which somebody stands, so that who comes now stands behind."""
     found: set[Line] = set()
-    for relation, parameters in parts(lines):
+    for relation, parameters in make_relations(lines):
         statement = f"""
             SELECT line.destination_id, line.ordering_key FROM {relation}
             WHERE EXISTS (SELECT 1 FROM eventsinks_delivery AS here WHERE {OF_LINE} AND {IN_LINE})
-               OR {is_held()}"""
-        found |= {as_line(row) for row in sql.rows(statement, parameters)}
+               OR {is_held_sql()}"""
+        found |= {read_line(row) for row in sql.fetch_rows(statement, parameters)}
     return found
 
 
@@ -64,48 +64,48 @@ def call_next(lines: Collection[Line]) -> int:
 
     What somebody else has locked, or is just calling, is left to `out_of_order`.
     """
-    return sum(unless_taken(some) for some in in_parts(lines))
+    return sum(call_unless_taken(some) for some in split_lines(lines))
 
 
-def unless_taken(lines: Sequence[Line]) -> int:
+def call_unless_taken(lines: Sequence[Line]) -> int:
     """Call the next of each line; one by one where one of them has just got a first from somebody else."""
     with suppress(IntegrityError), transaction.atomic():
-        return called(lines)
+        return call_lines(lines)
     count = 0
     for line in lines if len(lines) > 1 else ():
         with suppress(IntegrityError), transaction.atomic():
-            count += called([line])
+            count += call_lines([line])
     return count
 
 
-def called(lines: Sequence[Line]) -> int:
+def call_lines(lines: Sequence[Line]) -> int:
     """Call the next of each line. Raises IntegrityError where a line has just got another first."""
-    ((relation, parameters),) = parts(lines)
+    ((relation, parameters),) = make_relations(lines)
     lock = "FOR NO KEY UPDATE OF head SKIP LOCKED" if sql.is_postgresql() else ""
     statement = f"""
-        UPDATE eventsinks_delivery SET due_at = {sql.now()}
-        WHERE state = 'pending' AND due_at >= {never()} AND id IN (
+        UPDATE eventsinks_delivery SET due_at = {sql.now_sql()}
+        WHERE state = 'pending' AND due_at >= {never_sql()} AND id IN (
             SELECT head.id FROM {relation} JOIN eventsinks_delivery AS head ON head.id = (
                 SELECT here.id FROM eventsinks_delivery AS here WHERE {OF_LINE} AND {IN_LINE}
                 ORDER BY here.event_id LIMIT 1)
-            WHERE head.state = 'pending' AND head.due_at >= {never()} AND NOT EXISTS (
+            WHERE head.state = 'pending' AND head.due_at >= {never_sql()} AND NOT EXISTS (
                 SELECT 1 FROM eventsinks_delivery AS here
-                WHERE {OF_LINE} AND {IN_LINE} AND here.due_at < {never()})
-              AND NOT {is_held("AND here.event_id < head.event_id")}
+                WHERE {OF_LINE} AND {IN_LINE} AND here.due_at < {never_sql()})
+              AND NOT {is_held_sql("AND here.event_id < head.event_id")}
             {lock})
         RETURNING id"""
-    return len(sql.rows(statement, parameters))
+    return len(sql.fetch_rows(statement, parameters))
 
 
 def put_in_order(lines: Collection[Line]) -> int:
     """Do the same, where an earlier one may have come back: who waits for its next try steps back behind it."""
-    for relation, parameters in parts(lines):
-        sql.rows(
-            f"""UPDATE eventsinks_delivery SET due_at = {never()}
-                WHERE state = 'pending' AND due_at < {never()} AND id IN (
+    for relation, parameters in make_relations(lines):
+        sql.fetch_rows(
+            f"""UPDATE eventsinks_delivery SET due_at = {never_sql()}
+                WHERE state = 'pending' AND due_at < {never_sql()} AND id IN (
                     SELECT first.id FROM {relation} JOIN eventsinks_delivery AS first
                         ON {OF_LINE.replace("here.", "first.")} AND first.ordering_key IS NOT NULL
-                        AND first.state = 'pending' AND first.due_at < {never()}
+                        AND first.state = 'pending' AND first.due_at < {never_sql()}
                     WHERE EXISTS (
                         SELECT 1 FROM eventsinks_delivery AS here
                         WHERE {OF_LINE} AND {IN_LINE} AND here.event_id < first.event_id))
@@ -115,13 +115,13 @@ def put_in_order(lines: Collection[Line]) -> int:
     return call_next(lines)
 
 
-def lines_from(after: Line, most: int) -> list[Line]:
+def read_lines_from(after: Line, most: int) -> list[Line]:
     """Return the next lines in which somebody stands, in the order of their index, `most` at most."""
     if sql.is_postgresql():
-        rows = sql.rows(LINES, [*after, most])
+        rows = sql.fetch_rows(LINES, [*after, most])
     else:
-        rows = sql.rows(LINES_ON_SQLITE, [after[0], after[1].hex, most])
-    return [as_line(row) for row in rows]
+        rows = sql.fetch_rows(LINES_ON_SQLITE, [after[0], after[1].hex, most])
+    return [read_line(row) for row in rows]
 
 
 # Jumps from line to line in the index, however many stand in one.
@@ -143,16 +143,16 @@ LINES_ON_SQLITE = f"""
     ORDER BY destination_id, ordering_key LIMIT %s"""
 
 
-def behind(destination_id: int) -> Behind:
+def count_behind(destination_id: int) -> LineLag:
     """Return how many deliveries of a sink wait for an earlier one, and since when the first of them does."""
     found = Delivery.objects.filter(destination_id=destination_id).behind()
     oldest = found.order_by("id").first()
     if oldest is None:
-        return Behind(0, None)
-    return Behind(found.order_by()[:MOST_COUNTED].count(), oldest.created_at)
+        return LineLag(0, None)
+    return LineLag(found.order_by()[:MOST_COUNTED].count(), oldest.created_at)
 
 
-def before(delivery: Delivery) -> Delivery | None:
+def find_before(delivery: Delivery) -> Delivery | None:
     """Return the delivery that one waits for: the first of its line, or an earlier one that failed and holds it.
 
     None where it is the next, and about to be called.
@@ -167,12 +167,12 @@ def before(delivery: Delivery) -> Delivery | None:
     return first or failed or earlier.filter(state="pending").first()
 
 
-def never() -> str:
+def never_sql() -> str:
     """Return the SQL for the moment that never comes, as the indexes have it."""
     return NEVER.format("+00" if sql.is_postgresql() else "")
 
 
-def is_held(which: str = "") -> str:
+def is_held_sql(which: str = "") -> str:
     """Return the SQL that one which failed keeps the line waiting: its sink has the policy `wait`."""
     return f"""(
         EXISTS (SELECT 1 FROM eventsinks_destination AS sink
@@ -180,18 +180,18 @@ def is_held(which: str = "") -> str:
         AND EXISTS (SELECT 1 FROM eventsinks_delivery AS here WHERE {OF_LINE} AND {FAILED} {which}))"""
 
 
-def in_parts(lines: Collection[Line]) -> list[list[Line]]:
+def split_lines(lines: Collection[Line]) -> list[list[Line]]:
     """Return the lines, each once and in order, as many at a time as a statement takes."""
     ordered = sorted(set(lines))
     return [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
 
 
-def parts(lines: Collection[Line]) -> list[tuple[str, list[Any]]]:
+def make_relations(lines: Collection[Line]) -> list[tuple[str, list[Any]]]:
     """Return the SQL of the relation `line`, and its parameters, for each part of the lines."""
-    return [relation_of(some) for some in in_parts(lines)]
+    return [make_relation(some) for some in split_lines(lines)]
 
 
-def relation_of(lines: Sequence[Line]) -> tuple[str, list[Any]]:
+def make_relation(lines: Sequence[Line]) -> tuple[str, list[Any]]:
     """Return the SQL of a relation `line(destination_id, ordering_key)`, and its parameters."""
     if sql.is_postgresql():
         columns = [[id for id, _ in lines], [key for _, key in lines]]
@@ -200,7 +200,7 @@ def relation_of(lines: Sequence[Line]) -> tuple[str, list[Any]]:
     return f"({rows}) AS line", [value for id, key in lines for value in (id, key.hex)]
 
 
-def as_line(row: Sequence[Any]) -> Line:
+def read_line(row: Sequence[Any]) -> Line:
     """Return a line as the database tells it."""
     id, key = row
     return int(id), key if isinstance(key, uuid.UUID) else uuid.UUID(key)

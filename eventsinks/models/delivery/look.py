@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from eventsinks.models import sql
-from eventsinks.models.delivery.claim import EVER, Claimed, Lane, due_lanes
+from eventsinks.models.database import sql
+from eventsinks.models.delivery.claim import EVER, ClaimedDelivery, Lane, find_due_lanes
 from eventsinks.models.delivery.row import OPEN
-from eventsinks.models.destination import types_with
+from eventsinks.models.destination import list_types
 
 FULL = 1.0  # seconds from one full look to the next at least,
 FULL_PART = 20  # and so many times as long as it took: they take a twentieth of the time at most
@@ -41,11 +41,11 @@ class Lookout:
     def due_lanes(self, max_tries: int) -> list[Lane]:
         """Return the lanes of event sinks with something due, as the function of this name does."""
         if not sql.is_postgresql():
-            return due_lanes(max_tries)
+            return find_due_lanes(max_tries)
         began = time.monotonic()
         is_full = began >= self._full_at
         since = dict.fromkeys(self._since, EVER) if is_full else self._since
-        rows = look(list(since), list(since.values()), max_tries)
+        rows = look_at_lanes(list(since), list(since.values()), max_tries)
         if is_full:
             ended = time.monotonic()
             self._full_at = ended + max(FULL, FULL_PART * (ended - began))
@@ -57,7 +57,7 @@ class Lookout:
                 lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at, doubts))
         return lanes
 
-    def note(self, claimed: Sequence[Claimed]) -> None:
+    def note(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """Remember the lanes that much is claimed from, and those that it went to."""
         if not sql.is_postgresql():
             return
@@ -79,7 +79,7 @@ class Lookout:
             self._since.pop(code, None)
 
 
-def look(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
+def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
     """Return (code, due_at, since, version, place, rate, doubts) of the lanes `codes`, and of others that are due.
 
     `due_at` is that of the first delivery that is due, None without one; `since` the moment from which on anything
@@ -93,32 +93,32 @@ def look(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> lis
             SELECT code + 1, lead(code, 1, {2**62}) OVER (ORDER BY code)
             FROM (SELECT code FROM known UNION ALL SELECT -1) AS known),
         unknown(code, stop) AS (
-            SELECT ({first_lane("gap.start", "gap.stop")}), gap.stop FROM gap WHERE gap.start < gap.stop
+            SELECT ({first_lane_sql("gap.start", "gap.stop")}), gap.stop FROM gap WHERE gap.start < gap.stop
             UNION ALL
-            SELECT ({first_lane("unknown.code + 1", "unknown.stop")}), unknown.stop
+            SELECT ({first_lane_sql("unknown.code + 1", "unknown.stop")}), unknown.stop
             FROM unknown WHERE unknown.code IS NOT NULL),
         lane AS (
             SELECT code, since, true AS is_known FROM known
             UNION ALL SELECT code, %b, false FROM unknown WHERE code IS NOT NULL)
-        SELECT lane.code, first.due_at, least(first.due_at, {sql.now()} - {SLACK}),
+        SELECT lane.code, first.due_at, least(first.due_at, {sql.now_sql()} - {SLACK}),
             sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0), sink.doubts
         FROM lane
         LEFT JOIN LATERAL (
             SELECT due_at FROM eventsinks_delivery
             WHERE {OPEN} AND destination_id = lane.code / 256 AND tries = lane.code %% 256
-              AND due_at >= lane.since AND due_at <= {sql.now()}
+              AND due_at >= lane.since AND due_at <= {sql.now_sql()}
             ORDER BY due_at LIMIT 1) AS first ON true
         LEFT JOIN eventsinks_destination AS sink ON sink.id = lane.code / 256
             AND lane.code %% 256 < %b AND sink.state = 'active' AND sink.deleted_at IS NULL
             AND sink.type = ANY(%b::text[])
-            AND (sink.held_until IS NULL OR sink.held_until <= {sql.now()})
-            AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now()})
-            AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now()})
+            AND (sink.held_until IS NULL OR sink.held_until <= {sql.now_sql()})
+            AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
+            AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
         WHERE lane.is_known OR (first.due_at IS NOT NULL AND sink.id IS NOT NULL)"""
-    return sql.bound_rows(statement, [codes, since, EVER, max_tries, types_with("event_sink")])
+    return sql.fetch_bound_rows(statement, [codes, since, EVER, max_tries, list_types("event_sink")])
 
 
-def first_lane(start: str, stop: str) -> str:
+def first_lane_sql(start: str, stop: str) -> str:
     """Return the SQL for the first lane with anything open from the code `start` on, and before `stop`."""
     return f"""
         SELECT destination_id * 256 + tries FROM eventsinks_delivery

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from eventsinks.models import sql
-from eventsinks.models.delivery.line import as_line, call_next
+from eventsinks.models.database import sql
+from eventsinks.models.delivery.line import call_next, read_line
 from eventsinks.models.delivery.row import OPEN
 
 AT_ONCE = 2_000  # deliveries of one statement
 
 
-SINKS = sql.distinct("eventsinks_delivery", "destination_id", OPEN)
+SINKS = sql.distinct_sql("eventsinks_delivery", "destination_id", OPEN)
 
 
-def sinks_with_open() -> list[int]:
+def find_sinks_with_open() -> list[int]:
     """Return the destinations that are still owed something."""
-    return [id for (id,) in sql.rows(SINKS)]
+    return [id for (id,) in sql.fetch_rows(SINKS)]
 
 
-def sinks_with_lost(max_tries: int) -> list[int]:
+def find_sinks_with_lost(max_tries: int) -> list[int]:
     """Return the destinations of which `give_up_lost` would move something."""
     statement = f"""{SINKS} AND EXISTS (
         SELECT 1 FROM eventsinks_delivery
-        WHERE {OPEN} AND destination_id = found.id AND tries >= %s AND due_at <= {sql.now()})"""
-    return [id for (id,) in sql.rows(statement, [max_tries])]
+        WHERE {OPEN} AND destination_id = found.id AND tries >= %s AND due_at <= {sql.now_sql()})"""
+    return [id for (id,) in sql.fetch_rows(statement, [max_tries])]
 
 
 def give_up_lost(max_tries: int, destination_id: int) -> int:
@@ -35,13 +35,13 @@ def give_up_lost(max_tries: int, destination_id: int) -> int:
     statement = f"""
         WITH lost AS MATERIALIZED (
             SELECT id FROM eventsinks_delivery
-            WHERE {OPEN} AND destination_id = %s AND tries >= %s AND due_at <= {sql.now()}
-            ORDER BY destination_id, tries, due_at LIMIT %s {sql.skip_locked()})
+            WHERE {OPEN} AND destination_id = %s AND tries >= %s AND due_at <= {sql.now_sql()}
+            ORDER BY destination_id, tries, due_at LIMIT %s {sql.skip_locked_sql()})
         UPDATE eventsinks_delivery
-        SET state = 'failed', lease = NULL, settled_at = {sql.now()},
+        SET state = 'failed', lease = NULL, settled_at = {sql.now_sql()},
             reason = CASE WHEN state = 'pending' THEN reason ELSE 'the worker was lost during the last try' END
-        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now()} AND id IN (SELECT id FROM lost)
+        WHERE {OPEN} AND tries >= %s AND due_at <= {sql.now_sql()} AND id IN (SELECT id FROM lost)
         RETURNING destination_id, ordering_key"""
-    given_up = sql.rows(statement, [destination_id, max_tries, AT_ONCE, max_tries])
-    call_next([as_line(row) for row in given_up if row[1] is not None])
+    given_up = sql.fetch_rows(statement, [destination_id, max_tries, AT_ONCE, max_tries])
+    call_next([read_line(row) for row in given_up if row[1] is not None])
     return len(given_up)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from eventsinks.models import sql
-from eventsinks.models.delivery.row import OPEN, Delivery, open_deliveries
+from eventsinks.models.database import sql
+from eventsinks.models.delivery.row import OPEN, Delivery, find_open_deliveries
 
 
 def count_open(ids: Collection[int], most: int) -> dict[int, int]:
@@ -13,7 +13,7 @@ def count_open(ids: Collection[int], most: int) -> dict[int, int]:
     if not ids:
         return {}
     marks = ", ".join(["%s"] * len(ids))
-    counted = sql.rows(
+    counted = sql.fetch_rows(
         f"""SELECT id, (SELECT count(*) FROM (
                 SELECT 1 FROM eventsinks_delivery WHERE {OPEN} AND destination_id = sink.id LIMIT %s) AS open)
             FROM eventsinks_destination AS sink WHERE id IN ({marks})""",
@@ -24,5 +24,5 @@ def count_open(ids: Collection[int], most: int) -> dict[int, int]:
 
 def count_ahead(delivery: Delivery, most: int) -> int:
     """Return how many of its sink are due before a delivery after as many tries, `most` where there are more."""
-    lane = open_deliveries(delivery.destination_id).filter(tries=delivery.tries, state="pending")
+    lane = find_open_deliveries(delivery.destination_id).filter(tries=delivery.tries, state="pending")
     return lane.filter(due_at__lt=delivery.due_at).order_by()[:most].count()

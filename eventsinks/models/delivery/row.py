@@ -216,7 +216,7 @@ class Delivery(models.Model):
 OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
 
 
-def open_deliveries(destination_id: int) -> DeliveryQuerySet:
+def find_open_deliveries(destination_id: int) -> DeliveryQuerySet:
     """Return what a sink is still owed, by the engine's own index."""
     is_open = RawSQL(OPEN, [], output_field=models.BooleanField())
     return Delivery.objects.filter(is_open, destination_id=destination_id)
@@ -225,7 +225,7 @@ def open_deliveries(destination_id: int) -> DeliveryQuerySet:
 _made = itertools.count()
 
 
-def new_id(at: datetime) -> uuid.UUID:
+def make_id(at: datetime) -> uuid.UUID:
     """Return the id of a delivery made at `at`, by the database's clock: UUID version 7 (RFC 9562 section 5.7).
 
     Below the millisecond stand its parts, then a number that rises, so that ids are in the order in which they are
@@ -237,6 +237,6 @@ def new_id(at: datetime) -> uuid.UUID:
     return uuid.UUID(int=milliseconds << 80 | 7 << 76 | (microseconds * 4096 // 1000) << 64 | 2 << 62 | tail)
 
 
-def id_at(at: datetime) -> uuid.UUID:
+def make_least_id(at: datetime) -> uuid.UUID:
     """Return the least id that a delivery made at `at` can have (RFC 9562 section 5.7)."""
     return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)  # ids know no time before 1970

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from eventsinks.lib.wire import Timings
-from eventsinks.models import sql
-from eventsinks.models.delivery.claim import Claimed
+from eventsinks.lib.net.wire import Timings
+from eventsinks.models.database import sql
+from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.row import Delivery
 
 
@@ -26,7 +26,7 @@ class Settlement(NamedTuple):
     where the try does not count, because the sink and not this delivery was at fault.
     """
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     attempt_id: uuid.UUID
     state: str
     outcome: str
@@ -58,7 +58,7 @@ def settle_free(settlements: Sequence[Settlement]) -> int:
     return _settle_on_postgresql(settlements, FREE) if sql.is_postgresql() else 0
 
 
-def still_held(settlements: Sequence[Settlement]) -> list[Settlement]:
+def find_still_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     """Return those whose deliveries are still ours, and not settled."""
     ids = [s.claimed.id for s in settlements]
     held = dict(Delivery.objects.filter(id__in=ids).values_list("id", "lease"))  # only what is sending has a lease
@@ -96,9 +96,9 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
         moved AS (
             UPDATE eventsinks_delivery AS delivery
             SET state = tried.state, lease = NULL, tries = delivery.tries - tried.given_back,
-                due_at = {sql.now()} + tried.pause * interval '1 second', status = tried.status,
+                due_at = {sql.now_sql()} + tried.pause * interval '1 second', status = tried.status,
                 reason = tried.reason,
-                settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now()} END
+                settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now_sql()} END
             FROM tried
             WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease
               AND delivery.state || '' = 'sending'
@@ -116,7 +116,7 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
         *map(sql.Floats, milliseconds),
         *map(list, zip(*places, strict=True)),
     ]
-    ((moved,),) = sql.bound_rows(statement, parameters)
+    ((moved,),) = sql.fetch_bound_rows(statement, parameters)
     return int(moved)
 
 
@@ -160,9 +160,9 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
         cursor.executemany(
             f"""
             UPDATE eventsinks_delivery
-            SET state = %s, lease = NULL, tries = tries - %s, due_at = {sql.in_seconds()},
+            SET state = %s, lease = NULL, tries = tries - %s, due_at = {sql.in_seconds_sql()},
                 status = %s, reason = %s,
-                settled_at = CASE WHEN %s = 'pending' THEN NULL ELSE {sql.now()} END
+                settled_at = CASE WHEN %s = 'pending' THEN NULL ELSE {sql.now_sql()} END
             WHERE id = %s AND lease = %s AND state = 'sending'""",
             moves,
         )

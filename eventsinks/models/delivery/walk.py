@@ -9,7 +9,7 @@ from eventsinks.models.delivery.row import Delivery
 LAST = uuid.UUID(int=2**128 - 1)
 
 
-def end_of_stretch(destination_id: int, after: uuid.UUID, before: uuid.UUID, number: int) -> uuid.UUID | None:
+def find_end_of_stretch(destination_id: int, after: uuid.UUID, before: uuid.UUID, number: int) -> uuid.UUID | None:
     """Return the id of the delivery that is `number` deliveries on; None where fewer are left below `before`."""
     found = Delivery.objects.filter(destination_id=destination_id, id__gt=after, id__lt=before)
     return found.order_by("id").values_list("id", flat=True)[number - 1 : number].first()

@@ -7,38 +7,38 @@ On SQLite writers are serial, every xid is 0, and the id decides.
 """
 
 from eventsinks.models.stream.read import (
-    beginning,
-    due_positions,
-    end_of_log,
-    end_of_moment,
-    last_settled,
+    find_dead_letters_due,
+    find_due_positions,
+    find_end_of_log,
+    find_end_of_moment,
+    find_last_settled,
+    find_moment_of_log,
+    get_beginning,
     look_ahead,
-    moment_of_log,
     read_members,
-    set_aside_due,
 )
-from eventsinks.models.stream.rebase import log_is_ahead, rebase
-from eventsinks.models.stream.rows import Batch, Place, Position
-from eventsinks.models.stream.unlisted import hour_of, unlisted
-from eventsinks.models.stream.waiting import backlog, newest_until
+from eventsinks.models.stream.renumber import log_is_ahead, renumber_log
+from eventsinks.models.stream.rows import Batch, LogPlace, Position
+from eventsinks.models.stream.unlisted import find_hour, find_unlisted
+from eventsinks.models.stream.waiting import count_backlog, find_newest_until
 
 __all__ = [
     "Batch",
-    "Place",
+    "LogPlace",
     "Position",
-    "backlog",
-    "beginning",
-    "due_positions",
-    "end_of_log",
-    "end_of_moment",
-    "hour_of",
-    "last_settled",
+    "count_backlog",
+    "find_dead_letters_due",
+    "find_due_positions",
+    "find_end_of_log",
+    "find_end_of_moment",
+    "find_hour",
+    "find_last_settled",
+    "find_moment_of_log",
+    "find_newest_until",
+    "find_unlisted",
+    "get_beginning",
     "log_is_ahead",
     "look_ahead",
-    "moment_of_log",
-    "newest_until",
     "read_members",
-    "rebase",
-    "set_aside_due",
-    "unlisted",
+    "renumber_log",
 ]

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.event_types.documents import parsed
-from eventsinks.models import sql
+from eventsinks.event_types.documents import parse_accepted
+from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.event import Event
-from eventsinks.models.stream.rows import Place
+from eventsinks.models.stream.rows import LogPlace
 
 LAST = 2**63 - 1
 
@@ -31,7 +31,7 @@ class Logged(NamedTuple):
     @property
     def document(self) -> Any:
         """Its data, parsed."""
-        return parsed(bytes(self.data))
+        return parse_accepted(bytes(self.data))
 
 
 class Next(NamedTuple):
@@ -44,29 +44,30 @@ class Next(NamedTuple):
 
 
 def look_ahead(
-    tenant_id: uuid.UUID, types: Sequence[str], after: Place, limit: int, until: Place | None = None
+    tenant_id: uuid.UUID, types: Sequence[str], after: LogPlace, limit: int, until: LogPlace | None = None
 ) -> list[Next]:
     """Return at most `limit` events after a place, in order, of transactions older than every running one.
 
     Without their data, which may be more than memory holds. The database's clock says how old they are.
     """
     statement = f"""
-        SELECT id, xid, {"octet_length" if sql.is_postgresql() else "length"}(data), {age()} FROM eventsinks_event
-        WHERE tenant_id = %s AND {beyond()} AND {settled()}
-          {"AND " + not_beyond() if until else ""}
+        SELECT id, xid, {"octet_length" if sql.is_postgresql() else "length"}(data), {age_sql()}
+        FROM eventsinks_event
+        WHERE tenant_id = %s AND {beyond_sql()} AND {settled_sql()}
+          {"AND " + not_beyond_sql() if until else ""}
           AND type IN ({", ".join(["%s"] * len(types))})
         ORDER BY xid, id LIMIT %s"""
-    parameters = [as_parameter(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
-    return list(map(Next._make, sql.rows(statement, parameters)))
+    parameters = [convert_id(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
+    return list(map(Next._make, sql.fetch_rows(statement, parameters)))
 
 
-def last_settled(tenant_id: uuid.UUID) -> Place:
+def find_last_settled(tenant_id: uuid.UUID) -> LogPlace:
     """Return the place of the tenant's last event that may be read, of whatever type."""
     statement = f"""
-        SELECT xid, id FROM eventsinks_event WHERE tenant_id = %s AND {settled()}
+        SELECT xid, id FROM eventsinks_event WHERE tenant_id = %s AND {settled_sql()}
         ORDER BY xid DESC, id DESC LIMIT 1"""
-    found = sql.rows(statement, [as_parameter(tenant_id)])
-    return Place(*found[0]) if found else beginning()
+    found = sql.fetch_rows(statement, [convert_id(tenant_id)])
+    return LogPlace(*found[0]) if found else get_beginning()
 
 
 def read_members(ids: Sequence[int]) -> list[Logged]:
@@ -81,19 +82,19 @@ def read_members(ids: Sequence[int]) -> list[Logged]:
     return [by_id[id] for id in ids if id in by_id]
 
 
-def age() -> str:
+def age_sql() -> str:
     """Return the SQL for the seconds since an event was received."""
     if sql.is_postgresql():
         return "extract(epoch FROM statement_timestamp() - received_at)::float8"
     return "(julianday('now') - julianday(received_at)) * 86400.0"
 
 
-def settled() -> str:
+def settled_sql() -> str:
     """Return the SQL that holds for events whose transaction is older than every running one."""
     return "xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint" if sql.is_postgresql() else "xid = 0"
 
 
-def beyond(event: str = "", xid: str = "%s", id: str = "%s") -> str:
+def beyond_sql(event: str = "", xid: str = "%s", id: str = "%s") -> str:
     """Return the SQL that holds for events after a place."""
     if sql.is_postgresql():
         return f"({event}xid, {event}id) > ({xid}, {id})"
@@ -101,61 +102,61 @@ def beyond(event: str = "", xid: str = "%s", id: str = "%s") -> str:
     return f"{xid} = 0 AND {event}id > {id}"
 
 
-def not_beyond() -> str:
+def not_beyond_sql() -> str:
     """Return the SQL that holds for events up to a place."""
     return "(xid, id) <= (%s, %s)" if sql.is_postgresql() else "%s = 0 AND id <= %s"
 
 
-def due_positions(limit: int = 1000) -> list[int]:
+def find_due_positions(limit: int = 1000) -> list[int]:
     """Return the integrations that are due and have something to send, or a manifest to write."""
     types = [key for key, kind in DESTINATION_TYPES.items() if kind.keeps_manifests]
     statement = f"""
         SELECT place.destination_id FROM eventsinks_position AS place
         JOIN eventsinks_destination AS integration ON integration.id = place.destination_id
-        WHERE place.due_at <= {sql.now()} AND integration.state = 'active' AND integration.deleted_at IS NULL
-          AND (integration.held_until IS NULL OR integration.held_until <= {sql.now()})
+        WHERE place.due_at <= {sql.now_sql()} AND integration.state = 'active' AND integration.deleted_at IS NULL
+          AND (integration.held_until IS NULL OR integration.held_until <= {sql.now_sql()})
           AND (EXISTS (SELECT 1 FROM eventsinks_batch AS batch
                        WHERE batch.destination_id = place.destination_id AND batch.state = 'open')
             OR EXISTS (SELECT 1 FROM eventsinks_event AS event
-                       WHERE event.tenant_id = integration.tenant_id AND event.{settled()}
-                         AND {beyond("event.", "place.xid", "place.event_id")})
+                       WHERE event.tenant_id = integration.tenant_id AND event.{settled_sql()}
+                         AND {beyond_sql("event.", "place.xid", "place.event_id")})
             OR place.replay_xid IS NOT NULL
             OR EXISTS (SELECT 1 FROM eventsinks_delivery AS delivery
                        WHERE delivery.destination_id = place.destination_id
-                         AND state IN ('pending', 'sending') AND delivery.due_at <= {sql.now()})
+                         AND state IN ('pending', 'sending') AND delivery.due_at <= {sql.now_sql()})
             OR integration.type IN ({", ".join(["%s"] * len(types))}) AND EXISTS (
                 SELECT 1 FROM eventsinks_batch AS batch WHERE batch.destination_id = place.destination_id
-                AND batch.number = place.manifest_number + 1 AND batch.settled_at < {sql.this_hour()}))
+                AND batch.number = place.manifest_number + 1 AND batch.settled_at < {sql.this_hour_sql()}))
         LIMIT %s"""
-    return [row[0] for row in sql.rows(statement, [*types, limit])]
+    return [row[0] for row in sql.fetch_rows(statement, [*types, limit])]
 
 
-def set_aside_due(destination_id: int, max_tries: int) -> int | None:
+def find_dead_letters_due(destination_id: int, max_tries: int) -> int | None:
     """Return after how many tries something that was set aside is due again, None if nothing is."""
     statement = f"""
         WITH lane(tries) AS (VALUES {", ".join(f"({tries})" for tries in range(max_tries))})
         SELECT tries FROM lane WHERE EXISTS (
             SELECT 1 FROM eventsinks_delivery AS delivery
-            WHERE {OPEN} AND destination_id = %s AND delivery.tries = lane.tries AND due_at <= {sql.now()})
+            WHERE {OPEN} AND destination_id = %s AND delivery.tries = lane.tries AND due_at <= {sql.now_sql()})
         LIMIT 1"""
-    found = sql.rows(statement, [destination_id])
+    found = sql.fetch_rows(statement, [destination_id])
     return found[0][0] if found else None
 
 
-def beginning() -> Place:
+def get_beginning() -> LogPlace:
     """Return the place before everything."""
-    return Place(0, 0)
+    return LogPlace(0, 0)
 
 
-def end_of_log() -> Place:
+def find_end_of_log() -> LogPlace:
     """Return the place from which on only what comes now is read."""
     if sql.is_postgresql():
-        ((oldest_running,),) = sql.rows("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        return Place(oldest_running - 1, LAST)
-    return Place(0, Event.objects.order_by("-id").values_list("id", flat=True).first() or 0)
+        ((oldest_running,),) = sql.fetch_rows("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return LogPlace(oldest_running - 1, LAST)
+    return LogPlace(0, Event.objects.order_by("-id").values_list("id", flat=True).first() or 0)
 
 
-def moment_of_log(tenant_id: uuid.UUID, since: datetime) -> Place:
+def find_moment_of_log(tenant_id: uuid.UUID, since: datetime) -> LogPlace:
     """Return the place just before the first event that was received at `since` or later."""
     found = (
         Event.objects.filter(tenant_id=tenant_id, received_at__gte=since)
@@ -163,16 +164,16 @@ def moment_of_log(tenant_id: uuid.UUID, since: datetime) -> Place:
         .values_list("xid", "id")
         .first()
     )
-    return Place(found[0], found[1] - 1) if found else end_of_log()
+    return LogPlace(found[0], found[1] - 1) if found else find_end_of_log()
 
 
-def end_of_moment(tenant_id: uuid.UUID, until: datetime) -> Place:
+def find_end_of_moment(tenant_id: uuid.UUID, until: datetime) -> LogPlace:
     """Return the place of the last event that was received at `until` or earlier."""
     events = Event.objects.filter(tenant_id=tenant_id, received_at__lte=until)
     found = events.order_by("-xid", "-id").values_list("xid", "id").first()
-    return Place(*found) if found else beginning()
+    return LogPlace(*found) if found else get_beginning()
 
 
-def as_parameter(id: uuid.UUID) -> object:
+def convert_id(id: uuid.UUID) -> object:
     """Return a UUID as the database's driver takes it."""
     return id if sql.is_postgresql() else id.hex

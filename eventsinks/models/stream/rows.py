@@ -10,12 +10,12 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """A place in a tenant's event log. Everything up to it is accounted for."""
 
     xid: int
@@ -74,9 +74,9 @@ class Batch(models.Model):
         return f"batch {self.number} of {self.count}"
 
     @property
-    def last_place(self) -> Place:
+    def last_place(self) -> LogPlace:
         """The place of its last event."""
-        return Place(self.last_xid, self.last_event)
+        return LogPlace(self.last_xid, self.last_event)
 
 
 class PositionQuerySet(models.QuerySet["Position"]):
@@ -90,12 +90,12 @@ class PositionQuerySet(models.QuerySet["Position"]):
         lease = uuid.uuid4()
         active = f"""EXISTS (SELECT 1 FROM eventsinks_destination
             WHERE id = destination_id AND state = 'active' AND deleted_at IS NULL
-              AND (held_until IS NULL OR held_until <= {sql.now()}))"""
-        moved = sql.rows(
-            f"""UPDATE eventsinks_position SET lease = %s, due_at = {sql.in_seconds()}
+              AND (held_until IS NULL OR held_until <= {sql.now_sql()}))"""
+        moved = sql.fetch_rows(
+            f"""UPDATE eventsinks_position SET lease = %s, due_at = {sql.in_seconds_sql()}
                 WHERE destination_id = (
                     SELECT destination_id FROM eventsinks_position
-                    WHERE destination_id = %s AND due_at <= {sql.now()} {sql.skip_locked()}) AND {active}
+                    WHERE destination_id = %s AND due_at <= {sql.now_sql()} {sql.skip_locked_sql()}) AND {active}
                 RETURNING destination_id""",
             [lease if sql.is_postgresql() else lease.hex, seconds, destination_id],
         )
@@ -112,8 +112,8 @@ class PositionQuerySet(models.QuerySet["Position"]):
         """Hold the lease for `seconds` from now on. Return whether it is still ours."""
         lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
         return bool(
-            sql.rows(
-                f"""UPDATE eventsinks_position SET due_at = {sql.in_seconds()}
+            sql.fetch_rows(
+                f"""UPDATE eventsinks_position SET due_at = {sql.in_seconds_sql()}
                     WHERE destination_id = %s AND lease = %s RETURNING destination_id""",
                 [seconds, position.destination_id, lease],
             )
@@ -123,14 +123,14 @@ class PositionQuerySet(models.QuerySet["Position"]):
         """Give the integration back, due again in `pause` seconds."""
         lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
         return bool(
-            sql.rows(
-                f"""UPDATE eventsinks_position SET lease = NULL, due_at = {sql.in_seconds()}
+            sql.fetch_rows(
+                f"""UPDATE eventsinks_position SET lease = NULL, due_at = {sql.in_seconds_sql()}
                     WHERE destination_id = %s AND lease = %s RETURNING destination_id""",
                 [pause, position.destination_id, lease],
             )
         )
 
-    def move(self, destination_id: int, place: Place) -> None:
+    def move(self, destination_id: int, place: LogPlace) -> None:
         """Put an integration somewhere else in the log: backfill, or leaving a backlog behind.
 
         The open batch and the replay, if any, are given up; a worker that holds the lease loses it and settles
@@ -149,7 +149,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
         present = self.filter(destination__tenant=tenant, destination__deleted_at=None)
         return present.exclude(replay_xid=None)
 
-    def replay(self, destination_id: int, since: Place, until: Place) -> bool:
+    def replay(self, destination_id: int, since: LogPlace, until: LogPlace) -> bool:
         """Send again what lies after `since`, up to `until`. Return False where another replay is under way."""
         free = self.filter(destination_id=destination_id, replay_xid=None)
         return bool(
@@ -171,7 +171,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
         self.held(position).update(**REPLAYED)
         position.replay_xid = position.replay_event_id = None
 
-    def skip_replay(self, position: Position, place: Place) -> None:
+    def skip_replay(self, position: Position, place: LogPlace) -> None:
         """Move the replay past what is not for this integration."""
         self.held(position).exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
         position.replay_xid, position.replay_event_id = place
@@ -185,7 +185,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
         """End the pause after a failure, if it is in one: somebody has repaired it."""
         self.filter(destination_id=destination_id, lease=None).update(due_at=Now())
 
-    def skip(self, position: Position, place: Place) -> None:
+    def skip(self, position: Position, place: LogPlace) -> None:
         """Move past what is not for this integration."""
         if place > position.place:
             self.held(position).update(xid=place.xid, event_id=place.event_id)
@@ -224,31 +224,31 @@ class Position(models.Model):
         return f"{self.destination_id} at {self.event_id}"
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LogPlace:
         """The place it stands at."""
-        return Place(self.xid, self.event_id)
+        return LogPlace(self.xid, self.event_id)
 
     def open_batch(self) -> Batch | None:
         """Return the batch that is not settled yet."""
         return Batch.objects.filter(destination_id=self.destination_id, state=BatchState.OPEN).first()
 
     @property
-    def replay(self) -> Place | None:
+    def replay(self) -> LogPlace | None:
         """The place up to which the replay has come, None if there is none."""
         if self.replay_xid is None or self.replay_event_id is None:
             return None
-        return Place(self.replay_xid, self.replay_event_id)
+        return LogPlace(self.replay_xid, self.replay_event_id)
 
     @property
-    def until(self) -> Place:
+    def until(self) -> LogPlace:
         """The place where the replay ends."""
-        return Place(self.until_xid or 0, self.until_event_id or 0)
+        return LogPlace(self.until_xid or 0, self.until_event_id or 0)
 
     def save_batch(self, events: Sequence[Any]) -> Batch | None:
         """Save the membership of the next batch, before anything is sent. None where the lease was lost."""
-        return self.save_members([event.id for event in events], [], Place(events[-1].xid, events[-1].id))
+        return self.save_members([event.id for event in events], [], LogPlace(events[-1].xid, events[-1].id))
 
-    def save_members(self, members: Sequence[int], rest: Sequence[int], place: Place) -> Batch | None:
+    def save_members(self, members: Sequence[int], rest: Sequence[int], place: LogPlace) -> Batch | None:
         """Save a batch of `members`; once `rest` is sent too, everything up to `place` is accounted for."""
         with transaction.atomic():
             held = Position.objects.held(self)

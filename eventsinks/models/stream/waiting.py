@@ -6,25 +6,25 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from eventsinks.models import sql
+from eventsinks.models.database import sql
 from eventsinks.models.event import Event
-from eventsinks.models.stream.read import as_parameter, beyond, not_beyond
-from eventsinks.models.stream.rows import Place
+from eventsinks.models.stream.read import beyond_sql, convert_id, not_beyond_sql
+from eventsinks.models.stream.rows import LogPlace
 
 MOST = 100_000  # events of the log that are looked at
 
 
-def newest_until(tenant_id: uuid.UUID, place: Place) -> tuple[int, datetime] | None:
+def find_newest_until(tenant_id: uuid.UUID, place: LogPlace) -> tuple[int, datetime] | None:
     """Return the id of the tenant's last event up to a place, and when it was received; None if there is none."""
-    events = Event.objects.filter(tenant_id=tenant_id).extra(where=[not_beyond()], params=list(place))
+    events = Event.objects.filter(tenant_id=tenant_id).extra(where=[not_beyond_sql()], params=list(place))
     return events.order_by("-xid", "-id").values_list("id", "received_at").first()
 
 
-def backlog(tenant_id: uuid.UUID, types: Sequence[str], after: Place) -> tuple[int, bool]:
+def count_backlog(tenant_id: uuid.UUID, types: Sequence[str], after: LogPlace) -> tuple[int, bool]:
     """Return how many of the next MOST events after a place are of these types, and whether there are more."""
     statement = f"""
         SELECT coalesce(sum(CASE WHEN type IN ({", ".join(["%s"] * len(types))}) THEN 1 ELSE 0 END), 0), count(*)
-        FROM (SELECT type FROM eventsinks_event WHERE tenant_id = %s AND {beyond()}
+        FROM (SELECT type FROM eventsinks_event WHERE tenant_id = %s AND {beyond_sql()}
               ORDER BY xid, id LIMIT {MOST + 1}) AS next"""
-    ((found, seen),) = sql.rows(statement, [*types, as_parameter(tenant_id), *after])
+    ((found, seen),) = sql.fetch_rows(statement, [*types, convert_id(tenant_id), *after])
     return min(int(found), MOST), seen > MOST

@@ -1,0 +1,1 @@
+"""Secrets: seal them anew, rotate and reset them, and check the keys at the start."""

@@ -1,0 +1,1 @@
+"""Installing our Slack app into a tenant's workspace."""

@@ -1,0 +1,1 @@
+"""Trying out: what somebody waits for while it is made or sent. Counts nowhere."""

@@ -1,0 +1,121 @@
+"""Events: what was accepted, and to whom it went."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import orjson
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly
+from eventsinks.admin.parts.filters import EventTypeFilter
+from eventsinks.admin.silences.form import make_silence_link, may_silence
+from eventsinks.event_types import EVENT_TYPES
+from eventsinks.lib.numbers import dumps, parse
+from eventsinks.models import Event, Tenant
+
+SHOWN = 200_000  # characters of an event's data that a page shows
+DELIVERIES = 200  # deliveries that a page shows
+
+
+class EventAdmin(ReadOnly, ModelAdmin[Event]):
+    """Events."""
+
+    list_display = ("key", "type", "tenant", "occurred", "received")
+    list_filter: ClassVar = [("tenant", AutocompleteSelectFilter), EventTypeFilter]
+    list_filter_submit = True
+    list_per_page = 50
+    list_disable_select_all = True
+    paginator = InfinitePaginator
+    show_facets = admin.ShowFacets.NEVER  # they would be counted
+    show_full_result_count = False
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("key",)  # get_search_results searches by the exact key only
+    search_help_text = "Exact id of an event"
+    fields = ()
+    change_form_template = "admin/eventsinks/event/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        """Return events with their tenants, without their data."""
+        return super().get_queryset(request).select_related("tenant").defer("data", "digest")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        """Find by the exact key, through the index that makes keys unique."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        every = {"tenant__in": Tenant.objects.order_by(), "type__in": list(EVENT_TYPES)}
+        return queryset.filter(key=term, **every), False
+
+    @admin.display(description="Occurred")
+    def occurred(self, event: Event) -> SafeString | str:
+        """When it happened."""
+        return marks.mark_moment(event.occurred_at)
+
+    @admin.display(description="Received")
+    def received(self, event: Event) -> SafeString | str:
+        """When it was accepted."""
+        return marks.mark_moment(event.received_at)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one event."""
+        event = self.get_object(request, object_id)
+        context = {**show_event(event), **(extra_context or {})} if event else extra_context
+        if event and context and may_silence(request, event):
+            context["silence_like"] = make_silence_link(event)
+        return super().change_view(request, object_id, form_url, context)
+
+
+def show_event(event: Event) -> dict[str, Any]:
+    """Return what the page of an event shows."""
+    raw = bytes(event.data)
+    owed = event.deliveries.select_related("destination__tenant").defer("destination__config").order_by("id")
+    return {
+        "title": f"Event {marks.shorten(event.key, 60)}",
+        "subtitle": None,
+        "event": event,
+        "summary": event.summary,
+        "tenant": marks.make_link("tenant", event.tenant_id, event.tenant.name),
+        "occurred": marks.mark_moment(event.occurred_at),
+        "received": marks.mark_moment(event.received_at),
+        "size": len(raw),
+        "pretty": cut_text(indent_json(raw)),
+        "raw": cut_text(raw.decode("utf-8", "replace")),
+        "deliveries": [
+            {
+                "row": delivery,
+                "chip": marks.make_delivery_chip(delivery.state),
+                "sink": marks.link_sink(delivery.destination),
+                "type": delivery.destination.kind.label,
+                "link": marks.make_link("delivery", delivery.pk, "Attempts"),
+            }
+            for delivery in owed[:DELIVERIES]
+        ],
+    }
+
+
+def indent_json(raw: bytes) -> str:
+    """Return JSON with its lines broken, for reading: what goes on to the byte is the data itself."""
+    try:
+        return dumps(parse(raw), orjson.OPT_INDENT_2).decode()
+    except (ValueError, TypeError, RecursionError):  # written before JSON was read strictly
+        return raw.decode("utf-8", "replace")
+
+
+def cut_text(text: str) -> str:
+    """Return the beginning of a text that is too long for a page."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}\n… ({len(text):,} characters in all)"

@@ -1,0 +1,1 @@
+"""What several pages of the admin have in common. No page is here."""

@@ -1,0 +1,1 @@
+"""Who may look after it: accounts, log-in, second factors, lock-out."""

@@ -1,0 +1,75 @@
+"""Event sinks: the list with how each is doing, a form per destination type, pause and resume."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.filters import SinkTypeFilter
+from eventsinks.admin.sinks.health import SinkHealth, measure_health
+from eventsinks.admin.sinks.page import SinkPage
+from eventsinks.models import EventSink
+
+
+class EventSinkAdmin(SinkPage):
+    """Event sinks."""
+
+    list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "last_attempt")
+    list_filter: ClassVar = [
+        SinkTypeFilter,
+        ("state", ChoicesDropdownFilter),
+        ("tenant", AutocompleteSelectFilter),
+    ]
+
+    @admin.display(description="Goes to")
+    def goes_to(self, sink: EventSink) -> SafeString:
+        """The host or the channel, and the type."""
+        return marks.show_target(sink)
+
+    @admin.display(description="Status")
+    def status(self, sink: EventSink) -> SafeString:
+        """Whether it is sent to, and if not, why."""
+        return marks.make_status_chip(sink)
+
+    @admin.display(description="Waiting")
+    def waiting(self, sink: EventSink) -> SafeString | str:
+        """How many deliveries it is still owed, and since when."""
+        health = self.health(sink)
+        if not health.waiting or health.oldest is None:
+            return "–"
+        age = marks.write_distance(health.oldest).removesuffix(" ago")
+        return format_html(
+            '<span class="es-nowrap">{}</span> <span class="es-subtle es-nowrap">oldest {}</span>',
+            health.waiting_text,
+            age,
+        )
+
+    @admin.display(description="Recent")
+    def recent(self, sink: EventSink) -> SafeString | str:
+        """How its newest deliveries went."""
+        return marks.draw_strip(self.health(sink).recent)
+
+    @admin.display(description="Last attempt")
+    def last_attempt(self, sink: EventSink) -> SafeString | str:
+        """When it was last tried, and with what answer."""
+        attempt = self.health(sink).last_attempt
+        if attempt is None:
+            return "–"
+        tone = marks.OUTCOME_TONES[attempt.outcome]
+        said = str(attempt.status) if attempt.status else attempt.get_outcome_display()
+        return format_html(
+            "{} {}", marks.make_chip(tone, said, attempt.reason), marks.mark_moment(attempt.started_at)
+        )
+
+    def health(self, sink: EventSink) -> SinkHealth:
+        """Look at a sink once per page."""
+        found: SinkHealth | None = getattr(sink, "_health", None)
+        if found is None:
+            found = measure_health(sink.pk)
+            sink._health = found  # type: ignore[attr-defined]
+        return found

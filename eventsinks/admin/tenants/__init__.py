@@ -1,0 +1,1 @@
+"""The pages of tenants, with their API keys, limits and Slack workspaces."""

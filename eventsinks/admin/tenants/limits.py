@@ -1,0 +1,74 @@
+"""The limits of a tenant on its page: a field for each, and what is used of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold import widgets
+
+from eventsinks.actions.usage import Used, measure_usage
+from eventsinks.models import Tenant
+from eventsinks.models.limits import NAMES, Limits, describe_limit, get_server_limits
+
+PREFIX = "limit_"  # of the form's fields
+FIELDS = [PREFIX + name for name in NAMES]
+
+
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A tenant's name, and the limits that differ from the server's."""
+
+    class Meta:
+        model = Tenant
+        fields = ("name",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in self.instance.own_limits.items():
+            self.initial.setdefault(PREFIX + name, value)
+
+    def limits(self) -> dict[str, int | None]:
+        """Return every limit as it was given; None where the server's holds."""
+        return {name: self.cleaned_data.get(PREFIX + name) for name in NAMES}
+
+
+def make_tenant_form() -> type[TenantForm]:
+    """Return the form of a tenant that is there."""
+    return type("TenantForm", (TenantForm,), {PREFIX + name: make_limit_field(name) for name in NAMES})
+
+
+def make_limit_field(name: str) -> forms.IntegerField:
+    """Return the form's field for one limit: empty, the server's holds."""
+    field, server = Limits.model_fields[name], getattr(get_server_limits(), name)
+    bounds = Limits.model_json_schema()["properties"][name]
+    return forms.IntegerField(
+        label=name,
+        required=False,
+        min_value=bounds["minimum"],
+        max_value=bounds["maximum"],
+        help_text=f"{field.description} Empty: {describe_limit(name, server)}.",
+        widget=widgets.UnfoldAdminIntegerFieldWidget(),
+    )
+
+
+def make_usage_table(tenant: Tenant) -> SafeString:
+    """Return what a tenant uses of its limits now, as a table."""
+    found = measure_usage(tenant)
+    rows = format_html_join(
+        "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", map(make_cells, found.limits)
+    )
+    since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
+    return format_html(
+        '<table class="es-table"><thead><tr><th>Limit</th><th>Is</th><th>Used</th><th>Refused{}</th></tr></thead>'
+        "<tbody>{}</tbody></table>",
+        since,
+        rows,
+    )
+
+
+def make_cells(used: Used) -> tuple[str, str, str, str]:
+    """Return the row of one limit."""
+    told = f"{used.used:,} of {used.burst:,} at once" if used.burst is not None else f"{used.used:,}"
+    return used.name, describe_limit(used.name, used.limit), told, f"{used.refused:,}"

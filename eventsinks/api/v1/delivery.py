@@ -1,0 +1,136 @@
+"""Deliveries over /v1: see them with their attempts, give them fresh tries, and let go of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from eventsinks.actions.replaying.replay import replay
+from eventsinks.actions.replaying.skip import skip_deliveries
+from eventsinks.api.authentication import get_initiator, get_tenant
+from eventsinks.api.queries import Text
+from eventsinks.api.v1.shapes import End, Free, Moment, show_attempt, show_delivery
+from eventsinks.api.v1.view import (
+    PAGING,
+    TENANT,
+    Listing,
+    V1View,
+    document_answers,
+    find_row,
+    make_parameter,
+    read_page,
+    read_query,
+    require_tenant,
+    show_page,
+)
+from eventsinks.models import Delivery
+from eventsinks.models.delivery import DeliveryState, make_least_id
+from eventsinks.models.replay import make_id_after
+
+
+class DeliveryQuery(Listing):
+    """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text.
+
+    `since` and `until` are when they were made.
+    """
+
+    event_sink_id: UUID | None = None
+    detection_alert_id: Text | None = None
+    state: DeliveryState | None = None
+    status_class: Annotated[int, Field(ge=1, le=5)] | None = None
+    reason: Text | None = None
+    since: Moment | None = None
+    until: End | None = None
+
+    @model_validator(mode="after")
+    def ends_after_it_begins(self) -> Self:
+        """Refuse a stretch that ends before it begins."""
+        if self.since and self.until and self.until < self.since:
+            raise ValueError("until must not be before since")
+        return self
+
+
+FILTERS = [
+    make_parameter("event_sink_id", type="string", format="uuid"),
+    make_parameter("detection_alert_id", type="string", maxLength=1000),
+    make_parameter("state", type="string", enum=DeliveryState.values),
+    make_parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
+    make_parameter("reason", "a part of the reason", type="string", maxLength=1000),
+    make_parameter("since", "made then or later", type="string", format="date-time"),
+    make_parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
+]
+
+
+class DeliveryViewSet(V1View, ViewSet):
+    """Deliveries: see them, give them fresh tries, and let go of them."""
+
+    scope = "delivery"
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+
+    @document_answers(Free, parameters=[TENANT, *FILTERS, *PAGING])
+    def list(self, request: Request) -> Response:
+        """List deliveries, newest first."""
+        query = read_query(DeliveryQuery, request)
+        require_tenant(request, query.tenant_id)
+        found, token = read_page(filter_deliveries(find_deliveries(request), query), query.page)
+        return Response(show_page("deliveries", [show_delivery(delivery) for delivery in found], token))
+
+    @document_answers(Free)
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Get a delivery with its attempts."""
+        delivery = find_row(find_deliveries(request), id)
+        attempts = [show_attempt(attempt) for attempt in delivery.attempts.order_by("id")]
+        return Response({"delivery": {**show_delivery(delivery), "attempts": attempts}})
+
+    @document_answers(Free, request=None)
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, id: str) -> Response:
+        """Give a delivery that ended a fresh set of tries; one that waits is tried now."""
+        delivery = find_row(find_deliveries(request), id)
+        moved = replay(Delivery.objects.filter(id=delivery.id), get_initiator(request))
+        return Response(
+            {"delivery": show_delivery(find_row(find_deliveries(request), id)), "replayed": bool(moved)}
+        )
+
+    @document_answers(Free, request=None)
+    @action(detail=True, methods=["post"])
+    def skip(self, request: Request, id: str) -> Response:
+        """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
+        delivery = find_row(find_deliveries(request), id)
+        moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), get_initiator(request))
+        return Response(
+            {"delivery": show_delivery(find_row(find_deliveries(request), id)), "skipped": bool(moved)}
+        )
+
+
+def find_deliveries(request: Request) -> Any:
+    """Return the deliveries of the key's tenant, with what is shown of them."""
+    related = Delivery.objects.of_tenant(get_tenant(request).id).select_related("destination", "event")
+    return related.defer("event__data")
+
+
+def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:
+    """Return the deliveries that were query for."""
+    if query.event_sink_id:
+        deliveries = deliveries.filter(destination__uuid=query.event_sink_id)
+    if query.detection_alert_id:
+        deliveries = deliveries.filter(event__key=query.detection_alert_id, event__type="detection_alert")
+    if query.state:
+        deliveries = deliveries.filter(state=query.state)
+    if query.status_class:
+        first = query.status_class * 100
+        deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
+    if query.reason:
+        deliveries = deliveries.filter(reason__icontains=query.reason)
+    if query.since:
+        deliveries = deliveries.filter(id__gte=make_least_id(query.since))
+    if query.until:
+        deliveries = deliveries.filter(id__lt=make_id_after(query.until))
+    return deliveries

@@ -1,0 +1,125 @@
+"""The arguments of event sinks as Scanner writes them: `{"Webhook": {…}}`, one type to an object.
+
+A type's name on the wire is its class's name. Every type's arguments are the fields of its config, but for the two
+that Scanner writes otherwise: Slack (a channel by id or by name) and PagerDuty (its configuration is never shown).
+A type that Scanner does not have is shown as a webhook, with its own arguments beside (docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventsinks.api.errors import Invalid
+from eventsinks.destinations import DESTINATION_TYPES
+from eventsinks.destinations.base import MASK, AnyDestinationType
+from eventsinks.models import Destination
+from eventsinks.models.destination import list_types
+
+WIRE_TYPES = {key: DESTINATION_TYPES[key].__name__ for key in list_types("event_sink")}
+KINDS = {WIRE_TYPES[key]: DESTINATION_TYPES[key] for key in WIRE_TYPES}
+SCANNERS = frozenset(["PagerDuty", "Slack", "Tines", "Webhook"])  # its client fails on any other
+SLACK_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "oneOf": [{"required": ["slack_integration_id"]}, {"required": ["slack_oauth_code"]}],
+    "properties": {
+        "slack_integration_id": {"type": "string", "format": "uuid"},
+        "slack_oauth_code": {"type": "string", "minLength": 1},
+        "channel_id": {"type": ["string", "null"]},
+        "channel": {"type": ["string", "null"]},
+    },
+}
+
+
+def make_args_schema() -> dict[str, Any]:
+    """Return the schema of `event_sink_args`: exactly one type."""
+    inside = {name: kind.Config.model_json_schema(mode="validation") for name, kind in KINDS.items()}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": {**inside, "Slack": SLACK_SCHEMA},
+    }
+
+
+ARGS_SCHEMA = make_args_schema()
+
+
+def unwrap(
+    args: Mapping[str, Any], sink: Destination | None = None
+) -> tuple[str, type[AnyDestinationType], dict[str, Any]]:
+    """Return (name on the wire, type, fields of its config); for an update, `sink` is what changes.
+
+    Raises Invalid unless it is exactly one type that there is, and the one of `sink`.
+    """
+    if len(args) != 1:
+        raise Invalid([("event_sink_args", f"must have exactly one of {', '.join(KINDS)}")])
+    ((name, fields),) = args.items()
+    if name not in KINDS:
+        raise Invalid([(f"event_sink_args.{name}"[:300], f"no such type; there are {', '.join(KINDS)}")])
+    if sink is not None and WIRE_TYPES[sink.type] != name:
+        raise Invalid([(f"event_sink_args.{name}", f"this event sink is a {WIRE_TYPES[sink.type]}")])
+    if not isinstance(fields, Mapping):
+        raise Invalid([(f"event_sink_args.{name}", "must be an object")])
+    config = read_slack_config(fields, new=sink is None) if name == "Slack" else dict(fields)
+    return name, KINDS[name], config
+
+
+def read_slack_config(fields: Mapping[str, Any], new: bool) -> dict[str, Any]:
+    """Return Slack's arguments as config: naming a channel by its id forgets the name, and the reverse.
+
+    A new event sink's `slack_oauth_code`, of the first edition, stays among them until it is exchanged.
+    """
+    check_code(fields, new)
+    ours = ("channel", "channel_name", "token", "scopes")  # read here, or nothing a tenant sends
+    config = {key: value for key, value in fields.items() if key not in ours and value is not None}
+    channel = fields.get("channel")
+    if channel is not None and not isinstance(channel, str):
+        raise Invalid([("event_sink_args.Slack.channel", "must be a string")])
+    if channel or config.get("channel_id"):
+        config = {"channel_id": "", **config, "channel_name": (channel or "").lstrip("#")}
+    return config
+
+
+def check_code(fields: Mapping[str, Any], new: bool) -> None:
+    """Raise Invalid for an OAuth code that there is nothing to do with."""
+    code = fields.get("slack_oauth_code")
+    if code is None:
+        return
+    wrong = ""
+    if not isinstance(code, str) or not 1 <= len(code) <= 1000 or not code.isprintable():
+        wrong = "must be the code that Slack gave"
+    elif not new:
+        wrong = "is exchanged only when an event sink is created"
+    elif fields.get("slack_integration_id") is not None:
+        wrong = "goes without slack_integration_id: the code brings a workspace of its own"
+    if wrong:
+        raise Invalid([("event_sink_args.Slack.slack_oauth_code", wrong)])
+
+
+def name_on_the_wire(name: str, field: str) -> str:
+    """Return what the sender of a type's arguments calls a field of its config."""
+    return "channel" if (name, field) == ("Slack", "channel_name") else field
+
+
+def show_type(sink: Destination) -> str:
+    """Return the type of a sink as Scanner's client knows it."""
+    name = WIRE_TYPES[sink.type]
+    return name if name in SCANNERS else "Webhook"
+
+
+def show_args(sink: Destination) -> dict[str, Any]:
+    """Return a sink's configuration as Scanner's client reads it.
+
+    Of a type that it does not know it sees a webhook whose URL is masked, and passes over the rest.
+    """
+    name = WIRE_TYPES[sink.type]
+    if name not in SCANNERS:
+        return {"Webhook": {"url": MASK, "headers": {}, "webhook_type": "Other"}, name: sink.config}
+    if name == "PagerDuty":
+        return {name: None}
+    if name == "Slack":
+        return {name: {key: sink.config.get(key, "") for key in ("channel_id", "channel_name")}}
+    return {name: sink.config}

@@ -1,0 +1,126 @@
+"""The verbs on event sinks that are ours: test, pause, resume, replay, and the signing secret."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.actions import configure
+from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
+from eventsinks.actions.trying.try_out import TryOut, try_out
+from eventsinks.api.authentication import get_initiator
+from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
+from eventsinks.api.queries import Text
+from eventsinks.api.v1.detection_alert import find_alerts
+from eventsinks.api.v1.event_sink import EventSinkViewSet, find_sinks
+from eventsinks.api.v1.event_sink_shapes import OneEventSink, show_sink
+from eventsinks.api.v1.replay import ReplaySink, start_or_preview
+from eventsinks.api.v1.shapes import Free, Moment, show_timings
+from eventsinks.api.v1.view import document_answers, find_row, read_input
+from eventsinks.lib.net.addresses import show_peer
+
+
+class Since(BaseModel):
+    """What was kept since a moment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment
+
+
+class ResumeSink(BaseModel):
+    """What to do with what was kept: send all of it, none, or what came since a moment; the rest is suppressed."""
+
+    backlog: Literal["all", "skip"] | Since = "all"
+
+
+class RotateSecret(BaseModel):
+    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
+
+    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = 86_400
+
+
+class TestSink(BaseModel):
+    """Which alert to send; a sample if none is named."""
+
+    detection_alert_id: Text | None = None
+
+
+class OperatedEventSinkViewSet(EventSinkViewSet):
+    """Scanner's event sinks, and the verbs that are ours."""
+
+    needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
+
+    @document_answers(OneEventSink, request=None)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, id: str) -> Response:
+        """Send nothing for now; what comes is kept."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        return Response({"event_sink": show_sink(configure.pause(sink, initiator=get_initiator(request)))})
+
+    @document_answers(OneEventSink, request=ResumeSink)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, id: str) -> Response:
+        """Send again, all that was kept unless `backlog` says otherwise; a parked one gets another chance."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        backlog = read_input(ResumeSink, request.data or {}).backlog
+        since = backlog.since if isinstance(backlog, Since) else None
+        resumed = configure.resume(sink, get_initiator(request), since, skip=backlog == "skip")
+        return Response({"event_sink": show_sink(resumed)})
+
+    @document_answers(Free, request=ReplaySink, errors={409: ErrorResponse})
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, id: str) -> Response:
+        """Give a stretch of its deliveries a fresh set of tries, as a job: see /v1/replay."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        answer = start_or_preview(request, [sink], read_input(ReplaySink, request.data or {}))
+        return Response({"replay": answer["replays"][0]} if "replays" in answer else answer)
+
+    @document_answers(Free, request=TestSink)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, id: str) -> Response:
+        """Send a sample, or an alert that was accepted, now, and answer with the whole attempt. Counts nowhere."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        asked = read_input(TestSink, request.data or {})
+        alert = None
+        if asked.detection_alert_id is not None:
+            alert = find_alerts(request).filter(key=asked.detection_alert_id).first()
+            if alert is None:
+                raise Invalid([("detection_alert_id", "no such detection alert")])
+        return Response({"attempt": show_try_out(try_out(sink, alert, get_initiator(request)))})
+
+    @document_answers(Free, request=RotateSecret, errors={409: ErrorResponse})
+    @action(detail=True, methods=["post"])
+    def rotate_secret(self, request: Request, id: str) -> Response:
+        """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        asked = read_input(RotateSecret, request.data or {})
+        secret = rotate_secret(sink, asked.overlap_s, get_initiator(request))
+        if secret is None:
+            raise Conflict("was changed by somebody else at the same time; try again")
+        return Response({"signing_secret": secret})
+
+    @document_answers(Free)
+    @action(detail=True, methods=["get"])
+    def signing_secret(self, request: Request, id: str) -> Response:
+        """Show the secret that requests are signed with. Needs the scope event_sink:write."""
+        sink = find_row(find_sinks(request), id, "uuid")
+        return Response({"signing_secret": reveal_secret(sink, get_initiator(request))})
+
+
+def show_try_out(tried: TryOut) -> dict[str, Any]:
+    """Return a try with its evidence. Times are milliseconds from its start."""
+    return {
+        "started_at": tried.started_at,
+        "outcome": tried.outcome,
+        "reason": tried.reason,
+        "request": {"method": tried.method, "host": tried.host, "body": tried.body},
+        "status": tried.status,
+        "excerpt": tried.excerpt,
+        "peer": show_peer(tried.peer),
+        "timings_ms": show_timings(tried.timings),
+    }

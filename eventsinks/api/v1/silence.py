@@ -1,0 +1,149 @@
+"""Silences over /v1: alerts held back for a time and a reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.http import Http404
+from pydantic import BaseModel, Field, StrictInt, StringConstraints
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from eventsinks.actions import silence as silences
+from eventsinks.actions.errors import NotConfigurable
+from eventsinks.api.authentication import get_initiator, get_tenant
+from eventsinks.api.errors import Invalid
+from eventsinks.api.v1.shapes import End, Free, Moment
+from eventsinks.api.v1.view import (
+    PAGING,
+    TENANT,
+    Listing,
+    V1View,
+    document_answers,
+    find_row,
+    read_input,
+    read_page,
+    read_query,
+    require_tenant,
+    show_page,
+)
+from eventsinks.models import Destination, Silence
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Filter = Annotated[str, StringConstraints(max_length=4_000)]
+
+
+class CreateSilence(BaseModel):
+    """A new silence; without `event_sink_id` at every event sink, without `filter` of every alert."""
+
+    event_sink_id: str | None = Field(None, json_schema_extra={"format": "uuid"})
+    filter: Filter = ""
+    reason: Reason
+    author: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    starts_at: Moment | None = None
+    ends_at: End
+
+
+class PreviewSilence(BaseModel):
+    """Which alerts of the last hours a filter matches."""
+
+    filter: Filter = ""
+    hours: Annotated[StrictInt, Field(ge=1, le=24 * 30)] = 24
+
+
+class SilenceViewSet(V1View, ViewSet):
+    """Create, list, get and end silences."""
+
+    scope = "event_sink"
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
+
+    @document_answers(Free, parameters=[TENANT, *PAGING])
+    def list(self, request: Request) -> Response:
+        """List silences, those that have ended among them."""
+        query = read_query(Listing, request)
+        require_tenant(request, query.tenant_id)
+        found, token = read_page(find_silences(request), query.page)
+        return Response(show_page("silences", [show_silence(silence) for silence in found], token))
+
+    @document_answers(Free, request=CreateSilence)
+    def create(self, request: Request) -> Response:
+        """Hold alerts back from now or from a moment on."""
+        asked = read_input(CreateSilence, request.data)
+        sink = None
+        if asked.event_sink_id is not None:
+            sink = find_row(Destination.objects.of(get_tenant(request)).sinks(), asked.event_sink_id, "uuid")
+        try:
+            made = silences.make_silence(
+                get_tenant(request),
+                sink=sink,
+                filter=asked.filter,
+                reason=asked.reason,
+                author=asked.author,
+                starts_at=asked.starts_at,
+                ends_at=asked.ends_at,
+                initiator=get_initiator(request),
+            )
+        except NotConfigurable as error:
+            raise make_invalid(error) from None
+        return Response({"silence": show_silence(made)})
+
+    @document_answers(Free)
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Get a silence, with how much it has held back."""
+        return Response({"silence": show_silence(find_row(find_silences(request), id))})
+
+    @document_answers(Free)
+    def destroy(self, request: Request, id: str) -> Response:
+        """End a silence now. It stays in the list; what it held back is told in a digest."""
+        found = find_row(find_silences(request), id)
+        if not silences.end_silence(found, get_initiator(request)):
+            raise Http404("the silence has ended already")
+        return Response({"id": found.id, "tenant_id": found.tenant_id})
+
+    @document_answers(Free, request=PreviewSilence)
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Say which of the newest alerts a filter matches. Keeps nothing."""
+        asked = read_input(PreviewSilence, request.data)
+        try:
+            seen = silences.preview_silence(get_tenant(request), asked.filter, asked.hours)
+        except NotConfigurable as error:
+            raise make_invalid(error) from None
+        examples = [
+            {"id": event.key, "name": event.summary.title, "received_at": event.received_at}
+            for event in seen.examples
+        ]
+        return Response(
+            {"preview": {"looked_at": seen.looked_at, "matching": seen.matching, "examples": examples}}
+        )
+
+
+def find_silences(request: Request) -> QuerySet[Silence]:
+    """Return the silences of the key's tenant."""
+    return Silence.objects.of(get_tenant(request)).select_related("destination")
+
+
+def make_invalid(error: NotConfigurable) -> Invalid:
+    """Return what is wrong with a silence as an error of the request."""
+    return Invalid([(problem.field, problem.message) for problem in error.errors])
+
+
+def show_silence(silence: Silence) -> dict[str, datetime | Any]:
+    """Return a silence."""
+    return {
+        "id": silence.id,
+        "tenant_id": silence.tenant_id,
+        "event_sink_id": silence.destination.uuid if silence.destination else None,
+        "filter": silence.filter,
+        "author": silence.author,
+        "reason": silence.reason,
+        "starts_at": silence.starts_at,
+        "ends_at": silence.ends_at,
+        "created_at": silence.created_at,
+        "held": silences.count_held(silence),
+    }

@@ -1,0 +1,63 @@
+"""GET /v1/usage: a tenant's own limits, and what it uses of each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from eventsinks.actions.usage import Used, measure_usage
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.v1.view import V1View, document_answers
+from eventsinks.models.limits import Limits
+
+
+class UsedOut(BaseModel):
+    """One limit. Of a rate, `limit` is for `per_seconds`, and `used` is how much of its `burst` is used now."""
+
+    limit: int
+    used: int
+    refused: int
+    per_seconds: int | None
+    burst: int | None
+    what: str
+
+
+class UsageOut(BaseModel):
+    """Every limit by its name; `refused` counts since `refused_since`."""
+
+    limits: dict[str, UsedOut]
+    refused_since: datetime | None
+
+
+class OneUsage(BaseModel):
+    """The usage of the key's tenant."""
+
+    usage: UsageOut
+
+
+class UsageView(V1View):
+    """What the tenant may have and do, and what it has and does."""
+
+    scope = "event_sink"
+
+    @document_answers(OneUsage, operation_id="v1_usage")
+    def get(self, request: Request) -> Response:
+        """Get the limits of the tenant with what is used of each. Takes from none but that of requests."""
+        found = measure_usage(get_tenant(request))
+        limits = {used.name: show_limit(used) for used in found.limits}
+        return Response({"usage": {"limits": limits, "refused_since": found.since}})
+
+
+def show_limit(used: Used) -> dict[str, object]:
+    """Return one limit."""
+    return {
+        "limit": used.limit,
+        "used": used.used,
+        "refused": used.refused,
+        "per_seconds": used.per_seconds,
+        "burst": used.burst,
+        "what": Limits.model_fields[used.name].description,
+    }

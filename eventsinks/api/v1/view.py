@@ -1,0 +1,177 @@
+"""What the views of /v1 share: how they read their input, find a row, and page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Model, QuerySet, UUIDField
+from django.http import Http404
+from drf_spectacular.drainage import set_override
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from eventsinks.api import queries
+from eventsinks.api.authentication import get_tenant
+from eventsinks.api.errors import ErrorResponse, Invalid, handle_v1_exception
+from eventsinks.api.queries import Text
+from eventsinks.lib.validation import list_errors
+from eventsinks.models import Tenant
+
+Input = TypeVar("Input", bound=BaseModel)
+Row = TypeVar("Row", bound=Model)
+View = TypeVar("View", bound=Callable[..., Any])
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Description = Annotated[str, StringConstraints(max_length=10_000)]
+
+
+class V1View(APIView):
+    """A view of /v1. `scope` is the first half of the scope that its keys need."""
+
+    scope = ""
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        """Return how this format says that something is wrong."""
+        return handle_v1_exception
+
+
+def read_input(model: type[Input], data: Any) -> Input:
+    """Return the checked body. Raises Invalid, which names every field."""
+    if not isinstance(data, Mapping):
+        raise Invalid([("", "the body must be a JSON object")])
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise Invalid(list_errors(error)) from None
+
+
+def read_query(model: type[Input], request: Request) -> Input:
+    """Return the checked query, with what a GET's JSON body says: some clients send it there."""
+    return queries.read_query(model, request, Invalid, request.data if isinstance(request.data, dict) else None)
+
+
+def require_tenant(request: Request, tenant_id: str | None) -> None:
+    """Raise Http404 where another tenant than the key's is named."""
+    if tenant_id is not None:
+        find_row(Tenant.objects.filter(id=get_tenant(request).id), tenant_id)
+
+
+def find_row(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
+    """Return the row with this UUID. Raises Http404, also for what is no UUID."""
+    try:
+        return rows.get(**{field: uuid.UUID(id)})
+    except (ValueError, ObjectDoesNotExist):
+        raise Http404(f"no such {rows.model._meta.verbose_name}") from None
+
+
+class Paging(BaseModel):
+    """Which page: how many rows, after which one."""
+
+    model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would show what was not asked for
+
+    page_size: Annotated[int, AfterValidator(lambda size: check_range(size, 1, MAX_PAGE))] | None = None
+    page_token: Text | None = None
+
+
+class Pages(Paging):
+    """Which page, by its own fields or as Scanner writes them: `pagination[page_size]=10`."""
+
+    pagination: Paging | None = None
+
+    @property
+    def page(self) -> Paging:
+        """Which page."""
+        return self.pagination or self
+
+
+class Listing(Pages):
+    """Whose rows, and which page of them."""
+
+    tenant_id: str | None = None
+
+
+def check_range(value: int, least: int, most: int) -> int:
+    """Return `value`. Raises ValueError where it is out of range."""
+    if not least <= value <= most:
+        raise ValueError(f"must be from {least} to {most}")
+    return value
+
+
+def read_page(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[Row], str | None]:
+    """Return one page, newest first by `key`, and the token of the next. Never counts, never skips.
+
+    Raises Invalid for a token that this server did not make.
+    """
+    if paging.page_token:
+        kind = uuid.UUID if isinstance(rows.model._meta.get_field(key), UUIDField) else int
+        rows = rows.filter(**{f"{key}__lt": read_token(paging.page_token, kind)})
+    size = paging.page_size or DEFAULT_PAGE
+    found = list(rows.order_by(f"-{key}")[: size + 1])
+    if len(found) <= size:
+        return found, None
+    last = getattr(found[size - 1], key)
+    return found[:size], base64.urlsafe_b64encode(orjson.dumps(last)).decode().rstrip("=")
+
+
+def read_token(token: str, kind: type) -> Any:
+    """Return what a page token holds, which is of `kind`: uuid.UUID or int. Raises Invalid."""
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if kind is uuid.UUID and isinstance(value, str):
+            return uuid.UUID(value)
+        if kind is int and type(value) is int and 0 <= value < 2**63:
+            return value
+    except (ValueError, binascii.Error):
+        pass
+    raise Invalid([("page_token", "is not a token of this list")])
+
+
+def show_page(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
+    """Return a page in its envelope."""
+    return {"data": {name: rows}, "pagination": {"next_page_token": token}}
+
+
+ERRORS = {
+    400: OpenApiResponse(ErrorResponse, "something in the request is not right; `fields` says where"),
+    401: OpenApiResponse(ErrorResponse, "no API key, or one that opens nothing"),
+    403: OpenApiResponse(ErrorResponse, "the API key lacks the scope"),
+    404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
+    413: OpenApiResponse(ErrorResponse, "the body is too large"),
+    415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
+    429: OpenApiResponse(ErrorResponse, "a limit is reached, which `fields` names; with Retry-After"),
+    503: OpenApiResponse(ErrorResponse, "the database can't be reached"),
+}
+
+
+def make_parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
+    """Return a parameter of a query for the schema; an empty one is as if it were absent."""
+    empty = {"type": "string", "maxLength": 0}
+    return OpenApiParameter(name, {"anyOf": [schema, empty]}, description=description)
+
+
+TENANT = make_parameter("tenant_id", "the key's own", type="string", format="uuid")
+PAGING = [
+    make_parameter(
+        "page_size", f"{DEFAULT_PAGE} unless said otherwise", type="integer", minimum=1, maximum=MAX_PAGE
+    ),
+    make_parameter(
+        "page_token", "where the next page begins, from the answer before", type="string", maxLength=1000
+    ),
+]
+
+
+def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
+    """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
+    extra = options.pop("errors", {})
+    set_override(ok, "many", False)  # our lists are objects with rows inside, never bare arrays
+    return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)

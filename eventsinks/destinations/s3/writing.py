@@ -1,0 +1,69 @@
+"""Writing many objects, several at once, until there is trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeGuard
+from uuid import UUID
+
+from eventsinks.destinations.base import EventRefused, SendFailure, Temporary
+from eventsinks.destinations.s3.objects import S3Object
+from eventsinks.lib.net.aws import AT_ONCE
+from eventsinks.lib.net.wire import Response
+
+Write = Callable[[S3Object], Response]  # raises SendFailure
+Outcome = Response | SendFailure
+
+
+class WrittenObjects(NamedTuple):
+    """What came of objects: those that are there, why the messages of others are not, and the last response."""
+
+    objects: list[S3Object]
+    failures: dict[UUID, SendFailure]
+    response: Response | None
+
+
+def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
+    """Write objects until there is trouble; the rest waits for the next try, for the same reason.
+
+    Raises SendFailure where none was written.
+    """
+    outcomes: list[Outcome] = []
+    trouble: SendFailure | None = None
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while trouble is None and len(outcomes) < len(objects):
+            some = objects[len(outcomes) : len(outcomes) + AT_ONCE]
+            outcomes += pool.map(try_write, [write] * len(some), some)
+            trouble = next(filter(is_trouble, outcomes[-len(some) :]), None)
+    if trouble is not None:
+        outcomes += [trouble] * (len(objects) - len(outcomes))
+    pairs = list(zip(objects, outcomes, strict=True))
+    written = [object for object, outcome in pairs if isinstance(outcome, Response)]
+    if trouble is not None and not written:
+        raise trouble
+    failures = {id: why for object, why in pairs if isinstance(why, SendFailure) for id in object.ids}
+    responses = [outcome for outcome in outcomes if isinstance(outcome, Response)]
+    said = trouble.response if trouble else None
+    return WrittenObjects(written, failures, said or (responses[-1] if responses else None))
+
+
+def try_write(write: Write, object: S3Object) -> Outcome:
+    """Write one object; return the failure instead of raising it."""
+    try:
+        return write(object)
+    except SendFailure as failure:
+        return failure
+
+
+def is_trouble(outcome: Outcome) -> TypeGuard[SendFailure]:
+    """Whether it stands in the way of the other objects too."""
+    return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)
+
+
+def make_blameless(failure: SendFailure) -> SendFailure:
+    """Return why an object of many events was not written so that none of them is blamed for it.
+
+    Who is blamed is tried apart, under another name; but the object may be there, its answer lost.
+    """
+    return Temporary(failure.reason, None, failure.retry_after) if isinstance(failure, Temporary) else failure

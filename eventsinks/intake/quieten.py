@@ -1,0 +1,117 @@
+"""Quieten: hold back what a sink has heard enough of, and count it.
+
+Runs inside the transaction that accepts the alerts: what is held back, and that it was counted, commit together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from eventsinks.event_types.documents import read_text
+from eventsinks.event_types.reading import Reading
+from eventsinks.intake.route import Route, Sink, Verdict
+from eventsinks.models import Event, QuietWindow
+from eventsinks.models.database.sql import clean_text
+from eventsinks.models.options import Quiet
+from eventsinks.models.quiet_window import WindowClaim, WindowKind
+
+
+@dataclass(slots=True)
+class Case:
+    """One event at one sink, on its way through the windows."""
+
+    event: Event
+    sink: Sink
+    verdict: Verdict
+    position: tuple[int, int]  # of the verdict: which event, which of its sinks
+
+
+def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], route: Route) -> list[list[Verdict]]:
+    """Return the verdicts on `events`, with a reason where a window holds one back."""
+    found = [list(own) for own in verdicts]
+    cases = [
+        Case(events[index], route.sinks[verdict.sink], verdict, (index, place))
+        for index, own in enumerate(found)
+        for place, verdict in enumerate(own)
+        if verdict.silence or (not verdict.reason and route.sinks[verdict.sink].quiet)
+    ]
+    if not cases or cases[0].event.event_type.ours:
+        return found
+    readings = {event.id: Reading(event.event_type, bytes(event.data)) for event in {case.event for case in cases}}
+    for kind in WindowKind:
+        wishes = [
+            (case, wish) for case in cases if (wish := make_wish(kind, case, readings[case.event.id])) is not None
+        ]
+        pass_windows(wishes)
+    for case in cases:
+        index, place = case.position
+        found[index][place] = case.verdict
+    return found
+
+
+def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
+    """Let through what the windows of one kind have room for; hold back the rest, with its reason."""
+    if not wishes:
+        return
+    windows = QuietWindow.objects.enter(sorted({wish for _, wish in wishes}))
+    last_held: dict[QuietWindow, Event] = {}
+    for case, wish in wishes:
+        window = windows[wish.destination_id, wish.kind, wish.key]
+        if window.sent < wish.limit:
+            window.sent += 1
+            continue
+        window.held += 1
+        last_held[window] = case.event
+        if not case.verdict.reason:
+            case.verdict = case.verdict._replace(reason=explain_held(wish, case.sink))
+    for window, event in last_held.items():
+        window.last_event, window.last_title = event.id, clean_text(event.summary.title[:500])
+    QuietWindow.objects.note(list(windows.values()))
+
+
+def make_wish(kind: WindowKind, case: Case, reading: Reading) -> WindowClaim | None:
+    """Return the window of this kind that an event must pass, None if there is none."""
+    if kind == WindowKind.SILENCE:
+        return case.verdict.silence
+    quiet = case.sink.quiet
+    if case.verdict.reason or quiet is None or reading.document.get("status", "firing") != "firing":
+        return None
+    if kind == WindowKind.DEDUP:
+        return make_dedup_wish(case, quiet, reading)
+    if kind == WindowKind.GROUP and quiet.group:
+        by = quiet.group.by
+        key = reading.once(
+            ("group", by), lambda: digest_values([read_text(reading.document, *path.split(".")) for path in by])
+        )
+        return WindowClaim(case.sink.id, kind, key, 1, quiet.group.window_s)
+    if kind == WindowKind.THROTTLE and quiet.throttle:
+        return WindowClaim(case.sink.id, kind, "", quiet.throttle.limit, quiet.throttle.window_s)
+    return None
+
+
+def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim | None:
+    """Return the window of an incident. One that only this alert belongs to needs none: its id comes once."""
+    if not quiet.dedup_window_s:
+        return None
+    key = reading.dedup_key(case.sink.template)
+    if not key or key == case.event.key:
+        return None
+    return WindowClaim(case.sink.id, WindowKind.DEDUP, digest_values([key]), 1, quiet.dedup_window_s)
+
+
+def digest_values(values: Sequence[str]) -> str:
+    """Return what stands for `values` in the key of a window."""
+    return hashlib.blake2b(orjson.dumps(list(values)), digest_size=16).hexdigest()
+
+
+def explain_held(wish: WindowClaim, sink: Sink) -> str:
+    """Say why a window held something back."""
+    if wish.kind == WindowKind.DEDUP:
+        return f"deduplicated: this incident was told within {wish.seconds:g} s"
+    if wish.kind == WindowKind.GROUP and sink.quiet and sink.quiet.group:
+        return f"grouped: one alike in {', '.join(sink.quiet.group.by)} was sent within {wish.seconds:g} s"
+    return f"throttled: more than {wish.limit} in {wish.seconds:g} s"

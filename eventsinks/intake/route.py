@@ -1,0 +1,235 @@
+"""Route: which event sinks of a tenant an event goes to, and which of them do not want it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+
+from eventsinks import telemetry
+from eventsinks.event_types import EventType
+from eventsinks.event_types.alert_template import AlertTemplate, load_template
+from eventsinks.event_types.base import Accepted, NotAcceptable
+from eventsinks.event_types.documents import parse_accepted
+from eventsinks.intake.line_up import Ordering, find_incident, make_incident_key
+from eventsinks.lib.filters.asked import Asked
+from eventsinks.lib.filters.event_filter import BadFilter, get_filter, shorten_clause
+from eventsinks.models import Destination, Silence, Tenant
+from eventsinks.models.delivery import Phase
+from eventsinks.models.options import Quiet
+from eventsinks.models.quiet_window import WindowClaim, WindowKind
+
+
+class Verdict(NamedTuple):
+    """One event at one event sink: owed to it, unless a reason says why not.
+
+    `silence` is the window in which the reason is counted, where it is a silence. `full`: the sink wants it, and
+    has no room for it. `unasked`: the event does not go there, unless it tells the end of what that sink was told
+    the beginning of.
+    """
+
+    sink: int
+    reason: str = ""
+    silence: WindowClaim | None = None
+    full: bool = False
+    ordering_key: UUID | None = None  # what it is sent one by one with
+    incident: UUID | None = None  # what it tells of,
+    phase: Phase | None = None  # and what it says of that
+    unasked: bool = False
+
+
+@dataclass(frozen=True)
+class Sink:
+    """What routing must know of an event sink. Its options are read when they are first asked for."""
+
+    id: int
+    uuid: UUID
+    event_types: Sequence[str]
+    filter: str
+    kept_template: Mapping[str, Any] | None
+    kept_quiet: Mapping[str, Any]
+    mode: str
+    expression: str
+
+    @functools.cached_property
+    def template(self) -> AlertTemplate | None:
+        """How alerts are told there, None as they are."""
+        return load_template(self.kept_template) if self.kept_template else None
+
+    @functools.cached_property
+    def ordering(self) -> Ordering:
+        """What is sent there in order."""
+        return Ordering(self.mode, self.expression)
+
+    @functools.cached_property
+    def marks(self) -> bool:
+        """Whether its template tells incidents apart. What can't be read does not, and is in nobody's way."""
+        told = (self.kept_template or {}).get("info")
+        return any(info.get("use_for_dedup") for info in told or () if isinstance(info, dict))
+
+    @functools.cached_property
+    def quiet(self) -> Quiet | None:
+        """What holds alerts back there, None if nothing does."""
+        return Quiet.model_validate(self.kept_quiet) if self.kept_quiet else None
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceInForce:
+    """A silence in force. `sink` is None where it is one of all the tenant's sinks."""
+
+    id: UUID
+    sink: int | None
+    filter: str
+    why: str
+    seconds: float
+
+    def holds(self, sink: int, asked: Asked) -> bool:
+        """Whether it holds an event back at a sink."""
+        if self.sink not in (None, sink):
+            return False
+        return not self.filter or find_rejection(self.filter, asked) is None
+
+
+class Route:
+    """Where the events of one tenant and type go, from one look at its sinks and silences."""
+
+    def __init__(self, tenant: Tenant, event_type: EventType) -> None:
+        self._tenant, self._type = tenant, event_type
+        rows = Destination.objects.of(tenant).sinks()
+        columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet", "ordering", "ordering_key")
+        self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
+        self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
+        self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
+        self._plain = [Verdict(sink.id) for sink in self._hearing]
+
+    @functools.cached_property
+    def _silences(self) -> Sequence[SilenceInForce]:
+        return [] if self._type.ours else find_silences(self._tenant)
+
+    @functools.cached_property
+    def _looks(self) -> bool:
+        """Whether an event must be looked at to know who gets it. Where nobody hears it, nothing is asked."""
+        return any(sink.filter for sink in self._hearing) or bool(self._hearing and self._silences)
+
+    @functools.cached_property
+    def streamed(self) -> bool:
+        """Whether an integration of the tenant hears this type."""
+        integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
+        return any(self._type.key in event_types for event_types in integrations)
+
+    @functools.cached_property
+    def _orders(self) -> bool:
+        """Whether a sink has an order in which even events stand that tell of no incident."""
+        return any(sink.mode == "event_sink" or sink.expression for sink in self.sinks.values())
+
+    @functools.cached_property
+    def _marks(self) -> bool:
+        """Whether a sink has a template that tells incidents apart."""
+        return any(sink.marks for sink in self.sinks.values())
+
+    def of(self, accepted: Accepted) -> Sequence[Verdict]:
+        """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
+
+        An event that names its sinks goes past their filters, but not past a silence. The end of an incident
+        concerns all sinks: who of them was told of the beginning is asked when it is committed.
+        """
+        verdicts = self._wanted(accepted)
+        is_end = accepted.status != "firing" and not accepted.held
+        if not (verdicts or is_end):
+            return verdicts
+        tells = bool(accepted.incident or accepted.marks or self._marks)
+        if is_end and tells:
+            asked = {verdict.sink for verdict in verdicts}
+            verdicts = [*verdicts, *(Verdict(id, unasked=True) for id in self.sinks if id not in asked)]
+        return self._with_keys(accepted, verdicts) if tells or self._orders else verdicts
+
+    def _with_keys(self, accepted: Accepted, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
+        document = functools.cache(lambda: parse_accepted(accepted.data))
+        asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
+        reads = not accepted.incident
+        phase, found = Phase[accepted.status.upper()], []
+        for verdict in verdicts:
+            sink = self.sinks[verdict.sink]
+            text = accepted.incident
+            if reads and (accepted.marks or sink.marks):
+                text = find_incident(self._type, accepted.key, document(), sink.template)
+            key = sink.ordering.key(text, asked)
+            if text:
+                incident = make_incident_key(self._tenant.id, text)
+                verdict = verdict._replace(ordering_key=key, incident=incident, phase=phase)
+            else:
+                verdict = verdict._replace(ordering_key=key)
+            found.append(verdict)
+        return found
+
+    def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:
+        if accepted.held:
+            return ()
+        if accepted.routed_to is not None:
+            named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
+            if not (named and self._silences):
+                return [Verdict(sink.id) for sink in named]
+            return self._verdicts(accepted, named, self._silenced)
+        return self._verdicts(accepted, self._hearing, self._judged) if self._looks else self._plain
+
+    def _verdicts(
+        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], Verdict]
+    ) -> list[Verdict]:
+        """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
+        asked = Asked(self._type.told_to_filters(parse_accepted(accepted.data)))
+        verdicts = [judge(sink, asked) for sink in sinks]
+        if asked.budget.is_spent:
+            telemetry.count_over_budget("filters")
+        return verdicts
+
+    def _named(self, index: int, uuid: UUID) -> Sink:
+        if uuid not in self._by_uuid:
+            raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
+        return self._by_uuid[uuid]
+
+    def _judged(self, sink: Sink, asked: Asked) -> Verdict:
+        rejected = find_rejection(sink.filter, asked) if sink.filter else None
+        if rejected is not None:
+            return Verdict(sink.id, f"filtered: not {rejected}")
+        return self._silenced(sink, asked)
+
+    def _silenced(self, sink: Sink, asked: Asked) -> Verdict:
+        for silence in self._silences:
+            if silence.holds(sink.id, asked):
+                window = WindowClaim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
+                return Verdict(sink.id, silence.why, window)
+        return Verdict(sink.id)
+
+
+def find_rejection(filter: str, asked: Asked) -> str | None:
+    """Return why a filter rejects an event, None if it does not. One that is none any more rejects all."""
+    if filter not in asked.answers:
+        try:
+            asked.answers[filter] = get_filter(filter).rejects(asked)
+        except BadFilter as error:
+            asked.answers[filter] = f"{shorten_clause(filter)} ({error})"
+    return asked.answers[filter]
+
+
+def find_silences(tenant: Tenant) -> list[SilenceInForce]:
+    """Return the silences in force, the longest first, each with how long it lasts by the database's clock."""
+    left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
+    found = Silence.objects.of(tenant).in_force().annotate(left=left).order_by("-ends_at", "id")
+    return [
+        SilenceInForce(
+            id,
+            sink,
+            filter,
+            f"silenced by {author} until {ends_at:%Y-%m-%d %H:%M:%S} UTC: {reason}",
+            max(left.total_seconds(), 0.0),
+        )
+        for id, sink, filter, author, ends_at, reason, left in found.values_list(
+            "id", "destination_id", "filter", "author", "ends_at", "reason", "left"
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Expressions over events in CEL: filters and ordering keys, read, charged and compiled."""

@@ -1,0 +1,1 @@
+"""Secrets: sealing, signing, and masking by value."""

@@ -1,0 +1,1 @@
+"""What PostgreSQL and SQLite differ in: their clock, their words, and how they fail."""

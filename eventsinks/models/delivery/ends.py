@@ -1,0 +1,196 @@
+"""Told: what became of an incident's firing at a sink, which decides whether its end is told there.
+
+A delivery of an incident knows the incident, by a hash, and its `phase`. An episode of an incident at a sink ends
+with a resolution that was told there; what counts for the next one comes after that.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+
+from eventsinks.models.database import sql
+from eventsinks.models.delivery.claim import ClaimedDelivery
+from eventsinks.models.delivery.line import never_sql
+from eventsinks.models.delivery.row import Phase
+
+AT_ONCE = 400  # incidents of one statement
+ENDS = (Phase.ACKNOWLEDGED, Phase.RESOLVED)
+GOES_ON = "('pending', 'sending', 'delivered')"
+UNTOLD = "this event sink was not told that it began"
+
+Place = tuple[uuid.UUID, int]  # an incident and a destination
+
+SAME = "here.incident = ending.incident AND here.destination_id = ending.destination_id"
+# The firings before an end that are of its episode: after the last end before it that was told.
+FIRINGS = f"""
+    SELECT 1 FROM eventsinks_delivery AS here
+    WHERE {SAME} AND here.phase = {Phase.FIRING} AND here.event_id < ending.event_id
+      AND here.event_id > coalesce((
+          SELECT last.event_id FROM eventsinks_delivery AS last
+          WHERE {SAME.replace("here.", "last.")} AND last.phase = {Phase.RESOLVED}
+            AND last.event_id < ending.event_id AND last.state = 'delivered'
+          ORDER BY last.event_id DESC LIMIT 1), 0)"""
+
+# What was said of an incident at the sink after a firing, up to the first resolution.
+ENDS_AFTER = f"""
+    SELECT here.id FROM eventsinks_delivery AS firing JOIN eventsinks_delivery AS here
+        ON here.incident = firing.incident AND here.destination_id = firing.destination_id
+        AND here.phase > {Phase.FIRING} AND here.event_id > firing.event_id
+    WHERE firing.id IN {{}} AND firing.phase = {Phase.FIRING} AND NOT EXISTS (
+        SELECT 1 FROM eventsinks_delivery AS last
+        WHERE last.incident = firing.incident AND last.destination_id = firing.destination_id
+          AND last.phase = {Phase.RESOLVED} AND last.event_id > firing.event_id
+          AND last.event_id < here.event_id)"""
+
+
+class IncidentStanding(StrEnum):
+    """How an incident stands at a sink."""
+
+    TOLD = "told"  # its firing was told, or may be yet
+    UNTOLD = "untold"  # it was kept from the sink: silenced, filtered, held back, skipped
+    ENDED = "ended"  # its end was told, or is on its way
+
+
+def find_standings(incidents: Collection[uuid.UUID]) -> dict[Place, IncidentStanding]:
+    """Return how each incident stands at each sink that it was ever owed to. To be asked with them locked.
+
+    A firing that failed may be told yet: it can be replayed. It costs by the sink, not by what was said before.
+    """
+    ordered = sorted(incidents)
+    found: dict[Place, IncidentStanding] = {}
+    for start in range(0, len(ordered), AT_ONCE):
+        for incident, sink, fired, goes_on, ended in sql.fetch_rows(
+            *make_standing_query(ordered[start : start + AT_ONCE])
+        ):
+            place = (incident if isinstance(incident, uuid.UUID) else uuid.UUID(incident), int(sink))
+            if fired:
+                found[place] = IncidentStanding.TOLD if goes_on else IncidentStanding.UNTOLD
+            elif ended:
+                found[place] = IncidentStanding.ENDED
+    return found
+
+
+def make_standing_query(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters that ask of each incident at each sink: whether it fired after its
+    last end, whether any of those firings was not kept from the sink, and whether there was such an end.
+    """
+    if sql.is_postgresql():
+        given, parameters = "unnest(%s::uuid[]) AS given(incident)", [convert_ids(incidents)]
+    else:
+        rows = " UNION ALL ".join(["SELECT %s AS incident"] * len(incidents))
+        given, parameters = f"({rows}) AS given", convert_ids(incidents)
+    firing = f"""
+        SELECT 1 FROM eventsinks_delivery AS here
+        WHERE here.incident = episode.incident AND here.destination_id = episode.sink
+          AND here.phase = {Phase.FIRING} AND here.event_id > coalesce(episode.ended, 0)"""
+    statement = f"""
+        WITH RECURSIVE place(incident, sink) AS (
+            SELECT given.incident, (SELECT min(first.destination_id) FROM eventsinks_delivery AS first
+                                    WHERE first.incident = given.incident)
+            FROM {given}
+            UNION ALL
+            SELECT place.incident, (SELECT min(next.destination_id) FROM eventsinks_delivery AS next
+                                    WHERE next.incident = place.incident AND next.destination_id > place.sink)
+            FROM place WHERE place.sink IS NOT NULL),
+        episode(incident, sink, ended) AS (
+            SELECT place.incident, place.sink, (
+                SELECT here.event_id FROM eventsinks_delivery AS here
+                WHERE here.incident = place.incident AND here.destination_id = place.sink
+                  AND here.phase = {Phase.RESOLVED} AND here.state IN {GOES_ON}
+                ORDER BY here.event_id DESC LIMIT 1)
+            FROM place WHERE place.sink IS NOT NULL)
+        SELECT episode.incident, episode.sink, EXISTS ({firing}),
+            EXISTS ({firing} AND here.state <> 'suppressed'), episode.ended IS NOT NULL
+        FROM episode"""
+    return statement, parameters
+
+
+def suppress_untold_ends(claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
+    """Suppress those ends of incidents whose firing was not told at their sink. Return what is still to be sent.
+
+    sending -> suppressed, by whoever holds the lease. The firings are locked: whoever replays one meanwhile waits,
+    and then finds the end suppressed (`owe_ends`), or has committed, and the end is sent.
+    """
+    ends = [one.id for one in claimed if one.phase in ENDS]
+    if not ends or not find_untold_ends(ends):
+        return list(claimed)
+    with transaction.atomic():
+        lock_firings(ends)
+        kept = set(suppress_sending(find_untold_ends(ends), {one.lease for one in claimed}))
+    return [one for one in claimed if one.id not in kept]
+
+
+def find_untold_ends(ends: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Return those of these ends that have firings before them in their episode, of which none was or is told."""
+    statement = f"""
+        SELECT ending.id FROM eventsinks_delivery AS ending
+        WHERE ending.id IN {placeholders_sql(ends)} AND EXISTS ({FIRINGS})
+          AND NOT EXISTS ({FIRINGS} AND here.state IN {GOES_ON})"""
+    return read_ids(sql.fetch_rows(statement, convert_ids(ends)))
+
+
+def lock_firings(ends: Sequence[uuid.UUID]) -> None:
+    """Let nobody replay a firing before these ends until the transaction ends. SQLite has one writer anyway."""
+    if not sql.is_postgresql():
+        return
+    joined = FIRINGS.replace("SELECT 1 FROM", "SELECT here.id FROM eventsinks_delivery AS ending JOIN", 1)
+    statement = (
+        joined.replace("WHERE", "ON", 1)
+        + f"""
+        WHERE ending.id IN {placeholders_sql(ends)} AND here.state IN ('failed', 'suppressed')
+        ORDER BY here.id FOR NO KEY UPDATE OF here"""
+    )
+    sql.fetch_rows(statement, convert_ids(ends))
+
+
+def suppress_sending(ends: Sequence[uuid.UUID], leases: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """sending -> suppressed, where the lease is one of these. Return which moved."""
+    if not ends:
+        return []
+    statement = f"""
+        UPDATE eventsinks_delivery
+        SET state = 'suppressed', lease = NULL, tries = tries - 1, settled_at = {sql.now_sql()}, reason = %s
+        WHERE id IN {placeholders_sql(ends)} AND lease IN {placeholders_sql(leases)} AND state = 'sending'
+        RETURNING id"""
+    return read_ids(sql.fetch_rows(statement, [UNTOLD, *convert_ids(ends), *convert_ids(leases)]))
+
+
+def owe_ends(firings: Sequence[uuid.UUID]) -> None:
+    """suppressed -> pending: the ends of incidents whose firings, which these deliveries are, are told after all.
+
+    To be called in the transaction that replays the firings, after it has locked them.
+    """
+    for start in range(0, len(firings), AT_ONCE):
+        some = firings[start : start + AT_ONCE]
+        statement = f"""
+            UPDATE eventsinks_delivery
+            SET state = 'pending', tries = 0, settled_at = NULL, reason = '',
+                due_at = CASE WHEN ordering_key IS NULL THEN {sql.now_sql()} ELSE {never_sql()} END
+            WHERE state = 'suppressed' AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
+            RETURNING id"""
+        sql.fetch_rows(statement, convert_ids(some))
+
+
+def find_ends_after(firings: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Return what tells, after these deliveries at the same sink, how their incidents went on, up to the end."""
+    return read_ids(sql.fetch_rows(ENDS_AFTER.format(placeholders_sql(firings)), convert_ids(firings)))
+
+
+def placeholders_sql(ids: Collection[uuid.UUID]) -> str:
+    """Return the SQL of a list of so many parameters."""
+    return f"({', '.join(['%s'] * len(ids))})"
+
+
+def convert_ids(ids: Collection[uuid.UUID]) -> list[Any]:
+    """Return ids as the database takes them."""
+    return list(ids) if sql.is_postgresql() else [id.hex for id in ids]
+
+
+def read_ids(rows: Sequence[Sequence[Any]]) -> list[uuid.UUID]:
+    """Return the ids that the database gave."""
+    return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in rows]

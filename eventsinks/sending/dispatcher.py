@@ -1,0 +1,242 @@
+"""Deliver: claim what is due, send it all concurrently, settle it in bulk, until nothing is due.
+
+Nothing is open while we talk to the world: a claim is one short transaction, a settlement another. What a
+worker that dies leaves behind is due again when its lease runs out.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import OperationalError
+
+from eventsinks.destinations.base import MAX_REQUESTS, Message, SendFailure
+from eventsinks.lib.net.http import Exchange, Outcome
+from eventsinks.lib.net.wire import Request
+from eventsinks.limits.isolation import isolate
+from eventsinks.models.database import sql
+from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, free_rate_key
+from eventsinks.sending.fairness import CongestionWindows
+from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
+from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
+from eventsinks.sending.open_sinks import OpenSinks
+from eventsinks.sending.postpone import AGAIN, PostponedWrites
+from eventsinks.sending.prepare import ReadySink, make_messages, make_request
+from eventsinks.sending.rate_limit import Quotas, claim_within_rates, count_against_limits
+from eventsinks.sending.remember import MemoryWrites
+from eventsinks.sending.settle_attempts import EndedTries
+
+log = logging.getLogger(__name__)
+
+SLOTS = 1000  # exchanges under way at once
+CLAIM = 800  # deliveries of one claim
+LOW = 64  # with less than this in flight, claim at once
+LOOK_AGAIN = 0.05  # seconds until the next claim while others are in flight and nobody says that there is more
+LOOK_REST = 0.005  # seconds until then, at least, where somebody says so,
+LOOK_PART = 3  # and so many times as long as the last claim took
+LONGEST_WAIT = 0.5  # seconds without a look at anything but the world
+
+
+class Sent(NamedTuple):
+    """One message in flight."""
+
+    claimed: ClaimedDelivery
+    ready: ReadySink
+    message: Message
+    started_at: datetime
+    request: Request
+    requests: int = 1  # of this try, so far
+
+
+class Dispatcher:
+    """One process's deliveries, from claim to settlement. To be run by one thread at a time.
+
+    `exchange` is the world; `stopping` says that no more is to be claimed. It waits for nobody's lock.
+    """
+
+    def __init__(self, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._exchange = exchange
+        self._stopping = stopping
+        self._shares = CongestionWindows()
+        self._lookout = Lookout()
+        self._aside = PostponedWrites()
+        self._sinks = OpenSinks(self._aside)
+        self._memories = MemoryWrites(self._aside)
+        self._ended = EndedTries()
+        self._doubted: set[int] = set()  # sinks that were refused by, and have taken nothing since
+        self._claim_at = 0.0
+        self._woken = False  # whether somebody said that there is more,
+        self._woken_at = 0.0  # and when that may be looked at, at the soonest
+        self._found = False
+        self._paced_at = 0.0  # when turns may be asked for again, where a lock was in the way
+        self._key_free_at = 0.0  # when the next message may go to a place that takes so many a second
+
+    def wake(self) -> None:
+        """Have a running dispatcher look at once, from any thread: something may be due that was not before."""
+        self._woken = True
+        self._exchange.wake()
+
+    def run(self) -> int:
+        """Deliver until nothing is due and nothing in flight. Return how many were settled."""
+        settled = 0
+        with sql.wait_shortly():
+            while True:
+                self._aside.again()
+                idle = not self._exchange.in_flight and time.monotonic() >= self._key_free_at
+                found = self._claim() if self._may_claim() else None
+                self._end(self._exchange.poll(self._patience()))
+                settled += self._ended.settle_if_due(self._exchange.in_flight)
+                if self._ended.has_called:
+                    self._woken, self._ended.has_called = True, False
+                nothing_due = (idle and found == 0) or self._stopping()
+                if nothing_due and not self._exchange.in_flight and not self._ended:
+                    return settled
+
+    def _may_claim(self) -> bool:
+        """Whether there is room, and it is time to look."""
+        in_flight, now = self._exchange.in_flight, time.monotonic()
+        nothing_else = not in_flight and now >= self._key_free_at
+        soon = nothing_else or (self._found and in_flight < LOW) or now >= self._next_look()
+        return soon and not self._stopping() and in_flight < SLOTS
+
+    def _next_look(self) -> float:
+        """Return the moment of the next claim while others are in flight."""
+        return min(self._claim_at, self._woken_at) if self._woken else self._claim_at
+
+    def _claim(self) -> int:
+        """Claim and send what there is room for. Return how many."""
+        began = time.monotonic()
+        self._claim_at = began + LOOK_AGAIN
+        self._woken = False  # before the look: what is said from here on is for the next one
+        try:
+            claimed = self._claim_lanes(min(SLOTS - self._exchange.in_flight, CLAIM))
+        except OperationalError as error:
+            if not sql.is_locked(error):
+                raise
+            log.warning("nothing can be claimed now: %s", error)
+            claimed = []
+        looked = time.monotonic()
+        self._woken_at = looked + max(LOOK_PART * (looked - began), LOOK_REST)
+        self._found = bool(claimed)
+        claimed = self._ended.without_untold(claimed)
+        messages = make_messages(claimed, self._sinks.ready)
+        self._memories.remind(claimed, messages)
+        at = datetime.now(UTC)
+        for one, message in zip(claimed, messages, strict=True):
+            self._send(one, message, at)
+        return len(claimed)
+
+    def _claim_lanes(self, room: int) -> list[ClaimedDelivery]:
+        """Claim at most `room`, and have its sinks ready."""
+        resting = self._aside.resting()
+        lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
+        self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
+        quotas = self._shares.quotas(lanes, room)
+        paced = [(lane, quota) for lane, quota in quotas if lane.rate_key or lane.rate]
+        free = [(lane, quota) for lane, quota in quotas if not (lane.rate_key or lane.rate)]
+        claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
+        if paced and time.monotonic() >= self._paced_at:
+            claimed += self._claim_paced(paced)
+        self._lookout.note(claimed)
+        versions = {lane.destination_id: lane.version for lane, _ in quotas}
+        self._sinks.open({c.destination_id: versions[c.destination_id] for c in claimed})
+        return claimed
+
+    def _claim_paced(self, quotas: Quotas) -> list[ClaimedDelivery]:
+        """Claim what is sent by turns or within a limit; none for a moment, where a lock is in the way."""
+        try:
+            claimed, limited = claim_within_rates(quotas)
+        except OperationalError as error:
+            if not sql.is_locked(error):
+                raise
+            log.warning("no rate key can be leased now: %s", error)
+            self._paced_at = time.monotonic() + AGAIN
+            return []
+        pauses = count_against_limits(limited, claimed, self._aside)
+        if soon := [pause for pause in pauses if pause < LONGEST_WAIT]:  # for the others the sweep is soon enough
+            self._key_free_at = max(self._key_free_at, time.monotonic() + max(soon) + LOOK_AGAIN)
+        return claimed
+
+    def _send(self, claimed: ClaimedDelivery, message: Message | SendFailure, at: datetime) -> None:
+        """Start one exchange; what can't even be built is settled without."""
+        ready = self._sinks.ready.get(claimed.destination_id)
+        if ready is None:
+            why = self._sinks.why_not(claimed.destination_id)
+            self._ended.add("unknown", make_settlement(claimed, at, None, why))
+            return
+        if isinstance(message, SendFailure):
+            self._settle_unsent(claimed, ready, at, message)
+            return
+        try:
+            request = make_request(ready.kind, message, at)
+        except SendFailure as failure:
+            self._settle_unsent(claimed, ready, at, failure)
+        else:
+            self._shares.sent(claimed.destination_id)
+            self._exchange.start(request, Sent(claimed, ready, message, at, request))
+
+    def _settle_unsent(
+        self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure
+    ) -> None:
+        """Settle what can't even be built."""
+        self._free_rate_key(ready)
+        settled_with = explain_held_or_parked(claimed.destination_id, ready.version, failure, self._aside)
+        self._ended.add("unknown", make_settlement(claimed, at, None, settled_with))
+
+    def _free_rate_key(self, ready: ReadySink) -> None:
+        """Let the next message go to a place that takes so many a second, and be there when it may."""
+        if ready.rate_key:
+            key, interval = ready.rate_key, ready.kind.rate_interval
+            with isolate(f"the rate key {key} is free when its lease ends"):
+                free = functools.partial(free_rate_key, key, interval)
+                self._aside.write(("rate key", key), free, settings.EVENTSINKS_LEASE)
+            self._key_free_at = time.monotonic() + interval + LOOK_AGAIN
+
+    def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
+        """Judge what has ended, and hold or park the sinks that need it."""
+        for sent, outcome in outcomes:
+            if (after := next_request(sent, outcome)) is not None:
+                self._exchange.start(after, sent._replace(request=after, requests=sent.requests + 1))
+                continue
+            failure, memory = judge_outcome(sent.ready.kind, sent.message, outcome)
+            destination_id = sent.claimed.destination_id
+            self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
+            if memory is not None:  # before it is settled: a try that is made again knows what it did
+                self._memories.remember(sent.claimed, sent.message, memory)
+            self._free_rate_key(sent.ready)
+            if failure is None and destination_id in self._doubted:
+                self._trust(destination_id)
+            kind = sent.ready.kind
+            failure = explain_held_or_parked(destination_id, sent.ready.version, failure, self._aside)
+            self._ended.add(kind.key, make_settlement(sent.claimed, sent.started_at, outcome, failure, kind))
+
+    def _trust(self, destination_id: int) -> None:
+        """Forget the doubts about a sink that has taken something."""
+        self._doubted.discard(destination_id)
+        with isolate(f"the next that destination {destination_id} takes ends the doubts about it"):
+            self._aside.write(("trust", destination_id), lambda: forget_doubts(destination_id), DOUBTED_FOR)
+
+    def _patience(self) -> float:
+        """Return how many seconds to wait for the world before looking at the rest."""
+        now = time.monotonic()
+        if not self._exchange.in_flight:
+            return max(0.0, min(self._key_free_at - now, LOOK_AGAIN))
+        moments = [now + LONGEST_WAIT]
+        if self._exchange.in_flight < SLOTS and not self._stopping():
+            moments.append(self._next_look())
+        if self._ended:
+            moments.append(self._ended.settle_at)
+        return max(0.0, min(moments) - now)
+
+
+def next_request(sent: Sent, outcome: Outcome) -> Request | None:
+    """Return what a type sends after `outcome` in the same try, None if that was all."""
+    if sent.requests == MAX_REQUESTS:
+        return None
+    return make_following_request(sent.ready.kind, sent.message, sent.request, outcome)

@@ -1,0 +1,76 @@
+"""Fairness: how much of what is in flight each sink may hold, and how a claim is shared out.
+
+A sink starts with a small share, earns more by answering soon, and loses half with every failure or slow answer:
+one that hangs or dawdles holds little, and one that is well is sent to as fast as it takes it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from eventsinks.models.delivery import Lane
+
+FIRST_SHARE = 8.0
+LARGEST_SHARE = 128.0
+SMALLEST_SHARE = 2.0
+SLOW = 1.0  # seconds; an answer that takes longer earns nothing, or a few slow sinks would hold every slot
+
+
+class CongestionWindows:
+    """What each sink may have in flight, and what it has."""
+
+    def __init__(self) -> None:
+        self.in_flight: Counter[int] = Counter()
+        self._share: dict[int, float] = {}
+
+    def sent(self, destination_id: int) -> None:
+        """Note one more in flight."""
+        self.in_flight[destination_id] += 1
+
+    def ended(self, destination_id: int, *, well: bool, seconds: float = 0.0) -> None:
+        """Note one less in flight, and what it says of the sink: whether it took it, and after how long."""
+        self.in_flight[destination_id] -= 1
+        if not self.in_flight[destination_id]:
+            del self.in_flight[destination_id]
+        share = self._share.get(destination_id, FIRST_SHARE)
+        if well and seconds <= SLOW:
+            self._share[destination_id] = min(share + 1, LARGEST_SHARE)
+        else:
+            least = min(share, FIRST_SHARE) if well else SMALLEST_SHARE
+            self._share[destination_id] = max(share / 2, least)
+
+    def left(self, destination_id: int) -> int:
+        """Return how many more the sink may have in flight."""
+        share = self._share.get(destination_id, FIRST_SHARE)
+        return max(0, int(share) - self.in_flight[destination_id])
+
+    def quotas(self, lanes: Sequence[Lane], room: int) -> list[tuple[Lane, int]]:
+        """Share `room` out among `lanes`: even shares, no sink above its own, first tries before retries.
+
+        The order is random, so that with more lanes than room everybody has a turn.
+        """
+        by_sink: dict[int, list[Lane]] = {}
+        for lane in lanes:
+            by_sink.setdefault(lane.destination_id, []).append(lane)
+        sinks = random.sample(list(by_sink), len(by_sink))
+        quotas = []
+        for position, sink in enumerate(sinks):
+            own = min(self.left(sink), -(-room // (len(sinks) - position)))
+            for lane, quota in split_quota(by_sink[sink], own):
+                quotas.append((lane, quota))
+                room -= quota
+        return quotas
+
+
+def split_quota(lanes: Sequence[Lane], quota: int) -> list[tuple[Lane, int]]:
+    """Split one sink's quota: half to the lane with the fewest tries, half of the rest to the next, …"""
+    shares = []
+    for position, lane in enumerate(sorted(lanes, key=lambda lane: lane.tries)):
+        last = position == len(lanes) - 1
+        take = quota if last else -(-quota // 2)
+        quota -= take
+        if take:
+            shares.append((lane, take))
+    return shares

@@ -1,0 +1,156 @@
+"""Judge: turn what came of a send into where the delivery goes."""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from uuid_utils import uuid7
+
+from eventsinks.destinations.base import (
+    AnyDestinationType,
+    DestinationGone,
+    EventRefused,
+    Message,
+    SendFailure,
+    Temporary,
+)
+from eventsinks.lib.net.http import Outcome
+from eventsinks.lib.net.wire import ExchangeFailed, Request, Response, Timings
+from eventsinks.models.database.sql import clean_text
+from eventsinks.models.delivery import ClaimedDelivery, Settlement
+from eventsinks.models.secrets.masking import mask_bytes, mask_failure, mask_text
+
+log = logging.getLogger(__name__)
+
+EXCERPT = 2048  # bytes of the response's body that are kept
+LOOKED_AT = 4 * EXCERPT  # bytes in which secrets are looked for, so that none is cut before it is seen
+JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
+
+
+def get_max_tries() -> int:
+    """Return how many tries a delivery has."""
+    return len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1
+
+
+Memory = Mapping[str, Any]
+
+
+def judge_outcome(
+    kind: AnyDestinationType, message: Message, outcome: Outcome
+) -> tuple[SendFailure | None, Memory | None]:
+    """Return why `message` did not arrive, None if it did, and what the type wants to remember of it.
+
+    What a response means is the type's knowledge.
+    """
+    if isinstance(outcome, ExchangeFailed):
+        return mask_failure(explain_no_answer(outcome), kind), None
+    try:
+        receipt = kind.read(outcome, [message])
+    except SendFailure as failure:
+        return mask_failure(failure, kind), None
+    except Exception as error:  # a fault in a type, or an answer it did not expect, must not stop the others
+        log_fault(log, kind, f"{kind.key} could not read the answer to {message.id}")
+        return mask_failure(Temporary(f"the answer could not be read: {error!r}", outcome), kind), None
+    found = (receipt.failures or {}).get(message.id)
+    return found and mask_failure(found, kind), receipt.memory
+
+
+def explain_no_answer(outcome: ExchangeFailed) -> SendFailure:
+    """Return what it means that no answer came. What can't be written as a request, no later try can send."""
+    reason = f"{outcome.reason}: {outcome.message}"
+    return DestinationGone(reason) if outcome.reason == "bad_request" else Temporary(reason)
+
+
+def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:
+    """Log the exception that is being handled, without the secrets of `kind`."""
+    to.error("%s\n%s", about, mask_text(traceback.format_exc().rstrip(), kind))
+
+
+def make_settlement(
+    claimed: ClaimedDelivery,
+    started_at: datetime,
+    outcome: Outcome | None,
+    failure: SendFailure | None,
+    kind: AnyDestinationType | None = None,
+) -> Settlement:
+    """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent.
+
+    What is kept of an answer is without the secrets of `kind`.
+    """
+    response = outcome if isinstance(outcome, Response) else None
+    state, pause, given_back = decide_next_state(claimed, failure)
+    return Settlement(
+        claimed,
+        cast(UUID, uuid7()),
+        state,
+        name_outcome(outcome, failure),
+        started_at,
+        pause,
+        given_back,
+        response.status if response else None,
+        clean_text(make_reason(failure, response)),
+        make_excerpt(response, kind),
+        outcome.peer if outcome else "",
+        outcome.timings if outcome else Timings(),
+    )
+
+
+def make_reason(failure: SendFailure | None, response: Response | None) -> str:
+    """Return what is on record as the reason of a try: why it failed, and that its answer was cut."""
+    cut = f"the answer was cut: {response.cut}" if response and response.cut else ""
+    return "; ".join(filter(None, [failure.reason if failure else "", cut]))
+
+
+def decide_next_state(claimed: ClaimedDelivery, failure: SendFailure | None) -> tuple[str, float, int]:
+    """Return (state, seconds until it is due again, tries given back)."""
+    if failure is None:
+        return "delivered", 0.0, 0
+    if isinstance(failure, DestinationGone):
+        return "pending", 0.0, 1  # the sink is parked; this delivery waits, and the try does not count
+    if isinstance(failure, EventRefused) or claimed.tries >= get_max_tries():
+        return "failed", 0.0, 0
+    pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
+    asked = getattr(failure, "retry_after", None) or 0.0
+    return "pending", max(pause, asked) * (1 + random.random() * JITTER), 0
+
+
+def make_following_request(
+    kind: AnyDestinationType, message: Message, request: Request, outcome: Outcome
+) -> Request | None:
+    """Return what a type sends after `outcome` of `request` in the same try, None if that was all."""
+    if not isinstance(outcome, Response):
+        return None
+    try:
+        return kind.then(message, request, outcome)
+    except Exception:  # what the answer means is read next, and says what is wrong with it
+        log_fault(log, kind, f"{kind.key} could not say what follows for {message.id}")
+        return None
+
+
+def name_outcome(outcome: Outcome | None, failure: SendFailure | None) -> str:
+    """Return the word for an attempt's outcome, where it may not be known whether the far end has it."""
+    unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
+    return "unknown" if unknown else name_failure(failure)
+
+
+def make_excerpt(response: Response | None, kind: AnyDestinationType | None) -> str:
+    """Return the first part of what the far end answered, as it is kept and shown: without secrets of `kind`."""
+    if not response or not response.body:
+        return ""
+    seen = mask_bytes(response.body[:LOOKED_AT], kind)
+    return clean_text(seen[:EXCERPT].decode("utf-8", "replace"))
+
+
+def name_failure(failure: SendFailure | None) -> str:
+    """Return the word for an attempt's outcome."""
+    if failure is None:
+        return "delivered"
+    words = {EventRefused: "refused", DestinationGone: "gone"}
+    return words.get(type(failure), "temporary")

@@ -1,0 +1,1 @@
+"""Streaming: send each integration the events of its tenant's log, in order, batch by batch."""
