@@ -28,17 +28,19 @@ READY = "eventsinks is ready"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
-@pytest.fixture
-def database():
-    """Return settings for a database of its own where the tests run on PostgreSQL, else none."""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return settings for a directory, and on PostgreSQL a database, that only the first test finds new."""
+    directory = {"EVENTSINKS_VAR": str(tmp_path_factory.mktemp("run") / "var")}
     server = os.environ.get("TEST_DATABASE_URL")
     if server is None:
-        yield {}
+        yield directory
         return
     name = f"eventsinks_run_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         yield {
+            **directory,
             "DATABASE_URL": urlsplit(server)._replace(path=f"/{name}").geturl(),
             "SECRET_KEY": secrets.token_urlsafe(50),
             "EVENTSINKS_ENCRYPTION_KEYS": make_key(),
@@ -115,15 +117,15 @@ def living(mark, directory):
 
 
 @pytest.fixture
-def start(tmp_path, database):
-    """Return what starts a command in a var directory of its own; nothing of it outlives the test."""
+def start(place):
+    """Return what starts a command; nothing of it outlives the test."""
     started = []
 
     def start(command, **environment):
         port = {"PORT": str(20_000 + secrets.randbelow(10_000))}
         broker = {"REDIS_URL": named()} if named() else {}
-        var = {"EVENTSINKS_VAR": str(tmp_path / "var")}
-        started.append(Started(command, {**var, **port, **broker, **database, **environment}))
+        few = {"EVENTSINKS_WEB_PROCESSES": "1"}
+        started.append(Started(command, {**place, **port, **broker, **few, **environment}))
         return started[-1]
 
     yield start
@@ -135,7 +137,7 @@ def start(tmp_path, database):
         one.process.wait()
 
 
-def test_everything_runs_until_ctrl_c_and_leaves_nothing(start, tmp_path):
+def test_everything_runs_until_ctrl_c_and_leaves_nothing(start, place):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         run = start("run", PORT=str(port), REDIS_URL="")
@@ -147,7 +149,7 @@ def test_everything_runs_until_ctrl_c_and_leaves_nothing(start, tmp_path):
     answer = pasted(run.said(r"(?s)(curl .*\}')"))
     assert "detection_alert" in answer
 
-    kept = tmp_path / "var" / "credentials.json"
+    kept = Path(place["EVENTSINKS_VAR"], "credentials.json")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     lines = " ".join(run.others().values())
     assert all(name in lines for name in ("valkey-server", "project.serve", "project worker", "project beat"))
@@ -200,7 +202,7 @@ def test_a_child_that_dies_stops_everything_and_is_named(start, child, named):
 
 
 def test_a_process_of_the_web_server_that_dies_is_started_again(start):
-    run = start("run")
+    run = start("run", EVENTSINKS_WEB_PROCESSES="2")
     run.read_until("API key")
     url = run.said(r"API +(http://\S+)")
     (*_, killed) = processes = run.pids_of("spawn_main")

@@ -204,18 +204,16 @@ def test_a_missing_canary_is_made_at_the_start_and_never_over_keys_that_are_miss
     assert Canary.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["manage.py", "check"],
-        ["manage.py", "migrate"],
-        ["-c", "import project.asgi"],
-        ["-m", "celery", "-A", "project", "worker", "--loglevel=ERROR"],
-        ["-m", "celery", "-A", "project", "beat", "--loglevel=ERROR"],
-    ],
-    ids=["check", "migrate", "web", "worker", "beat"],
-)
-def test_a_process_with_a_wrong_key_does_not_start(command, tmp_path):
+PROCESSES = {
+    "check": ["manage.py", "check"],
+    "migrate": ["manage.py", "migrate"],
+    "web": ["-c", "import project.asgi"],
+    "worker": ["-m", "celery", "-A", "project", "worker", "--loglevel=ERROR"],
+    "beat": ["-m", "celery", "-A", "project", "beat", "--loglevel=ERROR"],
+}
+
+
+def test_a_process_with_a_wrong_key_does_not_start(tmp_path, subtests):
     right, wrong = make_key(), make_key()
     clean = {
         name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")
@@ -224,17 +222,19 @@ def test_a_process_with_a_wrong_key_does_not_start(command, tmp_path):
     environment |= {"SECRET_KEY": "x" * 60, "REDIS_URL": "redis://127.0.0.1:9/0"}
     made = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
     subprocess.run(made, env={**environment, "EVENTSINKS_ENCRYPTION_KEYS": right}, check=True, timeout=120)
-    done = subprocess.run(
-        [sys.executable, *command],
-        env={**environment, "EVENTSINKS_ENCRYPTION_KEYS": wrong},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode != 0
-    assert make_key_id(right) in done.stderr
-    assert right not in done.stderr + done.stdout
-    assert wrong not in done.stderr + done.stdout
+    for name, command in PROCESSES.items():
+        with subtests.test(name):
+            done = subprocess.run(
+                [sys.executable, *command],
+                env={**environment, "EVENTSINKS_ENCRYPTION_KEYS": wrong},
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode != 0
+            assert make_key_id(right) in done.stderr
+            assert right not in done.stderr + done.stdout
+            assert wrong not in done.stderr + done.stdout
 
 
 def test_check_does_not_mind_a_database_that_is_away(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -185,12 +186,14 @@ def test_bearer_is_as_good_as_token(live_server, acme_key):
         assert client.cloud.event_streaming.list() == []
 
 
-@pytest.mark.parametrize("protocol", [*Protocol, *(one.value for one in Protocol)])
-@pytest.mark.parametrize("connection_type", [*ConnectionType, "relay", "p2p"])
-@pytest.mark.parametrize("direction", [*TrafficDirection, "sent", "received"])
-def test_the_real_client_may_ask_with_every_value_that_it_knows(client, protocol, connection_type, direction):
-    asked = {"protocol": protocol, "connection_type": connection_type, "direction": direction}
-    assert client.events.get_network_traffic_events(**asked) == []
+def test_the_real_client_may_ask_with_every_value_that_it_knows(client, subtests):
+    protocols = [*Protocol, *(one.value for one in Protocol)]
+    connection_types = [*ConnectionType, "relay", "p2p"]
+    directions = [*TrafficDirection, "sent", "received"]
+    for protocol, connection_type, direction in itertools.product(protocols, connection_types, directions):
+        asked = {"protocol": protocol, "connection_type": connection_type, "direction": direction}
+        with subtests.test(**asked):
+            assert client.events.get_network_traffic_events(**asked) == []
 
 
 def test_the_real_client_reads_what_the_reverse_proxy_served(client, live_server, acme_key):

@@ -48,7 +48,8 @@ BODIES = (
 CLIENTS = {key for key, kind in DESTINATION_TYPES.items() if issubclass(kind, ClientType)}
 
 every_type = pytest.mark.parametrize("key", sorted(DESTINATION_TYPES))
-http_type = pytest.mark.parametrize("key", sorted(set(DESTINATION_TYPES) - CLIENTS))  # the rest: test_clients.py
+HTTP_TYPES = sorted(set(DESTINATION_TYPES) - CLIENTS)  # the rest: test_clients.py
+http_type = pytest.mark.parametrize("key", HTTP_TYPES)
 
 
 def leaves(value):
@@ -225,11 +226,25 @@ def test_the_target_is_short_and_holds_no_secret(key):
     assert not [secret for secret in secret_texts(destination.config) if secret in destination.target()]
 
 
-@http_type
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
-def test_a_hostile_alert_is_built_or_refused(key, text):
+def test_a_hostile_alert_is_built_or_refused(text, subtests):
+    message = hostile(text)
+    for key in HTTP_TYPES:
+        with subtests.test(key):
+            assert_built_or_refused(key, message)
+
+
+def assert_built_or_refused(key, message):
+    """Whatever is built of an alert is fit for the wire."""
+    request = build_or_refuse(make_type(key, signing_keys=[KEY]), message)
+    if request is not None:
+        assert_fit_for_the_wire(request)
+
+
+def hostile(text):
+    """Return an alert that says this text wherever it can."""
     row = {f"{text[:500]}{number}": text for number in range(30)}
-    message = make_message(
+    return make_message(
         name=text[:10_000],
         description=text,
         source=text,
@@ -237,9 +252,6 @@ def test_a_hostile_alert_is_built_or_refused(key, text):
         results_table={"columns": [text], "rows": [row]},
         **{"View in Scanner": "https://scanner.example/" + text, text[:100]: text},
     )
-    request = build_or_refuse(make_type(key, signing_keys=[KEY]), message)
-    if request is not None:
-        assert_fit_for_the_wire(request)
 
 
 @http_type
@@ -298,14 +310,14 @@ def outcome_of(key, response):
 
 
 @http_type
-@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-@pytest.mark.parametrize("status", STATUSES)
-def test_an_answer_is_a_receipt_or_a_failure_with_a_reason(key, status, body):
-    outcome = outcome_of(key, make_response(status, body))
-    assert isinstance(outcome, SendFailure) or outcome.response.ok
-    if isinstance(outcome, SendFailure):
-        assert outcome.response.status == status
-        assert re.fullmatch(r".{1,500}", outcome.reason)
+def test_an_answer_is_a_receipt_or_a_failure_with_a_reason(key, subtests):
+    for status, body in itertools.product(STATUSES, BODIES):
+        with subtests.test(status=status, body=body[:80]):
+            outcome = outcome_of(key, make_response(status, body))
+            assert isinstance(outcome, SendFailure) or outcome.response.ok
+            if isinstance(outcome, SendFailure):
+                assert outcome.response.status == status
+                assert re.fullmatch(r".{1,500}", outcome.reason)
 
 
 @http_type

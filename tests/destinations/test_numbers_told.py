@@ -56,37 +56,39 @@ def told(kind, message):
     return kind.then(message, first, make_response(200, b'{"issues":[]}')) or first
 
 
-@every_number
 @pytest.mark.parametrize("key", SINKS)
-def test_an_event_sink_is_told_every_digit(key, number):
+def test_an_event_sink_is_told_every_digit(key):
     kind = make_type(key, signing_keys=[bytes(32)])
-    assert number in text_of(told(kind, alert(number)))
-    assert number in text_of(told(kind, alert(number, TEMPLATE)))
+    for number in NUMBERS:
+        assert number in text_of(told(kind, alert(number)))
+        assert number in text_of(told(kind, alert(number, TEMPLATE)))
 
 
-@every_number
 @pytest.mark.parametrize("key", SINKS)
-def test_plain_words_are_found_for_any_number(key, number):
-    kind, message = make_type(key, signing_keys=[bytes(32)]), alert(number, TEMPLATE)
-    plain = kind.in_words(message, told(kind, message))
-    assert plain is None or plain.body
+def test_plain_words_are_found_for_any_number(key):
+    kind = make_type(key, signing_keys=[bytes(32)])
+    for number in NUMBERS:
+        message = alert(number, TEMPLATE)
+        plain = kind.in_words(message, told(kind, message))
+        assert plain is None or plain.body, number
 
 
-@every_number
 @pytest.mark.parametrize("name", sorted(MAPPINGS))
-@pytest.mark.parametrize("key", ["detection_alert", "audit", "network_traffic"])
-def test_a_mapping_keeps_every_digit(key, name, number):
-    raw = {
-        "detection_alert": ALERT,
-        "audit": b'{"id":"1","activity_code":"user.login","meta":{"n":%s,"m":[%s]},"n":%s}',
-        "network_traffic": b'{"flow_id":"1","source":{},"destination":{},"protocol":6,"n":%s}',
-    }[key].replace(b"%s", number.encode())
-    kind, taken = accepted(key, raw)
-    written = MAPPINGS[name].written(kind, taken.data, taken.occurred_at)
-    left_out = (
-        name.startswith("netbird") and key == "network_traffic"
-    )  # its meta has fields of its own, and no others
-    assert left_out or number.encode() in written
+@pytest.mark.parametrize(
+    ("key", "raw"),
+    [
+        ("detection_alert", ALERT),
+        ("audit", b'{"id":"1","activity_code":"user.login","meta":{"n":%s,"m":[%s]},"n":%s}'),
+        ("network_traffic", b'{"flow_id":"1","source":{},"destination":{},"protocol":6,"n":%s}'),
+    ],
+)
+def test_a_mapping_keeps_every_digit(key, raw, name):
+    # its meta has fields of its own, and no others
+    is_left_out = name.startswith("netbird") and key == "network_traffic"
+    for number in NUMBERS:
+        kind, taken = accepted(key, raw.replace(b"%s", number.encode()))
+        written = MAPPINGS[name].written(kind, taken.data, taken.occurred_at)
+        assert is_left_out or number.encode() in written
 
 
 @every_number

@@ -48,9 +48,8 @@ def test_the_places_are_found():
 
 
 @every_place
-@pytest.mark.parametrize("url", [*DISGUISED, *MALFORMED[1:]])
-def test_a_place_inside_is_refused_when_it_is_saved_and_its_field_is_named(key, field, url):
-    assert field in refusals(key, field, url)
+def test_a_place_inside_is_refused_when_it_is_saved_and_its_field_is_named(key, field):
+    assert not [url for url in (*DISGUISED, *MALFORMED[1:]) if field not in refusals(key, field, url)]
 
 
 @every_place
