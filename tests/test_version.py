@@ -34,7 +34,7 @@ def test_a_version_is_recognised(text):
 
 def test_requests_tell_the_version():
     assert f"User-Agent: eventsinks/{VERSION}" in http.OWN_HEADERS
-    assert aws.settings(path_style=False).user_agent == f"eventsinks/{VERSION}"
+    assert aws.make_settings(path_style=False).user_agent == f"eventsinks/{VERSION}"
 
 
 def test_the_schema_tells_the_version():
