@@ -1,7 +1,8 @@
-"""Fairness: how much of what is in flight each sink may hold, and how a claim is shared out.
+"""Fairness: how many requests each sink may have in flight, and how a claim is divided among the sinks.
 
-A sink starts with a small share, earns more by answering soon, and loses half with every failure or slow answer:
-one that hangs or dawdles holds little, and one that is well is sent to as fast as it takes it.
+Each sink has a congestion window. It starts small, grows by one with every quick success, and halves with every
+failure or slow answer. So a sink that hangs or answers slowly uses few slots, and a healthy sink gets events as
+fast as it accepts them.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from eventsinks.models.delivery import Lane
 FIRST_SHARE = 8.0
 LARGEST_SHARE = 128.0
 SMALLEST_SHARE = 2.0
-SLOW = 1.0  # seconds; an answer that takes longer earns nothing, or a few slow sinks would hold every slot
+SLOW = 1.0  # seconds; the window does not grow on a slower answer, or a few slow sinks would use every slot
 
 
 class CongestionWindows:
-    """What each sink may have in flight, and what it has."""
+    """How many requests each sink may have in flight, and how many it has."""
 
     def __init__(self) -> None:
         self.in_flight: Counter[int] = Counter()
         self._share: dict[int, float] = {}
 
     def sent(self, destination_id: int) -> None:
-        """Note one more in flight."""
+        """Count one more request in flight."""
         self.in_flight[destination_id] += 1
 
     def ended(self, destination_id: int, *, well: bool, seconds: float = 0.0) -> None:
-        """Note one less in flight, and what it says of the sink: whether it took it, and after how long."""
+        """Count one request less in flight. Change the window by its success and its seconds."""
         self.in_flight[destination_id] -= 1
         if not self.in_flight[destination_id]:
             del self.in_flight[destination_id]
@@ -42,14 +43,15 @@ class CongestionWindows:
             self._share[destination_id] = max(share / 2, least)
 
     def left(self, destination_id: int) -> int:
-        """Return how many more the sink may have in flight."""
+        """Return how many more requests the sink may have in flight."""
         share = self._share.get(destination_id, FIRST_SHARE)
         return max(0, int(share) - self.in_flight[destination_id])
 
     def quotas(self, lanes: Sequence[Lane], room: int) -> list[tuple[Lane, int]]:
-        """Share `room` out among `lanes`: even shares, no sink above its own, first tries before retries.
+        """Divide `room` evenly among the sinks of `lanes`, none above its window, first tries before retries.
 
-        The order is random, so that with more lanes than room everybody has a turn.
+        The order of the sinks is random. So when there are more lanes than room, every sink gets a share sooner or
+        later.
         """
         by_sink: dict[int, list[Lane]] = {}
         for lane in lanes:
@@ -65,7 +67,7 @@ class CongestionWindows:
 
 
 def split_quota(lanes: Sequence[Lane], quota: int) -> list[tuple[Lane, int]]:
-    """Split one sink's quota: half to the lane with the fewest tries, half of the rest to the next, …"""
+    """Split the quota of one sink: half to the lane with the fewest tries, half of the rest to the next, …"""
     shares = []
     for position, lane in enumerate(sorted(lanes, key=lambda lane: lane.tries)):
         last = position == len(lanes) - 1
