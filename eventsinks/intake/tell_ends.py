@@ -1,7 +1,7 @@
-"""Tell ends: whoever was told that an incident began is told that it goes on and ends, and nobody else is.
+"""Tell ends: sends the progress and the end of an incident to the sinks that got its beginning, and to no others.
 
-No filter, silence or window keeps the end from a sink that was told of the beginning; it comes even where the sink
-hears no such events any more. Where nothing is known of a beginning, the end is an event like any other.
+No filter, silence or window keeps the end from a sink that got the beginning. The end comes even if the sink no
+longer gets such events. If no beginning is known, the end is an event like any other.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Place = tuple[UUID, int]  # an incident and a sink
 
 
 def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
-    """Return the verdicts on events, in the order of acceptance, with the ends going where they belong.
+    """Return the verdicts on events, in the order of acceptance. Ends go to the sinks that got the beginning.
 
-    To be called inside the transaction that commits them, with their incidents locked.
+    Call this inside the transaction that commits the events, with their incidents locked.
     """
     ends = {one.incident for own in verdicts for one in own if is_end(one) and one.incident is not None}
     if not ends:
@@ -35,12 +35,12 @@ def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
 
 
 def is_end(verdict: Verdict) -> bool:
-    """Whether it is told of an incident that somebody has seen to it, or that it is over."""
+    """Return whether the event reports that somebody handles its incident, or that the incident is over."""
     return verdict.phase in ENDS
 
 
 def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known: set[UUID]) -> Verdict | None:
-    """Return the verdict on an end as what was told before demands it; None where the event goes elsewhere."""
+    """Return the verdict on an end, given what the sink got before. Return None if the event does not go there."""
     if verdict.incident is None or not is_end(verdict):
         return None if verdict.unasked else verdict
     standing = stands.get((verdict.incident, verdict.sink))
@@ -54,7 +54,7 @@ def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known:
 
 
 def note_standing(verdict: Verdict, stands: dict[Place, IncidentStanding], known: set[UUID]) -> None:
-    """Keep how an incident stands after a verdict, for what comes later in the same request."""
+    """Record the incident's standing after a verdict, for later events of the same request."""
     if verdict.incident is None:
         return
     place = (verdict.incident, verdict.sink)
