@@ -1,4 +1,4 @@
-"""Explain: for one event and each sink of its tenant, what became of it and why."""
+"""Explain: tells for one event and each sink of its tenant what became of it and why."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def explain_event(event: Event) -> list[SinkExplanation]:
 
 
 def explain_delivery(delivery: Delivery) -> str:
-    """Say why a delivery stands where it stands, and what happens next."""
+    """Return why a delivery is in its state, and what happens next."""
     if delivery.state == DeliveryState.PENDING:
         return f"waits{describe_obstacle(delivery, find_obstacle(delivery))}"
     if delivery.state == DeliveryState.SENDING:
@@ -54,7 +54,7 @@ def explain_delivery(delivery: Delivery) -> str:
 
 
 def explain_absence(sink: Destination, event: Event) -> str:
-    """Say why an event is not owed to a sink."""
+    """Return why an event has no delivery at a sink."""
     document = event.document
     if document.get("staging"):
         return "the alert is staging: kept and sent nowhere"

@@ -1,6 +1,6 @@
-"""Quieten: hold back what a sink has heard enough of, and count it.
+"""Quieten: holds back alerts of which a sink has had enough, and counts them.
 
-Runs inside the transaction that accepts the alerts: what is held back, and that it was counted, commit together.
+It runs inside the transaction that accepts the alerts, so the held-back deliveries and the counts commit together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 @dataclass(slots=True)
 class Case:
-    """One event at one sink, on its way through the windows."""
+    """One event at one sink, checked against one kind of window after another."""
 
     event: Event
     sink: Sink
@@ -56,7 +56,7 @@ def quieten(
 
 
 def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
-    """Let through what the windows of one kind have room for; hold back the rest, with its reason."""
+    """Let events pass while the windows of one kind have room. Hold back the others, with the reason."""
     if not wishes:
         return
     windows = QuietWindow.objects.enter(sorted({wish for _, wish in wishes}))
@@ -96,7 +96,7 @@ def make_wish(kind: WindowKind, case: Case, reading: Reading) -> WindowClaim | N
 
 
 def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim | None:
-    """Return the window of an incident. One that only this alert belongs to needs none: its id comes once."""
+    """Return the window of an incident. An alert that is alone in its incident needs none: its id is unique."""
     if not quiet.dedup_window_s:
         return None
     key = reading.dedup_key(case.sink.template)
@@ -106,12 +106,12 @@ def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim |
 
 
 def digest_values(values: Sequence[str]) -> str:
-    """Return what stands for `values` in the key of a window."""
+    """Return the hash of `values` for the key of a window."""
     return hashlib.blake2b(orjson.dumps(list(values)), digest_size=16).hexdigest()
 
 
 def explain_held(wish: WindowClaim, sink: Sink) -> str:
-    """Say why a window held something back."""
+    """Return the reason why a window held an alert back."""
     if wish.kind == WindowKind.DEDUP:
         return f"deduplicated: this incident was told within {wish.seconds:g} s"
     if wish.kind == WindowKind.GROUP and sink.quiet and sink.quiet.group:

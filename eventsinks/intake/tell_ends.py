@@ -1,7 +1,7 @@
-"""Tell ends: whoever was told that an incident began is told that it goes on and ends, and nobody else is.
+"""Tell ends: sends the progress and the end of an incident to the sinks that got its beginning, and to no others.
 
-No filter, silence or window keeps the end from a sink that was told of the beginning; it comes even where the sink
-hears no such events any more. Where nothing is known of a beginning, the end is an event like any other.
+No filter, silence or window keeps the end from a sink that got the beginning. The end comes even if the sink no
+longer gets such events. If no beginning is known, the end is an event like any other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IncidentAtSink = tuple[UUID, int]  # an incident and a sink
 def tell_ends(verdicts: Sequence[Sequence[RouteVerdict]]) -> list[Sequence[RouteVerdict]]:
     """Return the verdicts on events, in the order of acceptance, with the ends going where they belong.
 
-    To be called inside the transaction that commits them, with their incidents locked.
+    Call this inside the transaction that commits the events, with their incidents locked.
     """
     ends = {one.incident for own in verdicts for one in own if is_end(one) and one.incident is not None}
     if not ends:

@@ -1,6 +1,6 @@
 """Limits: what one tenant may have and do, declared once.
 
-From here come the setting EVENTSINKS_LIMITS, what is kept of a tenant, the form of the admin, /v1/tenant,
+These use it: the setting EVENTSINKS_LIMITS, the stored limits of a tenant, the form of the admin, /v1/tenant,
 /v1/usage and the table in docs/operating.md.
 """
 
@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model
 
-MOST = 1_000_000_000  # the largest that any of them can be
+MOST = 1_000_000_000  # the largest value of any limit
 
 
 class Rate(NamedTuple):
-    """Marks a limit as so many in `seconds`; so many seconds' worth, `burst`, may come at once."""
+    """Marks a limit as a number in `seconds`; `burst` seconds' worth may come at once."""
 
     seconds: int
     burst: int
@@ -58,7 +58,7 @@ RATES = {
     for mark in field.metadata
     if isinstance(mark, Rate)
 }
-# Some of the limits, for whoever sets a tenant's own; None is the server's again.
+# Some of the limits, to set a tenant's own; None means the server's.
 own: dict[str, Any] = {
     name: (field.rebuild_annotation() | None, Field(None, description=field.description))
     for name, field in TenantLimits.model_fields.items()
@@ -85,7 +85,7 @@ def _limits(*said: tuple[tuple[str, int], ...]) -> TenantLimits:
 
 
 def describe_limit(name: str, value: int) -> str:
-    """Return a limit as it is told: `10`, `10 a second`."""
+    """Return a limit as text: `10`, `10 a second`."""
     if (rate := RATES.get(name)) is None:
         return f"{value:,}"
     return f"{value:,} {({1: 'a second', 60: 'a minute', 3600: 'an hour'})[rate.seconds]}"

@@ -20,7 +20,7 @@ SLOW = 1.0  # seconds; an answer that takes longer earns nothing, or a few slow 
 
 
 class CongestionWindows:
-    """What each sink may have in flight, and what it has."""
+    """How many requests each sink may have in flight, and how many it has."""
 
     def __init__(self) -> None:
         self.in_flight: Counter[int] = Counter()
@@ -50,7 +50,8 @@ class CongestionWindows:
     def share_out(self, lanes: Sequence[Lane], room: int) -> list[tuple[Lane, int]]:
         """Share `room` out among `lanes`: even shares, no sink above its own, first tries before retries.
 
-        The order is random, so that with more lanes than room everybody has a turn.
+        The order of the sinks is random. So when there are more lanes than room, every sink gets a share sooner or
+        later.
         """
         by_sink: dict[int, list[Lane]] = {}
         for lane in lanes:
@@ -66,7 +67,7 @@ class CongestionWindows:
 
 
 def split_quota(lanes: Sequence[Lane], quota: int) -> list[tuple[Lane, int]]:
-    """Split one sink's quota: half to the lane with the fewest tries, half of the rest to the next, …"""
+    """Split the quota of one sink: half to the lane with the fewest tries, half of the rest to the next, …"""
     shares = []
     for position, lane in enumerate(sorted(lanes, key=lambda lane: lane.tries)):
         last = position == len(lanes) - 1

@@ -1,9 +1,9 @@
-"""Lines: deliveries of one sink with the same ordering key are sent one after another, in the order of acceptance.
+"""Line: sends deliveries of one sink with the same ordering key one after another, in the order of acceptance.
 
-Of a line at most one is due, waits for its next try or is being sent: the first. The others stand BEHIND it, at a
-`due_at` that never comes, so that no claim walks through them. A unique index holds that there is one first. Who
-ends the first for good calls the next, after that is committed: what was accepted meanwhile is seen then. Where
-that was lost with a process, `out_of_order` finds it.
+At most one delivery of a line is due, waits for its next try or is being sent: the first. The others stand BEHIND
+it, at a `due_at` that never comes, so no claim reads them. A unique index makes sure that there is only one first.
+The process that ends the first for good calls the next one after the commit, when it sees what was accepted
+meanwhile. If that call is lost with its process, the sweep (`line_up.call_uncalled`) finds the line.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from django.db import IntegrityError, transaction
 from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import BEHIND, Delivery, DeliveryLine
 
-SLOTS = 32  # locks of a tenant: few enough that a thousand keys in one request leave room in the table of locks
+SLOTS = 32  # locks of a tenant: so few that a thousand keys in one request do not fill the table of locks
 AT_ONCE = 400  # lines of one statement
-MOST_COUNTED = 10_000  # deliveries behind others that are counted
+MOST_COUNTED = 10_000  # deliveries behind others, counted at most
 NEVER = f"'{BEHIND:%Y-%m-%d %H:%M:%S}{{}}'"
-# To the letter the conditions of the indexes delivery_in_line, delivery_first_in_line and delivery_failed_in_line.
+# Exactly the conditions of the indexes delivery_in_line, delivery_first_in_line and delivery_failed_in_line.
 IN_LINE = "here.ordering_key IS NOT NULL AND here.state IN ('pending', 'sending')"
 FAILED = "here.ordering_key IS NOT NULL AND here.state = 'failed'"
 OF_LINE = "here.destination_id = line.destination_id AND here.ordering_key = line.ordering_key"
 
 
 class LineLag(NamedTuple):
-    """How many deliveries of a sink wait for an earlier one, MOST_COUNTED at most, and since when."""
+    """How many deliveries of a sink wait for an earlier one (MOST_COUNTED at most), and since when."""
 
     waiting: int
     since: datetime | None
 
 
 def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
-    """Let nobody else accept events of these keys until the transaction ends: ids are in the order of commits.
+    """Let nobody else accept events of these keys until the transaction ends, so that ids are in commit order.
 
-    SQLite has one writer, and needs none.
+    SQLite has one writer, and needs no locks.
     """
     slots = {key.int % SLOTS for key in keys}
     if slots and sql.is_postgresql():
@@ -62,7 +62,7 @@ def find_busy_lines(lines: Collection[DeliveryLine]) -> set[DeliveryLine]:
 def call_next(lines: Collection[DeliveryLine]) -> int:
     """Let the first of each line go, where none does. Return how many were called.
 
-    What somebody else has locked, or is just calling, is left to `out_of_order`.
+    The sweep does this for lines that another process has locked, or is just calling.
     """
     return sum(call_unless_taken(some) for some in split_lines(lines))
 
@@ -124,7 +124,7 @@ def read_lines_from(after: DeliveryLine, most: int) -> list[DeliveryLine]:
     return [read_line(row) for row in rows]
 
 
-# Jumps from line to line in the index, however many stand in one.
+# Jumps from line to line in the index, however long they are.
 LINES = f"""
     WITH RECURSIVE line AS (
         (SELECT destination_id, ordering_key FROM eventsinks_delivery AS here
@@ -153,9 +153,9 @@ def count_behind(destination_id: int) -> LineLag:
 
 
 def find_before(delivery: Delivery) -> Delivery | None:
-    """Return the delivery that one waits for: the first of its line, or an earlier one that failed and holds it.
+    """Return what a delivery waits for: the first of its line, or an earlier failed one that stops the line.
 
-    None where it is the next, and about to be called.
+    Return None if the delivery is the next, and about to be called.
     """
     line = Delivery.objects.filter(
         destination_id=delivery.destination_id, ordering_key=delivery.ordering_key
@@ -168,12 +168,12 @@ def find_before(delivery: Delivery) -> Delivery | None:
 
 
 def never_sql() -> str:
-    """Return the SQL for the moment that never comes, as the indexes have it."""
+    """Return the SQL of the moment that never comes, as in the indexes."""
     return NEVER.format("+00" if sql.is_postgresql() else "")
 
 
 def is_held_sql(which: str = "") -> str:
-    """Return the SQL that one which failed keeps the line waiting: its sink has the policy `wait`."""
+    """Return the SQL condition that a failed delivery stops the line: its sink has the policy `wait`."""
     return f"""(
         EXISTS (SELECT 1 FROM eventsinks_destination AS sink
                 WHERE sink.id = line.destination_id AND sink.ordering_policy = 'wait')
