@@ -1,4 +1,4 @@
-"""Who looks after it: the pages of the operators. They decide nothing: every change is an action's."""
+"""The admin: the operators' pages. They decide nothing, because an action makes every change."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ admin.site.register(User, AccountAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, RoleAdmin)
 admin.site.register(AccessAttempt, AttemptAdmin)
-# Their pages would show secrets, and change what only their owner may change.
+# Their pages would show secrets, and would let others change what only its owner may change.
 admin.site.unregister([EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken])

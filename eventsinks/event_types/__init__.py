@@ -1,4 +1,4 @@
-"""What happens: one file per event type, found by being here. `event_type(key)` returns it."""
+"""Event types: what can happen, one file per type. `event_type(key)` returns a type; no list names the files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What NetBird's activity codes say: https://github.com/netbirdio/netbird, management/server/activity/codes.go."""
+"""NetBird's activity codes: https://github.com/netbirdio/netbird, management/server/activity/codes.go."""
 
 from __future__ import annotations
 
-# code: the text that people read
+# code: its text for people
 ACTIVITIES = {
     "peer.user.add": "Peer added",
     "peer.setupkey.add": "Peer added",
@@ -148,7 +148,7 @@ ACTIVITIES = {
     "domain.delete": "Domain deleted",
     "domain.validate": "Domain validated",
 }
-OURS = {  # of what NetBird has no code for
+OURS = {  # codes that NetBird does not have
     "tenant.create": "Tenant created",
     "tenant.update": "Tenant updated",
     "integration.test.send": "Test sent",
@@ -161,7 +161,7 @@ OURS = {  # of what NetBird has no code for
     "replay.cancel": "Replay of an event sink cancelled",
     "tenant.limits.update": "Limits of the tenant changed",
 }
-UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird says of a code that it does not know
+UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird shows for a code that it does not know
 
 
 def find_activity(code: str) -> str:

@@ -1,4 +1,4 @@
-"""An alert template, as Scanner's detection rules have it: what of an alert is told, and its buttons."""
+"""Alert templates: which facts and buttons of an alert to show, as in Scanner's detection rules."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from eventsinks.lib.templates.template import (
 
 MAX_INFO = 50
 MAX_ACTIONS = 25
-MAX_LABEL = 75  # characters, as many as a button of Slack may have
+MAX_LABEL = 75  # characters: the limit for a button in Slack
 MAX_VALUE = 10_000  # characters
-MAX_COMPILE = 10_000  # steps of all values together
-# How a template is read that was checked before, and is compiled when it is used; and one that an alert brings.
+MAX_COMPILE = 10_000  # steps for all values together
+# STORED: a template that was checked before; its values are compiled at first use. OF_AN_ALERT: one from an alert.
 STORED, OF_AN_ALERT = "stored", "of_an_alert"
 
 
 def check_value(text: str, info: ValidationInfo) -> str:
-    """Raise ValueError for a text that is no template. What was checked when it was stored is left for later."""
+    """Raise ValueError for a text that is not a template.
+
+    A stored one was checked before, so it is not compiled here.
+    """
     context = info.context or {}
     if not context.get(STORED):
         try:
@@ -40,14 +43,14 @@ def check_value(text: str, info: ValidationInfo) -> str:
 
 
 def is_too_much(given: Any) -> bool:
-    """Whether compiling the values of a template as it was sent, of any shape, costs more than MAX_COMPILE."""
+    """Whether the values of a raw template, of any shape, cost more than MAX_COMPILE to compile."""
     found = given if isinstance(given, dict) else {}
     lists = [(found.get("info"), MAX_INFO), (found.get("actions"), MAX_ACTIONS)]
     items = [item for items, most in lists if isinstance(items, list | tuple) for item in items[:most]]
     values = {item.get("value") for item in items if isinstance(item, dict) and isinstance(item.get("value"), str)}
     total = 0
     for value in values:
-        with suppress(BadTemplate):  # it is said of that value
+        with suppress(BadTemplate):  # the error is reported for that value
             total += count_compile_steps(str(value))
         if total > MAX_COMPILE:
             return True
@@ -79,7 +82,7 @@ class Action(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FilledTemplate:
-    """A template, filled in: label and value each; `dedup_values` are the texts that tell incidents apart."""
+    """A filled-in template: label and value each. `dedup_values` are the texts that tell incidents apart."""
 
     info: tuple[tuple[str, str], ...] = ()
     actions: tuple[tuple[str, str], ...] = ()
@@ -97,7 +100,7 @@ class AlertTemplate(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def is_affordable(cls, given: Any, info: ValidationInfo) -> Any:
-        """Raise ValueError where compiling it would hold others up. Nothing is compiled before."""
+        """Raise ValueError if compiling it would delay others. Nothing is compiled before this check."""
         if not (info.context or {}).get(STORED) and is_too_much(given):
             raise ValueError(
                 "does too much: all tags together may have some 8,000 characters; plain fields cost less"
@@ -105,15 +108,15 @@ class AlertTemplate(BaseModel):
         return given
 
     def __hash__(self) -> int:
-        """Return a hash that costs little: a text knows its own."""
+        """Return a cheap hash: a text remembers its own."""
         return hash(tuple([info.value for info in self.info]))
 
     def told(
         self, document: Mapping[str, Any], budget: Budget | None = None, among: CompiledTemplates = KEPT
     ) -> FilledTemplate:
-        """Return it filled in with the fields of an alert. Never raises.
+        """Return the template filled in with the fields of an alert. Never raises.
 
-        All values together take at most TEMPLATE_STEPS of `budget`, those that tell incidents apart first.
+        All values together use at most TEMPLATE_STEPS of `budget`. Those that tell incidents apart come first.
         """
         paying = (budget or Budget()).share(TEMPLATE_STEPS)
         dedup_values = self._dedup_values(document, paying, among)
@@ -135,7 +138,7 @@ class AlertTemplate(BaseModel):
     ) -> tuple[str, ...]:
         """Return the texts that tell one incident of a rule from another.
 
-        None where none of them says anything of this alert: all alerts of the rule would be one incident.
+        Return none if all are empty for this alert: otherwise all alerts of the rule would be one incident.
         """
         return self._dedup_values(document, (budget or Budget()).share(TEMPLATE_STEPS), among)
 
@@ -147,9 +150,9 @@ class AlertTemplate(BaseModel):
         return () if found == tuple(marked) else found
 
 
-NOTHING_TOLD = AlertTemplate(info=(), actions=())  # for who needs of an alert only what no template says
+NOTHING_TOLD = AlertTemplate(info=(), actions=())  # for callers that need only what no template decides
 
 
 def load_template(kept: Any) -> AlertTemplate:
-    """Return a template that was checked when it was stored. Its values are compiled when they are first used."""
+    """Return a template that was checked when it was stored. Its values are compiled at first use."""
     return AlertTemplate.model_validate(kept, context={STORED: True})

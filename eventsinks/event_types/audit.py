@@ -1,4 +1,4 @@
-"""An audit event, in the shape in which NetBird's API reads it back (GET /api/events/audit)."""
+"""Audit events: their shape is that of NetBird's API (GET /api/events/audit)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ID_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"t
 
 
 def write_id(id: Any) -> Any:
-    """Return an id that is a number as text."""
+    """Return a numeric id as text."""
     return str(id) if type(id) is int else id
 
 
@@ -57,7 +57,7 @@ class AuditData(BaseModel):
 
 
 class Audit(EventType):
-    """What somebody did, or the system by itself, to what a tenant has."""
+    """Something that a person or the system did in a tenant."""
 
     key: ClassVar[str] = "audit"
     label: ClassVar[str] = "Audit"
@@ -77,7 +77,7 @@ class Audit(EventType):
     )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
-        """Check one audit event, and put an id at its front if it has none; every other byte stays."""
+        """Check one audit event. If it has no id, put one at its front. Every other byte stays."""
         event = read_document(raw, AuditData)
         key, data = give_id(raw, event, event.id)
         return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data)
@@ -85,7 +85,7 @@ class Audit(EventType):
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell an audit event to a person."""
+        """Return an audit event for people."""
         by = (
             read_text(data, "initiator_name")
             or read_text(data, "initiator_email")
@@ -104,7 +104,7 @@ class Audit(EventType):
         )
 
     def read_back(self, data: Mapping[str, Any], occurred_at: datetime) -> dict[str, Any]:
-        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        """Return `data` with all fields that NetBird's API always returns. Other fields that were sent stay."""
         return {
             **data,
             "id": read_text(data, "id"),
@@ -116,17 +116,17 @@ class Audit(EventType):
 
 
 def describe_activity(data: Mapping[str, Any]) -> str:
-    """Return what happened, in words: the event's own, or those of its code."""
+    """Return what happened in words: the event's own text, or that of its code."""
     return read_text(data, "activity") or find_activity(read_text(data, "activity_code"))
 
 
 def read_meta(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the meta, each value as text."""
+    """Return the meta, with each value as text."""
     meta = data.get("meta")
     return {key: write_value(value) for key, value in meta.items()} if isinstance(meta, Mapping) else {}
 
 
 def write_timestamp(data: Mapping[str, Any], occurred_at: datetime, name: str = "timestamp") -> str:
-    """Return the time as the event says it, to the nanosecond, else as it was understood."""
+    """Return the time as the event gives it, to the nanosecond, or else the time that we read."""
     given = data.get(name)
     return given if isinstance(given, str) and RFC3339.fullmatch(given) else write_time(occurred_at)

@@ -1,4 +1,4 @@
-"""What an event type is: the shape of its data, and how it is told to a person."""
+"""The base of event types: the shape of their data, and their summary for people."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SEVERITIES = ("Unknown", "Informational", "Low", "Medium", "High", "Critical", "
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An event as a person hears of it: all that chat and paging types may read.
+    """An event for people: this is all that chat and paging types may read.
 
-    `severity` is one of SEVERITIES; `status` is `firing`, `acknowledged` or `resolved`; `dedup_key` is the
-    same for all that is said of one incident; `facts`, `info` and `actions` are label and value, in order.
-    `info` and `actions` come from an alert template. `columns` and `rows` are the first rows of what was found,
-    `row_count` how many there are.
+    `severity` is one of SEVERITIES. `status` is `firing`, `acknowledged` or `resolved`. `dedup_key` is the same
+    for all messages about one incident. `facts`, `info` and `actions` are label and value, in order. `info` and
+    `actions` come from an alert template. `columns` and `rows` are the first rows of the results, `row_count` is
+    the number of all rows.
     """
 
     title: str
@@ -46,60 +46,63 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the engine must know of an accepted event; `data` is the bytes that go on, `key` its id per tenant."""
+    """What the engine needs to know of an accepted event.
+
+    `data` is the bytes to send, `key` its id in the tenant.
+    """
 
     key: str
     occurred_at: datetime
     data: bytes
     routed_to: tuple[uuid.UUID, ...] | None = None
-    held: str = ""  # why it is kept and sent nowhere, if so
-    incident: str = ""  # what others say of too, if it says so itself
-    status: str = "firing"  # what it says of that: `firing`, `acknowledged` or `resolved`
-    marks: bool = False  # whether it may bring a template that tells its incident
+    held: str = ""  # why it is stored but not sent, if so
+    incident: str = ""  # its incident, if it names one that other events share
+    status: str = "firing"  # the status of that incident: `firing`, `acknowledged` or `resolved`
+    marks: bool = False  # whether it may have a template that names its incident
 
 
 class EventType(ABC):
-    """One sort of event. A subclass is one file in `event_types/`."""
+    """One type of event. A subclass is one file in `event_types/`."""
 
     key: ClassVar[str]
     label: ClassVar[str]
     Data: ClassVar[type[BaseModel]]
-    # Documents of every sort that there is of it: what a destination type is tested with.
+    # Documents of every kind of this type, to test destination types with.
     examples: ClassVar[Sequence[Mapping[str, Any]]]
-    ours: ClassVar[bool] = False  # whether the service tells it of itself: no silence or window holds it back
+    ours: ClassVar[bool] = False  # whether the service sends it about itself: no silence or window holds it back
 
     @abstractmethod
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
-        """Check one document. Raises NotAcceptable, which says where and why."""
+        """Check one document. Raises NotAcceptable with the place and the reason."""
 
     @abstractmethod
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell `data`, as accepted and parsed, to a person; what is told of an alert, `template` may say.
+        """Return accepted, parsed `data` for people. For an alert, `template` may choose what it shows.
 
-        `budget` pays for what is rendered: one for all who are told of the same event.
+        `budget` pays for rendering: all destinations of the same event share it.
         """
 
     def dedup_key(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> str:
-        """Return what is the same for all that is said of one incident, "" where there are no incidents."""
+        """Return the key that all messages about one incident share, "" if this type has no incidents."""
         return ""
 
     def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what a filter may ask of `data`, by name: its own keys, and what it can rely on."""
+        """Return the names that a filter can use: the keys of `data`, and others that always exist."""
         return data
 
     def indexed(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the columns that events of this type are looked for by, None if there is no table of them."""
+        """Return the columns for searching events of this type, None if it has no table for that."""
         return None
 
 
 class NotAcceptable(ValueError):
-    """A document is not an event. `field` is the path of what is wrong, empty for the whole document.
+    """A document is not an event. `field` is the path of the error, empty for the whole document.
 
-    `is_json` says whether it could be read at all: as a JSON object.
+    `is_json` says whether the document is a JSON object at all.
     """
 
     def __init__(self, message: str, field: str = "", *, is_json: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""A detection alert, in the shape in which Scanner sends it to webhooks."""
+"""Detection alerts: their shape is the one that Scanner sends to webhooks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from eventsinks.lib.budget import Budget
 from eventsinks.lib.templates.template import BROUGHT, KEPT
 
 MAX_FACTS = 20
-ROWS, COLUMNS = 5, 6  # how much of the results is told
+ROWS, COLUMNS = 5, 6  # how much of the results a summary has
 MOST_COLUMNS = 1_000
 MOST_KEYS = 3  # of an info or an action
-# What filters find where an alert says nothing.
+# The values that filters see if an alert has none.
 DEFAULTS: Mapping[str, Any] = {
     "name": "",
     "status": "firing",
@@ -56,7 +56,7 @@ class DetectionAlertData(BaseModel):
     @field_validator("severity")
     @classmethod
     def is_a_severity(cls, name: str | None) -> str | None:
-        """Raise ValueError for a severity that there is not; its case does not matter."""
+        """Raise ValueError for an unknown severity. Its case does not matter."""
         if name is not None and name.capitalize() not in SEVERITIES:
             raise ValueError(f"must be one of {', '.join(SEVERITIES)}")
         return name
@@ -64,14 +64,14 @@ class DetectionAlertData(BaseModel):
     @field_validator("severity_id")
     @classmethod
     def is_a_severity_id(cls, number: int | None) -> int | None:
-        """Raise ValueError for a number that OCSF gives no severity."""
+        """Raise ValueError for a number that is not a severity in OCSF."""
         if number is not None and number not in SEVERITY_IDS:
             raise ValueError(f"must be one of {', '.join(map(str, SEVERITY_IDS))}")
         return number
 
 
 class DetectionAlert(EventType):
-    """What a detection rule found."""
+    """The findings of a detection rule."""
 
     key: ClassVar[str] = "detection_alert"
     label: ClassVar[str] = "Detection alert"
@@ -97,7 +97,7 @@ class DetectionAlert(EventType):
     )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
-        """Check one alert, and put an id at its front if it has none; every other byte stays."""
+        """Check one alert. If it has no id, put one at its front. Every other byte stays."""
         alert = parse_alert(raw)
         if alert.tenant_id is not None and alert.tenant_id.lower() != str(tenant_id):
             raise NotAcceptable("is not the tenant of this API key", "tenant_id")
@@ -116,7 +116,7 @@ class DetectionAlert(EventType):
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell an alert to a person, as its template says: the destination's, else the one that it brings."""
+        """Return an alert for people. The destination's template applies, or else the alert's own."""
         chosen, among = (template, KEPT) if template else (read_own_template(data), BROUGHT)
         told = chosen.told(data, budget, among) if chosen and (chosen.info or chosen.actions) else FilledTemplate()
         severity_id = data.get("severity_id")
@@ -143,15 +143,16 @@ class DetectionAlert(EventType):
     def dedup_key(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> str:
-        """Return what is the same for all alerts of one incident, of 255 characters at most.
+        """Return the key that all alerts of one incident share, with 255 characters at most.
 
-        The alert's own; else its rule with the values that the template marks; else its id: each alert is one.
+        It is the alert's own key, or else its rule with the values that the template marks, or else its id: then
+        each alert is an incident.
         """
         chosen, among = (template, KEPT) if template else (read_own_template(data), BROUGHT)
         return name_incident(data, chosen.dedup_values(data, budget, among) if chosen else ())
 
     def told_to_filters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the alert with what filters ask of most: never absent, never null."""
+        """Return the alert with the fields that filters use most: these are never missing and never null."""
         given = {key: value for key, value in data.items() if value is not None}
         severity, severity_id = read_severity(given.get("severity"), given.get("severity_id"))
         told = {"severity": severity, "severity_id": severity_id, "dedup_key": given.get("id", "")}
@@ -164,7 +165,7 @@ class DetectionAlert(EventType):
 
 
 def read_own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
-    """Return the template that an alert brings from its rule, None where it brings none that is valid."""
+    """Return the template that an alert has from its rule, None if it has no valid one."""
     given = data.get("alert_template")
     if not isinstance(given, dict) or len(given) > 2 or has_strange_items(given):
         return None
@@ -175,13 +176,13 @@ def read_own_template(data: Mapping[str, Any]) -> AlertTemplate | None:
 
 
 def has_strange_items(given: Mapping[str, Any]) -> bool:
-    """Whether a template has more keys than it may: each of a hundred thousand would be complained of."""
+    """Whether a template has too many keys: validation would report each of a hundred thousand."""
     items = [item for found in given.values() if isinstance(found, list) for item in found[: MAX_INFO + 1]]
     return any(isinstance(item, dict) and len(item) > MOST_KEYS for item in items)
 
 
 def name_incident(data: Mapping[str, Any], values: tuple[str, ...]) -> str:
-    """Return the incident of an alert; `values` tell the incidents of one rule apart."""
+    """Return the incident of an alert. `values` tell the incidents of one rule apart."""
     given = data.get("dedup_key")
     if given or not values:
         return str(given or data.get("id") or "")
@@ -198,7 +199,7 @@ def parse_alert(raw: bytes) -> DetectionAlertData:
 
 
 def read_sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
-    """Return the event sinks an alert names, each once; None if it names none. Raises NotAcceptable."""
+    """Return the event sinks that an alert names, each once, None if it names none. Raises NotAcceptable."""
     if given is None:
         return None
     found: dict[uuid.UUID, None] = {}
@@ -212,7 +213,7 @@ def read_sink_ids(given: list[str] | None) -> tuple[uuid.UUID, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the rule's query found. `count` is how many rows there are, of which the alert may hold fewer."""
+    """The results of the rule's query. `count` is the number of all rows; the alert may hold fewer."""
 
     columns: Sequence[str] = ()
     rows: Sequence[Mapping[str, Any]] = ()
@@ -220,7 +221,7 @@ class Results:
 
     @classmethod
     def of(cls, table: Any) -> Results:
-        """Read the results of an alert; what has not their shape is not there. Never raises."""
+        """Read the results of an alert. Ignore parts that have another shape. Never raises."""
         given = table if isinstance(table, dict) else {}
         listed, named, total = given.get("rows"), given.get("columns"), given.get("total_row_count")
         rows = [row for row in listed if type(row) is dict] if isinstance(listed, list) else []
@@ -236,6 +237,6 @@ class Results:
         return tuple((str(label), write_value(value)) for label, value in islice(first.items(), MAX_FACTS))
 
     def told(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return a row as the texts of its first columns, "" where it says nothing."""
+        """Return the texts of a row's first columns, "" for an empty cell."""
         cells = [row.get(name) for name in self.columns[:COLUMNS]]
         return tuple("" if cell is None else write_value(cell) for cell in cells)

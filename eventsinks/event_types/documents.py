@@ -1,4 +1,4 @@
-"""What the event types share: how a document is read strictly, and kept to the byte."""
+"""Documents: reading an event strictly, and keeping its bytes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from eventsinks.lib import numbers
 from eventsinks.lib.moments import read_time
 from eventsinks.lib.validation import get_first_error
 
-MAX_DEPTH = 200  # levels; what is read deeper can't be written again by every library
+MAX_DEPTH = 200  # levels; not every library can write deeper ones again
 SPACE = b" \t\r\n"
 LARGE = 100_000  # bytes
 
-# What stands for an event among those of its tenant and type.
+# The id of an event among those of its tenant and type.
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
 Document = TypeVar("Document", bound=BaseModel)
 
 
 def read_document(raw: bytes, model: type[Document]) -> Document:
-    """Read one document strictly: RFC 8259 JSON, an object, no NaN, not too deep. Raises NotAcceptable."""
+    """Read one document strictly: a JSON object (RFC 8259), no NaN, not too deep. Raises NotAcceptable."""
     try:
         with pause_collector(len(raw)):
             document = numbers.parse(raw)
@@ -49,7 +49,7 @@ def read_document(raw: bytes, model: type[Document]) -> Document:
 
 
 def find_complaint(raw: bytes) -> str:
-    """Return what is wrong with JSON, and where; "" where nothing is."""
+    """Return the error in a JSON text and its place, "" if there is none."""
     try:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -58,17 +58,14 @@ def find_complaint(raw: bytes) -> str:
 
 
 def parse_accepted(data: bytes) -> Any:
-    """Return the JSON of an event that was accepted, parsed, with numbers as they are written."""
+    """Return an accepted event as parsed JSON. Its numbers keep their text."""
     with pause_collector(len(data)):
         return numbers.parse(data)
 
 
 @contextmanager
 def pause_collector(size: int) -> Iterator[None]:
-    """Keep the garbage collector from looking through each part of a large document while that is made.
-
-    That takes most of the time where there are very many parts. Nothing that it could free is made meanwhile.
-    """
+    """Pause the garbage collector while a large document is parsed, so that it does not walk the parts repeatedly."""
     if size < LARGE or not gc.isenabled():
         yield
         return
@@ -80,7 +77,7 @@ def pause_collector(size: int) -> Iterator[None]:
 
 
 def nests_too_deep(raw: bytes, document: Any) -> bool:
-    """Whether it is nested deeper than MAX_DEPTH. Few brackets say no at once."""
+    """Whether a document is nested deeper than MAX_DEPTH. With few brackets the answer is no at once."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
     level = [document]
@@ -91,14 +88,14 @@ def nests_too_deep(raw: bytes, document: Any) -> bool:
 
 
 def give_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, bytes]:
-    """Return the id and the bytes of a document; without one, a new id is put at the front.
+    """Return the id and the bytes of a document. If it has no id, put a new one at the front.
 
     Every other byte stays. Raises NotAcceptable for an id that is null.
     """
     data = raw.strip(SPACE)
     if given is not None:
         return given, data
-    if "id" in document.model_fields_set:  # ours beside it would be read as null by many
+    if "id" in document.model_fields_set:  # many readers would still see null if ours stood beside it
         raise NotAcceptable("must be a string", "id")
     made = str(uuid.uuid4())
     rest = data[1:].lstrip(SPACE)
@@ -106,7 +103,7 @@ def give_id(raw: bytes, document: BaseModel, given: str | None) -> tuple[str, by
 
 
 def read_moment(timestamp: int | str | None, field: str = "timestamp") -> datetime:
-    """Return when it happened: epoch nanoseconds or RFC 3339, now if not said. Raises NotAcceptable."""
+    """Return when it happened, from epoch nanoseconds or RFC 3339, or now. Raises NotAcceptable."""
     try:
         if isinstance(timestamp, int):
             return read_epoch(timestamp)
@@ -118,17 +115,17 @@ def read_moment(timestamp: int | str | None, field: str = "timestamp") -> dateti
 
 
 def write_value(value: Any) -> str:
-    """Return a JSON value as text: strings as they are, the rest as JSON."""
+    """Return a JSON value as text: strings as they are, everything else as JSON."""
     if isinstance(value, str):
         return value
     try:
         return numbers.dumps(value).decode()
-    except orjson.JSONEncodeError:  # it reads what is nested more deeply than what it writes
+    except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
         return "(nested too deeply to be shown)"
 
 
 def read_text(value: Any, *path: str) -> str:
-    """Return what a JSON value holds at `path` as text, "" where it holds nothing."""
+    """Return the value at `path` in a JSON value as text, "" if there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return "" if value is None else write_value(value)
@@ -140,7 +137,7 @@ def write_time(at: datetime) -> str:
 
 
 def split_address(address: str) -> tuple[str, int | None]:
-    """Return the parts of `10.0.0.1:443`, `[fd00::1]:443`, or of a host alone; 0 is no port."""
+    """Return host and port of `10.0.0.1:443`, `[fd00::1]:443`, or a host alone. Port 0 means none."""
     host, port = address, ""
     if found := re.fullmatch(r"\[(.*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})", address):
         host, port = found[1] or found[3] or "", found[2] or found[4] or ""

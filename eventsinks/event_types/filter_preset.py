@@ -1,4 +1,4 @@
-"""Filters that a form can make, and can show again as what they were made of."""
+"""Filter presets: filters that a form can make, and can show again as its fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES_CLAUSE = re.compile(rf"\(detection_rule_id in {STRINGS} \|\| name in {STRI
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Alerts at least as severe as this, with one of these tags, of one of these rules (ids or names)."""
+    """Alerts with at least this severity, with one of these tags, and of one of these rules (ids or names)."""
 
     severity_at_least: str | None = None
     tags: tuple[str, ...] = ()
@@ -26,9 +26,12 @@ class Preset:
 
 
 def make_filter(severity_at_least: str | None, tags: Sequence[str], rules: Sequence[str]) -> str:
-    """Return the filter for alerts that fit all that is given; "" if nothing is. Raises KeyError for the severity.
+    """Return the filter for alerts that match all arguments, "" for no arguments.
 
-    Other is above all others: its number is 99, and an alert of an unclear severity is better told than lost.
+    Raises KeyError for the severity.
+
+    Other is above all other severities: its number is 99. It is better to send an alert of unclear severity than
+    to lose it.
     """
     found = []
     if severity_at_least:
@@ -41,7 +44,7 @@ def make_filter(severity_at_least: str | None, tags: Sequence[str], rules: Seque
 
 
 def read_filter(text: str) -> Preset | None:
-    """Return what a filter was made of, None if `make_filter` can't have made it."""
+    """Return the preset of a filter, None if `make_filter` can't have made it."""
     severity: str | None = None
     tags: list[str] = []
     rules: list[str] = []
@@ -61,7 +64,7 @@ def write_strings(given: Sequence[str]) -> str:
 
 
 def read_strings(given: str) -> list[str]:
-    """Return what a list of strings holds, nothing where it is not one of ours."""
+    """Return the strings in a list, none if it is not one of ours."""
     try:
         return list(json.loads(given))
     except ValueError:

@@ -1,4 +1,4 @@
-"""A flow of network traffic, in the shape in which NetBird reads it back (GET /api/events/network-traffic)."""
+"""Network traffic: the shape of a flow is that of NetBird's API (GET /api/events/network-traffic)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from eventsinks.event_types.documents import Id, give_id, read_document, read_mo
 from eventsinks.lib.budget import Budget
 from eventsinks.lib.moments import read_time
 
-# Their bits in a Shape; of the types, several may have happened to one flow.
+# Their bits in a FlowShape. One flow may have several of the types.
 TYPES = {"TYPE_UNKNOWN": 1, "TYPE_START": 2, "TYPE_END": 4, "TYPE_DROP": 8}
 DIRECTIONS = {"DIRECTION_UNKNOWN": 0, "INGRESS": 1, "EGRESS": 2}
 CONNECTION_TYPES = {"P2P": 1, "ROUTED": 2}
-PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}  # IANA's numbers, the usual ones
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}  # the usual ones, with IANA's numbers
 COUNTERS = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
 COUNTS = ("num_of_starts", "num_of_ends", "num_of_drops")
 HAPPENED = {"num_of_starts": "TYPE_START", "num_of_ends": "TYPE_END", "num_of_drops": "TYPE_DROP"}
 
-# An index holds these: bounded, and without what no database column takes.
+# An index contains these, so they are bounded, without characters that no database column takes.
 Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
 Line = Annotated[str, Field(max_length=10_000)]
 Count = Annotated[int, Field(ge=0, lt=2**64)]
@@ -113,7 +113,10 @@ class NetworkTrafficData(Read):
 
 
 class FlowShape(NamedTuple):
-    """What has few values of a flow: its protocol, and the numbers above for the rest, the types' added up."""
+    """The fields of a flow with few values: the protocol, and the numbers above.
+
+    The bits of several types are added.
+    """
 
     protocol: int
     types: int
@@ -122,7 +125,7 @@ class FlowShape(NamedTuple):
 
     @property
     def number(self) -> int:
-        """All of it in 16 bits."""
+        """The shape in 16 bits."""
         return self.protocol << 8 | self.types << 4 | self.direction << 2 | self.connection_type
 
     @classmethod
@@ -132,7 +135,7 @@ class FlowShape(NamedTuple):
 
 
 class NetworkTraffic(EventType):
-    """What went between two ends, as one of them reported it."""
+    """Traffic between two ends, as one of them reported it."""
 
     key: ClassVar[str] = "network_traffic"
     label: ClassVar[str] = "Network traffic"
@@ -153,7 +156,7 @@ class NetworkTraffic(EventType):
     )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
-        """Check one flow, and put an id at its front if it has none; every other byte stays."""
+        """Check one flow. If it has no id, put one at its front. Every other byte stays."""
         flow = read_document(raw, NetworkTrafficData)
         key, data = give_id(raw, flow, flow.id)
         return Accepted(key=key, occurred_at=find_occurred_at(flow), data=data)
@@ -161,7 +164,7 @@ class NetworkTraffic(EventType):
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell a flow to a person."""
+        """Return a flow for people."""
         source, destination = name_end(data, "source"), name_end(data, "destination")
         happened, reporter = list_types(data), read_text(data, "reporter_id") or "a peer"
         rows = [
@@ -184,7 +187,7 @@ class NetworkTraffic(EventType):
         )
 
     def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what flows are looked for by."""
+        """Return the columns for searching flows."""
         ends = [read_text(data, side, name) for side in ("source", "destination") for name in ("name", "address")]
         texts = (read_text(data, "user", "email"), *ends)
         return {
@@ -202,7 +205,7 @@ class NetworkTraffic(EventType):
         }
 
     def read_back(self, data: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
-        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        """Return `data` with all fields that NetBird's API always returns. Other fields that were sent stay."""
         happened = data.get("events") or []
         starts = {name: sum(one["type"] == type for one in happened) for name, type in HAPPENED.items()}
         received = write_date_time(data.get("receive_timestamp"), received_at)
@@ -227,7 +230,7 @@ class NetworkTraffic(EventType):
 
 
 def find_occurred_at(flow: NetworkTrafficData) -> datetime:
-    """Return when it happened: the last of its events, else the end of its window. Raises NotAcceptable."""
+    """Return when it happened: at its last event, or else at the end of its window. Raises NotAcceptable."""
     moments = {
         **{f"events.{number}.timestamp": happened.timestamp for number, happened in enumerate(flow.events or [])},
         "window_start": flow.window_start,
@@ -242,9 +245,9 @@ def find_occurred_at(flow: NetworkTrafficData) -> datetime:
 
 
 def write_date_time(given: Any, otherwise: datetime | None) -> str:
-    """Return a time that was accepted as every client can read it: if it can be, as it was said.
+    """Return an accepted time in a form that every client can read, unchanged if possible.
 
-    `otherwise` is the moment where nothing was said; None: then it is "".
+    If there is no time, return the moment `otherwise`, or "" if that is None.
     """
     if not given:
         return write_time(otherwise) if otherwise else ""
@@ -252,9 +255,9 @@ def write_date_time(given: Any, otherwise: datetime | None) -> str:
 
 
 def read_window(data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return when a flow's window begins and ends: as it says, else the first and last of what happened to it.
+    """Return when a flow's window begins and ends: its own values, or else its first and last event.
 
-    "" where it says nothing of the kind.
+    Return "" for a value that is missing in both.
     """
     moments = [read_text(one, "timestamp") for one in data.get("events") or ()]
     by_time = sorted(moments, key=read_time) or [""]
@@ -263,30 +266,30 @@ def read_window(data: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def list_types(data: Mapping[str, Any]) -> list[str]:
-    """Return what happened to the flow, each once: by its events, and by the counts of those in its window."""
+    """Return the types of what happened to a flow, each once, from its events and its window's counts."""
     happened = [one["type"] for one in data.get("events") or []]
     happened += [type for name, type in HAPPENED.items() if data.get(name)]
     return list(dict.fromkeys(happened)) or ["TYPE_UNKNOWN"]
 
 
 def read_connection_type(data: Mapping[str, Any]) -> str:
-    """Return P2P or ROUTED: as the flow says, else P2P where both ends are peers."""
+    """Return P2P or ROUTED: the flow's own value, or else P2P if both ends are peers."""
     ends = {read_text(data, "source", "type"), read_text(data, "destination", "type")}
     return read_text(data, "connection_type") or ("P2P" if ends == {"PEER"} else "ROUTED")
 
 
 def name_protocol(data: Mapping[str, Any]) -> str:
-    """Return the protocol's name, its number where it has none here."""
+    """Return the protocol's name, or its number if we have no name."""
     return PROTOCOLS.get(data["protocol"], str(data["protocol"]))
 
 
 def name_end(data: Mapping[str, Any], side: str) -> str:
-    """Return what a person calls an end."""
+    """Return the name of an end for people."""
     return read_text(data, side, "name") or read_text(data, side, "address") or read_text(data, side, "id") or "?"
 
 
 def show_endpoint(end: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an end with everything that NetBird's API says of one."""
+    """Return an end with all fields that NetBird's API returns."""
     place = end.get("geo_location") or {}
     return {
         **end,

@@ -1,4 +1,4 @@
-"""A notice: what this service itself tells an event sink, such as a digest of what was held back, or a drill."""
+"""Notices: messages of this service to one event sink, such as a digest or a heartbeat test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NoticeData(BaseModel):
     timestamp: str
     tags: list[str]
     notice: Literal["round_up", "drill"]
-    # How many alerts were held back, by what, from when to when, and the id of the last one.
+    # The number of alerts held back, by what, from when to when, and the id of the last one.
     held: int = 0
     held_by: str = ""
     since: str = ""
@@ -55,7 +55,7 @@ EXAMPLE: Mapping[str, Any] = {
 
 
 class Notice(EventType):
-    """What the service tells of itself."""
+    """A message of the service about itself."""
 
     key: ClassVar[str] = "notice"
     label: ClassVar[str] = "Notice"
@@ -88,13 +88,13 @@ class Notice(EventType):
     def dedup_key(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> str:
-        """Return the incident that a notice belongs to: its own id, where it is of none."""
+        """Return the incident of a notice, or its own id if it has none."""
         return str(data.get("dedup_key", ""))
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell a notice; a template is for alerts."""
+        """Return a notice for people. It ignores the template, which is for alerts."""
         notice = NoticeData.model_validate(data)
         return Summary(
             title=notice.name,

@@ -1,4 +1,4 @@
-"""A request that NetBird's reverse proxy served, in the shape in which it is read back (GET /api/events/proxy)."""
+"""Proxy access: requests that NetBird's reverse proxy served, in the shape of its API (GET /api/events/proxy)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ProxyData(BaseModel):
 
 
 class Proxy(EventType):
-    """A request to a service behind the reverse proxy, and how it was answered."""
+    """A request to a service behind the reverse proxy, and the answer."""
 
     key: ClassVar[str] = "proxy"
     label: ClassVar[str] = "Proxy access"
@@ -86,7 +86,7 @@ class Proxy(EventType):
     )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:
-        """Check one request, and put an id at its front if it has none; every other byte stays."""
+        """Check one request. If it has no id, put one at its front. Every other byte stays."""
         request = read_document(raw, ProxyData)
         key, data = give_id(raw, request, request.id)
         return Accepted(key=key, occurred_at=read_moment(request.timestamp), data=data)
@@ -94,7 +94,7 @@ class Proxy(EventType):
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None
     ) -> Summary:
-        """Tell a request to a person."""
+        """Return a request for people."""
         rows = [
             ("Status", str(data.get("status_code") or "")),
             ("Reason", read_text(data, "reason")),
@@ -113,7 +113,7 @@ class Proxy(EventType):
         )
 
     def indexed(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what requests are looked for and sorted by."""
+        """Return the columns for searching and sorting requests."""
         url = read_text(data, "host") + read_text(data, "path")
         search = "\n".join([url, *(read_text(data, name) for name in SEARCHED)])
         return {
@@ -132,7 +132,7 @@ class Proxy(EventType):
         }
 
     def read_back(self, data: Mapping[str, Any], occurred_at: datetime) -> dict[str, Any]:
-        """Return `data` with everything that NetBird's API always says; what was sent besides stays."""
+        """Return `data` with all fields that NetBird's API always returns. Other fields that were sent stay."""
         return {
             **data,
             "id": read_text(data, "id"),
@@ -144,7 +144,10 @@ class Proxy(EventType):
 
 
 def write_address(text: str) -> str:
-    """Return an IP address as it is looked for: in its shortest form; IPv4 within IPv6 as IPv4. Else the text."""
+    """Return an IP address in its form for searches: the shortest, with IPv4 in IPv6 as IPv4.
+
+    Return other text unchanged.
+    """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

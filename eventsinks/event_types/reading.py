@@ -1,4 +1,4 @@
-"""An event that many are told of: parsed once, told once for each template, and all of it on one budget."""
+"""Readings: one event for many destinations, parsed once, summarised once for each template, on one budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventsinks.event_types.base import EventType, Summary
 from eventsinks.event_types.documents import parse_accepted
 from eventsinks.lib.budget import Budget
 
-# How much of an event the types that tell people read: more than any of them shows.
+# The most of an event that chat and paging types read: more than any of them shows.
 MAX_TEXT = 25_000  # characters of the text
 MAX_VALUE = 10_000  # of a fact or a cell
 MAX_LINE = 5_000  # of a link or a source
@@ -24,16 +24,16 @@ Made = TypeVar("Made")
 
 
 class Reading:
-    """One event, to be told to many. `data` is its bytes, as accepted."""
+    """One event for many destinations. `data` is its bytes, as accepted."""
 
-    is_counted = False  # whether it was told that its budget was spent
+    is_counted = False  # whether the metrics have counted its spent budget
 
     def __init__(self, event_type: EventType, data: bytes) -> None:
         self.event_type, self.data = event_type, data
 
     @cached_property
     def budget(self) -> Budget:
-        """What pays for all that is rendered of it."""
+        """The budget for everything that is rendered from it."""
         return Budget()
 
     @cached_property
@@ -46,11 +46,11 @@ class Reading:
 
     @cached_property
     def document(self) -> Any:
-        """The data, parsed. What must go on to the byte is `data`."""
+        """The parsed data. To send the exact bytes, use `data`."""
         return parse_accepted(self.data)
 
     def summary(self, template: AlertTemplate | None, mark: str = "") -> Summary:
-        """Return it as a person hears of it, told as `template` says, with `mark` before its title."""
+        """Return its summary with `template`, and with `mark` before its title."""
         if template not in self._summaries:
             told = self.event_type.summary(self.document, template, self.budget)
             self._summaries[template] = shorten_summary(told)
@@ -58,20 +58,20 @@ class Reading:
         return replace(found, title=f"{mark} {found.title}") if mark else found
 
     def dedup_key(self, template: AlertTemplate | None) -> str:
-        """Return what is the same for all that is said of its incident."""
+        """Return the key that all messages about its incident share."""
         return self.once(
             ("dedup_key", template), lambda: self.event_type.dedup_key(self.document, template, self.budget)
         )
 
     def once(self, key: object, make: Callable[[], Made]) -> Made:
-        """Return what `make` makes, made once for this event and `key`."""
+        """Return the result of `make`, which runs once for this event and `key`."""
         if key not in self._made:
             self._made[key] = make()
         return cast(Made, self._made[key])
 
 
 class Readings:
-    """The readings of the events that are being told, by their ids: the newest, of so many bytes together."""
+    """The readings of recent events by their ids, up to a number of bytes together."""
 
     def __init__(self, most: int = 1_000, size: int = 4 * 1024 * 1024) -> None:
         self._most, self._size = most, size
@@ -97,7 +97,7 @@ class Readings:
 
 
 def shorten_summary(summary: Summary) -> Summary:
-    """Return a summary of which no part is much longer than what is shown of it."""
+    """Return a summary whose parts are cut to not much more than what is shown."""
     return replace(
         summary,
         text=summary.text[:MAX_TEXT],

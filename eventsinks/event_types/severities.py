@@ -1,4 +1,4 @@
-"""How bad it is, in OCSF's words and numbers: https://schema.ocsf.io/dictionary#severity_id."""
+"""Severities: OCSF's names and numbers, https://schema.ocsf.io/dictionary#severity_id."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEVERITY_IDS = {number: name for name, number in SEVERITY_NUMBERS.items()}
 
 
 def read_severity(name: object, number: object) -> tuple[str, int]:
-    """Return the name and the number, each filled from the other one; the name wins where both are given."""
+    """Return name and number, each derived from the other if it is missing. The name wins over the number."""
     if isinstance(name, str) and name.capitalize() in SEVERITY_NUMBERS:
         named = name.capitalize()
         return named, SEVERITY_NUMBERS[named]

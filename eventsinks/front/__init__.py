@@ -1,7 +1,7 @@
-"""The front: takes each request in whole, and only then lets somebody answer it.
+"""The front: takes each request in whole, and only then lets a door answer it.
 
-Heads and bodies are read by one event loop, each with a deadline and within bounds, and answers are written by it.
-So nothing that counts (a thread, a database connection, a lock) is held for a client that is slow to send or to
-read. What is complete goes to a door: a callable that gets the whole request and returns the whole answer. Today
-there is one, Django in a bounded number of threads.
+One event loop reads heads and bodies, each with a deadline and within bounds, and writes the answers. So a client
+that is slow to send or to read holds no scarce resource: no thread, no database connection, no lock. A complete
+request goes to a door: a callable that gets the whole request and returns the whole answer. Today there is one
+door, Django in a limited number of threads.
 """

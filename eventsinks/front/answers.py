@@ -1,4 +1,4 @@
-"""Whole requests and whole answers, and how the front says no: in the shapes of both wire formats at once."""
+"""Whole requests, whole answers, and the front's refusals, whose body fits both wire formats."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CLOSE = (b"connection", b"close")
 
 @dataclass(frozen=True, slots=True)
 class WholeRequest:
-    """A request that has come whole. `scope` is ASGI's, without Content-Encoding; `body` is inflated."""
+    """A request that has arrived completely. `scope` is ASGI's, without Content-Encoding. `body` is inflated."""
 
     scope: Mapping[str, Any]
     body: bytes
-    peer: str  # the true client's address
-    caller: str  # who shares the bounds with whom: a key, a session or an address
+    peer: str  # the real client's address
+    caller: str  # a key, a session or an address; all requests of one caller share the bounds
     request_id: str
     is_gone: Callable[[], bool]  # whether the client has hung up
 
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """An answer, whole. Header names are lower case."""
+    """A whole answer. Header names are lower case."""
 
     status: int
     headers: Headers
@@ -38,11 +38,11 @@ Door = Callable[[WholeRequest], Awaitable[WholeAnswer]]
 
 
 class Gone(Exception):
-    """The client hung up: there is nobody to answer."""
+    """The client hung up, so nobody waits for an answer."""
 
 
 class Refusal(Exception):
-    """The front's own no. `reason` is what it is counted as: one of a few words."""
+    """A refusal by the front. `reason` is the label under which it is counted, one of a few words."""
 
     def __init__(self, status: int, code: str, message: str, reason: str, headers: Headers | None = None) -> None:
         super().__init__(message)
@@ -51,18 +51,18 @@ class Refusal(Exception):
 
 
 def make_problem(status: int, code: str, message: str) -> bytes:
-    """Return an error's body, in which a client of /v1 and one of /api both find what they look for."""
+    """Return an error's body, with the fields that a client of /v1 expects and those that one of /api expects."""
     error = {"code": code, "message": message, "fields": []}
     return orjson.dumps({"error": error, "message": message, "code": status})
 
 
 def refuse_bad_request(message: str, reason: str = "malformed") -> Refusal:
-    """Return the refusal of what is no proper request."""
+    """Return the refusal of an invalid request."""
     return Refusal(400, "bad_request", message, reason)
 
 
 def refuse_slow(what: str) -> Refusal:
-    """Return the refusal of what did not come in time, or made place for others."""
+    """Return the refusal of a request that came too slowly, or that had to give way to others."""
     return Refusal(408, "timeout", f"the {what} did not come in time", f"slow_{what}", [CLOSE])
 
 
@@ -72,7 +72,7 @@ def refuse_large(limit: int) -> Refusal:
 
 
 def refuse_busy(reason: str) -> Refusal:
-    """Return the refusal of what there is no room for now."""
+    """Return the refusal of a request for which there is no capacity now."""
     return Refusal(
         503, "unavailable", "the server has too much to do; try again", reason, [(b"retry-after", b"1")]
     )

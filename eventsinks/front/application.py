@@ -1,4 +1,4 @@
-"""The ASGI application: reads a request whole, gives it to the door, and hands the answer over whole."""
+"""The ASGI application: reads a whole request, passes it to the door, and writes the whole answer."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 
 HEALTHY = b'{"status":"ok"}'
 REQUEST_ID = b"x-request-id"
-UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding", REQUEST_ID)  # said anew below
+UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding", REQUEST_ID)  # set again below
 
 
 class Front:
-    """What stands before `door`. `proxies` are believed when they say who asks."""
+    """The front before `door`. `proxies` are trusted to name the client."""
 
     def __init__(self, limits: FrontLimits, proxies: Proxies, door: Door) -> None:
         self.limits = limits
@@ -88,13 +88,13 @@ class Front:
 
 
 class Came:
-    """Knows whether a request's body has come whole."""
+    """Knows whether the whole body of a request has arrived."""
 
     def __init__(self) -> None:
         self.whole = False
 
     def watching(self, receive: Receive, headers: ByName) -> Receive:
-        """Return `receive`, watched."""
+        """Return a `receive` that watches the body."""
         self.whole = not has_body(headers)
 
         async def watched() -> Any:
@@ -106,7 +106,7 @@ class Came:
 
 
 def join_headers(headers: Headers) -> ByName:
-    """Return headers by name; what is said several times, with commas."""
+    """Return headers by name. Join the values of a repeated one with commas."""
     found: ByName = {}
     for name, value in headers:
         found[name] = found[name] + b"," + value if name in found else value
@@ -114,14 +114,14 @@ def join_headers(headers: Headers) -> ByName:
 
 
 def strip_headers(headers: Headers, has_body: bool, body: bytes, request_id: str) -> Headers:
-    """Return the headers of a request that came in one piece, as it was meant."""
+    """Return the headers of a request as if its body had come in one piece, without encoding."""
     kept = [(name, value) for name, value in headers if name not in UNPACKED]
     length = [(b"content-length", str(len(body)).encode())] if has_body else []
     return [*kept, *length, (REQUEST_ID, request_id.encode())]
 
 
 def answer_healthz(method: str) -> WholeAnswer:
-    """Return that this process lives. Asks nobody."""
+    """Return that this process is alive, without asking anything else."""
     if method in ("GET", "HEAD"):
         return WholeAnswer(200, [JSON], HEALTHY)
     allow = (b"allow", b"GET, HEAD")
@@ -129,7 +129,7 @@ def answer_healthz(method: str) -> WholeAnswer:
 
 
 async def write_answer(send: Send, answer: WholeAnswer, request_id: str, more: Headers) -> None:
-    """Hand an answer to the event loop, whole."""
+    """Hand a whole answer to the event loop."""
     headers = [*answer.headers, *more]
     names = {name for name, _ in headers}
     if REQUEST_ID not in names:
@@ -141,7 +141,7 @@ async def write_answer(send: Send, answer: WholeAnswer, request_id: str, more: H
 
 
 async def answer_lifespan(receive: Receive, send: Send) -> None:
-    """Say that there is nothing to begin and nothing to end."""
+    """Answer ASGI's lifespan: there is nothing to start or stop."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

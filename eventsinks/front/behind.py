@@ -1,4 +1,4 @@
-"""The door behind all others: a WSGI application in threads, a few of which are for what talks to the world."""
+"""The door to Django: a WSGI application in threads, of which a few are for requests that ask other services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from eventsinks.front.wsgi import call_application
 
 
 class DoorBehind:
-    """Answers requests by a WSGI application. `threads` answer; `worldly` more answer what may hang."""
+    """Answers requests with a WSGI application, in `threads`.
+
+    `worldly` more threads serve requests that may hang.
+    """
 
     def __init__(self, application: WSGIApplication, threads: int, worldly: int, waiting: int) -> None:
         self._application = application
@@ -22,7 +25,7 @@ class DoorBehind:
         observe_pool("world", self._worldly)
 
     async def __call__(self, request: WholeRequest) -> WholeAnswer:
-        """Return the answer. Raises Refusal where too many wait, Gone, and what the application raises."""
+        """Return the answer. Raises Refusal if too many wait, Gone, and any error of the application."""
         pool = self._worldly if is_worldly(request) else self._threads
         return await pool.run(
             request.caller, lambda: call_application(self._application, request), request.is_gone
@@ -30,6 +33,6 @@ class DoorBehind:
 
 
 def observe_pool(name: str, pool: Threads) -> None:
-    """Have the metrics tell how busy a pool is."""
+    """Let the metrics show how busy a pool is."""
     BUSY.labels(name).set_function(lambda: pool.busy)
     WAITING.labels(name).set_function(lambda: pool.waiting)

@@ -1,4 +1,4 @@
-"""Reading a request's body whole: with a deadline, within the bounds, and inflated."""
+"""Bodies: reads a whole request body within a deadline and bounds, and inflates it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventsinks.front.threads import Threads
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
-INFLATERS = 2  # threads that inflate what is not inflated at once
+INFLATERS = 2  # threads that inflate what the event loop does not inflate itself
 TAKEN = {b"gzip", b"x-gzip"}
 
 
@@ -26,7 +26,7 @@ class Bodies:
         self._inflaters = Threads("inflate", INFLATERS, limits.waiting)
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive, hold: Hold) -> bytes:
-        """Return the body as it was meant. Raises Refusal, and Gone for a client that hung up."""
+        """Return the inflated body. Raises Refusal, and Gone if the client hung up."""
         packed = is_packed(headers)
         if not has_body(headers):
             return b""
@@ -88,7 +88,7 @@ def has_body(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def is_packed(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the body is to be inflated. Raises Refusal for what is packed otherwise."""
+    """Whether the body is to be inflated. Raises Refusal for another encoding."""
     encodings = [word.strip().lower() for word in headers.get(b"content-encoding", b"").split(b",")]
     encodings = [word for word in encodings if word]
     if not encodings or encodings == [b"identity"]:

@@ -1,7 +1,7 @@
-"""Who asks: the caller that shares the bounds of the front.
+"""Callers: the requests of one caller share the bounds of the front.
 
-A caller is an API key or a session of the admin that was let in before, else an address. A made-up key is nobody
-of its own: a stranger with a thousand of them is still one caller.
+A caller is an API key or an admin session that was accepted before, otherwise an address. An invented key is not a
+caller: a stranger with a thousand of them is still one caller.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ SESSION = re.compile(rb"(?:^|;)\s*sessionid=([^;]+)")
 
 
 class Callers:
-    """Tells callers apart, and remembers which keys and sessions were let in."""
+    """Tells callers apart, and remembers the keys and sessions that were accepted."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def caller_of(self, headers: Mapping[bytes, bytes], peer: str) -> str:
-        """Return whose share of the bounds a request takes."""
+        """Return the caller whose share of the bounds a request uses."""
         credential = hash_credential(headers)
         return credential if credential and credential in self._known else f"address {get_network(peer)}"
 
     def answered(self, headers: Mapping[bytes, bytes], path: str, status: int) -> None:
-        """Remember a key or session that was let in, forget one that was not."""
+        """Remember a key or session that was accepted, and forget one that was not."""
         credential = hash_credential(headers)
         if credential is None:
             return
@@ -45,7 +45,7 @@ class Callers:
 
 
 def hash_credential(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the key or the session of a request, hashed."""
+    """Return a hash of the key or the session of a request."""
     if key := headers.get(b"authorization"):
         return f"key {hashlib.blake2b(key, digest_size=16).hexdigest()}"
     if session := SESSION.search(headers.get(b"cookie", b"")):
@@ -54,14 +54,14 @@ def hash_credential(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def is_for(credential: str, path: str) -> bool:
-    """Whether a path answers 2xx only to a credential of this kind that is good."""
+    """Whether a path answers 2xx only to a valid credential of this kind."""
     if credential.startswith("key"):
         return path.startswith(("/v1/", "/api/"))
     return path.startswith("/admin/") and not path.startswith("/admin/login")
 
 
 def get_network(peer: str) -> str:
-    """Return what one client has to itself: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the address range of one client: an IPv4 address, or the /64 of an IPv6 address."""
     address = read_address(peer)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))

@@ -1,6 +1,7 @@
 """One connection: uvicorn's HTTP protocol, with a deadline and bounds for heads, and for clients that do not read.
 
-uvicorn itself waits for ever for the rest of a head, bounds none, and takes what follows a body for headers.
+uvicorn itself waits without end for the rest of a head, has no bound on heads, and takes text after a body for
+headers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from eventsinks.front.head import HeadSize, check_head
 from eventsinks.front.limits import HEAD_BYTES, LINGER, OVERHEAD, PIPELINED
 from eventsinks.lib.request_id import choose_request_id
 
-LOOK = 1.0  # seconds between two looks whether a client reads
+LOOK = 1.0  # seconds between two checks whether a client reads
 
 
 class Connection(HttpToolsProtocol):
@@ -30,20 +31,20 @@ class Connection(HttpToolsProtocol):
         self.front = cast(Front, self.app)
         self.peer = self.client[0] if self.client else ""
         self.in_head = self.in_body = False
-        self._deaf = False  # what else comes is of no interest
+        self._deaf = False  # ignores everything else that comes
         self._ended = False
-        self._last_words = b""  # said once the requests before are answered
-        self._current: RequestResponseCycle | None = None  # is being answered, or was last
+        self._last_words = b""  # written after the answers to earlier requests
+        self._current: RequestResponseCycle | None = None  # the request that is being answered, or was last
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
         self._reads_since = 0.0
         self.head = HeadSize()
-        self._wire = self._payload = 0  # bytes of the body, as it is sent and as it is meant
+        self._wire = self._payload = 0  # bytes of the body: on the wire, and without framing
         self.front.connections.add(self)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection."""
         self.front.connections.remove(self)
         self._stop_head_timer()
         if self._reading_timer is not None:
@@ -54,7 +55,7 @@ class Connection(HttpToolsProtocol):
     # --- What comes in
 
     def data_received(self, data: bytes) -> None:
-        """Take what came. What is no proper request is refused, and ends the connection."""
+        """Take bytes from the client. An invalid request is refused, and ends the connection."""
         if self._deaf:
             return
         self._wire += len(data)
@@ -72,7 +73,7 @@ class Connection(HttpToolsProtocol):
             self._await_head()
 
     def _check_size(self) -> None:
-        """Raise Refusal for a head that has no end, and for a body that is all framing."""
+        """Raise Refusal for an endless head, and for a chunked body that is mostly framing."""
         if self.in_head and self._wire > HEAD_BYTES:
             raise HeadSize.refusal()
         if self.in_body and self._wire > HEAD_BYTES + OVERHEAD * self._payload:
@@ -90,13 +91,13 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what follows a chunked body is none. Raises Refusal."""
+        """Take a header, and ignore those after a chunked body. Raises Refusal."""
         self.head.add_header(len(name) + len(value))
         if self.in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer. Raises Refusal for what could be read in two ways."""
+        """Begin to answer. Raises Refusal for a request that could be read in two ways."""
         self._stop_head_timer()
         check_head(self.headers, self.parser.get_http_version(), upgrades=self.parser.should_upgrade())
         if len(self.pipeline) >= PIPELINED:
@@ -143,7 +144,7 @@ class Connection(HttpToolsProtocol):
         return self._current is not None and not self._current.response_complete and not self._current.disconnected
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say no, after the answers to the requests before."""
+        """Write a refusal, after the answers to earlier requests."""
         self._deaf = True
         self._stop_head_timer()
         refusals.add(refusal.reason, refusal.answer.status, self.peer)
@@ -154,7 +155,7 @@ class Connection(HttpToolsProtocol):
             self._say_last_words()
 
     def _drop(self, broken: RequestResponseCycle) -> None:
-        """Let nobody answer a request whose body is broken."""
+        """Make sure that nobody answers a request whose body is broken."""
         broken.disconnected = True
         broken.message_event.set()
         if self.pipeline and self.pipeline[0][0] is broken:
@@ -185,7 +186,7 @@ class Connection(HttpToolsProtocol):
                 self.front.connections.is_idle(self)
 
     def end(self) -> None:
-        """Close it once all is written; a client that still sends first gets time to read."""
+        """Close the connection when everything is written. A client that still sends first gets time to read."""
         if self.in_body:
             self._linger()
         else:
@@ -193,7 +194,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def is_ended(self) -> bool:
-        """Whether nothing more is to be written."""
+        """Whether nothing more will be written."""
         return self._ended or self.transport.is_closing()
 
     def _linger(self) -> None:
@@ -213,7 +214,7 @@ class Connection(HttpToolsProtocol):
             self._look_at_reading()
 
     def _look_at_reading(self) -> None:
-        """Look whether the client has read all; one that takes too long for it is cut off."""
+        """Check whether the client has read everything. Cut off a client that takes too long."""
         self._reading_timer = None
         unread = self.transport.get_write_buffer_size()
         self.front.connections.is_unread(self, unread)
@@ -227,7 +228,7 @@ class Connection(HttpToolsProtocol):
 
 
 class Ending:
-    """The transport as a request sees it: closing it is for the connection to do."""
+    """The transport that a request sees. Only the connection may close it."""
 
     def __init__(self, connection: Connection) -> None:
         self.write = connection.transport.write

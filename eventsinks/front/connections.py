@@ -1,6 +1,6 @@
-"""The open connections of a process, and how much of their answers is not read yet: both bounded.
+"""The open connections of a process, and the bytes of answers that are not read yet: both are bounded.
 
-Where a bound is reached, a connection that waits for its client is closed: the oldest, of the address with most.
+At the bound of connections, one that waits for its client is closed: the oldest of the address that has most.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from eventsinks.front.limits import FrontLimits
 
 
 class Closable(Protocol):
-    """What is known of a connection here."""
+    """What this module needs to know of a connection."""
 
     transport: asyncio.Transport
     peer: str
 
 
 class Connections:
-    """Which connections there are. `idle` ones wait for a request, or for the rest of its head."""
+    """The open connections. `idle` ones wait for a request, or for the rest of its head."""
 
     def __init__(self, limits: FrontLimits) -> None:
         self._limits = limits
         self._open: set[Closable] = set()
-        self._idle: dict[str, dict[Closable, None]] = {}  # by address, the oldest first
-        self._unread: dict[Closable, int] = {}  # bytes, the oldest first
+        self._idle: dict[str, dict[Closable, None]] = {}  # by address, oldest first
+        self._unread: dict[Closable, int] = {}  # bytes, oldest first
         self._unread_bytes = 0
         OPEN.set_function(lambda: len(self._open))
 
     def add(self, one: Closable) -> None:
-        """Count a new connection, which is idle; an older one makes place."""
+        """Count a new connection, which is idle. At the bound, close an older one."""
         if len(self._open) >= self._limits.connections and self._idle:
             most = max(self._idle.values(), key=len)
             self._close(next(iter(most)), "connections")
@@ -39,24 +39,27 @@ class Connections:
         self.is_idle(one)
 
     def remove(self, one: Closable) -> None:
-        """Count one no more."""
+        """Stop counting a connection."""
         self._open.discard(one)
         self.is_unread(one, 0)
         self.is_busy(one)
 
     def is_idle(self, one: Closable) -> None:
-        """Note that it waits for a request."""
+        """Note that a connection waits for a request."""
         self._idle.setdefault(one.peer, {})[one] = None
 
     def is_busy(self, one: Closable) -> None:
-        """Note that its request's head has come."""
+        """Note that the head of a request has arrived."""
         own = self._idle.get(one.peer, {})
         own.pop(one, None)
         if not own:
             self._idle.pop(one.peer, None)
 
     def is_unread(self, one: Closable, count: int) -> None:
-        """Note how many bytes of its answers are not read yet; the oldest goes where they are too many."""
+        """Note how many bytes of a connection's answers are unread.
+
+        If there are too many in all, close the oldest.
+        """
         self._unread_bytes += count - self._unread.get(one, 0)
         if count == 0:
             self._unread.pop(one, None)

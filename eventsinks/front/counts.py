@@ -1,4 +1,4 @@
-"""What the front counts, and the line that it writes for what it refuses."""
+"""Counts of the front, and the log lines for its refusals."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ HELD = Gauge("eventsinks_front_held_bytes", "Bytes of bodies that are being read
 OPEN = Gauge("eventsinks_front_connections", "Open connections.")
 BUSY = Gauge("eventsinks_front_threads_busy", "Threads that answer a request.", ["pool"])
 WAITING = Gauge("eventsinks_front_waiting", "Requests that wait for a thread.", ["pool"])
-EACH = 1.0  # seconds between two lines of the same reason: a flood of refusals is no flood of lines
+EACH = 1.0  # seconds between two lines for one reason, so that many refusals do not make many lines
 
 
 class Refusals:
-    """Counts what is refused, and says it once a second for each reason."""
+    """Counts refusals, and logs them at most once a second for each reason."""
 
     def __init__(self) -> None:
         self._unsaid: Tally[str] = Tally()
         self._said: dict[str, float] = {}
 
     def add(self, reason: str, status: int, peer: str) -> None:
-        """Count one; `status` is what it was answered with, 0 for nothing."""
+        """Count a refusal. `status` is that of the answer, 0 if none was sent."""
         REFUSED.labels(reason).inc()
         self._unsaid[reason] += 1
         now = time.monotonic()

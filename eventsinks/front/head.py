@@ -1,4 +1,4 @@
-"""What a head must be, beyond what the parser sees to: bounded, and to be read in one way only (RFC 9112)."""
+"""Heads: checks beyond the parser's, so that a head is bounded and has one meaning only (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from eventsinks.front.limits import HEAD_BYTES, HEADERS, URL_BYTES
 
 
 class HeadSize:
-    """How large a head is so far."""
+    """The size of a head so far."""
 
     def __init__(self) -> None:
         self._url = self._bytes = self._headers = 0
@@ -33,7 +33,7 @@ class HeadSize:
 
 
 def check_head(headers: Headers, version: str, *, upgrades: bool) -> None:
-    """Raise Refusal for a head whose body could have two lengths, for a second host, and for another protocol."""
+    """Raise Refusal for an unclear body length, more than one host or none, and another protocol."""
     if version not in ("1.0", "1.1"):
         raise refuse_bad_request("this server speaks HTTP/1.1")
     if upgrades:
@@ -46,7 +46,7 @@ def check_head(headers: Headers, version: str, *, upgrades: bool) -> None:
 
 
 def check_length(values: dict[bytes, list[bytes]], version: str) -> None:
-    """Raise Refusal where it is not beyond doubt how long the body is."""
+    """Raise Refusal unless the length of the body is certain."""
     codings, lengths = values.get(b"transfer-encoding", []), values.get(b"content-length", [])
     if len(lengths) > 1 or (codings and lengths):
         raise refuse_bad_request("the body's length is given twice", "smuggling")

@@ -1,24 +1,24 @@
-"""Inflating gzip within a bound: what would be larger is given up before it is in memory."""
+"""Inflating gzip within a bound: too large a result is given up before it is in memory."""
 
 from __future__ import annotations
 
 import zlib
 
-PIECE = 64 * 1024  # bytes that are fed and taken at once
-MEMBERS = 100  # gzip allows several, one after the other
+PIECE = 64 * 1024  # bytes that are put in and taken out at once
+MEMBERS = 100  # gzip allows several, one after another
 GZIP = 16 + zlib.MAX_WBITS
 
 
 class Corrupt(Exception):
-    """It is no gzip, or not all of it."""
+    """The data is not gzip, or is incomplete."""
 
 
 class Bomb(Exception):
-    """It would be larger than the bound."""
+    """The result would be larger than the bound."""
 
 
 def inflate(packed: bytes, limit: int) -> bytes:
-    """Return what `packed` holds, at most `limit` bytes. Raises Corrupt and Bomb."""
+    """Return the inflated data, at most `limit` bytes. Raises Corrupt and Bomb."""
     inflater, members, size = zlib.decompressobj(GZIP), 1, 0
     pieces: list[bytes] = []
     fed, position = b"", 0
@@ -44,7 +44,7 @@ def inflate(packed: bytes, limit: int) -> bytes:
 
 
 def inflate_next(inflater: zlib._Decompress, fed: bytes) -> bytes:
-    """Return the next piece. Raises Corrupt."""
+    """Return the next piece of inflated data. Raises Corrupt."""
     try:
         return b"" if inflater.eof else inflater.decompress(fed, PIECE)
     except zlib.error:

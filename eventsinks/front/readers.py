@@ -1,7 +1,7 @@
-"""The bodies that are being read, and the bytes that are held: bounded for each caller and in total.
+"""Readers: the bodies that are being read, and the bytes in memory, bounded for each caller and in total.
 
-Where a bound is reached, the slowest reader makes place, and not the newcomer. One that holds many bodies open can
-so only drive out its own; who sends at a fair speed is never the slowest.
+At a bound, the slowest reader has to stop, and not the newcomer. So a caller that keeps many bodies open can
+displace only its own, and one that sends at a fair speed is never the slowest.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from eventsinks.front.answers import refuse_busy
 from eventsinks.front.limits import FrontLimits
 
-HEAD_START = 64 * 1024  # bytes that everybody counts as having sent at once: a newcomer is fast
+HEAD_START = 64 * 1024  # bytes that each reader counts as sent at the start, so that a newcomer is fast
 
 
 class Hold:
-    """What one request holds: its body while it is read, and until it is answered."""
+    """The bytes that one request holds: its body, while it is read and until it is answered."""
 
     def __init__(self, caller: str) -> None:
         self.caller = caller
@@ -28,12 +28,12 @@ class Hold:
         self.clock: asyncio.Timeout | None = None  # runs while the body is read
 
     def speed(self, now: float) -> float:
-        """Return bytes a second."""
+        """Return the speed in bytes per second."""
         return (self.bytes + HEAD_START) / (now - self.since + 0.001)
 
 
 class Readers:
-    """Who reads a body, and who holds how many bytes."""
+    """The bodies that are being read, and the bytes that each caller holds."""
 
     def __init__(self, limits: FrontLimits) -> None:
         self._limits = limits
@@ -53,7 +53,7 @@ class Readers:
             self.give_back(hold)
 
     def start_reading(self, hold: Hold, clock: asyncio.Timeout) -> None:
-        """Count a body that is being read; it makes others stop where there are too many."""
+        """Count a body that is being read. If there are too many, stop the slowest."""
         own = self._reading.setdefault(hold.caller, set())
         if len(own) >= self._limits.bodies_each:
             self._end(find_slowest(own))
@@ -64,7 +64,7 @@ class Readers:
         self.count += 1
 
     def stop_reading(self, hold: Hold) -> None:
-        """Count it no more: it has come, or its time is over."""
+        """Stop counting a body: it has arrived, or its time is over."""
         own = self._reading.get(hold.caller, set())
         if hold not in own:
             return
@@ -74,7 +74,7 @@ class Readers:
             del self._reading[hold.caller]
 
     def grow(self, hold: Hold, count: int) -> None:
-        """Hold so many bytes more. Raises Refusal where they are too many and no reader can make place."""
+        """Hold so many bytes more. Raises Refusal if they are too many and no reader can be stopped."""
         hold.bytes += count
         self._held[hold.caller] += count
         self.bytes += count
@@ -84,7 +84,7 @@ class Readers:
             self._make_place(hold, [caller for caller, _ in self._held.most_common()])
 
     def give_back(self, hold: Hold, count: int | None = None) -> None:
-        """Hold so many bytes less, or none any more."""
+        """Hold so many bytes less, or none."""
         count = hold.bytes if count is None else min(count, hold.bytes)
         hold.bytes -= count
         self.bytes -= count
@@ -108,6 +108,6 @@ class Readers:
 
 
 def find_slowest(holds: set[Hold]) -> Hold:
-    """Return the one that has sent least for its time."""
+    """Return the one that has sent least in its time."""
     now = time.monotonic()
     return min(holds, key=lambda hold: hold.speed(now))

@@ -1,6 +1,6 @@
-"""A fixed number of threads that callers share: none of them has all, and who waits is answered in turn.
+"""Threads: a fixed number, shared by callers so that no caller has all, and each waiting caller gets its turn.
 
-Everything but the work itself happens on the event loop, so there are no locks.
+Only the work itself runs in a thread. Everything else runs on the event loop, so there are no locks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Turn = tuple["asyncio.Future[None]", Callable[[], bool]]
 
 
 def never_left() -> bool:
-    """Say that the client is still there, where nobody can tell."""
+    """Return that the client is still there, for callers who can't know."""
     return False
 
 
 class Threads:
-    """`size` threads, of which one caller gets at most three quarters; at most `waiting` requests wait for one."""
+    """A pool of `size` threads. One caller gets at most three quarters, and at most `waiting` requests wait."""
 
     def __init__(self, name: str, size: int, waiting: int) -> None:
         self._size, self._bound = size, waiting
@@ -39,9 +39,9 @@ class Threads:
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
     async def run(self, caller: str, work: Callable[[], T], is_gone: Callable[[], bool] = never_left) -> T:
-        """Do `work` in a thread, once it is this caller's turn.
+        """Do `work` in a thread, when it is this caller's turn.
 
-        Raises Refusal where too many wait already, Gone where the client left before, and what `work` raises.
+        Raises Refusal if too many wait already, Gone if the client left before its turn, and any error of `work`.
         """
         await self._turn(caller, is_gone)
         loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ class Threads:
             pass
 
     def _give(self) -> bool:
-        """Give a free thread to the next caller that has not its share; return whether there was one."""
+        """Give a free thread to the next caller below its share. Return whether there was one."""
         for caller, waits in self._queues.items():
             if self._running[caller] >= self._share:
                 continue

@@ -1,4 +1,4 @@
-"""Which requests talk to the world while they are answered, and may so hang for many seconds."""
+"""Worldly requests: those that ask other services before they are answered, and so may hang for many seconds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from eventsinks.front.answers import WholeRequest
 
 SINKS = re.compile(r"/v1/event_sink")
-# Methods and paths. What they call is in actions: try_out, probe, and what slack_install asks of Slack; and the
-# provider that the operator's people log in with.
+# Methods and paths. They call try_out and probe in actions, slack_install at Slack, and the operator's log-in
+# provider.
 WORLDLY = [
     ("POST", re.compile(r"/v1/event_sink/[^/]+/test")),
     ("DELETE", re.compile(r"/v1/slack_integration/[^/]+")),
@@ -18,12 +18,12 @@ WORLDLY = [
     ("POST", re.compile(r"/admin/eventsinks/(eventsink|integration)/.+/test/")),
     ("POST", re.compile(r"/admin/eventsinks/slackworkspace/(.+/delete/)?")),
 ]
-# A new event sink may bring the code that Slack trades for a token; JSON may write a name's letters as \\uXXXX.
+# A new event sink may bring a code that we trade at Slack for a token. JSON may write a name's letters as \\uXXXX.
 CODES = (b"slack_oauth_code", b"\\u")
 
 
 def is_worldly(request: WholeRequest) -> bool:
-    """Whether answering it means asking somebody else."""
+    """Whether the answer needs a request to another service."""
     method, path = request.scope["method"], request.scope["path"]
     if method == "POST" and SINKS.fullmatch(path):
         return any(code in request.body for code in CODES)

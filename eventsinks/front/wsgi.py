@@ -1,6 +1,7 @@
-"""A whole request for a WSGI application, and its whole answer. The client waits outside.
+"""WSGI: passes a whole request to an application, and returns its whole answer. The client waits outside.
 
-a2wsgi is not used: it hands the answer on piece by piece, and its thread waits for the client to read each.
+We do not use a2wsgi: it passes the answer on piece by piece, and its thread waits for the client to read each
+piece.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from wsgiref.types import StartResponse, WSGIApplication
 
 from eventsinks.front.answers import WholeAnswer, WholeRequest
 
-# What a head may say once is joined here as WSGI wants it; a name with an underscore could pass for another one.
+# WSGI wants repeated headers joined. A name with an underscore is dropped: it could pass for another header.
 JOINED = {"HTTP_COOKIE": "; "}
 OWN_NAMES = {"HTTP_CONTENT_LENGTH": "CONTENT_LENGTH", "HTTP_CONTENT_TYPE": "CONTENT_TYPE"}
 
 
 def call_application(application: WSGIApplication, request: WholeRequest) -> WholeAnswer:
-    """Return what a WSGI application answers, whole. Raises what it raises."""
+    """Return the whole answer of a WSGI application. Raises any error of the application."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
@@ -35,12 +36,12 @@ def call_application(application: WSGIApplication, request: WholeRequest) -> Who
 
 
 def split_start(start: Any) -> StartResponse:
-    """Return it as what WSGI calls it."""
+    """Return `start` with the type that WSGI gives it."""
     return start  # type: ignore[no-any-return]
 
 
 def join_body(pieces: Iterable[bytes]) -> bytes:
-    """Return a body whole, and close it: this ends the request for Django."""
+    """Return a whole body, and close it: this ends the request for Django."""
     try:
         return b"".join(pieces)
     finally:
@@ -55,7 +56,7 @@ def encode_headers(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 
 def make_environ(request: WholeRequest) -> dict[str, Any]:
-    """Return the request as WSGI knows it. The body has its length; it was chunked or packed no longer."""
+    """Return the request as WSGI's environ. The body has a length, and is neither chunked nor compressed."""
     scope = request.scope
     host, port = scope.get("server") or ("localhost", 80)
     return {
@@ -85,7 +86,7 @@ def decode_path(scope: Any) -> str:
 
 
 def name_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers as WSGI names them."""
+    """Return headers with WSGI's names."""
     found: dict[str, str] = {}
     for raw, value in headers:
         name = raw.decode("latin1")

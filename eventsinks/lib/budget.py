@@ -1,7 +1,8 @@
-"""A budget of work: what compiles, renders or looks through what others wrote is counted against one.
+"""A budget of work: it limits what we spend on compiling, rendering and searching text that others wrote.
 
-A step is about a microsecond of a processor, rounded up. Steps are counted and not timed, so that the same alert
-always comes out the same. The seconds are the second line: they end what was counted too low.
+One step is about a microsecond of processor time, rounded up. We count steps and do not measure time, so the same
+alert always gives the same result. The limit in seconds comes second: it ends work whose steps were counted too
+low.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-ALERT_STEPS = 25_000  # for all that is rendered of one alert, over all of its sinks
-TEMPLATE_STEPS = 10_000  # of them for one alert template, whatever the others take
-FILTER_STEPS = 40_000  # for all filters that are asked of one event
-RESERVE = 5_000  # of the steps of an event, for what is cheap: dear ones must not be in the way of it
+ALERT_STEPS = 25_000  # for everything that is rendered from one alert, for all of its sinks
+TEMPLATE_STEPS = 10_000  # the most that one alert template may use of them
+FILTER_STEPS = 40_000  # for all filters that are evaluated on one event
+RESERVE = 5_000  # steps of an event that only cheap work may use, so that costly work can't block it
 CHEAP = 300  # steps
-SECONDS = 0.25  # of a clock: ten times what the steps should take
+SECONDS = 0.25  # of wall time: ten times what the steps should take
 
 
 class Spent(Exception):
-    """There is no budget left for it."""
+    """The budget does not have enough left."""
 
 
 class Budget:
-    """So many steps, and so many seconds. `parent` is a budget that pays too. `clock` tells seconds."""
+    """A number of steps and of seconds. `parent` is a budget that pays too. `clock` returns seconds."""
 
     def __init__(
         self,
@@ -34,12 +35,15 @@ class Budget:
         self.left = steps
         self._taken = 0
         self.seconds = seconds
-        self.is_spent = False  # whether anything was refused
+        self.is_spent = False  # whether the budget refused anything
         self._parent, self._clock = parent, clock
         self._began: float | None = None
 
     def charge(self, steps: int, leaving: int = 0) -> None:
-        """Take `steps` away. Raises Spent where fewer than `leaving` would be left, and takes all down to that."""
+        """Take `steps` away.
+
+        Raises Spent if fewer than `leaving` would be left, and then leaves at most that many.
+        """
         if self.left - steps < leaving or self._is_over():
             self.left = min(self.left, leaving)
             self._refuse()
@@ -53,7 +57,7 @@ class Budget:
         self._taken += steps
 
     def affords(self, steps: int) -> bool:
-        """Take `steps` away if there are so many, for what is dear without the reserve; otherwise none."""
+        """Take `steps` away and return True, or none and return False. Costly work can't use the reserve."""
         leaving = RESERVE if steps > CHEAP else 0
         if self.left - steps < leaving or self._is_over():
             self.is_spent = True
@@ -66,7 +70,7 @@ class Budget:
         return Budget(steps, self.seconds, self, self._clock)
 
     def __enter__(self) -> Budget:
-        """Begin to count seconds: only what happens inside of `with` takes any."""
+        """Begin to count seconds. Only the time inside `with` counts."""
         self._began = self._clock()
         return self
 

@@ -1,4 +1,4 @@
-"""Find what a package holds: one class a file, found by being there."""
+"""Discovery: finds the classes of a package. Each file defines one class, and no list names them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def find_classes(package: str, kind: type[Any]) -> Iterator[type[Any]]:
-    """Yield every concrete subclass of `kind` that a module of `package` defines, by module name."""
+    """Yield each concrete subclass of `kind` that a module of `package` defines, in the order of module names."""
     path = importlib.import_module(package).__path__
     for module_info in sorted(pkgutil.iter_modules(path), key=lambda info: info.name):
         module = importlib.import_module(f"{package}.{module_info.name}")

@@ -1,6 +1,7 @@
 """Fields of a JSON document by path: `results_table.rows[0].userIdentity.arn`.
 
-A name may hold dots itself (`{"userIdentity.arn": …}`, as the columns of a query do), so `a.b` is one name or two.
+A name may contain dots itself (`{"userIdentity.arn": …}`, as the columns of a query do). So `a.b` is one name or
+two.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ STEP = re.compile(r"""\.?([^.\[\]]+)|\[(\d{1,9})\]|\[(?:"([^"\]]*)"|'([^'\]]*)')
 
 
 class Unresolved(Undefined):
-    """A field that is not there. As text it is itself, and `default` replaces it."""
+    """A missing field. As text it is its own path, and the filter `default` replaces it."""
 
     def __str__(self) -> str:
         return self.name
 
 
 def split_path(path: str) -> list[str | int] | None:
-    """Return the names and indexes of a path, None for a text that is none."""
+    """Return the names and indexes of a path. Return None if the text is not a path."""
     found: list[str | int] = []
     at = 0
     while at < len(path):
@@ -40,10 +41,10 @@ def split_path(path: str) -> list[str | int] | None:
 
 
 def find_at(value: Any, path: Sequence[object], charge: Callable[[int], None] | None = None) -> Any:
-    """Return what is at `path`, MISSING where nothing is. The longest name that fits is tried first.
+    """Return the value at `path`, or MISSING. Try the longest name that fits first.
 
-    Each object that is looked into is charged by the names that are tried there: a document may be made so that
-    many ways begin well and end nowhere.
+    Charge for the names that are tried in each object: someone may write a document in which many paths begin well
+    and lead nowhere.
     """
     if not path:
         return value
@@ -63,14 +64,14 @@ def find_at(value: Any, path: Sequence[object], charge: Callable[[int], None] | 
 
 
 def write_path(path: Sequence[object]) -> str:
-    """Return a path as a template writes it: `{{@alert.rows[0].name}}`."""
+    """Return a path in the form that a template uses: `{{@alert.rows[0].name}}`."""
     root, *rest = path
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
     return f"{{{{{'@' if root == 'alert' else ''}{root}{''.join(parts)}}}}}"
 
 
 def as_text(value: object) -> str:
-    """Return a value as people read it: texts as they are, the rest as JSON."""
+    """Return a value as text for people: a text as it is, everything else as JSON."""
     if isinstance(value, str | Undefined):
         return str(value)
     return dumps_spaced(value)

@@ -1,4 +1,4 @@
-"""Times as they are written: RFC 3339 (https://www.rfc-editor.org/rfc/rfc3339), and what is near it."""
+"""Times in text: RFC 3339 (https://www.rfc-editor.org/rfc/rfc3339), and forms close to it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-# The second that is put in now and then before a midnight of UTC. No clock of ours has it: it is the midnight.
+# A leap second is added now and then before midnight UTC. Our clocks do not have it: we read it as midnight.
 LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):60(?:[.,]\d+)?(Z|[+-]\d\d:\d\d|)", re.ASCII)
 
 
 def read_time(text: str) -> datetime:
-    """Return the moment in UTC, which it is in unless it says otherwise; a day begins at midnight.
+    """Return the moment in UTC. A text without an offset is in UTC, and a day begins at midnight.
 
-    `t` and `z` may be small, and more digits than a microsecond has are cut. Raises ValueError.
+    `t` and `z` may be lower case. Digits beyond a microsecond are dropped. Raises ValueError.
     """
     capital = text.upper()
     try:
@@ -25,18 +25,21 @@ def read_time(text: str) -> datetime:
 
 
 def read_end(text: str) -> datetime:
-    """Return the moment at which what ends then is over: of a day, its last. Raises ValueError."""
+    """Return the moment at which something with this end is over: for a day, its last microsecond.
+
+    Raises ValueError.
+    """
     at = read_time(text)
     return at + timedelta(days=1, microseconds=-1) if DAY.fullmatch(text) else at
 
 
 def convert_to_utc(at: datetime) -> datetime:
-    """Return a time in UTC, where it is unless it says otherwise. Raises OverflowError."""
+    """Return a time in UTC. A time without an offset is in UTC already. Raises OverflowError."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def add_leap_second(before: datetime) -> datetime:
-    """Return the second after `before`. Raises ValueError where there can be no leap second between the two."""
+    """Return the second after `before`. Raises ValueError if no leap second can come between the two."""
     if (before.hour, before.minute) != (23, 59):
         raise ValueError("a leap second is the last of a day of UTC")
     return before + timedelta(seconds=1)

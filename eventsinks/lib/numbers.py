@@ -1,6 +1,6 @@
-"""JSON whose numbers stay as they are written: `1.10`, `1E5`, `-0`, and those that no float or 64 bits can hold.
+"""JSON whose numbers keep their text: `1.10`, `1E5`, `-0`, and numbers that no float and no 64 bits can hold.
 
-https://www.rfc-editor.org/rfc/rfc8259#section-6 sets a number no limit.
+JSON sets no limit on a number: https://www.rfc-editor.org/rfc/rfc8259#section-6.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 import orjson
 
-# Integers are made without asking us, so those that would lose something get this exponent, which nobody writes.
+# The decoder makes integers without asking us. If one would lose digits, it gets this exponent, which nobody
+# writes.
 MARK = "e+" + "0" * 20
 AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-LONG, LONG_NEGATIVE = b"0" * 20, b"-" + b"0" * 19  # as many digits as the first integers that 64 bits can't hold
+LONG, LONG_NEGATIVE = b"0" * 20, b"-" + b"0" * 19  # as many digits as the first integers beyond 64 bits
 MINUS_ZERO = re.compile(rb"-0(?![0-9.eE\w])")
 TEXT_OR_INTEGER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(?<![0-9.eE+-])-?[0-9]++(?![0-9.eE])', re.DOTALL)
 
@@ -23,7 +24,7 @@ UP_TO_A_SEPARATOR = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"|[^",:]++)++[,:]?')
 
 
 class Number(float):
-    """A number that is written otherwise than Python would write it. `text` is how."""
+    """A number whose text differs from what Python would write. `text` is that text."""
 
     __slots__ = ("text",)
     text: str
@@ -35,9 +36,10 @@ class Number(float):
 
 
 def parse(data: bytes) -> Any:
-    """Return the value of strict JSON, with numbers as written. Raises ValueError, RecursionError.
+    """Return the value of strict JSON. Its numbers keep their text. Raises ValueError, RecursionError.
 
-    What 64 bits can't hold is a float with its text, an infinite one where a float can't hold it either.
+    An integer that 64 bits can't hold becomes a float with its text. The float is infinite if it can't hold the
+    number.
     """
     zeros = data.translate(AS_ZEROS)
     if LONG in zeros or LONG_NEGATIVE in zeros or MINUS_ZERO.search(data):
@@ -49,7 +51,7 @@ def parse(data: bytes) -> Any:
 
 
 def mark_integers(found: re.Match[bytes]) -> bytes:
-    """Return an integer that can't be one of 64 bits with the mark; texts and other integers as they are."""
+    """Return an integer with the mark if it does not fit in 64 bits. Return texts and other integers unchanged."""
     text = found[0]
     if text.startswith(b'"') or (len(text) < 21 and text != b"-0" and -(2**63) <= int(text) < 2**64):
         return text
@@ -57,7 +59,7 @@ def mark_integers(found: re.Match[bytes]) -> bytes:
 
 
 def make_number(text: str) -> float:
-    """Return the number of a text that is no plain integer."""
+    """Return the number that a text stands for. The text is not a plain integer."""
     text = text.removesuffix(MARK)
     value = float(text)
     if repr(value) == text:
@@ -71,12 +73,12 @@ DECODER = msgspec.json.Decoder(float_hook=make_number)
 
 
 def dumps(value: Any, option: int = 0) -> bytes:
-    """Return the JSON of a value, with numbers as written, and what is no JSON as its text."""
+    """Return the JSON of a value. Numbers keep their text, and a value that JSON does not have becomes text."""
     return orjson.dumps(value, default=write_number, option=option)
 
 
 def write_number(value: Any) -> Any:
-    """Return what orjson writes for what it does not know."""
+    """Return what orjson writes for a value that it does not know."""
     return orjson.Fragment(value.text) if isinstance(value, Number) else str(value)
 
 
@@ -84,6 +86,6 @@ def dumps_spaced(value: Any) -> str:
     """Return the JSON of a value on one line, with a space after each comma and colon, as people read it."""
     try:
         text = dumps(value, orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # an integer that a template made too large, or what is nested deeper than orjson writes
+    except TypeError:  # a template made an integer too large, or the nesting is deeper than orjson writes
         return json.dumps(value, ensure_ascii=False, default=str)
     return " ".join(UP_TO_A_SEPARATOR.findall(text))

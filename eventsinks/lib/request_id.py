@@ -1,4 +1,4 @@
-"""The id of a request, which its answer carries and its log lines name."""
+"""Request ids: the answer to a request carries its id, and its log lines name it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ USABLE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def choose_request_id(given: str) -> str:
-    """Return the caller's id where it is usable, a new one otherwise."""
+    """Return the caller's id if it is usable, otherwise a new one."""
     return given if USABLE.fullmatch(given) else uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""How large a JSON value is, told without recursion."""
+"""The size of a JSON value, measured without recursion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from eventsinks.lib.numbers import Number
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`longest` is the length of the longest list or object; `characters` are those of texts, keys and numbers."""
+    """A size: the length of the longest list or object, the number of values, and the characters.
+
+    `characters` counts those of texts, keys and numbers.
+    """
 
     longest: int = 0
     values: int = 0
@@ -19,13 +22,13 @@ class Size:
 
 
 def measure_size(values: Iterable[Any], max_depth: int, most: int = 1_000_000_000) -> Size | None:
-    """Return the size of `values` together, None if one is nested deeper than `max_depth` levels.
+    """Return the size of all `values` together, or None if one is nested deeper than `max_depth` levels.
 
-    Where there are more than `most`, it says that there are more, without looking at all of them. The characters
+    If there are more than `most` values, stop early: the size then only says that there are more. The characters
     of a number are its digits.
     """
     level, longest, count, characters = list(values), 0, 0, 0
-    if len(level) == 1 and type(level[0]) is str:  # as most are
+    if len(level) == 1 and type(level[0]) is str:  # the most common case
         return Size(0, 1, len(level[0]))
     for _ in range(max_depth + 1):
         objects = [value for value in level if type(value) is dict]

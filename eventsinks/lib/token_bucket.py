@@ -1,4 +1,4 @@
-"""Token buckets: so many a second, and so many at once. Here in one process; in Lua the same for all of them."""
+"""Token buckets: limits on rate and burst, in Python for one process and in Lua for all processes together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 ENOUGH = 1e-6  # tokens that rounding may lose
-BUCKETS = 10_000  # kept by one process; the one that was not asked for the longest is forgotten first
+BUCKETS = 10_000  # of one process; it forgets the one that was not used for the longest time
 
 
 class BucketAsk(NamedTuple):
-    """How much is taken from which bucket: `need`, or nothing; up to `want` where there is plenty.
+    """A request for tokens of one bucket: it takes `need` or nothing, and up to `want` if there are plenty.
 
-    What is larger than `burst` is given where the bucket is full, which owes the rest: it is refused for a time,
-    and not for ever. A `need` of 0 only looks.
+    A request larger than `burst` succeeds when the bucket is full. The bucket then owes the rest, so a large
+    request waits for a time and not for ever. A `need` of 0 only looks.
     """
 
     key: str
@@ -33,7 +33,7 @@ class BucketAnswer(NamedTuple):
     left: int
 
 
-# Answers each of KEYS, whose per_s, burst, need and want ARGV holds in turn. A bucket that is not there is full.
+# Answers each of KEYS. ARGV holds per_s, burst, need and want of each in turn. A bucket that is not there is full.
 LUA = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -64,12 +64,12 @@ class TokenBuckets:
     """Token buckets of this process. Threads may share them."""
 
     def __init__(self) -> None:
-        # How many tokens a bucket had, and when.
+        # The tokens that a bucket had, and the moment.
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, asks: Sequence[BucketAsk], now: float) -> list[BucketAnswer]:
-        """Answer each of `asks` at the moment `now`, in seconds of a clock that does not go back."""
+        """Answer each of `asks` at the moment `now`, in seconds of a clock that never goes back."""
         with self._lock:
             return [self._answer(ask, now) for ask in asks]
 
@@ -93,5 +93,5 @@ class TokenBuckets:
 
 
 def count_seconds_until(ask: BucketAsk, left: int) -> float:
-    """Return after how many seconds a bucket with `left` tokens gives what was asked."""
+    """Return the seconds until a bucket with `left` tokens can grant the request."""
     return max(0.0, (min(ask.need, ask.burst) - left) / ask.per_s)

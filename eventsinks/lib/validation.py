@@ -1,4 +1,4 @@
-"""Turn pydantic's errors into what a person is told: which field, and what would be right."""
+"""Validation: turns pydantic's errors into text for people that names the field and says what would be right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def get_first_error(error: ValidationError) -> tuple[str, str]:
 
 
 def find_given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, str]]:
-    """Return an error, as `list_errors` does, for each field of `model` that a query gives more than once."""
+    """Return an error, as `list_errors` does, for each field of `model` that appears more than once in a query."""
     return [
         (name, "must not be given more than once")
         for name, values in query
@@ -33,14 +33,14 @@ def find_given_twice(model: type[BaseModel], query: Iterable[tuple[str, list[Any
 
 
 def check_no_nul(text: str) -> str:
-    """Raise ValueError for a NUL, which no database column takes."""
+    """Raise ValueError for a NUL: no database column accepts one."""
     if "\0" in text:
         raise ValueError(NUL)
     return text
 
 
 def find_fields_with_nul(document: Any) -> Iterator[str]:
-    """Yield the path of each text in which there is a NUL, and of each name: there it is written as JSON does."""
+    """Yield the path of each text and each name that contains a NUL. In a path, a NUL is escaped as in JSON."""
     left: list[tuple[str, Any]] = [("", document)]
     while left:
         path, value = left.pop()

@@ -1,4 +1,4 @@
-"""The version of eventsinks, as pyproject.toml says it."""
+"""The version of eventsinks, read from pyproject.toml."""
 
 from __future__ import annotations
 

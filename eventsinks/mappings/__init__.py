@@ -1,4 +1,4 @@
-"""Into which shape events can be put on their way: one file per mapping, found by being here."""
+"""Mappings: shapes in which events can be sent, one file per mapping; no list names the files."""
 
 from __future__ import annotations
 

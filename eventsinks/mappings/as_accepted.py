@@ -1,4 +1,4 @@
-"""As accepted: what came in goes on, to the byte."""
+"""As accepted: the event goes on byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mapping is: the same events in another schema. Pure: a document in, a document out."""
+"""The base of mappings: the same events in another schema, from document to document, without side effects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 
 
 class EventMapping(ABC):
-    """One schema. A subclass is one file in `mappings/`; `version` is the schema's, where it has one."""
+    """One schema. A subclass is one file in `mappings/`. `version` is the schema's version, if it has one."""
 
     key: ClassVar[str]
     label: ClassVar[str]
@@ -29,15 +29,15 @@ class EventMapping(ABC):
 
     @abstractmethod
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
-        """Return an event, as accepted and parsed, in this schema."""
+        """Return an accepted, parsed event in this schema."""
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
-        """Return an event's bytes, as accepted, in this schema. Numbers stay as they are written."""
+        """Return an accepted event's bytes in this schema. Numbers keep their text."""
         return numbers.dumps(self.mapped(event_type, parse_accepted(data), occurred_at))
 
 
 class Attack(NamedTuple):
-    """A tactic or technique of MITRE ATT&CK that an alert's tag names."""
+    """A tactic or technique of MITRE ATT&CK in an alert's tag."""
 
     is_tactic: bool
     id: str
@@ -45,7 +45,7 @@ class Attack(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """What went from the source to the destination of a flow, and what came back."""
+    """The counters of a flow: from source to destination, and back."""
 
     bytes_sent: int
     packets_sent: int
@@ -54,7 +54,7 @@ class Flow(NamedTuple):
 
 
 def find_attacks(document: Document) -> list[Attack]:
-    """Return what the tags of an alert name, as Scanner writes them: `techniques.t1098.account_manipulation`."""
+    """Return what an alert's tags name, in Scanner's form: `techniques.t1098.account_manipulation`."""
     found = [ATTACK.fullmatch(tag) for tag in document.get("tags") or ()]
     return [
         Attack(match[1].lower() == "tactics", match[2].upper(), (match[3] or "").replace("_", " ").capitalize())
@@ -66,7 +66,8 @@ def find_attacks(document: Document) -> list[Attack]:
 def read_flow(document: Document) -> Flow:
     """Return the counters of a flow by its ends.
 
-    NetBird counts as the reporter sees it: `tx` is what it sends, and what comes in it was not the first to send.
+    NetBird counts from the reporter's side: `tx` is what it sends. For incoming traffic, the reporter was not the
+    first to send.
     """
     sent, received = (
         (document.get(f"{side}_bytes") or 0, document.get(f"{side}_packets") or 0) for side in ("tx", "rx")
@@ -76,18 +77,18 @@ def read_flow(document: Document) -> Flow:
 
 
 def add_counters(one: int, other: int) -> int | None:
-    """Return the sum, None where 64 bits can't hold it."""
+    """Return the sum, None if 64 bits can't hold it."""
     return one + other if one + other < 2**64 else None
 
 
 def prune(value: dict[str, Any]) -> dict[str, Any]:
-    """Return it without what says nothing: None, empty texts, lists and objects. Numbers stay, zero too."""
+    """Return an object without empty values: None, empty texts, lists and objects. Numbers stay, also zero."""
     inside = {key: prune(item) if isinstance(item, dict) else item for key, item in value.items()}
     return {key: item for key, item in inside.items() if item is not None and item not in ("", [], {})}
 
 
 def list_left(document: Document, *taken: str) -> dict[str, Any]:
-    """Return what of a document is not taken: `taken` are its keys, or `key.key` of an object in it."""
+    """Return the fields that are left after the `taken` ones: keys, or `key.key` for a key of an inner object."""
     rest = {key: value for key, value in document.items() if key not in taken}
     for path in taken:
         name, dot, inner = path.partition(".")
@@ -102,7 +103,7 @@ def write_milliseconds(at: datetime) -> int:
 
 
 def read_moment(text: Any) -> datetime | None:
-    """Return the moment that a text says, None where it says none."""
+    """Return the moment in a text, None if there is none."""
     try:
         return read_time(text)
     except (TypeError, ValueError, AttributeError):
@@ -110,5 +111,5 @@ def read_moment(text: Any) -> datetime | None:
 
 
 def read_span(document: Document) -> tuple[str, str]:
-    """Return when a flow's window begins and ends, or the first and the last of what happened to it."""
+    """Return when a flow's window begins and ends, or its first and last event."""
     return read_window(document)

@@ -1,6 +1,6 @@
 """ECS, the Elastic Common Schema: https://www.elastic.co/docs/reference/ecs.
 
-What has no field there goes under `eventsinks`, which is no name of ECS's.
+Fields that ECS does not have go under `eventsinks`, a name that ECS does not use.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ FLOWS = {
 # the verb of an activity code: what ECS calls such a change
 VERBS = {"add": "creation", "create": "creation", "join": "creation", "invite": "creation"}
 VERBS |= {"delete": "deletion", "revoke": "deletion"}
-# What of a flow has a field; an end's id, type and name have none.
+# The parts of a flow that have a field. An end's id, type and name have none.
 TAKEN = (
     *("id", "protocol", "direction", "reporter_id", "window_start", "window_end", *COUNTERS),
     *(f"source.{name}" for name in ("address", "geo_location", "dns_label")),
     *(f"destination.{name}" for name in ("address", "geo_location", "dns_label")),
     *("user.id", "user.name", "user.email", "policy.id", "policy.name"),
 )
-# whose activity codes are about who may do what
+# beginnings of activity codes about who may do what
 IAM = ("user", "group", "service.user", "account", "personal", "transferred", "identityprovider", "peer.user")
 
 
@@ -55,7 +55,7 @@ class Ecs(EventMapping):
     version: ClassVar[str] = VERSION
 
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
-        """Return an event of ECS; one of a type that it knows nothing of has its title and itself."""
+        """Return an event in ECS. An event of a type unknown to ECS has its title and itself."""
         if event_type.key == "detection_alert":
             found = map_alert(event_type, document)
         elif event_type.key == "network_traffic":
@@ -78,7 +78,7 @@ class Ecs(EventMapping):
 
 
 def map_alert(event_type: EventType, document: Document) -> dict[str, Any]:
-    """Return what an alert says."""
+    """Return an alert in ECS."""
     summary = event_type.summary(document, NOTHING_TOLD)
     found = find_attacks(document)
     tactics = [attack for attack in found if attack.is_tactic]
@@ -110,7 +110,7 @@ def map_alert(event_type: EventType, document: Document) -> dict[str, Any]:
 
 
 def map_audit(document: Document) -> dict[str, Any]:
-    """Return what somebody did."""
+    """Return an audit event in ECS."""
     code, target = read_text(document, "activity_code"), read_text(document, "target_id")
     verb = VERBS.get(code.rpartition(".")[2], "change")
     if code in LOGONS:
@@ -132,7 +132,7 @@ def map_audit(document: Document) -> dict[str, Any]:
 
 
 def map_traffic(document: Document) -> dict[str, Any]:
-    """Return what went between two ends."""
+    """Return a flow in ECS."""
     counted = read_flow(document)
     happened = [FLOWS[type] for type in list_types(document) if type in FLOWS]
     start, end = read_span(document)

@@ -11,9 +11,9 @@ from eventsinks.mappings.ocsf_proxy import TAKEN
 
 
 def map_access(document: Document) -> dict[str, Any]:
-    """Return what was asked for, by whom, and how it was answered."""
+    """Return a request and its answer in ECS."""
     status = document.get("status_code") or None
-    went_well = 200 <= (status or 200) < 400  # what has no status is no HTTP
+    went_well = 200 <= (status or 200) < 400  # without a status it is not HTTP
     took, address = document.get("duration_ms"), read_text(document, "source_ip")
     path, _, query = read_text(document, "path").partition("?")
     ip = address if find_ip_version(address) else ""

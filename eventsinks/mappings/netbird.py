@@ -1,4 +1,4 @@
-"""NetBird: seven fields, whatever happened, as its page of S3 shows them.
+"""NetBird: seven fields for every event, as its documentation of S3 shows them.
 
 https://docs.netbird.io/manage/activity/event-streaming/amazon-s3
 """
@@ -22,12 +22,12 @@ from eventsinks.lib.numbers import dumps
 from eventsinks.mappings.base import Document, EventMapping
 
 FIELDS = ("timestamp", "message", "id", "initiator_id", "target_id", "meta", "reference")
-TOLD_IN_PARTS = ("audit", "network_traffic")  # of the others, `meta` is the whole event
-NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # what every reader of JSON that knows 64 bits reads as a number
+TOLD_IN_PARTS = ("audit", "network_traffic")  # in the others, `meta` is the whole event
+NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # digits that every JSON reader with 64 bits reads as a number
 
 
 class NetBird(EventMapping):
-    """What NetBird's own streams look like. `names` are the names of the seven fields, in order."""
+    """The format of NetBird's own streams. `names` are the names of the seven fields, in order."""
 
     key: ClassVar[str] = "netbird"
     label: ClassVar[str] = "NetBird"
@@ -39,7 +39,7 @@ class NetBird(EventMapping):
         return {name: found[field] for field, name in self.names.items()}
 
     def written(self, event_type: EventType, data: bytes, occurred_at: datetime) -> bytes:
-        """Return an event in the seven fields; what is told whole in `meta` stays as it is to the byte."""
+        """Return an event in the seven fields. A whole event in `meta` stays byte for byte."""
         event = self.mapped(event_type, parse_accepted(data), occurred_at)
         if event_type.key not in TOLD_IN_PARTS:
             event[self.names["meta"]] = orjson.Fragment(data)
@@ -47,7 +47,7 @@ class NetBird(EventMapping):
 
 
 def map_seven_fields(event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
-    """Return an event in FIELDS: an event of no type of NetBird's is told by its summary."""
+    """Return an event in FIELDS. A type that NetBird does not have uses its summary."""
     if event_type.key == "audit":
         return map_audit(document, occurred_at)
     if event_type.key == "network_traffic":
@@ -65,7 +65,7 @@ def map_seven_fields(event_type: EventType, document: Document, occurred_at: dat
 
 
 def write_message(event_type: EventType, document: Document) -> str:
-    """Return the field `message` alone, which is all that some types need of the seven."""
+    """Return only the field `message`, which is all that some types need."""
     if event_type.key == "network_traffic":
         return name_happening(find_last(document))
     if event_type.key == "audit":
@@ -74,13 +74,13 @@ def write_message(event_type: EventType, document: Document) -> str:
 
 
 def write_summary(event_type: EventType, document: Document) -> Summary:
-    """Return what an event of any other type says, of an alert without what its template tells."""
+    """Return the summary of an event of another type. For an alert it leaves the template out."""
     is_alert = event_type.key == "detection_alert"
     return event_type.summary(document, NOTHING_TOLD) if is_alert else event_type.summary(document)
 
 
 def map_audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
-    """Return an audit event. Its id is a number where it can be one."""
+    """Return an audit event. Its id becomes a number if possible."""
     id = read_text(document, "id")
     return {
         "timestamp": write_moment(document, occurred_at),
@@ -94,7 +94,7 @@ def map_audit(document: Document, occurred_at: datetime) -> dict[str, Any]:
 
 
 def map_network_traffic(document: Document, occurred_at: datetime) -> dict[str, Any]:
-    """Return a flow by the last thing that happened to it; who and how much is in its meta."""
+    """Return a flow by its last event. Its meta says who, and how much."""
     last = find_last(document)
     return {
         "timestamp": write_moment(last, occurred_at),
@@ -118,7 +118,7 @@ def map_network_traffic(document: Document, occurred_at: datetime) -> dict[str, 
 
 
 def write_moment(document: Document, occurred_at: datetime) -> str:
-    """Return the time as it is said, to the nanosecond, or as we know it where there is no such time."""
+    """Return the event's own time, to the nanosecond, or the one that we know if it has no valid time."""
     given = write_timestamp(document, occurred_at)
     try:
         datetime.fromisoformat(given)
@@ -128,13 +128,13 @@ def write_moment(document: Document, occurred_at: datetime) -> str:
 
 
 def find_last(document: Document) -> Document:
-    """Return the last thing that happened to a flow."""
+    """Return the last event of a flow."""
     events = document.get("events")
     return cast(Document, events[-1]) if events else {}
 
 
 def name_happening(last: Document) -> str:
-    """Return what it is called."""
+    """Return the name of such an event."""
     return read_text(last, "type") or "TYPE_UNKNOWN"
 
 

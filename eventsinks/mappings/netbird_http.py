@@ -1,4 +1,4 @@
-"""NetBird over HTTP: the same seven fields under the names that NetBird posts, half of them Go's and half JSON's.
+"""NetBird over HTTP: the same seven fields under the names that NetBird posts, half in Go's style, half in JSON's.
 
 https://docs.netbird.io/manage/activity/event-streaming/generic-http
 """
@@ -12,7 +12,7 @@ from eventsinks.mappings.netbird import NetBird
 
 
 class NetBirdHttp(NetBird):
-    """What NetBird's stream over HTTP looks like."""
+    """The format of NetBird's stream over HTTP."""
 
     key: ClassVar[str] = "netbird_http"
     label: ClassVar[str] = "NetBird over HTTP"

@@ -1,4 +1,4 @@
-"""OCSF: https://schema.ocsf.io. What has no place in its class goes into `unmapped`.
+"""OCSF: https://schema.ocsf.io. Fields that the class does not have go into `unmapped`.
 
 An alert is a Detection Finding (2004), a flow Network Activity (4001), an audit event Account Change (3001),
 Authentication (3002) or Entity Management (3004).
@@ -41,7 +41,7 @@ STATUSES = {
 FLOWS = {"TYPE_DROP": (5, "Refuse"), "TYPE_END": (2, "Close"), "TYPE_START": (1, "Open")}
 DIRECTIONS = {"INGRESS": (1, "Inbound"), "EGRESS": (2, "Outbound")}
 USER = {"uid": "id", "name": "name", "email_addr": "email"}
-# What of a flow has a field.
+# The parts of a flow that have a field.
 TAKEN = (
     *("id", "flow_id", "protocol", "direction", "window_start", "window_end", *COUNTERS),
     *(f"source.{name}" for name in ("id", "type", "name", "address", "geo_location", "dns_label")),
@@ -58,7 +58,7 @@ class Ocsf(EventMapping):
     version: ClassVar[str] = VERSION
 
     def mapped(self, event_type: EventType, document: Document, occurred_at: datetime) -> dict[str, Any]:
-        """Return an event of OCSF; one of a type that has no class here is a Base Event."""
+        """Return an event in OCSF. A type without a class here becomes a Base Event."""
         if event_type.key == "detection_alert":
             found = map_detection_finding(event_type, document)
         elif event_type.key == "network_traffic":
@@ -88,7 +88,7 @@ class Ocsf(EventMapping):
 
 
 def map_detection_finding(event_type: EventType, document: Document) -> dict[str, Any]:
-    """Return what an alert found."""
+    """Return an alert as a Detection Finding."""
     summary = event_type.summary(document)
     activity_id, activity_name, status_id, status = STATUSES.get(summary.status, STATUSES["firing"])
     taken = (
@@ -124,7 +124,7 @@ def map_detection_finding(event_type: EventType, document: Document) -> dict[str
 
 
 def map_network_activity(document: Document) -> dict[str, Any]:
-    """Return what went between two ends."""
+    """Return a flow as Network Activity."""
     happened = list_types(document)
     dropped = "TYPE_DROP" in happened
     activity_id, activity_name = next((FLOWS[type] for type in FLOWS if type in happened), (6, "Traffic"))
@@ -173,7 +173,7 @@ def map_endpoint(document: Document, side: str) -> dict[str, Any]:
 
 
 def map_connection(document: Document) -> dict[str, Any]:
-    """Return how it went."""
+    """Return the connection of a flow."""
     direction_id, direction = DIRECTIONS.get(read_text(document, "direction"), (0, "Unknown"))
     host, _ = split_address(read_text(document, "source", "address"))
     return {
@@ -195,7 +195,7 @@ def find_ip_version(host: str) -> int | None:
 
 
 def map_traffic(document: Document) -> dict[str, Any]:
-    """Return how much went: out is from the source to the destination."""
+    """Return the traffic of a flow. Out means from the source to the destination."""
     counted = read_flow(document)
     return {
         "bytes_out": counted.bytes_sent,
@@ -208,7 +208,7 @@ def map_traffic(document: Document) -> dict[str, Any]:
 
 
 def map_account_or_entity(document: Document) -> dict[str, Any]:
-    """Return what somebody did."""
+    """Return an audit event in its class."""
     actor = {name: read_text(document, f"initiator_{key}") for name, key in USER.items()}
     taken = ("id", "timestamp", "activity", "activity_code", "initiator_id", "initiator_name", "initiator_email")
     return {

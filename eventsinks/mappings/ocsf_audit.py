@@ -1,4 +1,4 @@
-"""Which class and activity of OCSF an audit event is, by NetBird's activity code: `object[.object].verb`."""
+"""OCSF's class and activity of an audit event, by NetBird's activity code: `object[.object].verb`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VERBS = {
 
 
 def choose_class(document: Document, actor: dict[str, Any]) -> dict[str, Any]:
-    """Return the class, the activity, and whom or what it happened to."""
+    """Return the class, the activity, and who or what it happened to."""
     code, target = read_text(document, "activity_code"), read_text(document, "target_id")
     if code in ACCOUNT_CHANGES:
         user = {

@@ -12,7 +12,7 @@ METHODS = {
     name.upper(): (number, name)
     for number, name in enumerate(("Connect", "Delete", "Get", "Head", "Options", "Post", "Put", "Trace"), 1)
 }
-# What of a request has a field.
+# The parts of a request that have a field.
 TAKEN = (
     *(
         "id",
@@ -31,10 +31,10 @@ TAKEN = (
 
 
 def map_http_activity(document: Document) -> dict[str, Any]:
-    """Return what was asked for, by whom, and how it was answered."""
+    """Return a request and its answer as HTTP Activity."""
     activity_id, activity_name = METHODS.get(read_text(document, "method").upper(), (99, "Other"))
     status = document.get("status_code") or None
-    went_well = 200 <= (status or 200) < 400  # what has no status is no HTTP
+    went_well = 200 <= (status or 200) < 400  # without a status it is not HTTP
     path, _, query = read_text(document, "path").partition("?")
     return {
         "category_uid": 4,

@@ -1,4 +1,4 @@
-"""Deliveries: why an alert did not arrive, and trying again."""
+"""Deliveries: why an alert did not arrive, and how to send it again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ATTEMPTS = 100  # newest attempts that a page shows
 
 
 class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
-    """Deliveries. Nothing about them is changed by hand: `Delivery.objects` has the moves."""
+    """Deliveries. Nobody changes them by hand: `Delivery.objects` has the moves."""
 
     list_display = ("event_key", "status_chip", "sink", "tenant", "tries_made", "due", "answer", "why")
     list_filter: ClassVar = [("state", ChoicesDropdownFilter), SinkFilter, SinceFilter]
@@ -48,18 +48,18 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     list_per_page = 50
     list_disable_select_all = True
     paginator = InfinitePaginator
-    show_facets = admin.ShowFacets.NEVER  # they would be counted
+    show_facets = admin.ShowFacets.NEVER  # they would have to be counted
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()
-    search_fields = ("event__key",)  # get_search_results does not search by it
+    search_fields = ("event__key",)  # get_search_results does not use it
     search_help_text = "Exact id of an event, or of a delivery"
     actions = ("replay",)
     fields = ()
     change_form_template = "admin/eventsinks/delivery/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        """Return deliveries with what names them, without the data of their events."""
+        """Return deliveries with the names of what they belong to, without the data of their events."""
         related = super().get_queryset(request).select_related("event", "destination__tenant")
         return related.defer("event__data", "event__digest", "destination__config", "destination__sealed_secrets")
 
@@ -75,7 +75,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         ).values_list("id", flat=True)
         of_events = Delivery.objects.filter(event_id__in=list(events[:FOUND])).values_list("id", flat=True)
         ids = list(of_events[:FOUND])
-        with suppress(ValueError):  # it is no delivery's id
+        with suppress(ValueError):  # it is not a delivery's id
             ids.append(uuid.UUID(term))
         return queryset.filter(id__in=ids), False
 
@@ -83,32 +83,32 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
 
     @admin.display(description="Event")
     def event_key(self, delivery: Delivery) -> SafeString:
-        """The event's id, as its sender gave it."""
+        """The event's id, as its sender wrote it."""
         return marks.clip_text(delivery.event.key)
 
     @admin.display(description="State")
     def status_chip(self, delivery: Delivery) -> SafeString:
-        """Where it stands."""
+        """The state."""
         return marks.make_delivery_chip(delivery.state)
 
     @admin.display(description="Event sink")
     def sink(self, delivery: Delivery) -> SafeString | str:
-        """Where it goes."""
+        """The event sink."""
         return marks.link_sink(delivery.destination)
 
     @admin.display(description="Tenant")
     def tenant(self, delivery: Delivery) -> str:
-        """Whose it is."""
+        """The name of its tenant."""
         return delivery.destination.tenant.name
 
     @admin.display(description="Tries")
     def tries_made(self, delivery: Delivery) -> SafeString:
-        """How many tries it had, of how many."""
+        """The tries so far, and how many there can be."""
         return format_html('<span class="es-nowrap">{} of {}</span>', delivery.tries, get_max_tries())
 
     @admin.display(description="When")
     def due(self, delivery: Delivery) -> SafeString | str:
-        """When it is due, what it waits for, or when it ended."""
+        """The moment when it is due or when it ended, or what it waits for."""
         if delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
             return marks.mark_moment(delivery.settled_at)
         if delivery.is_behind:
@@ -137,7 +137,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Tell the story of one delivery."""
+        """Show the story of one delivery."""
         delivery = self.get_object(request, object_id)
         context = {**self.told(request, delivery), **(extra_context or {})} if delivery else extra_context
         return super().change_view(request, object_id, form_url, context)
@@ -168,11 +168,11 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     # --- Trying again
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may have things sent again."""
+        """Whether this user may send things again."""
         return request.user.has_perm("eventsinks.change_delivery")
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of the buttons beside the usual ones."""
+        """Return the URLs of the page's buttons and the usual ones."""
         replay, now, skip = map(self.admin_site.admin_view, (self.replay_view, self.try_now_view, self.skip_view))
         return [
             path("<path:object_id>/replay/", replay, name="eventsinks_delivery_replay"),
@@ -183,7 +183,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
 
     @admin.action(description="Replay those that failed", permissions=["replay"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> None:
-        """Give the failed ones among the chosen a fresh set of tries; leave the others as they are."""
+        """Give the failed ones among the chosen a fresh set of tries. Leave the others unchanged."""
         failed = list(deliveries.filter(state=DeliveryState.FAILED, destination__deleted_at=None)[: FOUND + 1])
         failed, more = failed[:FOUND], len(failed) > FOUND
         with transaction.atomic():
@@ -208,7 +208,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         return self.button(request, object_id, lambda chosen: replay(chosen, initiator), "Brought forward")
 
     def skip_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Let go of one delivery, so that what waits behind it is sent."""
+        """Skip one delivery, so that the ones behind it are sent."""
         initiator = get_initiator(request)
         return self.button(request, object_id, lambda chosen: skip_deliveries(chosen, initiator), "Skipped", "")
 

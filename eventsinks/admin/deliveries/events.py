@@ -1,4 +1,4 @@
-"""Events: what was accepted, and to whom it went."""
+"""Events: what was accepted, and where it was sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     list_per_page = 50
     list_disable_select_all = True
     paginator = InfinitePaginator
-    show_facets = admin.ShowFacets.NEVER  # they would be counted
+    show_facets = admin.ShowFacets.NEVER  # they would have to be counted
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()
@@ -48,7 +48,7 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
-        """Find by the exact key, through the index that makes keys unique."""
+        """Find by the exact key, through its unique index."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -109,13 +109,13 @@ def show_event(event: Event) -> dict[str, Any]:
 
 
 def indent_json(raw: bytes) -> str:
-    """Return JSON with its lines broken, for reading: what goes on to the byte is the data itself."""
+    """Return JSON with line breaks, for reading. Destinations get the original bytes."""
     try:
         return dumps(parse(raw), orjson.OPT_INDENT_2).decode()
-    except (ValueError, TypeError, RecursionError):  # written before JSON was read strictly
+    except (ValueError, TypeError, RecursionError):  # it was accepted before JSON was read strictly
         return raw.decode("utf-8", "replace")
 
 
 def cut_text(text: str) -> str:
-    """Return the beginning of a text that is too long for a page."""
+    """Return a text, cut if it is too long for a page."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}\n… ({len(text):,} characters in all)"

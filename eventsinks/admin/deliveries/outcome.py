@@ -1,4 +1,4 @@
-"""What became of a delivery, in plain words: what happened, whose side it is on, what comes next."""
+"""The outcome of a delivery, in plain words: what happened, which side caused it, and what comes next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventsinks.models.attempt import Outcome
 from eventsinks.models.delivery import DeliveryState
 from eventsinks.sending.judge import get_max_tries
 
-# Why no answer came (lib.wire.ExchangeFailed), each with whose side that is on and what to look at.
+# The reasons why no answer came (lib.wire.ExchangeFailed), each with the side that caused it and what to check.
 NO_ANSWER = {
     "dns_error": "The far end’s side, or a mistyped URL: its host name can’t be resolved.",
     "address_refused": "The settings of the event sink: the URL leads to an address that may not be dialled.",
@@ -23,7 +23,7 @@ NO_ANSWER = {
     "bad_response": "The far end’s side: what it answered is not HTTP.",
     "bad_request": "The settings of the event sink: the request can’t be written as HTTP.",
 }
-ANSWERS = {  # what an answer's status says of whose side it is on
+ANSWERS = {  # what the status of an answer says about the side that caused it
     401: "The settings of the event sink: the far end does not accept its credentials.",
     403: "The settings of the event sink: the far end does not allow it what it asks for.",
     404: "The settings of the event sink or the far end’s side: there is nothing at this address.",
@@ -36,16 +36,16 @@ ANSWERS = {  # what an answer's status says of whose side it is on
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The banner of a delivery's page."""
+    """The banner on a delivery's page."""
 
     tone: marks.Tone
     headline: str
-    side: str  # whose side a failure is on, empty where nothing failed
+    side: str  # the side that caused a failure, empty if nothing failed
     next: str
 
 
 def tell_story(delivery: Delivery, last: Attempt | None) -> Story:
-    """Tell what became of a delivery; `last` is its last attempt."""
+    """Return the story of a delivery. `last` is its last attempt."""
     waits_after_failure = delivery.state == DeliveryState.PENDING and bool(delivery.reason)
     failed = waits_after_failure or delivery.state == DeliveryState.FAILED
     return Story(
@@ -57,7 +57,7 @@ def tell_story(delivery: Delivery, last: Attempt | None) -> Story:
 
 
 def tell_headline(delivery: Delivery, last: Attempt | None) -> str:
-    """Say what happened."""
+    """Return what happened."""
     if delivery.state == DeliveryState.DELIVERED:
         at = f" {marks.write_distance(delivery.settled_at)}" if delivery.settled_at else ""
         return f"Delivered{at}, on try {last.number if last else delivery.tries}"
@@ -77,13 +77,13 @@ def tell_headline(delivery: Delivery, last: Attempt | None) -> str:
 
 
 def strip_code(reason: str) -> str:
-    """Return a reason without the word by which machines know it."""
+    """Return a reason without its code for machines."""
     word, _, message = reason.partition(": ")
     return message if word in NO_ANSWER and message else reason
 
 
 def tell_side(attempt: Attempt) -> str:
-    """Say on whose side a failure is, as far as it can be told."""
+    """Return which side caused a failure, as far as we can know."""
     if attempt.status is None:
         return NO_ANSWER.get(attempt.reason.partition(":")[0], "")
     if attempt.status in ANSWERS:
@@ -96,7 +96,7 @@ def tell_side(attempt: Attempt) -> str:
 
 
 def tell_next(delivery: Delivery) -> str:
-    """Say what happens next, and when."""
+    """Return what happens next, and when."""
     if delivery.state == DeliveryState.PENDING:
         return tell_next_try(delivery)
     if delivery.state == DeliveryState.SENDING:
@@ -108,7 +108,7 @@ def tell_next(delivery: Delivery) -> str:
 
 
 def tell_next_try(delivery: Delivery) -> str:
-    """Say what a pending delivery waits for, and when its next try is."""
+    """Return what a pending delivery waits for, and when its next try is."""
     wait = find_obstacle(delivery)
     which = f"Try {delivery.tries + 1} of {get_max_tries()}"
     if wait is None:

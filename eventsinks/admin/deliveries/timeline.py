@@ -1,4 +1,4 @@
-"""The attempts of a delivery, drawn: how long each step took."""
+"""A timeline of a delivery's attempts: how long each step took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eventsinks.admin.parts import marks
 from eventsinks.models import Attempt
 
-STEPS = (  # a step's name, and the column that says when it was done
+STEPS = (  # a step's name, and the column with the time at which it was done
     ("DNS", "dns_ms"),
     ("connect", "connect_ms"),
     ("TLS", "tls_ms"),
@@ -19,7 +19,7 @@ STEPS = (  # a step's name, and the column that says when it was done
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of an exchange. `start` and `width` are per cent of the whole."""
+    """One step of an exchange. `start` and `width` are in per cent of the whole."""
 
     name: str
     milliseconds: str
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt as it is shown."""
+    """One attempt for the page."""
 
     attempt: Attempt
     chip: str
@@ -40,7 +40,7 @@ class AttemptRow:
 
 
 def draw_attempt(attempt: Attempt) -> AttemptRow:
-    """Return an attempt as it is shown."""
+    """Return an attempt for the page."""
     tone = marks.OUTCOME_TONES[attempt.outcome]
     return AttemptRow(
         attempt=attempt,
@@ -53,7 +53,10 @@ def draw_attempt(attempt: Attempt) -> AttemptRow:
 
 
 def draw_steps(attempt: Attempt) -> list[Step]:
-    """Return the steps that happened. A column says when a step was done, since the start of them all."""
+    """Return the steps that happened.
+
+    A column holds the time from the start of the exchange to the end of a step.
+    """
     steps: list[Step] = []
     before = 0.0
     for name, column in STEPS:
@@ -69,7 +72,7 @@ def draw_steps(attempt: Attempt) -> list[Step]:
 
 
 def find_last_step(attempt: Attempt) -> str:
-    """Return the name of the step in which an attempt ended: the one after the last that was done."""
+    """Return the name of the step in which an attempt ended: the one after the last completed step."""
     if attempt.first_byte_ms:
         return "read"
     if attempt.connect_ms:
@@ -78,7 +81,7 @@ def find_last_step(attempt: Attempt) -> str:
 
 
 def write_milliseconds(value: float) -> str:
-    """Return a length of time for people: `0.4 ms`, `143 ms`, `20.0 s`."""
+    """Return a duration for people: `0.4 ms`, `143 ms`, `20.0 s`."""
     if value >= 10_000:
         return f"{value / 1000:.1f} s"
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"

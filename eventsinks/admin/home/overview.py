@@ -1,4 +1,4 @@
-"""The first page: what needs somebody, and the way to the answer that is asked for most."""
+"""The first page: what needs somebody's attention, and the answers that people need most often."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARKED = Q(state=DestinationState.PARKED)
 
 
 def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what the first page shows to its context. Its queries cost the same however much there is."""
+    """Add the content of the first page to its context. The cost of its queries does not grow with the data."""
     context["title"] = "Overview"
     if request.user.has_perm("eventsinks.view_eventsink"):
         context |= {
@@ -39,13 +39,13 @@ def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_troubled(destinations: QuerySet[Any]) -> list[dict[str, Any]]:
-    """Return what somebody must repair, or what is held back, the latest first."""
+    """Return the destinations that somebody must repair and those that are held, latest first."""
     found = destinations.filter(PARKED | find_held()).select_related("tenant").order_by("-state_since")
     return [show_trouble(one, *marks.name_status(one), one.state_since) for one in found[:TROUBLED]]
 
 
 def find_clearings() -> list[dict[str, Any]]:
-    """Return what is being suppressed, of sinks that were deleted or resumed without their backlog."""
+    """Return the running clearings, of sinks that were deleted or resumed without their backlog."""
     running = Clearing.objects.running().select_related("destination", "tenant").order_by("-id")
     return [
         {
@@ -60,12 +60,12 @@ def find_clearings() -> list[dict[str, Any]]:
 
 
 def find_held() -> Q:
-    """Return what is true of those of which the far end asked for a pause."""
+    """Return the condition for destinations whose far end asked for a pause."""
     return Q(state=DestinationState.ACTIVE, held_until__gt=Now())
 
 
 def find_failing() -> list[dict[str, Any]]:
-    """Return the integrations whose batch was not taken and is tried again. Each has one open batch at most."""
+    """Return the integrations whose batch failed and is tried again. Each has at most one open batch."""
     batches = Batch.objects.filter(state=BatchState.OPEN, tries__gt=0).exclude(reason="").defer("members")
     why = {batch.destination_id: batch for batch in batches[:LOOKED_AT]}
     found = Integration.objects.filter(pk__in=why, state=DestinationState.ACTIVE).exclude(find_held())
@@ -76,7 +76,7 @@ def find_failing() -> list[dict[str, Any]]:
 
 
 def show_trouble(one: Destination, tone: marks.Tone, status: str, since: datetime) -> dict[str, Any]:
-    """Return one that needs somebody, as it is shown."""
+    """Return a destination that needs somebody, for the page."""
     return {
         "chip": marks.make_chip(tone, marks.shorten(status, 90), status),
         "link": marks.link_sink(one),
@@ -86,7 +86,7 @@ def show_trouble(one: Destination, tone: marks.Tone, status: str, since: datetim
 
 
 def find_silences() -> list[dict[str, Any]]:
-    """Return the silences in force, the one that ends first first."""
+    """Return the silences in force. The one that ends first comes first."""
     found = Silence.objects.in_force().select_related("tenant", "destination").order_by("ends_at")
     return [
         {

@@ -1,4 +1,4 @@
-"""Integrations: how far each is, a form per type, and what can be done with a stream."""
+"""Integrations: their progress, a form for each type, and what an operator can do with a stream."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from eventsinks.models.destination import DestinationState
 
 
 class SinceForm(forms.Form):
-    """The moment from which on everything is sent again."""
+    """The moment from which everything is sent again."""
 
     moment = forms.DateTimeField(input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -60,7 +60,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
 
     @admin.display(description="Status")
     def status(self, integration: Integration) -> SafeString:
-        """Whether it is sent to, and if not, why."""
+        """Whether it receives events, and if not, why."""
         failing = self.health(integration).failing
         if failing and marks.name_status(integration)[0] == "good":
             return marks.make_chip("warning", marks.shorten(f"Trying again: {failing}", 60), failing)
@@ -68,21 +68,21 @@ class IntegrationAdmin(DestinationPage[Integration]):
 
     @admin.display(description="Waiting")
     def waiting(self, integration: Integration) -> str:
-        """How many events it has not been sent yet."""
+        """The number of events that it was not sent yet."""
         return self.health(integration).waiting_text
 
     @admin.display(description="Last sent")
     def last_sent(self, integration: Integration) -> SafeString | str:
-        """When a batch was last taken."""
+        """The moment when the far end last took a batch."""
         return marks.mark_moment(self.health(integration).sent_at)
 
     @admin.display(description="Next try")
     def next_try(self, integration: Integration) -> SafeString | str:
-        """When a batch that was not taken is tried again."""
+        """The moment of the next try of a batch that failed."""
         return marks.mark_moment(self.health(integration).next_try)
 
     def health(self, integration: Integration) -> IntegrationHealth:
-        """Look at an integration once per page."""
+        """Measure an integration once per page."""
         found: IntegrationHealth | None = getattr(integration, "_health", None)
         if found is None:
             found = measure_health(integration)
@@ -98,7 +98,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         return make_integration_form(tenant, key, obj, get_initiator(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Integration | None = None) -> Any:
-        """Return what it is called, what its type asks for, then what it hears."""
+        """Return the fields for its name, for its type, and for what it receives."""
         about = ["name", "description"]
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": [*about, "configuration"]})]
@@ -107,7 +107,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         return sets if obj else [*sets, ("Start", {"fields": ["start", "hours", "enabled"]})]
 
     def standing(self, request: HttpRequest, integration: Integration) -> dict[str, Any]:
-        """Return how an integration stands, for its page."""
+        """Return the status of an integration, for its page."""
         health = self.health(integration)
         stands = super().standing(request, integration)
         if health.failing and stands["tone"] == "good":
@@ -131,7 +131,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         return {**super().buttons(), **own}
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send a test message, and show what came of it."""
+        """Send a test message, and show the result."""
         found = self.pressed(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -141,7 +141,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
             return self.limited(request, found, reached)
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send again what was received since a moment."""
+        """Send again everything received since a moment."""
         found = self.pressed(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -168,7 +168,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
         return self.back_to(found)
 
     def stop_replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send no more again."""
+        """Stop the replay."""
         found = self.pressed(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -181,7 +181,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
 
 
 def tell_replay_step(replay: ReplayProgress) -> str:
-    """Say in a sentence how far a replay is."""
+    """Return a sentence on the progress of a replay."""
     until = f" What came until {marks.write_clock(replay.until)} is sent again." if replay.until else ""
     done = (
         f"sent until {marks.write_clock(replay.sent_until)} by now" if replay.sent_until else "nothing sent by now"
@@ -190,7 +190,7 @@ def tell_replay_step(replay: ReplayProgress) -> str:
 
 
 def tell_next_step(integration: Integration, health: IntegrationHealth) -> str:
-    """Say in a sentence how an integration stands and what happens next."""
+    """Return a sentence on the status of an integration and what happens next."""
     since = marks.write_distance(integration.state_since)
     if integration.state == DestinationState.PAUSED:
         return f"A person paused it {since}. It keeps its place: {health.waiting_text} events wait by now."

@@ -1,4 +1,4 @@
-"""The form of one integration: the Config of its type, what it hears, in which shape, and from where on."""
+"""The form of an integration: the Config of its type, what it receives, in which shape, and from when on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STARTS = {
 
 
 class IntegrationForm(DestinationForm):
-    """What an integration is asked for."""
+    """The fields of an integration."""
 
     class Meta:
         model = Integration
@@ -35,7 +35,7 @@ class IntegrationForm(DestinationForm):
         widgets: ClassVar = {"description": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def clean(self) -> dict[str, Any]:
-        """Require a number of hours where there must be one, and a filter that can be read."""
+        """Require a number of hours if the start needs one, and a valid filter."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("start") == HOURS and cleaned.get("hours") is None and "hours" not in self.errors:
             self.add_error("hours", "Say how many hours.")
@@ -46,7 +46,7 @@ class IntegrationForm(DestinationForm):
         return cleaned
 
     def more(self) -> dict[str, Any]:
-        """Return what it hears and in which shape, where that was changed; for a new one, from where on."""
+        """Return what it receives and in which shape, if that changed, and for a new one from when on."""
         said, more = self.cleaned_data, {}
         if options := {name: said[name] for name in ("event_types", "filter") if name in self.changed_data}:
             more["options"] = Options.model_validate(options)
@@ -66,7 +66,7 @@ class IntegrationForm(DestinationForm):
 def make_integration_form(
     tenant: Tenant, key: str, integration: Integration | None, initiator: Initiator = SYSTEM
 ) -> type[IntegrationForm]:
-    """Return the form for an integration of this tenant and of the type with this key; None: a new one."""
+    """Return the form for an integration of this tenant and this type's key. None means a new one."""
     fields = make_config_fields(key, integration)
     fields["event_types"] = make_event_types_field(
         integration.event_types if integration else ["audit", "network_traffic"]
@@ -92,7 +92,7 @@ def make_integration_form(
 
 
 def make_start_fields() -> dict[str, forms.Field]:
-    """Return the fields that say from where on a new integration hears."""
+    """Return the fields for the moment from which a new integration receives events."""
     return {
         "start": forms.ChoiceField(
             label="Begins",

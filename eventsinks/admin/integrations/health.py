@@ -1,4 +1,4 @@
-"""How far an integration is, at a cost that no backlog raises, and trying it out."""
+"""The health of an integration, at a cost that does not grow with its backlog, and its test."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from eventsinks.sending.judge import make_excerpt, name_failure
 from eventsinks.sending.open_sinks import describe_unreadable
 from eventsinks.streaming.progress import find_next_try
 
-SEEN = 1000  # events after its position that are looked at; of more, the page says "1,000+"
+SEEN = 1000  # events after its position that are counted; if there are more, the page says "1,000+"
 BATCHES = 20  # newest batches that a page shows
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """A replay under way: when what it has come to, and the last of it, were received; None where that is gone."""
+    """A running replay: when its current and its last event were received, None if the event is gone."""
 
     sent_until: datetime | None
     until: datetime | None
@@ -36,7 +36,10 @@ class ReplayProgress:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationHealth:
-    """What a list shows of one integration. `waiting` is at most SEEN + 1; `failing`: why it tries again."""
+    """The health of one integration, for a list.
+
+    `waiting` is at most SEEN + 1. `failing` is why it tries again.
+    """
 
     waiting: int
     sent_events: int
@@ -48,12 +51,12 @@ class IntegrationHealth:
 
     @property
     def waiting_text(self) -> str:
-        """How many events are waiting, in digits."""
+        """Return the number of waiting events, in digits."""
         return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
 
 
 def measure_health(integration: Integration) -> IntegrationHealth:
-    """Look at one integration: what waits, what was sent, what is tried again and when."""
+    """Measure one integration: what waits, what was sent, and what is tried again and when."""
     position = Position.objects.get(destination_id=integration.pk)
     batch = position.open_batch()
     failing = batch is not None and batch.tries > 0 and bool(batch.reason)
@@ -72,7 +75,7 @@ def measure_health(integration: Integration) -> IntegrationHealth:
 
 
 def find_replay(integration: Integration, position: Position) -> ReplayProgress | None:
-    """Return the replay that is under way, if one is."""
+    """Return the running replay, if there is one."""
     if position.replay is None:
         return None
     places = (find_newest_until(integration.tenant_id, place) for place in (position.replay, position.until))
@@ -80,7 +83,7 @@ def find_replay(integration: Integration, position: Position) -> ReplayProgress 
 
 
 def list_batches(integration: Integration) -> Sequence[dict[str, Any]]:
-    """Return the newest batches as they are shown."""
+    """Return the newest batches, for the page."""
     newest = Batch.objects.filter(destination_id=integration.pk).order_by("-number").defer("members")
     return [
         {
@@ -101,9 +104,9 @@ def choose_tone(batch: Batch) -> marks.Tone:
 
 
 def probe_now(integration: Integration, initiator: Initiator) -> TryOut:
-    """Send a test message now, and return what came of it. Raises LimitReached.
+    """Send a test message now, and return the result. Raises LimitReached.
 
-    That somebody asked for it is on record before.
+    The audit log names who asked for it before it is sent.
     """
     audit.record_destination(audit.TESTED, integration, initiator)
     now = datetime.now(UTC)
@@ -120,7 +123,7 @@ def probe_now(integration: Integration, initiator: Initiator) -> TryOut:
 def make_try_out(
     kind: AnyDestinationType, now: datetime, outcome: str, reason: str, response: Response | None
 ) -> TryOut:
-    """Return a try with what the far end answered, if it did over HTTP."""
+    """Return a try with the answer of the far end, if it answered over HTTP."""
     if response is None:
         return TryOut(now, outcome, reason)
     return TryOut(

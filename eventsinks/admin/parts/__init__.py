@@ -1,1 +1,1 @@
-"""What several pages of the admin have in common. No page is here."""
+"""Parts that several pages of the admin share. No page is here."""

@@ -1,4 +1,4 @@
-"""What the pages of the admin have in common."""
+"""The base of the admin's pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
     from unfold.admin import TabularInline as UnfoldTabularInline
 
     class ModelAdmin(UnfoldModelAdmin):
-        """A page of one model, in the looks of unfold."""
+        """A page of one model, in unfold's design."""
 
         def __class_getitem__(cls, row):
             return cls
@@ -35,11 +35,11 @@ else:
     Pages = Paginator
 
 
-LAST_PAGE = 200  # further back, a filter finds it; skipping rows costs more with every page
+LAST_PAGE = 200  # filters find older rows; skipping rows costs more with every page
 
 
 class ReadOnly:
-    """A page on which nothing is added, changed or deleted by hand. Stands before ModelAdmin."""
+    """A page on which nobody adds, changes or deletes by hand. It stands before ModelAdmin."""
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody adds by hand."""
@@ -55,16 +55,16 @@ class ReadOnly:
 
 
 def get_initiator(request: HttpRequest) -> Initiator:
-    """Return who is signed in and from where, as the audit log of a tenant names them."""
+    """Return the signed-in user and the address, as a tenant's audit log names them."""
     user: Any = request.user
     name, address = user.get_full_name() or user.get_username(), request.META.get("REMOTE_ADDR", "")
     return Initiator(f"operator:{user.pk}", name, user.email, address)
 
 
 class InfinitePaginator(Pages):
-    """The pages of a table that is too large to count. One row more than a page tells if there is a next one.
+    """The pages of a table that is too large to count. One row beyond a page says whether there is a next page.
 
-    unfold shows no number of results where the paginator has this name.
+    With this class name, unfold shows no number of results.
     """
 
     template_name = "admin/uncounted.html"
@@ -72,7 +72,7 @@ class InfinitePaginator(Pages):
 
     @cached_property
     def count(self) -> int:
-        """A number of rows that bounds the pages, not the number that there is."""
+        """An upper bound for the pages, not the real number of rows."""
         return self.per_page * LAST_PAGE
 
     def page(self, number: int | str) -> Page[Any]:

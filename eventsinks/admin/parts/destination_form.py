@@ -1,4 +1,4 @@
-"""The form of one destination. It has no knowledge of its own of what is good: `configure` says so."""
+"""The form of a destination. It has no rules of its own: `configure` checks the values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from eventsinks.models import Destination, Tenant
 
 
 class DestinationForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Name, description and the Config of one type. Keeping it is its last step of validation.
+    """Name, description and the Config of one type. The last step of validation saves it.
 
-    `configure` checks and keeps in one go, so it is called when all else is valid, inside the transaction of
-    the page; what it refuses is shown at the field.
+    `configure` checks and saves in one call. So the form calls it when everything else is valid, inside the page's
+    transaction, and shows its errors at the fields.
     """
 
     tenant: ClassVar[Tenant]
@@ -46,11 +46,11 @@ class DestinationForm(forms.ModelForm):  # type: ignore[type-arg]
             self.instance = type(self.instance).objects.get(pk=kept.pk)
 
     def more(self) -> dict[str, Any]:
-        """Return what else `configure` is given; adds errors to the fields."""
+        """Return the other arguments of `configure`. Add errors to the fields."""
         return {}
 
     def field_of(self, error: configure.FieldError) -> str | None:
-        """Return the form's field that an error is about; None for the form as a whole."""
+        """Return the form's field for an error, None for the form as a whole."""
         name = PREFIX + error.field.partition(".")[0]
         return name if name in self.fields else None
 
@@ -91,12 +91,12 @@ class DestinationForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a field was left empty."""
+    """Whether a field is empty."""
     return value in (None, "", {}, [])
 
 
 def make_config_fields(key: str, destination: Destination | None) -> dict[str, forms.Field]:
-    """Return the fields of the type with this key, and the switch that a new destination starts with."""
+    """Return the fields of this key's type, and the switch with which a new destination starts."""
     fields = make_fields(destination_type(key).Config, destination.config if destination else {})
     if destination is None:
         fields["enabled"] = forms.BooleanField(

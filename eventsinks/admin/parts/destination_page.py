@@ -1,4 +1,4 @@
-"""What the pages of event sinks and of integrations have in common: the form, the buttons, taking it away."""
+"""The pages of destinations: what event sinks and integrations share, such as form, buttons and deletion."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import DestinationState
 
-FEWER_BUTTONS = {"show_save_and_add_another": False}  # another one begins with its tenant and type
+FEWER_BUTTONS = {"show_save_and_add_another": False}  # a new one begins with its tenant and type
 Move = Callable[[Any], object]
 Fieldsets = list[tuple[str | None, dict[str, Any]]]
 DestinationT = TypeVar("DestinationT", bound=Destination)
 
 
 class DestinationPage(Signed, ModelAdmin[DestinationT]):
-    """One destination, and what the lists have in common. A subclass says of which face, and what its form is."""
+    """The page and the list of destinations. A subclass sets the face and the form."""
 
     face: ClassVar[str]
     readonly_fields: ClassVar[Any] = ("configuration",)
-    # Of the list.
+    # For the list.
     list_select_related = ("tenant",)
     list_filter_submit = True
     list_per_page = 25
@@ -55,11 +55,11 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
     def form_of(
         self, tenant: Tenant, key: str, obj: DestinationT | None, request: HttpRequest
     ) -> type[DestinationForm]:
-        """Return the form for a destination of this tenant and type; None: a new one."""
+        """Return the form for a destination of this tenant and type. None means a new one."""
         raise NotImplementedError
 
     def standing(self, request: HttpRequest, destination: DestinationT) -> dict[str, Any]:
-        """Return how it stands, for its page."""
+        """Return the status of a destination, for its page."""
         return {
             "sink": destination,
             "type_label": destination.kind.label,
@@ -78,7 +78,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask for tenant and type, then for the rest."""
+        """Ask for tenant and type, then for the other fields."""
         found = read_picked(request, self.face)
         if found is None:
             return self.pick_view(request)
@@ -109,27 +109,27 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return super().get_form(request, obj, change, **kwargs)
 
     def asked(self, request: HttpRequest, obj: DestinationT | None) -> tuple[Tenant, str]:
-        """Return whose destination of which type a form is for. Raises PermissionDenied."""
+        """Return the tenant and the type that a form is for. Raises PermissionDenied."""
         found = (obj.tenant, obj.type) if obj else read_picked(request, self.face)
         if found is None:
             raise PermissionDenied
         return found
 
     def config_set(self, request: HttpRequest, obj: DestinationT | None) -> tuple[str, dict[str, Any]]:
-        """Return the fields that its type asks for, under the type's name."""
+        """Return the fields of its type, under the type's name."""
         kind = destination_type(self.asked(request, obj)[1])
         return kind.label, {"fields": list(make_fields(kind.Config, {}))}
 
     @admin.display(description="Configuration")
     def configuration(self, destination: DestinationT) -> SafeString:
-        """Show the configuration, secrets masked, to those who may only look."""
+        """Show the configuration, with secrets masked, to users who may only read."""
         shown = destination.config
         fields = make_fields(destination.kind.Config, shown)
         rows = [(field.label, shown.get(name.removeprefix(PREFIX), "–")) for name, field in fields.items()]
         return format_html_join("", "<div><b>{}</b>: {}</div>", rows)
 
     def save_model(self, request: HttpRequest, obj: DestinationT, form: Any, change: bool) -> None:
-        """Do nothing: the form has called `configure`."""
+        """Do nothing, because the form has called `configure`."""
 
     def change_view(
         self,
@@ -146,7 +146,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
     # --- What can be done with it
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
-        """Return the views of the buttons, by the last part of their address."""
+        """Return the views of the buttons, by the last part of their URL."""
         return {
             "pause": self.pause_view,
             "resume": self.resume_view,
@@ -155,7 +155,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of the buttons beside the usual ones."""
+        """Return the URLs of the page's buttons and the usual ones."""
         prefix = f"eventsinks_{self.opts.model_name}"
         own = [
             path(
@@ -176,7 +176,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return self.button(request, object_id, make_resume(request), "Resumed")
 
     def pressed(self, request: HttpRequest, object_id: str) -> DestinationT | HttpResponse:
-        """Return the destination whose button was pressed, or the answer to who may not press it."""
+        """Return the destination whose button was pressed, or the answer to a user who may not press it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         found: DestinationT = get_object_or_404(self.get_queryset(request), pk=object_id)
@@ -185,7 +185,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return found
 
     def button(self, request: HttpRequest, object_id: str, action: Move, word: str) -> HttpResponse:
-        """Answer the press of a button."""
+        """Answer a press of a button."""
         found = self.pressed(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -193,7 +193,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return self.back_to(found)
 
     def tried(self, request: HttpRequest, found: DestinationT, tried: TryOut, alert: str = "") -> HttpResponse:
-        """Show all that came of a test, and note in the history that there was one."""
+        """Show the whole result of a test, and note the test in the history."""
         self.log_change(request, found, f"Tested: {tried.outcome}.")
         address = f"admin:eventsinks_{self.opts.model_name}"
         context = {
@@ -210,7 +210,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return TemplateResponse(request, "admin/eventsinks/tried.html", context)
 
     def limited(self, request: HttpRequest, destination: Destination, reached: LimitReached) -> HttpResponse:
-        """Say which limit of the tenant is reached, and go to its page."""
+        """Show which limit of the tenant is reached, and go to its page."""
         self.message_user(request, f"Nothing was done: {reached}.", messages.ERROR)
         return self.back_to(destination)
 
@@ -219,7 +219,7 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         return redirect(f"admin:eventsinks_{self.opts.model_name}_change", destination.pk)
 
     def move(self, request: HttpRequest, chosen: Iterable[DestinationT], action: Move, word: str) -> None:
-        """Do one thing with each; note it in their history."""
+        """Do one action with each, and note it in the history of each."""
         moved = 0
         for destination in chosen:
             action(destination)
@@ -239,25 +239,28 @@ class DestinationPage(Signed, ModelAdmin[DestinationT]):
         self.move(request, chosen, make_resume(request), "Resumed")
 
     def delete_model(self, request: HttpRequest, obj: DestinationT) -> None:
-        """Take one away."""
+        """Delete one."""
         configure.delete(obj, get_initiator(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DestinationT]) -> None:
-        """Take the chosen ones away."""
+        """Delete the chosen ones."""
         for destination in queryset:
             configure.delete(destination, get_initiator(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Say what goes: the destinations alone. What they were still owed is suppressed, their history stays."""
+        """Return what is deleted: only the destinations.
+
+        Their open deliveries are suppressed, and their history stays.
+        """
         named = [f"{found.name} ({found.tenant.name}): what it is still owed is suppressed" for found in objs]
         return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
 
 
 def make_pause(request: HttpRequest) -> Move:
-    """Return the pause of whoever asks."""
+    """Return the action that pauses, in the name of the user."""
     return lambda found: configure.pause(found, "by an operator", get_initiator(request))
 
 
 def make_resume(request: HttpRequest) -> Move:
-    """Return the end of a pause."""
+    """Return the action that ends a pause, in the name of the user."""
     return lambda found: configure.resume(found, get_initiator(request))

@@ -1,4 +1,4 @@
-"""The fields of a form that say which alerts a sink wants: by presets, or by a filter in CEL."""
+"""The filter fields: a form says which alerts a sink wants, with presets or a filter in CEL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANY = [("", "Any severity"), *((name, f"{name} or worse") for name in SEVERITY_N
 class FilterFields(forms.Form):
     """A mixin for forms: `cleaned_data["filter"]` is the filter in CEL, "" for every alert.
 
-    Show what is kept with `initial=filter_initial(text)`: a filter that presets can make is shown as presets.
+    Show a saved filter with `initial=filter_initial(text)`: a filter that presets can express shows as presets.
     """
 
     severity_at_least = forms.ChoiceField(
@@ -46,7 +46,7 @@ class FilterFields(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Make the filter. What is wrong with it is shown at its field."""
+        """Build the filter. Show its errors at its field."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         chosen = make_filter(
             cleaned.get("severity_at_least") or None,
@@ -69,7 +69,7 @@ class FilterFields(forms.Form):
 
 
 def make_filter_initial(text: str) -> dict[str, str]:
-    """Return what the fields show of a filter that is kept."""
+    """Return the first values of the fields for a saved filter."""
     found = read_filter(text)
     plain = (
         found is not None and not any("," in tag for tag in found.tags) and are_lines(*found.tags, *found.rules)
@@ -84,10 +84,10 @@ def make_filter_initial(text: str) -> dict[str, str]:
 
 
 def are_lines(*texts: str) -> bool:
-    """Whether each text is a line that says the same again when it is read from a form."""
+    """Whether each text is one line that stays the same when it is read from a form."""
     return all(split_lines(text) == [text] for text in texts)
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines that say something."""
+    """Return the lines that are not empty."""
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The filters of the lists: each asks for what an index, or a small table, can answer."""
+"""The filters of the lists: an index or a small table can answer each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     from unfold.contrib.filters.admin import DropdownFilter
 
-OFFERED = 200  # sinks that a filter offers; any other is reached from its own page
+OFFERED = 200  # sinks that a filter offers; other sinks link to it from their own page
 PERIODS = {
     "hour": ("Last hour", timedelta(hours=1)),
     "day": ("Last 24 hours", timedelta(days=1)),
@@ -59,7 +59,7 @@ class IntegrationTypeFilter(TypeFilter):
 
 
 class SinkFilter(DropdownFilter):
-    """One event sink, by its integer id: answered by the index on sink and id."""
+    """One event sink, by its integer id. The index on sink and id answers it."""
 
     title = "event sink"
     parameter_name = "sink"
@@ -74,7 +74,7 @@ class SinkFilter(DropdownFilter):
         return [(str(sink.pk), f"{sink.name} · {sink.tenant.name}") for sink in offered]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep one sink's."""
+        """Keep the rows of one sink."""
         value = self.value()
         if not value:
             return queryset
@@ -82,7 +82,7 @@ class SinkFilter(DropdownFilter):
 
 
 class SinceFilter(DropdownFilter):
-    """A period until now: ids of deliveries are in order of time, so it is a range of the primary key."""
+    """A period until now. Ids of deliveries are in order of time, so this is a range of the primary key."""
 
     title = "period"
     parameter_name = "since"
@@ -92,7 +92,7 @@ class SinceFilter(DropdownFilter):
         return [(key, label) for key, (label, _) in PERIODS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what came to be since then."""
+        """Keep the rows created since then."""
         if self.value() not in PERIODS:
             return queryset
         start = read_database_clock() - PERIODS[str(self.value())][1]
@@ -116,7 +116,7 @@ class EventTypeFilter(DropdownFilter):
 
 
 class InForceFilter(DropdownFilter):
-    """Silences by whether they have ended."""
+    """Silences, by whether they have ended."""
 
     title = "status"
     parameter_name = "ended"
@@ -126,7 +126,7 @@ class InForceFilter(DropdownFilter):
         return [("no", "In force or to come"), ("yes", "Ended")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Silence]) -> QuerySet[Silence]:
-        """Keep one sort."""
+        """Keep those that have ended, or the others."""
         if self.value() == "no":
             return queryset.filter(ends_at__gt=Now())
         return queryset.filter(ends_at__lte=Now()) if self.value() == "yes" else queryset

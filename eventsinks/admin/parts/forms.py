@@ -1,6 +1,6 @@
-"""A form made from a destination type's Config: a new type needs no form of its own.
+"""Forms made from a destination type's Config: a new type needs no form of its own.
 
-The JSON schema of a Config says what its fields are; whether a value is good is for the Config alone to say.
+The JSON schema of a Config describes its fields. Only the Config itself decides whether a value is valid.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from unfold import widgets
 
 from eventsinks.destinations.base import LONG_TEXT, MASK, Config
 
-PREFIX = "config_"  # before the fields of a Config, so that none of them is taken for a field of the sink
+PREFIX = "config_"  # before the names of a Config's fields, to keep them apart from fields of the sink
 Schema = Mapping[str, Any]
 
 
 class MaskedInput(widgets.UnfoldAdminPasswordWidget):  # type: ignore[misc]
-    """A password input that shows the mask, and never a secret, not even one that was typed just now."""
+    """A password input that shows the mask and never a secret, not even one that was just typed."""
 
     def __init__(self) -> None:
         super().__init__({"autocomplete": "new-password", "data-select-on-focus": ""}, render_value=True)
@@ -29,13 +29,13 @@ class MaskedInput(widgets.UnfoldAdminPasswordWidget):  # type: ignore[misc]
 
 
 class SecretField(forms.CharField):
-    """A secret. The mask means "as it was"."""
+    """A secret. The mask means that the value stays."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(widget=MaskedInput(), strip=True, **options)
 
     def clean(self, value: Any) -> Any:
-        """Return the secret. Raises ValidationError where the mask and something else are mixed."""
+        """Return the secret. Raises ValidationError for a mixture of the mask and other text."""
         cleaned = super().clean(value)
         if cleaned == MASK and self.initial != MASK:
             raise forms.ValidationError(f"There is no value yet that {MASK} could stand for.")
@@ -45,23 +45,23 @@ class SecretField(forms.CharField):
 
 
 class LongField(forms.CharField):
-    """A text of several lines, kept to the letter, whichever way a browser ends its lines."""
+    """A text of several lines. It is kept exactly, except that every line ends in a line feed."""
 
     def __init__(self, **options: Any) -> None:
         widget = widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"})
         super().__init__(widget=widget, strip=False, **options)
 
     def to_python(self, value: Any) -> str:
-        """Return the text with lines that end in a line feed alone."""
+        """Return the text with line feeds as line ends."""
         return (super().to_python(value) or "").replace("\r\n", "\n")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether it says something else than the text that was there."""
+        """Whether the text differs from the earlier one."""
         return self.to_python(data) != self.to_python(initial)
 
 
 class PairsField(forms.CharField):
-    """Names and values, one `Name: value` a line; a value of the mask means "as it was"."""
+    """Names and values, one `Name: value` a line. The mask as a value means that the value stays."""
 
     def __init__(self, *, secret: bool, **options: Any) -> None:
         hint = "One “Name: value” a line."
@@ -77,7 +77,7 @@ class PairsField(forms.CharField):
         return "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
 
     def clean(self, value: Any) -> Any:
-        """Return the pairs as a dict. Raises ValidationError for a line that is no pair."""
+        """Return the pairs as a dict. Raises ValidationError for a line that is not a pair."""
         pairs: dict[str, str] = {}
         for line in filter(None, map(str.strip, super().clean(value).splitlines())):
             name, colon, text = (part.strip() for part in line.partition(":"))
@@ -93,7 +93,7 @@ class PairsField(forms.CharField):
         return pairs
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the lines say something else than the pairs that were there, in whatever order."""
+        """Whether the pairs differ from the earlier ones. Their order does not matter."""
         return split_pairs(data) != split_pairs(self.prepare_value(initial))
 
 
@@ -114,25 +114,25 @@ class LinesField(forms.CharField):
         return split_texts(super().clean(value))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the lines say something else than the texts that were there."""
+        """Whether the texts differ from the earlier ones."""
         return split_texts(data or "") != list(initial or ())
 
 
 def split_texts(text: str) -> list[str]:
-    """Return the lines of `text` that say something."""
+    """Return the lines of `text` that are not empty."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def split_pairs(text: str | None) -> list[str]:
-    """Return the pairs in `text`, in one order and without the spaces that mean nothing."""
+    """Return the pairs in `text`, sorted and without spaces around their parts."""
     parts = ([part.strip() for part in line.split(":", 1)] for line in (text or "").splitlines())
     return sorted(filter(None, map(": ".join, parts)))
 
 
 def make_fields(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:
-    """Return the form's fields for `config`, with what a GET shows as their first values.
+    """Return the form's fields for `config`. Their first values are what a GET shows.
 
-    A field that is excluded from dumps is not a person's to fill in.
+    A field that dumps exclude is not for a person to fill in.
     """
     schema = config.model_json_schema()
     required = schema.get("required", ())
@@ -150,13 +150,13 @@ def make_fields(config: type[Config], shown: Mapping[str, Any]) -> dict[str, for
         field = make_field(find_not_null(of_field), options)
         if isinstance(field, forms.ChoiceField) and find_not_null(of_field) is not of_field:
             offered: Any = field.choices
-            field.choices = [("", "Not set"), *offered]  # or the first one would be chosen for the person
+            field.choices = [("", "Not set"), *offered]  # otherwise the browser would choose the first one
         found[PREFIX + name] = field
     return found
 
 
 def find_not_null(schema: Schema) -> Schema:
-    """Return the one schema of a field that may also be null."""
+    """Return the schema of a field without null, if there is exactly one."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
     return kinds[0] if len(kinds) == 1 else schema
 
@@ -168,7 +168,7 @@ def make_field(schema: Schema, options: dict[str, Any]) -> forms.Field:
         choices = [(value, value) for value in schema["enum"]]
         return forms.ChoiceField(choices=choices, widget=widgets.UnfoldAdminSelectWidget(), **options)
     if kind == "string" and schema.get("format") == "password":
-        # What is shown of some holds names beside masks; left as it is, all of it stays.
+        # Some values show names beside masks. If the field stays as it is, the whole value stays.
         return SecretField(**{**options, "initial": MASK if options["initial"] else ""})
     if kind == "string" and schema.get("format") == LONG_TEXT:
         return LongField(**options)
@@ -184,7 +184,7 @@ def make_field(schema: Schema, options: dict[str, Any]) -> forms.Field:
 
 
 def make_field_of_several(schema: Schema, options: dict[str, Any]) -> forms.Field:
-    """Return the form's field for a field of a Config that holds more than one value."""
+    """Return the form's field for a Config's field with several values."""
     kind, values, items = (schema.get(name) for name in ("type", "additionalProperties", "items"))
     if kind == "object" and isinstance(values, Mapping) and values.get("type") == "string":
         return PairsField(secret=values.get("format") == "password", **options)

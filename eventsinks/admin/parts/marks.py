@@ -1,4 +1,4 @@
-"""Small pieces of pages: chips, ages, bars. Everything that goes in is escaped."""
+"""Marks: small parts of pages, such as chips, ages and bars. All text in them is escaped."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LONG = 160  # characters of a text in a list
 
 
 def make_chip(tone: Tone, text: str, title: str = "") -> SafeString:
-    """Return `text` on a coloured ground. The colour repeats what the words say."""
+    """Return `text` on a coloured background. The text says the same as the colour."""
     return format_html('<span class="es-chip es-{}" title="{}">{}</span>', tone, title, text)
 
 
@@ -68,14 +68,14 @@ def name_status(sink: Destination) -> tuple[Tone, str]:
 
 
 def write_clock(moment: datetime) -> str:
-    """Return a moment as a time of day, with its date unless that is today."""
+    """Return a moment as a time of day, with the date unless it is today."""
     local = timezone.localtime(moment)
     today = local.date() == timezone.localtime(estimate_database_clock()).date()
     return f"{local:%H:%M:%S %Z}" if today else f"{local:%-d %b %Y, %H:%M %Z}"
 
 
 def write_span(seconds: float) -> str:
-    """Return a length of time in its largest unit: `3 min`."""
+    """Return a duration in its largest unit: `3 min`."""
     for size, unit in UNITS:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
@@ -83,7 +83,7 @@ def write_span(seconds: float) -> str:
 
 
 def write_distance(moment: datetime) -> str:
-    """Return how far off a moment is: `3 min ago`, `in 28 min`, `now`."""
+    """Return the distance to a moment: `3 min ago`, `in 28 min`, `now`."""
     seconds = (estimate_database_clock() - moment).total_seconds()
     if abs(seconds) < 1:
         return "now"
@@ -91,7 +91,7 @@ def write_distance(moment: datetime) -> str:
 
 
 def mark_moment(moment: datetime | None) -> SafeString | str:
-    """Return how far off a moment is; pointing at it tells the moment itself."""
+    """Return the distance to a moment. A tooltip shows the moment itself."""
     if moment is None:
         return "–"
     iso = timezone.localtime(moment).isoformat(sep=" ", timespec="milliseconds")
@@ -107,12 +107,12 @@ def shorten(text: str, limit: int = LONG) -> str:
 
 
 def clip_text(text: str) -> SafeString:
-    """Return a text of a list, on two lines at the most."""
+    """Return a text for a list, on two lines at most."""
     return format_html('<span class="es-clipped" title="{}">{}</span>', shorten(text, 600), shorten(text))
 
 
 def draw_strip(states: Sequence[str]) -> SafeString | str:
-    """Return a sink's last deliveries as bars, the newest at the right. A bar's height repeats its colour."""
+    """Return a sink's last deliveries as bars, newest on the right. A bar's height says the same as its colour."""
     if not states:
         return "–"
     heights = {DeliveryState.DELIVERED: 16, DeliveryState.FAILED: 16, DeliveryState.SUPPRESSED: 3}
@@ -132,20 +132,23 @@ def draw_strip(states: Sequence[str]) -> SafeString | str:
 
 
 def make_link(page: str, key: object, text: object) -> SafeString:
-    """Return a link to the page of one row; `page` is a model's name, as in `eventsink`."""
+    """Return a link to the page of one row. `page` is a model's name, such as `eventsink`."""
     url = reverse(f"admin:eventsinks_{page}_change", args=[key])
     return format_html('<a href="{}" class="es-link">{}</a>', url, text)
 
 
 def link_sink(sink: Destination) -> SafeString | str:
-    """Return a link to a sink or an integration; one that was deleted has no page any more."""
+    """Return a link to a sink or an integration. A deleted one has no page, so it gets no link."""
     if sink.deleted_at is not None:
         return f"{sink.name} (deleted)"
     return make_link("integration" if sink.kind.face == "integration" else "eventsink", sink.pk, sink.name)
 
 
 def show_target(destination: Destination) -> SafeString:
-    """Return the host, the channel: never a whole URL, which may hold a secret. Below it, the type."""
+    """Return the host or the channel, and the type below it.
+
+    A whole URL is never shown: it may contain a secret.
+    """
     target, label = shorten(destination.target()), destination.kind.label
     if target == label:
         return format_html('<span class="es-host">{}</span>', label)
@@ -155,6 +158,6 @@ def show_target(destination: Destination) -> SafeString:
 
 
 def make_status_chip(destination: Destination) -> SafeString:
-    """Return the chip that says whether a destination is sent to, and if not, why."""
+    """Return the chip that says whether a destination is active, and if not, why."""
     tone, text = name_status(destination)
     return make_chip(tone, shorten(text, 60), text)

@@ -1,4 +1,4 @@
-"""What a form would do, shown before it is sent: parts of pages, asked for by their buttons. Nothing is kept."""
+"""Previews: show what a form would do before it is sent. Buttons ask for them, and nothing is saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eventsinks.models import Event, EventSink, Tenant
 
 
 def make_urls(view: Any) -> list[URLPattern]:
-    """Return the addresses of the previews; `view` guards each as the admin's own."""
+    """Return the URLs of the previews. `view` protects each as the admin does."""
     return [
         path("preview/filter/<uuid:tenant_id>/", view(filter_view), name="eventsinks_preview_filter"),
         path("preview/template/<int:sink_id>/", view(template_view), name="eventsinks_preview_template"),
@@ -31,7 +31,7 @@ def make_urls(view: Any) -> list[URLPattern]:
 
 
 def make_button(name: str, key: object, text: str, *, now: bool = False) -> SafeString:
-    """Return a button that shows a preview below itself, and at once with `now`."""
+    """Return a button that shows a preview below itself. With `now`, the preview appears at once."""
     return format_html(
         '<button type="button" class="es-button" data-preview="{}"{}>{}</button>'
         '<div class="es-preview" role="status"></div>',
@@ -42,7 +42,7 @@ def make_button(name: str, key: object, text: str, *, now: bool = False) -> Safe
 
 
 def filter_view(request: HttpRequest, tenant_id: object) -> HttpResponse:
-    """Say how many of a tenant's newest alerts a filter matches; which, to those who may see events."""
+    """Show how many of a tenant's newest alerts a filter matches, and which ones if the user may see events."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     may = ("add_silence", "add_eventsink", "change_eventsink")
@@ -69,7 +69,7 @@ def show_alert(event: Event) -> dict[str, Any]:
 
 
 def template_view(request: HttpRequest, sink_id: int) -> HttpResponse:
-    """Show what a sink would be sent for the tenant's newest alert with the template of the form."""
+    """Show what a sink would get for the tenant's newest alert with the form's template."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     if not (
@@ -86,7 +86,7 @@ def template_view(request: HttpRequest, sink_id: int) -> HttpResponse:
 
 
 def preview_template(sink: EventSink, given: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what would be sent. Raises django.forms.ValidationError where that can't be made."""
+    """Return what would be sent. Raises django.forms.ValidationError if that is impossible."""
     template = AlertTemplate.model_validate(given or {})
     alerts = preview.find_last_alerts(sink.tenant, 1)
     if not alerts:

@@ -1,4 +1,4 @@
-"""The signing secret on the page of a destination: shown once, or rotated, by those who may."""
+"""The signing secret on a destination's page: users with the permission can see it once, or rotate it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ else:
     Page = object
 
 REVEAL = "eventsinks.reveal_signing_secret"  # the permission to read a signing secret
-OVERLAP = 86_400  # seconds that a rotated one signs beside the new one
+OVERLAP = 86_400  # seconds for which the old secret still signs beside the new one
 
 
 class Signed(Page):
-    """What the pages of destinations can do with signing secrets. Stands before ModelAdmin."""
+    """The part of a destination's page for its signing secret. It stands before ModelAdmin."""
 
     def back_to(self, destination: Destination) -> HttpResponse:
-        """Go to its page."""
+        """Go to the page of the destination."""
         raise NotImplementedError
 
     def signature(self, request: HttpRequest, found: Destination) -> dict[str, Any]:
-        """Return what its page says of the signing secret."""
+        """Return what the page shows about the signing secret."""
         address = f"admin:eventsinks_{self.opts.model_name}"
         return {
             "may_reveal": request.user.has_perm(REVEAL) and bool(found.sealed_signing_secret),
@@ -45,7 +45,7 @@ class Signed(Page):
         }
 
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show the signing secret once, to those who may; note in the history that it was shown."""
+        """Show the signing secret once, if the user may see it, and note that in the history."""
         found = self.signing(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -58,7 +58,7 @@ class Signed(Page):
         return self.secret_page(request, found, secret)
 
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Make a new signing secret and show it once; the old one signs beside it for a day."""
+        """Make a new signing secret and show it once. The old one also signs for one more day."""
         found = self.signing(request, object_id)
         if isinstance(found, HttpResponse):
             return found
@@ -72,7 +72,7 @@ class Signed(Page):
         return self.secret_page(request, found, secret)
 
     def signing(self, request: HttpRequest, object_id: str) -> Any | HttpResponse:
-        """Return the destination whose signing secret is asked for, or the answer to who may not see it."""
+        """Return the destination whose signing secret is wanted, or the answer to a user who may not see it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not (request.user.has_perm(REVEAL) and self.has_view_permission(request)):
@@ -80,7 +80,7 @@ class Signed(Page):
         return get_object_or_404(self.get_queryset(request), pk=object_id)
 
     def secret_page(self, request: HttpRequest, found: Any, secret: str) -> HttpResponse:
-        """Show a signing secret, on a page that nobody keeps."""
+        """Show a signing secret, on a page that is not cached."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Signing secret",

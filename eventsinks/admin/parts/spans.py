@@ -1,4 +1,4 @@
-"""The field of a form that holds a length of time, as people write it: `10 min`."""
+"""Spans: a form's field for a duration, as people write it: `10 min`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ WRITTEN = re.compile(r"(\d{1,9})\s*(s|min|m|h|d)", re.IGNORECASE | re.ASCII)
 
 
 class SpanField(forms.CharField):
-    """A length of time; its value is in seconds, None where nothing is given."""
+    """A duration. Its value is in seconds, None if the field is empty."""
 
     def __init__(self, **options: Any) -> None:
         widget = widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "10 min", "autocomplete": "off"})
         super().__init__(**{"widget": widget, "required": False, **options})
 
     def prepare_value(self, value: Any) -> Any:
-        """Return seconds in the largest unit that loses nothing."""
+        """Return seconds in the largest unit that is exact."""
         return write_seconds(value) if isinstance(value, int) else value
 
     def clean(self, value: Any) -> Any:
-        """Return seconds. Raises ValidationError for what is no length of time."""
+        """Return seconds. Raises ValidationError for a text that is not a duration."""
         text = super().clean(value)
         return read_seconds(text) if text else None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the text says another length."""
+        """Whether the duration differs from the earlier one."""
         try:
             return bool(self.clean(data) != initial)
         except forms.ValidationError:
@@ -46,6 +46,6 @@ def read_seconds(text: str) -> int:
 
 
 def write_seconds(value: int) -> str:
-    """Return seconds as a person would write them, exactly."""
+    """Return seconds as an exact text for people."""
     unit = next(unit for unit, size in UNITS.items() if value % size == 0)
     return f"{value // UNITS[unit]} {unit}"

@@ -1,4 +1,4 @@
-"""The field of a form that holds an alert template, as JSON."""
+"""The template field: an alert template in a form, as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLE = '{"info": [{"label": "Who", "value": "{{@alert.results_table.rows[0].u
 
 
 class AlertTemplateField(forms.CharField):
-    """An alert template. Its value is a dict as it is kept, None where there is none."""
+    """An alert template. Its value is a dict as it is saved, None if there is none."""
 
     def __init__(self, **options: Any) -> None:
         widget = widgets.UnfoldAdminTextareaWidget(
@@ -29,7 +29,7 @@ class AlertTemplateField(forms.CharField):
         return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value
 
     def clean(self, value: Any) -> Any:
-        """Return the template. Raises forms.ValidationError with all that is wrong with it."""
+        """Return the template. Raises forms.ValidationError with the first ten of its errors."""
         text = super().clean(value)
         if not text:
             return None
@@ -43,5 +43,5 @@ class AlertTemplateField(forms.CharField):
         return found
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the text says another template."""
+        """Whether the template differs from the earlier one."""
         return bool(super().has_changed(self.prepare_value(initial), data))

@@ -1,4 +1,4 @@
-"""A test that was sent, told as an attempt: what came of it in plain words, then the evidence."""
+"""A test, shown as an attempt: the result in plain words, then the evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADLINES = {
 
 
 def show_trial(tried: TryOut, noun: str) -> dict[str, Any]:
-    """Return what the page of a test shows; `noun` is what was tested."""
+    """Return the content of a test's page. `noun` is what was tested."""
     attempt = make_attempt(tried)
     headline, why = HEADLINES[Outcome(tried.outcome)].replace("{noun}", noun), strip_code(tried.reason)
     return {
@@ -36,7 +36,7 @@ def show_trial(tried: TryOut, noun: str) -> dict[str, Any]:
 
 
 def make_attempt(tried: TryOut) -> Attempt:
-    """Return it as an attempt, which is kept nowhere."""
+    """Return a test as an attempt that is not saved."""
     times = {f"{step}_ms": seconds * 1000 for step, seconds in tried.timings._asdict().items()}
     return Attempt(
         number=1,

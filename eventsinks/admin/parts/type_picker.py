@@ -1,4 +1,4 @@
-"""The first step to a new destination: whose it is, and of which type."""
+"""The type picker: the first step to a new destination asks for its tenant and its type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventsinks.models import Destination, Tenant
 
 
 def read_picked(request: HttpRequest, face: str) -> tuple[Tenant, str] | None:
-    """Return the tenant and the type's key that the address names; None while either is missing."""
+    """Return the tenant and the type's key in the URL, None if either is missing."""
     type = request.GET.get("type", "")
     kind = DESTINATION_TYPES.get(type)
     if kind is None or kind.face != face:
@@ -26,7 +26,7 @@ def read_picked(request: HttpRequest, face: str) -> tuple[Tenant, str] | None:
 
 
 def find_picked_tenant(request: HttpRequest) -> Tenant | None:
-    """Return the tenant that the address names, if there is one."""
+    """Return the tenant in the URL, if there is one."""
     tenant_id = request.GET.get("tenant", "")
     return Tenant.objects.filter(id=tenant_id).first() if is_uuid(tenant_id) else None
 
@@ -40,9 +40,9 @@ def is_uuid(text: str) -> bool:
 
 
 def make_picker(request: HttpRequest, site: AdminSite, face: str = "") -> forms.Form:
-    """Return the form that asks for both, for the tenant alone without a face.
+    """Return the form that asks for tenant and type, or only for the tenant if no face is passed.
 
-    It is sent by GET: what is picked is part of the address.
+    The form is sent by GET, so the choice is part of the URL.
     """
     tenants = AutocompleteSelect(Destination._meta.get_field("tenant"), site)
     fields: dict[str, Any] = {"tenant": forms.ModelChoiceField(Tenant.objects.all(), widget=tenants)}

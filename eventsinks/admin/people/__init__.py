@@ -1,1 +1,1 @@
-"""Who may look after it: accounts, log-in, second factors, lock-out."""
+"""The people of the admin: accounts, log-in, second factors, lock-out."""

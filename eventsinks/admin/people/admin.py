@@ -1,4 +1,4 @@
-"""Who may look after it: accounts, their groups, and what they did."""
+"""Accounts: the people of the admin, their groups, and what they did."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ else:
     Groups = type("Groups", (GroupAdmin, ModelAdmin), {})
 
 
-RIGHTS = ("is_superuser", "groups", "user_permissions")  # what only a superuser hands out
+RIGHTS = ("is_superuser", "groups", "user_permissions")  # only a superuser may change these
 
 
 class AccountAdmin(Accounts):
-    """People who may sign in here. Nobody gets by this page what they were not given."""
+    """People who may sign in here. With this page, nobody can get permissions that they do not have."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -42,23 +42,23 @@ class AccountAdmin(Accounts):
     list_filter = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Leave what people may do to superusers."""
+        """Let only superusers change permissions."""
         return () if is_superuser(request) else RIGHTS
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Whether this user may change somebody, also their password: nobody who may do more."""
+        """Whether this user may change an account and its password: not if that account may do more."""
         return super().has_change_permission(request, obj) and may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Whether this user may take somebody away: nobody who may do more."""
+        """Whether this user may delete an account: not if that account may do more."""
         return super().has_delete_permission(request, obj) and may_touch(request, obj)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Leave the actions, which ask of nobody in particular, to superusers."""
+        """Leave actions to superusers: an action does not check each account."""
         return super().get_actions(request) if is_superuser(request) else {}
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the address of the button beside the usual ones."""
+        """Return the URL of the page's button and the usual ones."""
         view = self.admin_site.admin_view(self.reset_view)
         own = path("<int:pk>/reset-second-factor/", view, name="auth_user_reset_second_factor")
         return [own, *super().get_urls()]
@@ -66,13 +66,13 @@ class AccountAdmin(Accounts):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show one account, to a superuser with the button that resets its second factor."""
+        """Show one account. A superuser also gets the button that resets its second factor."""
         has = object_id.isdecimal() and Authenticator.objects.filter(user_id=int(object_id)).exists()
         context = {"may_reset": has and is_superuser(request), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
     def reset_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take somebody's second factors away; note in the history who did."""
+        """Remove the second factors of an account, and note in the history who did it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not is_superuser(request):
@@ -84,7 +84,7 @@ class AccountAdmin(Accounts):
 
 
 class RoleAdmin(Groups):
-    """Groups of permissions: for superusers to change, since whoever is in a group gets what is added to it."""
+    """Groups of permissions. Only superusers change them, because each member gets what a group gets."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Whether this user may make a group."""
@@ -95,7 +95,7 @@ class RoleAdmin(Groups):
         return is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """Whether this user may take a group away."""
+        """Whether this user may delete a group."""
         return is_superuser(request)
 
 
@@ -105,27 +105,27 @@ def is_superuser(request: HttpRequest) -> bool:
 
 
 def may_touch(request: HttpRequest, person: User | None) -> bool:
-    """Whether who is signed in may do all that `person` may: else they would become more by changing them."""
+    """Whether the signed-in user may do all that `person` may. Otherwise a change could give them more."""
     if person is None or is_superuser(request):
         return True
     return not person.is_superuser and list_permissions(person) <= list_permissions(request.user)
 
 
 def list_permissions(person: Any) -> set[str]:
-    """Return what somebody may do, and would if their account were active."""
+    """Return the permissions of an account, even if it is not active."""
     own = person.user_permissions.all().values_list("content_type__app_label", "codename")
     by_group = Permission.objects.filter(group__user=person).values_list("content_type__app_label", "codename")
     return {f"{app}.{name}" for app, name in {*own, *by_group}}
 
 
 class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
-    """What was done here, by whom."""
+    """The history of what people did here."""
 
     list_display = ("action_time", "user", "what", "kind", "object_repr")
     list_display_links = None
     list_select_related = ("user", "content_type")
     paginator = InfinitePaginator
-    show_facets = admin.ShowFacets.NEVER  # they would be counted
+    show_facets = admin.ShowFacets.NEVER  # they would have to be counted
     show_full_result_count = False
     list_disable_select_all = True
     ordering = ("-id",)
@@ -139,7 +139,7 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
 
     @admin.display(description="Of")
     def kind(self, entry: LogEntry) -> str:
-        """What sort of thing it was done to."""
+        """The kind of object that it was done to."""
         return str(getattr(entry.content_type, "name", "–"))
 
     def has_view_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""Log-ins that failed, and unlocking."""
+"""Failed log-ins, and unlocking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eventsinks.admin.people.lockout import get_cool_off
 
 
 class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
-    """Log-ins that failed, by account and address. Unlocking forgets them."""
+    """Failed log-ins, by account and address. Unlocking deletes them."""
 
     list_display = ("account", "ip_address", "status", "failures_since_start", "last", "agent")
     list_display_links = None
@@ -32,12 +32,12 @@ class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
 
     @admin.display(description="Account")
     def account(self, attempt: AccessAttempt) -> str:
-        """Whose account was meant."""
+        """The account that was tried."""
         return attempt.username or "–"
 
     @admin.display(description="Status")
     def status(self, attempt: AccessAttempt) -> SafeString:
-        """Whether it is locked now by its own failures; others of the address may add to them."""
+        """Whether its own failures lock it now. Other failures from the address may add to them."""
         over = attempt.attempt_time + get_cool_off() <= timezone.now()
         if over:
             return marks.make_chip("quiet", "Over")
@@ -46,12 +46,12 @@ class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
 
     @admin.display(description="Last failure")
     def last(self, attempt: AccessAttempt) -> SafeString | str:
-        """When it was last tried."""
+        """The moment of the last try."""
         return marks.mark_moment(attempt.attempt_time)
 
     @admin.display(description="Browser")
     def agent(self, attempt: AccessAttempt) -> SafeString:
-        """What the browser called itself."""
+        """The browser's user agent."""
         return marks.clip_text(attempt.user_agent)
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:
@@ -59,12 +59,12 @@ class AttemptAdmin(ReadOnly, ModelAdmin[AccessAttempt]):
         return request.user.has_perm("axes.delete_accessattempt")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether this user may see who tried."""
+        """Whether this user may see failed log-ins."""
         return request.user.has_perm("axes.view_accessattempt")
 
     @admin.action(description="Unlock", permissions=["unlock"])
     def unlock(self, request: HttpRequest, chosen: QuerySet[AccessAttempt]) -> None:
-        """Forget the chosen failures, so that the account can be tried again from there."""
+        """Delete the chosen failures, so that the account can log in from there again."""
         for attempt in chosen:
             said = f"Unlocked {attempt.username} from {attempt.ip_address}."
             LogEntry.objects.log_actions(request.user.pk or 0, [attempt], DELETION, said, single_object=True)

@@ -1,8 +1,9 @@
-"""Guessing passwords and codes of the admin: counted by django-axes, slowed, and locked for a while.
+"""Lock-out: django-axes counts wrong passwords and codes in the admin, and we slow and lock guessing for a while.
 
-Two bounds. The pair of account and address is locked after a few failures, so that a stranger locks nobody out but
-themselves. An address is locked after more of them, whatever accounts they were for. An account alone never is.
-Nothing that was sent is kept: neither passwords nor codes, nor a name of no account, which may be a password.
+There are two bounds. An account is locked for one address after a few failures, so a stranger locks out only
+themselves. An address is locked after more failures, for all accounts together. An account alone is never locked.
+We keep nothing that was sent: no passwords, no codes, and no name without an account, because it may be a
+password.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from eventsinks.models.secrets.fingerprint import make_fingerprint
 
 
 class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures and asks whether there were too many."""
+    """Counts failures, and says whether there were too many."""
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
-        """Return the failures of account and address, or those of the address, scaled, if that is more."""
+        """Return the failures of account and address, or those of the address, scaled, if they are more."""
         of_pair, of_address = (
             sum(found.values_list("failures_since_start", flat=True))
             for found in self.get_user_attempts(request, credentials)
@@ -44,9 +45,9 @@ class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
             super().user_login_failed(sender, credentials, request, **kwargs)
 
     def reset_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
-        """Forget the failures of account and address after a success; those of the address stay.
+        """Delete the failures of account and address after a success. Those of the address stay.
 
-        Else who has one account could guess at the others for ever.
+        Otherwise somebody with one account could guess the passwords of others without end.
         """
         of_pair: QuerySet[Any] = self.filter_user_attempts(request, credentials)[0]
         return of_pair.delete()[0]
@@ -54,7 +55,7 @@ class LogInAttempts(AxesDatabaseHandler):  # type: ignore[misc]
 
 @contextmanager
 def hide_sent(request: Any) -> Iterator[None]:
-    """Hide what was sent from whoever would write it down."""
+    """Hide what was sent from code that would save it."""
     if request is None:
         yield
         return
@@ -67,7 +68,7 @@ def hide_sent(request: Any) -> Iterator[None]:
 
 
 def get_account(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
-    """Return the name that failures are counted under: the account's, or a fingerprint of what is no account's."""
+    """Return the name for counting failures: the account's, or a fingerprint if there is no such account."""
     given = (credentials or {}).get("username")
     if not given:
         return None
@@ -76,7 +77,7 @@ def get_account(request: HttpRequest, credentials: dict[str, Any] | None = None)
 
 
 def get_address(request: HttpRequest) -> str | None:
-    """Return the address that failures are counted under; of IPv6 the network that one customer has."""
+    """Return the address for counting failures. For IPv6 it is the network of one customer."""
     try:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
@@ -89,7 +90,7 @@ def get_address(request: HttpRequest) -> str | None:
 
 
 def get_cool_off(request: HttpRequest | None = None) -> timedelta:
-    """Return how long a lock lasts after the last failure that was counted."""
+    """Return how long a lock lasts after the last counted failure."""
     return timedelta(seconds=settings.EVENTSINKS_LOGIN_LOCK_S)
 
 
@@ -109,7 +110,7 @@ def answer_locked(
 
 
 def count_failure(request: HttpRequest, user: Any) -> None:
-    """Count a wrong code of a second factor as a wrong password is counted. Raises ValidationError once locked."""
+    """Count a wrong code of a second factor like a wrong password. Raises ValidationError once locked."""
     from axes.handlers.proxy import AxesProxyHandler
 
     credentials = {"username": user.get_username()}
@@ -119,7 +120,7 @@ def count_failure(request: HttpRequest, user: Any) -> None:
 
 
 def refuse_if_locked(request: HttpRequest, user: Any) -> None:
-    """Raise ValidationError where the account is locked for this address, and answer with the page of a lock."""
+    """Raise ValidationError if the account is locked for this address, and answer with the lock's page."""
     from axes.handlers.proxy import AxesProxyHandler
 
     credentials = {"username": user.get_username()}

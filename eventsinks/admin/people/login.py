@@ -1,4 +1,4 @@
-"""Logging in to the admin: the pages of django-allauth that are used, and no other of its pages."""
+"""Logging in to the admin: the pages of django-allauth that we use, and none of its others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LoginForm(AllauthLoginForm):  # type: ignore[misc]
 
 
 def show_login(request: HttpRequest) -> HttpResponse:
-    """Ask who it is. Somebody who is logged in and may not be here is asked again."""
+    """Show the log-in page. A logged-in person who may not use the admin is asked again."""
     if request.user.is_authenticated and not admin.site.has_permission(request):
         logout(request)
     answer: HttpResponse = account.login(request)
@@ -49,7 +49,7 @@ def show_login(request: HttpRequest) -> HttpResponse:
 
 
 def add_chrome(request: HttpRequest) -> dict[str, Any]:
-    """Return, to templates of the pages below, what every page of the admin shows. A context processor."""
+    """Return what every page of the admin shows, for the templates of the pages below. A context processor."""
     if not getattr(request, "is_of_the_admin", False):
         return {}
     return {
@@ -61,7 +61,7 @@ def add_chrome(request: HttpRequest) -> dict[str, Any]:
 
 
 def wrap_view(view: View) -> View:
-    """Return a view in the looks of the admin, under its policy, kept by nobody."""
+    """Return a view in the admin's design, under its policy, and never cached."""
 
     @wraps(view)
     def dressed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -74,7 +74,7 @@ def wrap_view(view: View) -> View:
 
 
 def make_page(address: str, view: Any, name: str) -> URLPattern:
-    """Return one page. The names are those that allauth looks for."""
+    """Return one page. Its name is the one that allauth looks for."""
     return path(f"admin/{address}", wrap_view(view), name=name)
 
 

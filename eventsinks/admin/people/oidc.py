@@ -1,7 +1,7 @@
 """Logging in at an OpenID Connect provider: off unless OIDC_ISSUER is set.
 
-The operator's own provider says who somebody is, by a signed id_token that is checked in every case; this server
-says whether they may come in. Nobody is taken for an account that is there already by an e-mail address.
+The operator's provider says who somebody is, in a signed id_token that is always checked. This server decides
+whether they may come in. An e-mail address never connects anybody to an existing account.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ REFUSED = "You are known there, but may not log in here."
 
 
 class OidcAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
-    """What is asked of the provider."""
+    """The requests to the provider."""
 
     def get_provider(self) -> Any:
-        """Return the provider, which asks through this adapter."""
+        """Return the provider, which uses this adapter."""
         provider = super().get_provider()
         provider.oauth2_adapter_class = type(self)
         return provider
@@ -41,7 +41,7 @@ class OidcAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return f"{settings.PUBLIC_URL}{path}"
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
-        """Return who it is, by the id_token alone. Raises OAuth2Error without one."""
+        """Return who it is, from the id_token alone. Raises OAuth2Error without one."""
         text = kwargs["response"].get("id_token")
         if not text:
             raise OAuth2Error("the provider sent no id_token")
@@ -58,16 +58,16 @@ class OidcAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
                 lookup_kid=jwtkit.lookup_kid_jwk,
                 verify_signature=True,
             )
-        except (KeyError, TypeError, ValueError) as error:  # a token, or a list of keys, that is none
+        except (KeyError, TypeError, ValueError) as error:  # an invalid token, or an invalid list of keys
             raise OAuth2Error("the id_token can't be checked") from error
         return claims
 
 
 class OidcPeople(DefaultSocialAccountAdapter):  # type: ignore[misc]
-    """Who may log in so, and what they are then."""
+    """Decides who may log in this way, and what they may do then."""
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Refuse who is not allowed, each time."""
+        """Refuse people who are not allowed, at each log-in."""
         claims = sociallogin.account.extra_data.get("id_token", {})
         connects = sociallogin.state.get("process") == "connect"
         if connects and request.user.is_authenticated:
@@ -76,78 +76,78 @@ class OidcPeople(DefaultSocialAccountAdapter):  # type: ignore[misc]
             raise ImmediateHttpResponse(refuse(request, REFUSED))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
-        """Whether somebody new may come in: who is allowed by a rule."""
+        """Whether a new person may come in: only if a rule allows it."""
         return is_allowed(sociallogin.account.extra_data.get("id_token", {}))
 
     def is_auto_signup_allowed(self, request: HttpRequest, sociallogin: Any) -> bool:
-        """Nothing is asked of somebody new."""
+        """A new person fills in no form."""
         return True
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
-        """Make an account of the admin that may do what OIDC_STAFF_GROUP may, or nothing."""
+        """Make an account for the admin with the permissions of OIDC_STAFF_GROUP, or with none."""
         sociallogin.user.is_staff = True
         person = super().save_user(request, sociallogin, form)
         person.groups.set(Group.objects.filter(name=settings.OIDC_STAFF_GROUP or ""))
         return person
 
     def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
-        """Go back to where the connection was asked for."""
+        """Return the page on which the connection was started."""
         return reverse("mfa_index")
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **options: Any) -> None:
-        """Say so on the log-in page."""
+        """Show the error on the log-in page."""
         said = f"{provider.name} did not let you in, or could not be asked."
         raise ImmediateHttpResponse(refuse(request, said))
 
     def get_requests_session(self) -> requests.Session:
-        """Return a session that asks the provider itself: no proxy and no password of the environment."""
+        """Return a session that asks the provider directly, without a proxy or a password of the environment."""
         session: requests.Session = super().get_requests_session()
         session.trust_env = False
         return session
 
 
 def refuse(request: HttpRequest, text: str) -> HttpResponse:
-    """Return the way back to the log-in page, which says why."""
+    """Return a redirect to the log-in page, which shows the reason."""
     messages.error(request, text)
     return redirect("account_login")
 
 
 def has_rules() -> bool:
-    """Whether the settings say who may come in without having been connected before."""
+    """Whether the settings let in people who were not connected before."""
     return bool(settings.OIDC_ALLOWED_DOMAINS or settings.OIDC_REQUIRED_GROUP)
 
 
 def is_allowed(claims: dict[str, Any]) -> bool:
-    """Whether the settings let somebody with these claims in: every rule that is set must hold."""
+    """Whether the settings let in somebody with these claims: every rule that is set must hold."""
     return has_rules() and is_of_domain(claims) and is_of_group(claims)
 
 
 def is_of_domain(claims: dict[str, Any]) -> bool:
-    """Whether a verified e-mail address is of an allowed domain."""
+    """Whether a verified e-mail address belongs to an allowed domain."""
     domain = str(claims.get("email", "")).rpartition("@")[2].lower()
     allowed = [one.lower() for one in settings.OIDC_ALLOWED_DOMAINS]
     return not allowed or (claims.get("email_verified") is True and domain in allowed)
 
 
 def is_of_group(claims: dict[str, Any]) -> bool:
-    """Whether the claim of groups names the required one."""
+    """Whether the claim of groups contains the required one."""
     named = claims.get(settings.OIDC_GROUP_CLAIM) or []
     groups = [named] if isinstance(named, str) else named
     return not settings.OIDC_REQUIRED_GROUP or settings.OIDC_REQUIRED_GROUP in groups
 
 
 def begin_login(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Go to the provider. Raises Http404 where there is none."""
+    """Redirect to the provider. Raises Http404 if there is none."""
     return answer_by(OAuth2LoginView, request, provider_id)
 
 
 def finish_login(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Take what the provider says. Raises Http404 where there is none."""
+    """Handle the provider's answer. Raises Http404 if there is none."""
     return answer_by(OAuth2CallbackView, request, provider_id)
 
 
 def answer_by(view: Any, request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Answer with a view of allauth's, for our adapter. Raises Http404."""
+    """Answer with a view of allauth, for our adapter. Raises Http404."""
     try:
         adapter = OidcAdapter(request, provider_id)
         answer: HttpResponse = view.adapter_view(adapter)(request)

@@ -1,7 +1,7 @@
 """Second factors of the admin: authenticator apps, passkeys and recovery codes, by django-allauth.
 
-Their secrets are sealed as every other; a code is good once, whichever process is asked; wrong ones count as wrong
-passwords do.
+Their secrets are sealed like all others. A code works once, in all processes together. A wrong code counts like a
+wrong password.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ FREE = ("logout", "jsi18n")  # pages of the admin that need no second factor
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Who may log in: people of the admin, and nobody signs up."""
+    """Only people of the admin log in, and nobody signs up."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody signs up by themselves."""
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Do nothing: failures are counted in lockout.py, and never by account alone."""
+        """Do nothing: lockout.py counts failures, and never by account alone."""
 
     def _rollback_login_failed_rl_usage(self) -> None:
         """Do nothing: nothing was counted."""
 
     def pre_login(self, request: HttpRequest, user: Any, **options: Any) -> HttpResponse | None:
-        """Refuse who is not of the admin."""
+        """Refuse people who may not use the admin."""
         if user.is_active and user.is_staff:
             return None
         clear_login(request)
@@ -59,23 +59,23 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 class SecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
-    """How second factors are kept, and for which host passkeys are."""
+    """How second factors are saved, and the host of passkeys."""
 
     def encrypt(self, text: str) -> str:
         """Seal a secret."""
         return seal_factor(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Open one. Raises lib.crypto.CannotOpen."""
+        """Open a secret. Raises lib.crypto.CannotOpen."""
         return open_factor(encrypted_text)
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        """Return the host of PUBLIC_URL, which a passkey is bound to."""
+        """Return the host of PUBLIC_URL, to which passkeys are bound."""
         return {"id": get_passkey_host(), "name": "eventsinks"}
 
 
 def get_passkey_host() -> str:
-    """Return the host that passkeys are for. Browsers make none for an address: then it is `localhost`."""
+    """Return the host for passkeys. Browsers make none for an IP address, so then it is `localhost`."""
     host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     try:
         ip_address(host)
@@ -92,7 +92,7 @@ class CodeIsGoodOnce:
     authenticator: Any
 
     def clean_code(self) -> str:
-        """Return the code. Raises ValidationError for a wrong one, one that was used, and where it is locked."""
+        """Return the code. Raises ValidationError if it is wrong or was used, or if the account is locked."""
         refuse_if_locked(context.request, self.user)
         code = cast(str, super().clean_code())  # type: ignore[misc]
         if self.authenticator.type == Authenticator.Type.TOTP and not use_up(self.authenticator):
@@ -106,32 +106,32 @@ class CodeIsGoodOnce:
 
 
 class CodeForm(CodeIsGoodOnce, AuthenticateForm):  # type: ignore[misc]
-    """A code, after the password."""
+    """A code, asked for after the password."""
 
 
 class CodeAgainForm(CodeIsGoodOnce, ReauthenticateForm):  # type: ignore[misc]
-    """A code, before a second factor is changed."""
+    """A code, asked for before a second factor is changed."""
 
 
 def use_up(authenticator: Any) -> bool:
-    """Note that this half minute's code was used. Return False if it was before, in any process."""
+    """Note that the code of this half minute was used. Return False if any process has seen it before."""
     step = datetime.fromtimestamp(int(time.time()) // 30 * 30, UTC)
     unused = Q(last_used_at=None) | Q(last_used_at__lt=step)
     return bool(Authenticator.objects.filter(unused, pk=authenticator.pk).update(last_used_at=datetime.now(UTC)))
 
 
 class SecondFactor:
-    """Middleware: where a second factor is required, no page of the admin opens for who has none yet."""
+    """Middleware: if a second factor is required, it opens no page of the admin without one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer."""
+        """Answer one request."""
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Lead to where a second factor is made."""
+        """Redirect to the page on which a second factor is added."""
         match = request.resolver_match
         if not settings.EVENTSINKS_REQUIRE_SECOND_FACTOR or match is None or match.app_name != "admin":
             return None
@@ -143,11 +143,11 @@ class SecondFactor:
 
 @receiver(signals.authenticator_added)
 def note_factor_added(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
-    """Note that somebody added a second factor."""
+    """Note in the history that somebody added a second factor."""
     note_reset(user, user, f"Second factor added: {authenticator.get_type_display()}.")
 
 
 @receiver(signals.authenticator_removed)
 def note_factor_removed(sender: Any, user: Any, authenticator: Any, **_: Any) -> None:
-    """Note that somebody took a second factor away."""
+    """Note in the history that somebody removed a second factor."""
     note_reset(authenticator.user, user, f"Second factor removed: {authenticator.get_type_display()}.")

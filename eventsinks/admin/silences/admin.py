@@ -1,4 +1,4 @@
-"""Silences: made with a look at what they would hold back, ended, never deleted."""
+"""Silences: making one after seeing what it would hold back, and ending one. Nobody deletes them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from eventsinks.models.quiet_window import WindowKind
 
 
 class Silences(ChangeList):  # type: ignore[misc]
-    """The list. What its silences have held back is asked for once for them all."""
+    """The list. One query counts what all silences of a page have held back."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Look the rows of a page up."""
+        """Load the rows of a page."""
         super().get_results(request)
         held = count_held_by_each(list(self.result_list))
         for silence in self.result_list:
@@ -65,11 +65,11 @@ class SilenceAdmin(ModelAdmin[Silence]):
         return Silences
 
     def has_change_permission(self, request: HttpRequest, obj: Silence | None = None) -> bool:
-        """Nobody changes a silence: it is ended, and another one made."""
+        """Nobody changes a silence: end it, and make another one."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Silence | None = None) -> bool:
-        """Nobody deletes a silence: what it held back would have no reason."""
+        """Nobody deletes a silence, because it is the reason for what it held back."""
         return False
 
     def has_end_permission(self, request: HttpRequest) -> bool:
@@ -80,7 +80,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
 
     @admin.display(description="Reason")
     def reason_short(self, silence: Silence) -> SafeString:
-        """Why."""
+        """The reason."""
         return marks.clip_text(silence.reason)
 
     @admin.display(description="Status")
@@ -90,27 +90,27 @@ class SilenceAdmin(ModelAdmin[Silence]):
 
     @admin.display(description="Where")
     def where(self, silence: Silence) -> SafeString | str:
-        """At which event sink."""
+        """The event sink, or all."""
         return show_where(silence)
 
     @admin.display(description="Filter")
     def what(self, silence: Silence) -> SafeString | str:
-        """Which alerts."""
+        """The filter, or every alert."""
         return marks.clip_text(silence.filter) if silence.filter else "every alert"
 
     @admin.display(description="From")
     def starts(self, silence: Silence) -> SafeString | str:
-        """Since when."""
+        """The moment when it starts."""
         return marks.mark_moment(silence.starts_at)
 
     @admin.display(description="To")
     def ends(self, silence: Silence) -> SafeString | str:
-        """Until when."""
+        """The moment when it ends."""
         return marks.mark_moment(silence.ends_at)
 
     @admin.display(description="Held back")
     def held(self, silence: Silence) -> str:
-        """How many alerts, counted once per event sink."""
+        """The number of alerts held back, counted once per event sink."""
         return f"{getattr(silence, 'held_back', 0):,}"
 
     # --- A new one
@@ -118,7 +118,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask for the tenant, then for the rest."""
+        """Ask for the tenant, then for the other fields."""
         tenant = find_picked_tenant(request)
         if tenant is None:
             return self.pick_view(request)
@@ -149,7 +149,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Silence | None = None) -> Any:
-        """Return why, which alerts and until when, with a look at what that would have been."""
+        """Return the fields for reason, alerts and end, with a button that shows what it would have held back."""
         tenant = find_picked_tenant(request)
         if obj or tenant is None:
             return [(None, {"fields": ()})]
@@ -163,11 +163,11 @@ class SilenceAdmin(ModelAdmin[Silence]):
         ]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
-        """Return what the address says the form begins with."""
+        """Return the first values of the form, from the URL."""
         return read_prefilled(request.GET)
 
     def save_model(self, request: HttpRequest, obj: Silence, form: Any, change: bool) -> None:
-        """Do nothing: the form has called `silence`."""
+        """Do nothing, because the form has called `silence`."""
 
     # --- One silence
 
@@ -200,12 +200,12 @@ class SilenceAdmin(ModelAdmin[Silence]):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the address of the button beside the usual ones."""
+        """Return the URL of the page's button and the usual ones."""
         end = self.admin_site.admin_view(self.end_view)
         return [path("<path:object_id>/end/", end, name="eventsinks_silence_end"), *super().get_urls()]
 
     def end_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """End it now."""
+        """End one silence now."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_end_permission(request):
@@ -220,7 +220,7 @@ class SilenceAdmin(ModelAdmin[Silence]):
         self.end(request, chosen)
 
     def end(self, request: HttpRequest, chosen: QuerySet[Silence]) -> None:
-        """End those that have not ended; note it in their history."""
+        """End those that have not ended, and note it in their history."""
         ended = [found for found in chosen if silences.end_silence(found, get_initiator(request))]
         for found in ended:
             self.log_change(request, found, "Ended.")
@@ -239,5 +239,5 @@ def make_status_chip(silence: Silence) -> SafeString:
 
 
 def show_where(silence: Silence) -> SafeString | str:
-    """Return where a silence holds back."""
+    """Return the sink at which a silence holds back."""
     return marks.link_sink(silence.destination) if silence.destination else "all event sinks"

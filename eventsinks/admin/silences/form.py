@@ -1,4 +1,4 @@
-"""The form of a new silence. Making it is its last step of validation: `silence` says what is wrong."""
+"""The form of a new silence. The last step of validation makes it: `silence` finds the errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
         widgets: ClassVar = {"reason": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def clean(self) -> dict[str, Any]:
-        """Require the moment where there must be one."""
+        """Require the moment if the answer needs one."""
         cleaned = super().clean()
         if cleaned.get("ends") == "until" and not cleaned.get("until") and "until" not in self.errors:
             self.add_error("until", "Say until when.")
@@ -92,7 +92,7 @@ class SilenceForm(FilterFields, forms.ModelForm):  # type: ignore[type-arg]
 
 
 def make_silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]:
-    """Return the form for a new silence of this tenant, made by whoever is signed in."""
+    """Return the form for a new silence of this tenant, made by the signed-in user."""
     sinks = Destination.objects.of(tenant).sinks().order_by("name", "id")
     sink = forms.ChoiceField(
         label="Where",
@@ -105,17 +105,17 @@ def make_silence_form(tenant: Tenant, initiator: Initiator) -> type[SilenceForm]
 
 
 def read_prefilled(given: QueryDict) -> dict[str, str]:
-    """Return what an address says the form begins with."""
+    """Return the first values of the form, from the URL."""
     return {name: str(given[name]) for name in PREFILLED if name in given}
 
 
 def may_silence(request: HttpRequest, event: Event) -> bool:
-    """Whether this user may have alerts like this one held back."""
+    """Whether this user may silence alerts like this one."""
     return event.type == "detection_alert" and request.user.has_perm("eventsinks.add_silence")
 
 
 def make_silence_link(event: Event) -> str:
-    """Return the address of a form for a silence of alerts like this one: of the same rule, or name."""
+    """Return the URL of a form for a silence of alerts with the same rule or name."""
     document = event.document
     rule = str(document.get("detection_rule_id") or document.get("name") or "")
     said = {"tenant": event.tenant_id, "filter_rules": " ".join(rule.split()), "now": "1"}

@@ -1,4 +1,4 @@
-"""Event sinks: the list with how each is doing, a form per destination type, pause and resume."""
+"""Event sinks: the list with the health of each, a form for each destination type, pause and resume."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class EventSinkAdmin(SinkPage):
 
     @admin.display(description="Status")
     def status(self, sink: EventSink) -> SafeString:
-        """Whether it is sent to, and if not, why."""
+        """Whether it receives alerts, and if not, why."""
         return marks.make_status_chip(sink)
 
     @admin.display(description="Waiting")
     def waiting(self, sink: EventSink) -> SafeString | str:
-        """How many deliveries it is still owed, and since when."""
+        """The number of deliveries that wait, and since when."""
         health = self.health(sink)
         if not health.waiting or health.oldest is None:
             return "–"
@@ -51,12 +51,12 @@ class EventSinkAdmin(SinkPage):
 
     @admin.display(description="Recent")
     def recent(self, sink: EventSink) -> SafeString | str:
-        """How its newest deliveries went."""
+        """The states of its newest deliveries."""
         return marks.draw_strip(self.health(sink).recent)
 
     @admin.display(description="Last attempt")
     def last_attempt(self, sink: EventSink) -> SafeString | str:
-        """When it was last tried, and with what answer."""
+        """The moment of its last try, and the answer."""
         attempt = self.health(sink).last_attempt
         if attempt is None:
             return "–"
@@ -67,7 +67,7 @@ class EventSinkAdmin(SinkPage):
         )
 
     def health(self, sink: EventSink) -> SinkHealth:
-        """Look at a sink once per page."""
+        """Measure a sink once per page."""
         found: SinkHealth | None = getattr(sink, "_health", None)
         if found is None:
             found = measure_health(sink.pk)

@@ -1,4 +1,4 @@
-"""The form of one event sink: the Config of its type, and its options."""
+"""The form of an event sink: the Config of its type, and its options."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from eventsinks.admin.sinks.options import OptionFields, make_option_fields, mak
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.models import EventSink, SlackWorkspace, Tenant
 
-WORKSPACE = "slack_integration_id"  # the field of a Config by which it names one of its tenant's workspaces
+WORKSPACE = "slack_integration_id"  # the field of a Config that names one of its tenant's workspaces
 
 
 class SinkForm(OptionFields, DestinationForm):
-    """What an event sink is asked for. Only options that were changed are given to `configure`."""
+    """The fields of an event sink. `configure` gets only the options that were changed."""
 
     class Meta:
         model = EventSink
@@ -37,14 +37,14 @@ class SinkForm(OptionFields, DestinationForm):
         return {"options": self.options()}
 
     def field_of(self, error: configure.FieldError) -> str | None:
-        """Return the form's field that an error is about."""
+        """Return the form's field for an error."""
         return self.field_of_option(error.field) if error.option else super().field_of(error)
 
 
 def make_sink_form(
     tenant: Tenant, key: str, sink: EventSink | None, initiator: Initiator = SYSTEM
 ) -> type[SinkForm]:
-    """Return the form for a sink of this tenant and of the type with this key; None: a new one."""
+    """Return the form for a sink of this tenant and this type's key. None means a new one."""
     fields = make_config_fields(key, sink)
     if PREFIX + WORKSPACE in fields:
         fields[PREFIX + WORKSPACE] = make_workspace_field(tenant, fields[PREFIX + WORKSPACE])

@@ -1,4 +1,4 @@
-"""How the sinks of one page are doing, at a cost that the size of their backlogs does not raise."""
+"""The health of the sinks of one page, at a cost that does not grow with their backlogs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from uuid import UUID
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.models.delivery import find_open_deliveries
 
-SEEN = 1000  # open deliveries of a sink that are looked at; of more, the page says "1,000+"
-RECENT = 20  # newest deliveries of a sink that are looked at
+SEEN = 1000  # open deliveries of a sink that are counted; if there are more, the page says "1,000+"
+RECENT = 20  # newest deliveries of a sink that are read
 
 
 @dataclass(frozen=True, slots=True)
 class SinkHealth:
-    """What a list shows of one sink. `waiting` is at most SEEN + 1; `recent` are states, newest first."""
+    """The health of one sink, for a list. `waiting` is at most SEEN + 1. `recent` are states, newest first."""
 
     waiting: int
     oldest: datetime | None
@@ -25,12 +25,12 @@ class SinkHealth:
 
     @property
     def waiting_text(self) -> str:
-        """How many are waiting, in digits."""
+        """Return the number of waiting deliveries, in digits."""
         return f"{self.waiting:,}" if self.waiting <= SEEN else f"{SEEN:,}+"
 
 
 def measure_health(sink_id: int) -> SinkHealth:
-    """Look at one sink: what is open, what was tried last, how the newest deliveries went."""
+    """Measure one sink: what is open, what was tried last, and the states of the newest deliveries."""
     first = list(
         find_open_deliveries(sink_id).order_by("tries", "due_at").values_list("id", flat=True)[: SEEN + 1]
     )
@@ -49,7 +49,10 @@ def measure_health(sink_id: int) -> SinkHealth:
 
 
 def find_last_drill(sink: Destination) -> datetime | None:
-    """Return when its last fire drill was, None before the first: `drilled_at` is set with the interval, too."""
+    """Return the moment of its last fire drill, None before the first.
+
+    `drilled_at` is also set with the interval.
+    """
     if not sink.drill_interval_s or sink.drilled_at is None:
         return None
     second = int(sink.drilled_at.timestamp())
@@ -59,19 +62,19 @@ def find_last_drill(sink: Destination) -> datetime | None:
 
 
 def find_next_drill(sink: Destination) -> datetime | None:
-    """Return when its next fire drill is due."""
+    """Return the moment when its next fire drill is due."""
     if not sink.drill_interval_s or sink.drilled_at is None:
         return None
     return sink.drilled_at + timedelta(seconds=sink.drill_interval_s)
 
 
 def find_most_tried(sink_id: int) -> list[UUID]:
-    """Return some of the open deliveries with the most tries: the oldest of a long backlog are among them."""
+    """Return some of the open deliveries with the most tries. In a long backlog, these include the oldest."""
     tries = find_open_deliveries(sink_id).order_by("-tries").values_list("tries", flat=True).first()
     lane = find_open_deliveries(sink_id).filter(tries=tries or 0).order_by("due_at")
     return list(lane.values_list("id", flat=True)[:RECENT])
 
 
 def read_created_at(id: UUID) -> datetime:
-    """Return when a delivery came to be: its id says it (RFC 9562 section 5.7)."""
+    """Return when a delivery was created: its id contains the time (RFC 9562 section 5.7)."""
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)

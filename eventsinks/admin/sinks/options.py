@@ -1,4 +1,4 @@
-"""The fields of an event sink's form that are the same for every type, and how they become its options."""
+"""The fields for an event sink's options, which are the same for every type, and how to read them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FILTER = ("severity_at_least", "filter_tags", "filter_rules", "filter")
 QUIET = ("dedup_window", "group_by", "group_window", "throttle_limit", "throttle_window")
 ORDER = ("ordering", "ordering_key", "ordering_policy")
 FALLBACK = ("fallback_to", "fallback_failures", "fallback_wait")
-# Which fields make up an option, where it is not the one of its name,
+# The fields that make up an option, if it has no field of its own name,
 MADE_OF = {"filter": FILTER, "quiet": QUIET, "fallback": FALLBACK}
-# and which of them is meant by a path inside the option.
+# and the field for a path inside the option.
 FIELDS_OF_PATHS = {
     "quiet.dedup_window_s": "dedup_window",
     "quiet.group.by": "group_by",
@@ -39,7 +39,7 @@ FIELDS_OF_PATHS = {
 
 
 def make_event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
-    """Return the choice of event types that a destination hears."""
+    """Return the field for the event types that a destination receives."""
     return forms.MultipleChoiceField(
         label="Event types",
         choices=[(key, kind.label) for key, kind in EVENT_TYPES.items() if not kind.ours],
@@ -50,7 +50,7 @@ def make_event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
 
 
 class OptionFields(FilterFields):
-    """A mixin for the form of an event sink. What it keeps is in `options()`."""
+    """A mixin for the form of an event sink. `options()` returns what it keeps."""
 
     alert_template = AlertTemplateField(
         help_text="JSON: “info” rows and “actions” (buttons), each with a label and a value. A value holds fields "
@@ -132,7 +132,7 @@ class OptionFields(FilterFields):
     )
 
     def options(self) -> Options | None:
-        """Return the options whose fields were changed, None if none was; adds errors to the fields."""
+        """Return the options whose fields changed, None if none did. Add errors to the fields."""
         changed = [name for name in Options.model_fields if set(list_parts(name)) & set(self.changed_data)]
         given = {name: value for name, value in self._given().items() if name in changed}
         try:
@@ -143,7 +143,7 @@ class OptionFields(FilterFields):
             return None
 
     def field_of_option(self, path: str) -> str | None:
-        """Return the field for a path inside the options, that of the option itself where there is none."""
+        """Return the field for a path inside the options, or the field of the whole option."""
         names = [path, *(path.rsplit(".", up)[0] for up in range(1, path.count(".") + 1))]
         found = next((FIELDS_OF_PATHS[name] for name in names if name in FIELDS_OF_PATHS), None)
         name = path.partition(".")[0]
@@ -179,12 +179,12 @@ def list_parts(name: str) -> tuple[str, ...]:
 
 
 def read_value(said: Any) -> Any:
-    """Return what a field says, None where it says nothing."""
+    """Return the value of a field, None if it is empty."""
     return None if said == "" else said
 
 
 def make_plain_fields() -> dict[str, forms.Field]:
-    """Return the fields of options that have none of their own here, as their declaration has them."""
+    """Return the fields of options that have no special field here, made from their declaration."""
     schema = Options.model_json_schema()["properties"]
     own = {*OptionFields.base_fields, *MADE_OF, "event_types"}
     found = {}
@@ -196,12 +196,12 @@ def make_plain_fields() -> dict[str, forms.Field]:
 
 
 def drop_absent(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was filled in."""
+    """Return the fields that were filled in."""
     return {name: value for name, value in given.items() if value is not None}
 
 
 def make_option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, forms.Field]:
-    """Return the fields that depend on whose sink it is: the other sinks of its tenant, and what it hears."""
+    """Return the fields that depend on the sink: the other sinks of its tenant, and the event types."""
     others = Destination.objects.of(tenant).sinks().exclude(pk=sink.pk if sink else 0).order_by("name", "id")
     fallback = OptionFields.base_fields["fallback_to"]
     return {
@@ -218,7 +218,7 @@ def make_option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, fo
 
 
 def make_option_initial(sink: Destination) -> dict[str, Any]:
-    """Return what the fields show of a sink's options."""
+    """Return the first values of the fields for a sink's options."""
     shown = show_options(sink)
     quiet = shown["quiet"] or {}
     group, throttle = quiet.get("group") or {}, quiet.get("throttle") or {}

@@ -1,4 +1,4 @@
-"""The page of one event sink: how it stands, its settings, its signing secret, and trying it out."""
+"""The page of an event sink: its status, its settings, its signing secret, and its test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SinkPage(DestinationPage[EventSink]):
         return make_sink_form(tenant, key, obj, get_initiator(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: EventSink | None = None) -> Any:
-        """Return what it is called, what its type asks for, then its options."""
+        """Return the fields for its name, for its type, and for its options."""
         about = ["name", "description"]
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": [*about, "configuration", "options_shown"]})]
@@ -64,13 +64,13 @@ class SinkPage(DestinationPage[EventSink]):
 
     @admin.display(description="Options")
     def options_shown(self, sink: EventSink) -> SafeString:
-        """Show the options to those who may only look."""
+        """Show the options to users who may only read."""
         said = [(name.replace("_", " "), value) for name, value in show_options(sink).items() if value]
         rows = [(name, json.dumps(value, default=str, ensure_ascii=False)) for name, value in said]
         return format_html_join("", "<div><b>{}</b>: {}</div>", rows)
 
     def standing(self, request: HttpRequest, sink: EventSink) -> dict[str, Any]:
-        """Return how a sink stands, for its page."""
+        """Return the status of a sink, for its page."""
         health = measure_health(sink.pk)
         last = health.last_attempt
         return super().standing(request, sink) | {
@@ -85,7 +85,7 @@ class SinkPage(DestinationPage[EventSink]):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of the previews, too."""
+        """Return the URLs, including those of the previews."""
         return previews.make_urls(self.admin_site.admin_view) + super().get_urls()
 
     def buttons(self) -> dict[str, Callable[..., HttpResponse]]:
@@ -93,7 +93,7 @@ class SinkPage(DestinationPage[EventSink]):
         return {**super().buttons(), "test": self.test_view}
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send a sample, or the alert that is named, and show all that came of it."""
+        """Send a sample or a chosen alert, and show the whole result."""
         sink = self.pressed(request, object_id)
         if isinstance(sink, HttpResponse):
             return sink
@@ -111,7 +111,7 @@ class SinkPage(DestinationPage[EventSink]):
             return self.limited(request, sink, reached)
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Resume it, and do with its backlog what was said."""
+        """Resume it, and treat its backlog as the form says."""
         sink = self.pressed(request, object_id)
         if isinstance(sink, HttpResponse):
             return sink
@@ -139,7 +139,7 @@ OPTIONS = (  # the tabs of a form
 
 
 def tell_next_step(sink: EventSink, waiting: str) -> str:
-    """Say in a sentence how a sink stands and what happens next."""
+    """Return a sentence on the status of a sink and what happens next."""
     since = marks.write_distance(sink.state_since)
     if sink.state == DestinationState.RESUMING:
         return f"It was resumed {since}, and is sent to as soon as {tell_clearing(sink)}. What comes in is kept."
@@ -155,7 +155,7 @@ def tell_next_step(sink: EventSink, waiting: str) -> str:
 
 
 def tell_clearing(sink: EventSink) -> str:
-    """Say what is being cleared, and how far that is."""
+    """Return what is being cleared, and the progress."""
     running = list(Clearing.objects.running().filter(destination_id=sink.pk))
     done = sum(clearing.suppressed for clearing in running)
     return f"what it skips is suppressed: {done:,} by now"

@@ -1,4 +1,4 @@
-"""The quiet windows of an event sink: what each held back, and whether that was told."""
+"""The quiet windows of an event sink: what each held back, and whether a digest was sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 10  # newest windows
 
 
 def list_windows(sink: EventSink) -> list[dict[str, Any]]:
-    """Return the newest windows as they are shown."""
+    """Return the newest windows, for the page."""
     newest = QuietWindow.objects.filter(destination_id=sink.pk).order_by("-starts_at")
     return [
         {
@@ -33,7 +33,7 @@ def list_windows(sink: EventSink) -> list[dict[str, Any]]:
 
 
 def show_kind(window: QuietWindow) -> str:
-    """Return what held back; a silence has a page."""
+    """Return what held alerts back. A silence is a link to its page."""
     label = window.get_kind_display()
     if window.kind != WindowKind.SILENCE:
         return label
@@ -42,7 +42,7 @@ def show_kind(window: QuietWindow) -> str:
 
 
 def make_told_chip(window: QuietWindow) -> str:
-    """Return the chip that says whether what was held back was told."""
+    """Return the chip that says whether the digest of a window was sent."""
     if window.told_at:
         return marks.make_chip("good", f"Told {marks.write_distance(window.told_at)}")
     if not window.closed_at:

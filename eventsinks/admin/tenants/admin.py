@@ -18,13 +18,13 @@ from eventsinks.models import ApiKey, Destination, EventSink, Integration, Slack
 
 
 class Owned(ReadOnly):
-    """A table of what a tenant owns; each row links to its own page."""
+    """A table of a tenant's objects. Each row links to its own page."""
 
     extra = 0
     per_page = 20
     show_title = False
     if sys.version_info < (3, 12):
-        hide_title = True  # its name in the django-unfold that Python 3.11 gets
+        hide_title = True  # its name in the django-unfold for Python 3.11
 
 
 class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):
@@ -35,17 +35,17 @@ class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):
 
     @admin.display(description="Key")
     def shown(self, key: ApiKey) -> SafeString:
-        """The first characters, which lead to its page."""
+        """The first characters, as a link to its page."""
         return marks.make_link("apikey", key.pk, f"{key.prefix}…")
 
     @admin.display(description="Scopes")
     def scopes_shown(self, key: ApiKey) -> str:
-        """What it may do."""
+        """The scopes."""
         return show_scopes(key)
 
     @admin.display(description="Status")
     def status(self, key: ApiKey) -> SafeString:
-        """Whether it opens anything."""
+        """Whether it can be used."""
         return make_key_chip(key)
 
 
@@ -62,7 +62,7 @@ class DestinationsOfTenant(Owned):
 
     @admin.display(description="Type")
     def type_label(self, destination: Destination) -> str:
-        """The type, as people call it."""
+        """The type's label."""
         return destination.kind.label
 
     @admin.display(description="Goes to")
@@ -72,7 +72,7 @@ class DestinationsOfTenant(Owned):
 
     @admin.display(description="Status")
     def status(self, destination: Destination) -> SafeString:
-        """Whether it is sent to."""
+        """Whether it is active."""
         return marks.make_status_chip(destination)
 
 
@@ -111,7 +111,7 @@ class TenantAdmin(ModelAdmin[Tenant]):
     change_form_template = "admin/eventsinks/tenant/change_form.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        """Ask for the name alone where there is nothing else yet; then show its limits, and ask for them."""
+        """Ask a new tenant only for its name. Show and ask for the limits of an existing one."""
         if obj is None:
             return [(None, {"fields": ["name"]})]
         shown = [(None, {"fields": ["name", "id", "created_at", "used"]})]
@@ -121,26 +121,26 @@ class TenantAdmin(ModelAdmin[Tenant]):
     def get_form(
         self, request: HttpRequest, obj: Tenant | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """Return the form, with the limits where there is a tenant and they may be changed."""
+        """Return the form. It has limits if the tenant exists and the user may change them."""
         if obj and self.has_change_permission(request, obj):
             kwargs["form"] = make_tenant_form()
         return super().get_form(request, obj, change, **kwargs)
 
     @admin.display(description="Usage")
     def used(self, tenant: Tenant) -> SafeString:
-        """What it may have and do, and what it has and does."""
+        """The limits, and what the tenant uses of them."""
         return make_usage_table(tenant)
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
-        """Show what a tenant owns once there is one."""
+        """Show a tenant's objects once the tenant exists."""
         return self.inlines if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        """Nobody deletes a tenant here: its events would lose whom they belong to."""
+        """Nobody deletes a tenant here: its events would lose their owner."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        """Make the tenant, or give it another name."""
+        """Make the tenant, or change its name and limits."""
         if change:
             obj.own_limits = change_tenant(obj, obj.name, form.limits(), get_initiator(request)).own_limits
         else:

@@ -1,4 +1,4 @@
-"""API keys: issued, shown once, revoked; never changed."""
+"""API keys: issuing, showing once, and revoking. Nobody changes a key."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from eventsinks.models.tenant import OPERATOR
 
 
 class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a new key is for. The key is issued when all of it is valid; its text is `text`."""
+    """The purpose of a new key. When everything is valid, the key is issued, and `text` is its text."""
 
     text = ""
-    initiator: Initiator = SYSTEM  # who fills it in
+    initiator: Initiator = SYSTEM  # who fills in the form
     scopes = forms.MultipleChoiceField(
         choices=[(scope, f"{scope} – {what}") for scope, what in SCOPES.items()],
         initial=[*SCOPES],
@@ -45,7 +45,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("tenant", "name", "scopes", "expires_at")
 
     def clean(self) -> dict[str, Any]:
-        """Require a scope where there is a tenant, and an end that is still to come."""
+        """Require a scope if there is a tenant, and an end in the future."""
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("tenant") and not cleaned.get("scopes") and "scopes" not in self.errors:
             self.add_error("scopes", "A key that may do nothing is of no use: choose at least one scope.")
@@ -55,7 +55,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
     def _post_clean(self) -> None:
-        """Issue the key when all else is valid."""
+        """Issue the key if everything else is valid."""
         super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
@@ -78,7 +78,7 @@ class IssueForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def make_key_chip(key: ApiKey) -> SafeString:
-    """Return the chip that says whether a key opens anything."""
+    """Return the chip that says whether a key can be used."""
     if key.revoked_at:
         return marks.make_chip("quiet", f"Revoked {marks.write_distance(key.revoked_at)}")
     if not key.is_usable:
@@ -91,7 +91,7 @@ def make_key_chip(key: ApiKey) -> SafeString:
 
 
 def show_scopes(key: ApiKey) -> str:
-    """Return what a key may do, shortly where it is everything."""
+    """Return what a key may do, in one word if it is everything."""
     if OPERATOR in key.scopes:
         return "operator: manages tenants"
     return "everything" if set(key.scopes) >= set(SCOPES) else ", ".join(key.scopes)
@@ -117,23 +117,23 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     change_form_template = "admin/eventsinks/apikey/change_form.html"
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody changes a key: it is revoked, and another one issued."""
+        """Nobody changes a key: revoke it, and issue another one."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody deletes a key: a revoked one stays, so that its use can be explained."""
+        """Nobody deletes a key. A revoked one stays, so that its use can be explained."""
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may end a tenant's key."""
+        """Whether this user may revoke a tenant's key."""
         return request.user.has_perm("eventsinks.change_apikey")
 
     def may_revoke(self, request: HttpRequest, key: ApiKey) -> bool:
-        """Whether this user may end this key: an operator's is a superuser's affair."""
+        """Whether this user may revoke this key. Only a superuser may revoke an operator's key."""
         return self.has_revoke_permission(request) and (key.tenant_id is not None or is_superuser(request))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Require a tenant: a key without one is an operator's, which only a superuser issues."""
+        """Require a tenant. A key without one is an operator's, and only a superuser issues it."""
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None:
             field.required = not is_superuser(request)
@@ -143,40 +143,40 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def get_form(
         self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """Return the form, a class of this request's own, which knows who fills it in."""
+        """Return the form, as a class for this request that knows who fills it in."""
         form = super().get_form(request, obj, change, **kwargs)
         form.initiator = get_initiator(request)  # type: ignore[attr-defined]
         return form
 
     @admin.display(description="Key")
     def shown(self, key: ApiKey) -> str:
-        """The first characters: all that is kept of the text."""
+        """The first characters, which are all that we keep of the text."""
         return f"{key.prefix}…"
 
     @admin.display(description="Status")
     def status(self, key: ApiKey) -> SafeString:
-        """Whether it opens anything."""
+        """Whether it can be used."""
         return make_key_chip(key)
 
     @admin.display(description="Scopes")
     def scopes_shown(self, key: ApiKey) -> str:
-        """What it may do."""
+        """The scopes."""
         return show_scopes(key)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> ApiKey:
-        """Return the key: the form has issued it."""
+        """Return the key, which the form has issued."""
         key: ApiKey = form.instance
         form.save_m2m = lambda: None
         request.issued_text = form.text  # type: ignore[attr-defined]
         return key
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """Do nothing: the key has been issued."""
+        """Do nothing, because the key has been issued."""
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the text of the new key in this one answer: it goes into no message, cookie or session."""
+        """Show the text of the new key only in this answer: no message, cookie or session contains it."""
         context = {
             **self.admin_site.each_context(request),
             "title": "API key issued",
@@ -189,7 +189,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask what a new key is for; one button issues it."""
+        """Ask for the purpose of a new key. One button issues it."""
         fewer = {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, {**fewer, **(extra_context or {})})
 
@@ -200,18 +200,18 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show one key, with the button that ends it."""
+        """Show one key, with the button that revokes it."""
         key = self.get_object(request, object_id)
         may = key is not None and key.revoked_at is None and self.may_revoke(request, key)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "may_revoke": may})
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the address of the button beside the usual ones."""
+        """Return the URL of the page's button and the usual ones."""
         view = self.admin_site.admin_view(self.revoke_view)
         return [path("<path:object_id>/revoke/", view, name="eventsinks_apikey_revoke"), *super().get_urls()]
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """End one key at once."""
+        """Revoke one key at once."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         key = get_object_or_404(ApiKey, pk=object_id)
@@ -222,7 +222,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
-        """End the chosen keys at once."""
+        """Revoke the chosen keys at once."""
         ended = [key for key in keys if self.may_revoke(request, key) and revoke_key(key, get_initiator(request))]
         for key in ended:
             self.log_change(request, key, "Revoked.")

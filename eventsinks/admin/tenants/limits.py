@@ -1,4 +1,4 @@
-"""The limits of a tenant on its page: a field for each, and what is used of it."""
+"""The limits of a tenant on its page: a field for each, and its use."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial.setdefault(PREFIX + name, value)
 
     def limits(self) -> dict[str, int | None]:
-        """Return every limit as it was given; None where the server's holds."""
+        """Return each limit from the form, None if the server's applies."""
         return {name: self.cleaned_data.get(PREFIX + name) for name in NAMES}
 
 
 def make_tenant_form() -> type[TenantForm]:
-    """Return the form of a tenant that is there."""
+    """Return the form for an existing tenant."""
     return type("TenantForm", (TenantForm,), {PREFIX + name: make_limit_field(name) for name in NAMES})
 
 
@@ -54,7 +54,7 @@ def make_limit_field(name: str) -> forms.IntegerField:
 
 
 def make_usage_table(tenant: Tenant) -> SafeString:
-    """Return what a tenant uses of its limits now, as a table."""
+    """Return a table of the limits and what the tenant uses of them now."""
     found = measure_usage(tenant)
     rows = format_html_join(
         "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", map(make_cells, found.limits)

@@ -1,4 +1,4 @@
-"""A page of the Slack workspaces: install our app for a tenant, at Slack."""
+"""The Slack install page: installs our app for a tenant, at Slack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eventsinks.models import SlackWorkspace, Tenant
 
 
 def show_install_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """Ask for which tenant; then send the browser to the page of Slack where a person allows the app."""
+    """Ask for the tenant. Then send the browser to Slack's page on which a person allows the app."""
     form = make_install_form(request, site)
     if request.method == "POST" and form.is_valid():
         try:
@@ -36,14 +36,17 @@ def show_install_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 
 def send_to_slack(state: str) -> HttpResponse:
-    """Return the way to Slack, with the cookie that this browser shows when it is back. Raises NotInstallable."""
+    """Return a redirect to Slack, with the cookie that this browser sends when it returns.
+
+    Raises NotInstallable.
+    """
     response = redirect(install.make_authorize_url(state))
     response.set_cookie(**slack_state.make_cookie(state))
     return response
 
 
 def make_install_form(request: HttpRequest, site: AdminSite) -> forms.Form:
-    """Return the form that asks whose workspace it will be; the address may name the tenant."""
+    """Return the form that asks for the workspace's tenant. The URL may name it."""
     asked = request.POST if request.method == "POST" else request.GET
     given = {"tenant": asked["tenant"]} if is_uuid(asked.get("tenant", "")) else {}
     tenants = AutocompleteSelect(SlackWorkspace._meta.get_field("tenant"), site)

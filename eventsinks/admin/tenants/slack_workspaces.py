@@ -1,4 +1,4 @@
-"""Slack workspaces: installed at Slack, or with a bot token that is written here and never read again."""
+"""Slack workspaces: installed at Slack, or entered here with a bot token that is never shown again."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["token"].initial = MASK
 
     def clean_team_id(self) -> str:
-        """Require what Slack calls a team or enterprise id."""
+        """Require a Slack id of a team or an enterprise."""
         team_id = str(self.cleaned_data["team_id"]).strip()
         if not team_id.isalnum() or team_id[:1] not in "TE":
             raise forms.ValidationError("A team’s id is letters and digits, and begins with T (or E).")
         return team_id
 
     def clean_token(self) -> str:
-        """Require what a header can hold."""
+        """Require a token that fits in a header."""
         token = str(self.cleaned_data["token"])
         if not token.isascii() or not token.isprintable() or " " in token:
             raise forms.ValidationError("A token has no spaces, line breaks or letters beyond ASCII.")
         return token
 
     def _post_clean(self) -> None:
-        """Seal a token that is new."""
+        """Seal the token if it is new."""
         super()._post_clean()  # type: ignore[misc]
         if self.cleaned_data.get("token", MASK) != MASK:
             self.instance.token = self.cleaned_data["token"]
@@ -81,11 +81,11 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
         return [(None, {"fields": ["tenant", "team_id", "team_name", "token", *granted]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: SlackWorkspace | None = None) -> tuple[str, ...]:
-        """A workspace stays the tenant's: its event sinks use it."""
+        """Keep a workspace with its tenant: the tenant's event sinks use it."""
         return ("tenant", "granted", "expires") if obj else ()
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the address of the button beside the usual ones."""
+        """Return the URL of the page's button and the usual ones."""
         view = self.admin_site.admin_view(self.install_view)
         return [path("install/", view, name="eventsinks_slackworkspace_install"), *super().get_urls()]
 
@@ -97,12 +97,12 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
 
     @admin.display(description="Scopes")
     def granted(self, workspace: SlackWorkspace) -> str:
-        """What Slack lets the token do."""
+        """The scopes that Slack granted to the token."""
         return workspace.scopes.replace(",", ", ") or "Not known: the token was entered by hand"
 
     @admin.display(description="Token expires")
     def expires(self, workspace: SlackWorkspace) -> str:
-        """When the token ends, and who sees to the next."""
+        """The moment when the token expires, and whether it is renewed."""
         if workspace.expires_at is None:
             return "Never"
         renewed = "; it is renewed before" if workspace.sealed_refresh_token else ""
@@ -110,22 +110,22 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
 
     @admin.display(description="Used by")
     def sinks(self, workspace: SlackWorkspace) -> str:
-        """How many event sinks post to it."""
+        """The number of event sinks that post to it."""
         count = workspace.destinations.filter(deleted_at=None).count()
         return "–" if not count else "1 event sink" if count == 1 else f"{count} event sinks"
 
     def save_model(self, request: HttpRequest, obj: SlackWorkspace, form: Any, change: bool) -> None:
-        """Keep it; its event sinks are configured anew, so that workers take the new token."""
+        """Save it. Its event sinks are configured again, so that workers use the new token."""
         install.keep_workspace(obj, get_initiator(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Return what goes, and the event sinks that forbid it: those that were deleted do not."""
+        """Return what is deleted, and the event sinks that prevent it. Deleted event sinks do not."""
         present = Destination.objects.present().filter(slack_workspace__in=[one.pk for one in objs])
         needed = set() if self.has_delete_permission(request) else {"Slack workspace"}
         return list(map(str, objs)), {"Slack workspaces": len(objs)}, needed, list(map(str, present))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Uninstall one. No transaction is open meanwhile, unlike in Django's: Slack is asked."""
+        """Uninstall one. Unlike in Django's view, no transaction is open while we ask Slack."""
         try:
             answer: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
             return answer
@@ -134,11 +134,11 @@ class SlackWorkspaceAdmin(ModelAdmin[SlackWorkspace]):
             return redirect("admin:eventsinks_slackworkspace_change", object_id)
 
     def delete_model(self, request: HttpRequest, obj: SlackWorkspace) -> None:
-        """Forget a workspace and have its token revoked. Raises InUse."""
+        """Delete a workspace and revoke its token. Raises InUse."""
         install.uninstall(obj, get_initiator(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SlackWorkspace]) -> None:
-        """Uninstall the chosen ones, one after the other."""
+        """Uninstall the chosen ones, one after another."""
         for workspace in queryset.select_related("tenant"):
             try:
                 self.delete_model(request, workspace)

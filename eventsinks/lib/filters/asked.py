@@ -1,7 +1,7 @@
-"""A document that filters are asked of, and what that costs.
+"""A document on which filters are evaluated, and what that costs.
 
-The engine can't be stopped. So what an evaluation costs at most is told beforehand, from how much the filter does
-and how large the values are, in steps of a budget that all filters of one event share.
+The engine can't be stopped. So we estimate the highest cost of an evaluation before it runs, from how much the
+filter does and how large the values are. The cost is in steps of a budget that all filters of one event share.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from eventsinks.lib.filters.cel_text import ExpressionShape
 from eventsinks.lib.size import Size, measure_size
 
 MAX_DEPTH = 250  # levels of a document
-DOCUMENT = "alert"  # what a filter calls the whole document
+DOCUMENT = "alert"  # the name of the whole document in a filter
 
 
 class Asked:
-    """A document that filters are asked of. What they ask for is measured and handed to the engine once.
+    """A document on which filters are evaluated.
 
-    `budget` pays for all of it; what it can't pay for is too large to be looked through.
+    Each value that they use is measured and handed to the engine once. `budget` pays for all of it. If it can't
+    pay for a value, that value is too large to search.
     """
 
     def __init__(self, document: Mapping[str, Any], budget: Budget | None = None) -> None:
         self.document = document
         self.budget = budget or Budget(FILTER_STEPS)
         self.context = cel.Context()
-        self.answers: dict[str, str | None] = {}  # by filter, for who asks the same more than once
+        self.answers: dict[str, str | None] = {}  # by filter, for callers that evaluate the same one again
         self._sizes: dict[str, Size | None] = {}
         self._given: set[str] = set()
 
     def refusal(self, names: Iterable[str], steps: Callable[[Size], int]) -> str:
-        """Make ready what a filter names. Return why that can't be, "" where it can."""
+        """Prepare the values that a filter names. Return the reason if that is impossible, otherwise ""."""
         present = sorted(name for name in names if name == DOCUMENT or name in self.document)
         sizes = [self._size(name) for name in present]
         if None in sizes:
@@ -53,7 +54,10 @@ class Asked:
         return ""
 
     def _size(self, name: str) -> Size | None:
-        """Return the size of what a name stands for; of more than could be paid for, only that it is that much."""
+        """Return the size of a name's value.
+
+        If the budget can't pay for the value, measure only up to that limit.
+        """
         if name not in self._sizes:
             most = max(self.budget.left - RESERVE, CHEAP)
             self._sizes[name] = found = measure_size([self._value(name)], MAX_DEPTH, most)
@@ -70,15 +74,15 @@ class Asked:
 
 
 def count_steps_to_give(size: Size) -> int:
-    """Return what it costs to hand values to the engine, which copies them."""
+    """Return the cost of handing values to the engine, which copies them."""
     return 1 + size.values + size.characters // 200
 
 
 def count_filter_steps(length: int, found: ExpressionShape, pattern_steps: int, size: Size) -> int:
-    """Return what it costs at most to ask a filter of `length` characters of values of this size.
+    """Return the highest cost of evaluating a filter of `length` characters on values of this size.
 
-    Each operation may look at all of a value, and a macro goes through each. A pattern is made anew in each round.
-    A list that `map` and `filter` make is copied for each item.
+    Each operation may look at a whole value, and a macro visits each item. The engine compiles a pattern again in
+    each round. It copies the list that `map` and `filter` build for each item.
     """
     patterns = pattern_steps * (1 + size.characters // 5_000)
     look = 1 + found.operations * (size.values // 100 + size.characters // 1_000) + patterns
@@ -89,7 +93,7 @@ def count_filter_steps(length: int, found: ExpressionShape, pattern_steps: int, 
     if found.goes_out:
         rounds: int = longest**found.macro_nesting
         looks = rounds if found.looks_out else rounds // longest + 1
-    else:  # whatever is gone through is a part of what was gone through before
+    else:  # each macro walks a part of what the macro around it walks
         rounds, looks = found.macros * (size.values + length), found.macros
     each = rounds * (3 + length // 12) // 10 + rounds * pattern_steps
     copied = max(longest, size.values) if found.goes_out else longest

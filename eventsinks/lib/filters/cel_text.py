@@ -1,6 +1,6 @@
-"""The text of a CEL expression, read no deeper than needed: its clauses, and how much it would do.
+"""The text of a CEL expression: its clauses and how much it would do, read no deeper than needed.
 
-CEL's tokens: https://github.com/cel-expr/cel-spec/blob/master/doc/langdef.md#syntax.
+The tokens of CEL: https://github.com/cel-expr/cel-spec/blob/master/doc/langdef.md#syntax.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ OPEN, CLOSE = "([{", ")]}"
 
 MACROS_THAT_BUILD = frozenset(["map", "filter"])
 LITERALS = frozenset(["true", "false", "null", "in"])
-# What may look at all of a value.
+# Operations that may look at a whole value.
 LOOKING = frozenset(["bytes", "contains", "double", "duration", "dyn", "endsWith", "has", "in", "int", "matches"])
 LOOKING |= {"size", "startsWith", "string", "timestamp", "type", "uint", "=", "<", ">", "+", "["}
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionShape:
-    """How much of what there is in an expression.
+    """The counts of what an expression contains.
 
-    `builders` are the macros that make a list; `operations` are what may look at all of a value. Within a macro,
-    `goes_out` says that another one goes through what is not the first one's, and `looks_out` that something else
-    of the document is looked at in each round.
+    `builders` are the macros that make a list. `operations` are those that may look at a whole value. `goes_out`:
+    inside a macro, another macro walks something that does not come from the first one. `looks_out`: inside a
+    macro, each round looks at something else of the document.
     """
 
     nesting: int
@@ -55,13 +55,13 @@ class ExpressionShape:
 
 
 def read_tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield the tokens of an expression: what sort, the text, and where it begins."""
+    """Yield the tokens of an expression: the sort, the text, and the position."""
     for found in TOKEN.finditer(text):
         yield str(found.lastgroup), found[0], found.start()
 
 
 def measure_shape(text: str) -> ExpressionShape:
-    """Return how much an expression does. Too much rather than too little, where it can't be told."""
+    """Return how much an expression does. If that is unclear, return too much rather than too little."""
     inside: list[bool] = []  # for each open bracket: whether it is a macro's
     nesting = macros = macro_nesting = pluses = pluses_in_macros = builders = operations = 0
     for sort, token, _ in read_tokens(text):
@@ -91,12 +91,12 @@ def measure_shape(text: str) -> ExpressionShape:
 
 
 def find_outer_names(text: str) -> Iterator[str]:
-    """Yield how each name inside of a macro that is not a macro's own is used.
+    """Yield how a macro uses each name that it does not define itself.
 
-    A "range" is what another macro goes through. Anything else is a "look".
+    A name is a "range" if another macro walks it. Any other use is a "look".
     """
     found = [(sort, token) for sort, token, _ in read_tokens(text) if sort != "comment" and not token.isspace()]
-    inside: list[str | None] = []  # for each open bracket: the name that a macro gives, None for no macro's
+    inside: list[str | None] = []  # for each open bracket: the variable of a macro, None if it is not a macro's
     for index, (sort, token) in enumerate(found):
         if sort == "macro" or (sort == "operator" and token in OPEN):
             inside.append(found[index + 1][1] if sort == "macro" and index + 1 < len(found) else None)
@@ -107,7 +107,7 @@ def find_outer_names(text: str) -> Iterator[str]:
 
 
 def is_outer_name(found: Sequence[tuple[str, str]], at: int) -> bool:
-    """Whether a token is a name by itself: no field of something, no function, no literal."""
+    """Whether a token is a name that stands alone: not a field, a function or a literal."""
     sort, token = found[at]
     if sort not in ("name", "word") or token in LITERALS:
         return False
@@ -115,7 +115,7 @@ def is_outer_name(found: Sequence[tuple[str, str]], at: int) -> bool:
 
 
 def is_range(found: Sequence[tuple[str, str]], at: int) -> bool:
-    """Whether what follows a name are only names after dots, and then a macro."""
+    """Whether only names after dots follow a name, and then a macro."""
     while found[at : at + 1] == [("operator", ".")] and at + 1 < len(found):
         if found[at + 1][0] == "macro":
             return True
@@ -124,7 +124,7 @@ def is_range(found: Sequence[tuple[str, str]], at: int) -> bool:
 
 
 def split_clauses(text: str) -> list[str]:
-    """Return the clauses that `&&` joins; the whole as one where an operator that binds weaker is beside them."""
+    """Return the clauses that `&&` joins, or the whole text as one if an operator beside them binds weaker."""
     found, begins, depth = [], 0, 0
     for sort, token, at in read_tokens(text):
         if sort == "macro" or (sort == "operator" and token in OPEN):
@@ -140,7 +140,7 @@ def split_clauses(text: str) -> list[str]:
 
 
 def find_patterns(text: str) -> Iterator[str]:
-    """Yield what each `matches` is given: a string as it is written, "" for anything else."""
+    """Yield the argument of each `matches`: a string as it is written, "" for anything else."""
     found = [token for sort, token, _ in read_tokens(text) if sort != "comment" and not token.isspace()]
     for index, token in enumerate(found):
         if token == "matches" and found[index + 1 : index + 2] == ["("]:
@@ -149,5 +149,5 @@ def find_patterns(text: str) -> Iterator[str]:
 
 
 def quote(text: str) -> str:
-    """Return a text as a CEL string. JSON's escapes are CEL's, too."""
+    """Return a text as a CEL string. CEL has the same escapes as JSON."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
-"""Filters of events, in CEL (https://cel.dev): compiled once, and never an error once they are.
+"""Filters of events, in CEL (https://cel.dev): compiled once, and evaluated without raising an error.
 
-A filter that says no names the clause that did. CEL has no loops, but its macros (`exists`, `all`, …) walk lists:
-their number and nesting are limited, and what they cost at most with a document is known before they run.
+A filter that rejects an event names the clause. CEL has no loops, but its macros (`exists`, `all`, …) walk lists.
+Their number and nesting are limited, and their highest cost for a document is known before they run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_NESTING = 20  # brackets in brackets
 MAX_MACROS = 5
 MAX_MACRO_NESTING = 2  # a macro in a macro
 MAX_PLUSES = 10  # each could double a text
-MAX_PATTERN = 3_000  # steps: the engine makes each pattern anew whenever it asks it
+MAX_PATTERN = 3_000  # steps: the engine compiles a pattern again at each use
 
 CONVERSIONS = frozenset(["bytes", "double", "duration", "int", "size", "string", "timestamp", "type", "uint"])
 DATES = frozenset(["getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"])
@@ -31,17 +31,17 @@ TIMES = frozenset(["getMilliseconds", "getMinutes", "getMonth", "getSeconds"])
 QUESTIONS = frozenset(["bool", "contains", "dyn", "endsWith", "matches", "startsWith"])
 FUNCTIONS = CONVERSIONS | DATES | TIMES | QUESTIONS
 OPERATORS = frozenset(["@in", "!_", "_&&_", "_||_", "_?_:_", "_[_]", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"])
-MAY_BE_BOOLEAN = QUESTIONS | OPERATORS  # whatever calls something, but none of these, has no boolean to give
+MAY_BE_BOOLEAN = QUESTIONS | OPERATORS  # a clause that calls something, but none of these, returns no boolean
 IS_OPERATOR = re.compile(r"[_@!-]")
 UNDEFINED = re.compile(r"Undefined variable or function: '([^']*)'")
 
 
 class BadFilter(ValueError):
-    """A text is no filter. Says where and why, for people."""
+    """A text is not a filter. The message says where and why, for people."""
 
 
 class EventFilter:
-    """A filter, compiled. Raises BadFilter.
+    """A compiled filter. Raises BadFilter.
 
     Usage:
 
@@ -62,10 +62,10 @@ class EventFilter:
             check_boolean(clause)
 
     def rejects(self, document: Mapping[str, Any] | Asked) -> str | None:
-        """Return None if every clause is true of `document`, else the first that is not, and any failure.
+        """Return None if every clause is true of `document`, else the first that is not, with its error if any.
 
-        Never raises, whatever the document holds. `alert` stands for the whole document. Who asks several filters
-        of the same document gives it as Asked: they share what it costs.
+        Never raises, whatever the document contains. `alert` stands for the whole document. A caller that
+        evaluates several filters on the same document passes it as Asked, so that they share the cost.
         """
         asked = document if isinstance(document, Asked) else Asked(document)
         with asked.budget:
@@ -77,12 +77,12 @@ class EventFilter:
                     return shorten_clause(clause)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
-            except BaseException as error:  # a panic of the engine is no Exception
+            except BaseException as error:  # a panic of the engine is not an Exception
                 return f"{shorten_clause(clause)} ({explain_error(error)})"
         return None
 
     def _steps(self, size: Size) -> int:
-        """Return what it costs at most to ask it of values of this size."""
+        """Return the highest cost of evaluating the filter on values of this size."""
         return count_filter_steps(len(self.text), self._shape, self._pattern_steps, size)
 
 
@@ -93,7 +93,7 @@ def get_filter(text: str) -> EventFilter:
 
 
 def check_text(text: str) -> ExpressionShape:
-    """Return the shape of a text. Raises BadFilter for one that is too long, too deep, or does too much."""
+    """Return the shape of a text. Raises BadFilter if it is too long, is nested too deep, or does too much."""
     if not text.strip():
         raise BadFilter("a filter can't be empty")
     if len(text) > MAX_FILTER:
@@ -131,21 +131,21 @@ def compile_text(text: str) -> cel.Program:
 
 
 def make_complaint(said: str) -> str:
-    """Return the first of what a parser complains of: `line 1, column 5: …`."""
+    """Return the first complaint of a parser: `line 1, column 5: …`."""
     if found := re.search(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)", said):
         return f"line {found[1]}, column {found[2]}: {found[3].split(' expecting ')[0][:200]}"
     return said.partition("\n")[0][:200]
 
 
 def check_names(program: cel.Program) -> None:
-    """Raise BadFilter for a function that there is not. A variable is a key of the event, which may be any."""
+    """Raise BadFilter for an unknown function. A variable is a key of the event and may have any name."""
     for name in program.functions():
         if not IS_OPERATOR.match(name) and name not in FUNCTIONS:
             raise BadFilter(f"there is no function {name}; there is {', '.join(sorted(FUNCTIONS))}")
 
 
 def check_patterns(text: str, found: ExpressionShape) -> None:
-    """Raise BadFilter for a pattern that is none, or may be dear: an event could bring one that takes seconds."""
+    """Raise BadFilter for an invalid or costly pattern. A pattern from an event's field could take seconds."""
     for pattern in find_patterns(text):
         if not pattern:
             raise BadFilter('matches takes one pattern, in quotes: name.matches("^a")')
@@ -164,13 +164,13 @@ def check_patterns(text: str, found: ExpressionShape) -> None:
 
 
 def make_regex_complaint(said: str) -> str:
-    """Return what is wrong with a pattern: the engine's last `error:`."""
+    """Return the problem of a pattern: the engine's last `error:`."""
     _, _, reason = said.rpartition("error: ")
     return reason.partition(". Check function")[0][:200]
 
 
 def split_compilable(text: str) -> list[str]:
-    """Return the clauses of a text; the whole as one, where one of them is no expression by itself."""
+    """Return the clauses of a text, or the whole text as one if one of them is not an expression alone."""
     found = split_clauses(text)
     try:
         for clause in found:
@@ -181,12 +181,12 @@ def split_compilable(text: str) -> list[str]:
 
 
 def compile_truth(clause: str) -> cel.Program:
-    """Return the program that asks whether a clause is true; a large result is not copied to be looked at."""
+    """Return the program that tests whether a clause is true. It does not copy a large result to look at it."""
     return compile_text(f"(\n{clause}\n) == true")
 
 
 def check_boolean(clause: str) -> None:
-    """Raise BadFilter for a clause that is known not to be true or false."""
+    """Raise BadFilter for a clause that certainly returns no boolean."""
     program = compile_text(clause)
     functions = set(program.functions())
     if functions and not functions & MAY_BE_BOOLEAN and not re.search(r"\bhas\s*\(", clause):
@@ -202,7 +202,7 @@ def check_boolean(clause: str) -> None:
 
 
 def explain_error(error: BaseException) -> str:
-    """Return why a clause can't be evaluated, for people."""
+    """Return the reason why a clause can't be evaluated, for people."""
     if isinstance(error, KeyError):
         return f"no such key: {str(error.args[0])[:100]}" if error.args else "no such key"
     said = str(error)
@@ -214,6 +214,6 @@ def explain_error(error: BaseException) -> str:
 
 
 def shorten_clause(clause: str) -> str:
-    """Return a clause on one line, short enough to be shown."""
+    """Return a clause on one line, short enough to show."""
     line = " ".join(clause.split())
     return line if len(line) <= 300 else f"{line[:299]}…"

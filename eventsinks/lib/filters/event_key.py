@@ -1,6 +1,6 @@
-"""Ordering keys in CEL (https://cel.dev): an expression over an event, whose value names the line it stands in.
+"""Ordering keys in CEL (https://cel.dev): the value of an expression over an event names the line of its delivery.
 
-It is compiled once, under the limits that filters have, and never an error once it is.
+An expression is compiled once, within the limits of filters. After that it never raises an error.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from eventsinks.lib.filters.event_filter import (
 from eventsinks.lib.filters.pattern import count_pattern_steps
 from eventsinks.lib.size import Size
 
-MAX_KEY = 10_000  # characters of a value's text: more is no key
+MAX_KEY = 10_000  # characters of a value's text; a longer text is not a key
 
 
 class BadKey(ValueError):
-    """A text is no expression of a key. Says where and why, for people."""
+    """A text is not an expression for a key. The message says where and why, for people."""
 
 
 class EventKey:
-    """An expression of a key, compiled. Raises BadKey.
+    """A compiled expression for a key. Raises BadKey.
 
     Usage:
 
@@ -54,10 +54,10 @@ class EventKey:
             raise BadKey(self._without_names())
 
     def of(self, document: Mapping[str, Any] | Asked) -> str:
-        """Return the text of its value for `document`; "" is no key: so is null, and what can't be evaluated.
+        """Return the text of its value for `document`. It is "", which means no key, for null or after an error.
 
-        Never raises, whatever the document holds. `alert` stands for the whole document. Who asks for several keys
-        of the same document gives it as Asked: they share what it costs.
+        Never raises, whatever the document contains. `alert` stands for the whole document. A caller that needs
+        several keys of the same document passes it as Asked, so that they share the cost.
         """
         asked = document if isinstance(document, Asked) else Asked(document)
         with asked.budget:
@@ -67,7 +67,7 @@ class EventKey:
             return write_value(self._program.execute(asked.context))
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException:  # a panic of the engine is no Exception
+        except BaseException:  # a panic of the engine is not an Exception
             return ""
 
     def _steps(self, size: Size) -> int:
@@ -88,7 +88,7 @@ def get_key(text: str) -> EventKey:
 
 
 def write_value(value: Any) -> str:
-    """Return the text of a value: its own, or its JSON with the keys of objects in order; "" for null."""
+    """Return a text as it is, any other value as JSON with sorted keys, and "" for null or too long a text."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,14 +1,15 @@
-"""What a regular expression costs to be made, told from how it is written. A step is about a microsecond.
+"""The cost of compiling a regular expression, estimated from its text. A step is about a microsecond.
 
-It comes to how many states there are: a class of Unicode's has hundreds, and what is counted is there so often.
+The cost follows the number of states. A Unicode class has hundreds of them, and a count repeats the states before
+it.
 """
 
 from __future__ import annotations
 
 import re
 
-BASE = 30  # steps of the shortest
-CLASS = 300  # steps of a class: `\w`, `\pL`, `[^a]`, and in `(?i)` any letter
+BASE = 30  # steps of the shortest pattern
+CLASS = 300  # steps of a class: `\w`, `\pL`, `[^a]`, and any letter after `(?i)`
 CHARACTER = 2
 PART = re.compile(
     r"""
@@ -25,16 +26,16 @@ MOST = 10_000_000
 
 
 def count_pattern_steps(pattern: str) -> int:
-    """Return what it costs at most to make a pattern, with or without its quotes."""
+    """Return the highest cost of compiling a pattern, with or without its quotes."""
     ignores_case = "(?" in pattern and re.search(r"\(\?[a-zA-Z-]*i", pattern) is not None
-    levels: list[list[int]] = [[]]  # of each open bracket the steps of its parts
+    levels: list[list[int]] = [[]]  # for each open bracket, the steps of its parts
     for found in PART.finditer(pattern):
         level = levels[-1]
         if found["count"]:
             times = max((int(number) for number in re.findall(r"\d+", found[0][:20])), default=1)
             if (
                 level and pattern[found.start() - 1] == "]"
-            ):  # which class it ends can't be told: one may hold others
+            ):  # the class that `]` ends is unknown: one may hold others
                 level[:] = [sum(level)]
             if level:
                 level[-1] = min(level[-1] * max(times, 1), MOST)

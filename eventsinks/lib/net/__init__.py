@@ -1,1 +1,1 @@
-"""The one way out and what guards it: addresses, HTTP, mail, Amazon's and Slack's clients."""
+"""The one way out and its guards: addresses, HTTP, mail, and the clients of Amazon and Slack."""

@@ -1,6 +1,6 @@
-"""What is known of addresses: which are not of the public internet, which are metadata, and which hide another.
+"""Address ranges: which are not on the public internet, which are metadata, and which contain another address.
 
-From the IANA special-purpose registries (https://www.iana.org/assignments/iana-ipv4-special-registry,
+The sources are the IANA special-purpose registries (https://www.iana.org/assignments/iana-ipv4-special-registry,
 https://www.iana.org/assignments/iana-ipv6-special-registry) and the clouds' own pages. `ipaddress.is_private` is
 no filter: it lets CGNAT, NAT64, 6to4 and multicast through.
 """
@@ -19,15 +19,15 @@ def parse_networks(*cidrs: str) -> tuple[Network, ...]:
     return tuple(map(ipaddress.ip_network, cidrs))
 
 
-# All of IPv6 that has been handed out; what lies outside is never the internet.
+# All IPv6 addresses that IANA has allocated. No other IPv6 address is on the internet.
 GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
-# Not of the internet, although it is IPv4 or lies in 2000::/3.
+# Not on the internet, although they are IPv4 or lie in 2000::/3.
 DENIED = parse_networks(
     "0.0.0.0/8",  # this network
     "10.0.0.0/8",  # private
     "100.64.0.0/10",  # carrier-grade NAT
     "127.0.0.0/8",  # loopback
-    "168.63.129.16/32",  # Azure's wire server, which every machine there reaches
+    "168.63.129.16/32",  # Azure's wire server, which every machine in Azure can reach
     "169.254.0.0/16",  # link-local, cloud metadata
     "172.16.0.0/12",  # private
     "192.0.0.0/24",  # IETF protocol assignments
@@ -44,7 +44,7 @@ DENIED = parse_networks(
     "2002::/16",  # 6to4
     "3fff::/20",  # documentation
 )
-# Services of a cloud that give away credentials, or that answer to its machines alone.
+# Services of a cloud that hand out credentials, or that answer only the cloud's own machines.
 METADATA = frozenset(
     map(
         ipaddress.ip_address,
@@ -71,8 +71,8 @@ METADATA = frozenset(
         ),
     )
 )
-# Only an entry that names exactly one address lets these through, never a range that happens to hold them: the
-# metadata of clouds that are not listed is link-local too.
+# Only an entry for exactly one address allows these. A range that contains them does not: clouds that we do not
+# list keep their metadata at link-local addresses too.
 ONE_BY_ONE = (
     *parse_networks("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"),
     *map(ipaddress.ip_network, METADATA),
@@ -81,29 +81,29 @@ ONE_BY_ONE = (
 TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 COMPATIBLE, NAT64 = ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96")
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-ISATAP = (0x00005EFE, 0x02005EFE)  # the upper half of an interface's identifier, RFC 5214 section 6.1
-PREFIXES = (32, 40, 48, 56, 64)  # bits before an IPv4 address, beside 96: RFC 6052 section 2.2
+ISATAP = (0x00005EFE, 0x02005EFE)  # the upper half of an interface identifier, RFC 5214 section 6.1
+PREFIXES = (32, 40, 48, 56, 64)  # bits before an IPv4 address, besides 96: RFC 6052 section 2.2
 
 
 def is_special(ip: Address) -> bool:
-    """Whether `ip` is none of the public internet's."""
+    """Whether `ip` is not on the public internet."""
     return (ip.version == 6 and ip not in GLOBAL_IPV6) or any(ip in network for network in DENIED)
 
 
 def unmap(ip: Address) -> Address:
-    """Return the IPv4 address inside `::ffff:0:0/96`, which is what would be dialled, or `ip` itself."""
+    """Return the IPv4 address inside `::ffff:0:0/96`, which a dial would reach, or `ip` itself."""
     return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def find_carried(ip: Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that a packet to `ip` may be handed on to by a translator or a tunnel."""
+    """Return the IPv4 addresses to which a translator or a tunnel may forward a packet for `ip`."""
     if ip.version == 4:
         return []
     value, low = int(ip), int(ip) & 0xFFFFFFFF
     found: list[int] = []
     if ip in NAT64 or ip in TRANSLATED or (ip in COMPATIBLE and value > 1):  # not `::` and `::1`
         found = [low]
-    elif ip in LOCAL_NAT64:  # zeros are what fills it up, unless there is nothing else
+    elif ip in LOCAL_NAT64:  # zeros are padding, unless there is nothing else
         found = [read for read in read_embedded(value, LOCAL_NAT64.prefixlen) if read >> 24] or [0]
     elif ip.sixtofour:
         found = [int(ip.sixtofour)]
@@ -115,7 +115,7 @@ def find_carried(ip: Address) -> list[ipaddress.IPv4Address]:
 
 
 def is_metadata(ip: Address) -> bool:
-    """Whether `ip` is metadata, by itself or through a translator, whichever prefix that may have."""
+    """Whether `ip` is metadata, by itself or through a translator with any prefix."""
     if any(ip in network for network in ONE_BY_ONE):
         return True
     hidden = [] if ip.version == 4 else [*map(ipaddress.IPv4Address, read_embedded(int(ip))), *find_carried(ip)]
@@ -123,7 +123,7 @@ def is_metadata(ip: Address) -> bool:
 
 
 def read_embedded(value: int, after: int = 0) -> Iterator[int]:
-    """Yield what `value` says in each place, at least `after` bits in, where RFC 6052 puts an IPv4 address."""
+    """Yield the bits of `value` at each position where RFC 6052 puts an IPv4 address, from `after` bits on."""
     joined = (value >> 64 << 56) | (value & ((1 << 56) - 1))  # bits 64 to 71 belong to no address
     for prefix in filter(lambda prefix: prefix >= after, PREFIXES):
         yield (joined >> (120 - prefix - 32)) & 0xFFFFFFFF

@@ -1,6 +1,6 @@
-"""Which addresses may be dialled: the public internet, and what the operator named.
+"""The address guard: it permits the public internet, and what the operator named.
 
-One guard judges twice: a URL when it is saved, for the sake of a good message, and the address when it is dialled.
+The guard checks twice: a URL when it is saved, to give a good message, and the address when it is dialled.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ METADATA_NAME = re.compile(
 
 
 class AddressGuard:
-    """Decide what may be dialled, at the moment it is dialled.
+    """Decide what may be dialled, at the moment of dialling.
 
-    `allowed` names what is reachable although it is internal: CIDRs (`10.2.0.0/16`), single addresses, or
-    `host:port` pairs. `denied_ports` are not dialled unless such a pair names them; with `https_only`, nothing is
-    sent in clear. Raises ValueError for an entry that is none.
+    `allowed` names internal places that may be reached: CIDRs (`10.2.0.0/16`), single addresses, or `host:port`
+    pairs. `denied_ports` may be dialled only if such a pair names them. With `https_only`, nothing is sent
+    unencrypted. Raises ValueError for an invalid entry.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class AddressGuard:
         self.networks.append(unmap_network(network))
 
     def refusal(self, scheme: str, host: str, port: int, address: str = "") -> str:
-        """Return why a URL's `host` is not to be dialled at `address`, "" if it may be.
+        """Return the reason not to dial a URL's `host` at `address`, "" if it may be dialled.
 
-        Without an `address`, only what the URL itself says is judged. The reason is fit for a tenant: it tells no
-        address that the tenant did not write.
+        Without an `address`, only the URL itself is checked. A tenant may see the reason: it contains no address
+        that the tenant did not write.
         """
         literal = parse_literal(host)
         ip = parse_ip(address or literal)
@@ -70,7 +70,7 @@ class AddressGuard:
         return ""
 
     def permits(self, address: str, host: str = "", port: int = 0) -> bool:
-        """Whether `address` (a literal, as about to be dialled) may be reached for a URL's `host` and `port`."""
+        """Whether `address` (a literal, about to be dialled) may be reached for a URL's `host` and `port`."""
         ip = parse_ip(address)
         if ip is None:
             return False
@@ -81,34 +81,34 @@ class AddressGuard:
         return self._names(host, port, ip) or self._holds(ip)
 
     def check_url(self, url: str) -> None:
-        """Raise ValueError where `url` plainly may not be dialled. Names are judged again when they are."""
+        """Raise ValueError if `url` clearly may not be dialled. A name is checked again when it is dialled."""
         parsed = parse_url(url)
         if refused := self.refusal(parsed.scheme, parsed.host or "", parsed.port or 0):
             raise ValueError(refused)
 
     def _names(self, host: str, port: int, ip: Address | None) -> bool:
-        """Whether an entry names this very host, or this address, with this port."""
+        """Whether an entry names this host, or this address, with this port."""
         return (strip_host(host), port) in self.pairs or (ip is not None and (ip, port) in self.pairs)
 
     def _holds(self, ip: Address) -> bool:
-        """Whether `ip`, and what it hides, is the internet's or in an allowed range."""
+        """Whether `ip`, and each address that it contains, is on the internet or in an allowed range."""
         by_itself = any(ip in network for network in self.networks) or is_public(ip)
         return by_itself and all(self.permits(str(inner)) for inner in find_carried(ip))
 
 
 def is_public(ip: Address) -> bool:
-    """Whether `ip` is an address of the public internet and not one of this machine's own."""
+    """Whether `ip` is on the public internet and is not an address of this machine."""
     return not is_special(ip) and ip not in find_own_addresses()
 
 
 def show_peer(address: str) -> str:
-    """Return an address that was dialled as its tenant may see it: "" where an internal name led to it."""
+    """Return a dialled address if its tenant may see it, "" if it is internal."""
     ip = parse_ip(address)
     return "" if ip is None or is_special(ip) else address
 
 
 def parse_pair(entry: str) -> tuple[str | Address, int]:
-    """Read `host:port`, the host as a URL's is read: a name, or an address. Raises ValueError."""
+    """Read `host:port`. The host is a name or an address, read as in a URL. Raises ValueError."""
     host, _, port = entry.rpartition(":")
     try:
         if not port.isdecimal() or re.search("[/?#]", host):
@@ -120,19 +120,19 @@ def parse_pair(entry: str) -> tuple[str | Address, int]:
 
 
 def unmap_network(network: Network) -> Network:
-    """Return a network of addresses inside `::ffff:0:0/96` as the IPv4 network that is meant."""
+    """Return a network inside `::ffff:0:0/96` as the IPv4 network that it means."""
     if network.version == 6 and network.prefixlen >= 96 and (inner := network.network_address.ipv4_mapped):
         return ipaddress.IPv4Network((inner, network.prefixlen - 96))
     return network
 
 
 def strip_host(host: str) -> str:
-    """Return a URL's host without brackets and without the dot of an absolute name."""
+    """Return a URL's host without brackets and without the final dot of an absolute name."""
     return host.strip("[]").removesuffix(".").lower()
 
 
 def parse_literal(host: str) -> str:
-    """Return the address that a URL's host is, or plainly stands for; "" for other names."""
+    """Return the address that a URL's host is or clearly means, "" for other names."""
     name = strip_host(host)
     if LOCALHOST.search(name):
         return "127.0.0.1"
@@ -142,7 +142,7 @@ def parse_literal(host: str) -> str:
 
 
 def parse_ip(text: str) -> Address | None:
-    """Return the address that `text` is, whatever its zone; None for what is none."""
+    """Return the address in `text` without its zone, None if there is none."""
     try:
         return unmap(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
@@ -171,7 +171,7 @@ def parse_url(url: str) -> Url:
 
 @functools.cache
 def find_own_addresses() -> frozenset[Address]:
-    """Return the addresses of this machine's own interfaces, which a public address may turn out to be."""
+    """Return the addresses of this machine's own interfaces. One of them may be a public address."""
     found: set[Address] = set()
     with suppress(OSError):  # a host name that does not resolve adds nothing
         found |= {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)}

@@ -1,7 +1,7 @@
-"""Clients of Amazon's services on boto3, with the keys they are given and no others.
+"""Clients of Amazon's services on boto3: each uses the keys that it gets, and no others.
 
-Nothing is taken from the environment, from `~/.aws` or from the machine's own role: a tenant whose keys are wrong
-must never borrow the operator's. A role is assumed with the tenant's own keys
+The clients take nothing from the environment, from `~/.aws` or from the machine's own role: a tenant with wrong
+keys must never use the operator's. A client assumes a role with the tenant's own keys
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_common-scenarios_third-party.html).
 """
 
@@ -19,21 +19,22 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.wire import Response
 from eventsinks.lib.version import VERSION
 
-# boto3 is imported where it is needed: it takes half a second, and most processes never talk to AWS.
+# Functions import boto3 only when they need it: the import takes half a second, and most processes never talk to
+# AWS.
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
-DEADLINE = 20.0  # seconds that one exchange may take in all
-BUDGET = 40.0  # seconds that the exchanges of one sending may take together, unless there is less
-TRIES = 2  # of one call, by boto3; further ones are the engine's
+DEADLINE = 20.0  # seconds that one exchange may take in total
+BUDGET = 40.0  # seconds that all exchanges of one send may take together, unless less time is left
+TRIES = 2  # of one call, by boto3; the engine makes further ones
 AT_ONCE = 10  # connections of one client
-ROLE_LASTS = 3600  # seconds, which every role allows
+ROLE_LASTS = 3600  # seconds; every role allows that many
 RENEW_AFTER = 50 * 60  # seconds
-MAKING = threading.Lock()  # one session makes all clients, which is not safe to do in two threads
+MAKING = threading.Lock()  # one session makes all clients, and two threads can't use it safely at once
 
 
 @dataclass(frozen=True, slots=True)
 class AwsKeys:
-    """What requests are signed with."""
+    """The keys that sign requests."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -42,9 +43,9 @@ class AwsKeys:
 
 @dataclass(frozen=True, slots=True)
 class AwsAccount:
-    """Whose account it is: keys, and the role to be assumed with them if there is one.
+    """An account: its keys, and the role to assume with them, if there is one.
 
-    `services` is where the operator says that Amazon's services are; None for where they are.
+    `services` is the address of Amazon's services that the operator set, None for the usual one.
     """
 
     region: str
@@ -55,8 +56,10 @@ class AwsAccount:
 
 
 class CallFailed(Exception):
-    """A call came to nothing. `code` is the service's word or one of `timeout`, `connection_failed`,
-    `address_refused`, `bad_response`, `bad_request`; `response` is None where there was none.
+    """A call failed.
+
+    `code` is the service's error code, or one of `timeout`, `connection_failed`, `address_refused`,
+    `bad_response`, `bad_request`. `response` is None if no response came.
     """
 
     def __init__(self, code: str, message: str, response: Response | None = None) -> None:
@@ -67,9 +70,9 @@ class CallFailed(Exception):
 
 
 class Client:
-    """A service as one account sees it. Makes its connection at the first call, and anew when a role runs out.
+    """A client of one service for one account. It connects at the first call, and again before a role expires.
 
-    `endpoint` is a place that the tenant named; what it resolves to must pass `guard` when it is dialled.
+    `endpoint` is an address that the tenant named. `guard` must permit what it resolves to when it is dialled.
     """
 
     def __init__(
@@ -85,15 +88,15 @@ class Client:
         self._lock = threading.Lock()
 
     def begin(self, seconds: float = BUDGET) -> None:
-        """Give the calls from here on, together, `seconds`, at most BUDGET."""
+        """Limit all calls from now on, together, to `seconds`, and to BUDGET at most."""
         self._ends = time.monotonic() + min(seconds, BUDGET)
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        """Call an operation: `put_object`. Several threads may. Raises CallFailed."""
+        """Call an operation, such as `put_object`. Several threads may call at once. Raises CallFailed."""
         return call_operation(self._ready(), operation, arguments)
 
     def forget(self) -> None:
-        """Get new credentials before the next call: those in use were turned down as expired."""
+        """Get new credentials before the next call, because the service rejected the current ones as expired."""
         self._client = None
 
     def _ready(self) -> Any:
@@ -114,7 +117,7 @@ class Client:
 
 
 def assume_role(account: AwsAccount, left: Callable[[], float]) -> AwsKeys:
-    """Assume the account's role with its keys, and return the role's. Raises CallFailed."""
+    """Assume the account's role with the account's keys, and return the role's keys. Raises CallFailed."""
     sts = make_client("sts", account.region, account.keys, account.services, None, left)
     given = {
         "RoleArn": account.role_arn,
@@ -133,7 +136,7 @@ def assume_role(account: AwsAccount, left: Callable[[], float]) -> AwsKeys:
 
 
 def call_operation(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Call an operation of a client of boto3's. Raises CallFailed, whatever went wrong."""
+    """Call an operation of a boto3 client. Raises CallFailed for every error."""
     from botocore import exceptions as e
 
     from eventsinks.lib.net.aws_dial import AddressRefused, Overdue
@@ -154,13 +157,13 @@ def call_operation(client: Any, operation: str, arguments: Mapping[str, Any]) ->
         raise CallFailed("connection_failed", str(error.kwargs.get("error", error))) from None
     except (e.ParamValidationError, e.EndpointProviderError) as error:
         raise CallFailed("bad_request", str(error)) from None
-    except Exception as error:  # boto3 meets an answer that it can't read with errors of many kinds
+    except Exception as error:  # boto3 raises many kinds of errors for an answer that it can't read
         raise CallFailed("bad_response", f"{type(error).__name__}: {error}") from None
     return answer
 
 
 def make_response(answer: Mapping[str, Any], body: str = "") -> Response:
-    """Return what of an answer is evidence: its status, its headers, what it said."""
+    """Return the evidence in an answer: its status, its headers and its text."""
     metadata = answer.get("ResponseMetadata", {})
     lines = [f"{name}: {value}".encode() for name, value in metadata.get("HTTPHeaders", {}).items()]
     return Response(int(metadata.get("HTTPStatusCode", 0)), lines, body.encode())
@@ -174,7 +177,7 @@ def make_client(
     guard: AddressGuard | None = None,
     left: Callable[[], float] = lambda: DEADLINE,
 ) -> Any:
-    """Return a client of boto3's that dials as aws_dial does. Raises CallFailed for a place that can be none."""
+    """Return a boto3 client that dials through aws_dial. Raises CallFailed for an invalid endpoint."""
     from botocore.exceptions import BotoCoreError
 
     from eventsinks.lib.net.aws_dial import Dialler
@@ -200,7 +203,7 @@ def make_client(
 
 
 def make_settings(path_style: bool) -> Any:
-    """Return how boto3 is to behave, whatever this machine's environment says."""
+    """Return boto3's settings, which ignore the environment of this machine."""
     from botocore.config import Config
 
     return Config(
@@ -210,7 +213,7 @@ def make_settings(path_style: bool) -> Any:
         proxies={},
         user_agent=f"eventsinks/{VERSION}",
         ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]
-        # Many stores that speak S3 know nothing of the checksums that newer clients add.
+        # Many stores with S3's API do not know the checksums that newer clients add.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if path_style else "auto"},
@@ -218,12 +221,12 @@ def make_settings(path_style: bool) -> Any:
 
 
 def stay_in_region(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
-    """Tell boto3 that it has followed a redirect already: a wrong region is to be repaired, not gone after."""
+    """Stop boto3 from following a redirect to another region: the tenant has to correct the region."""
     context["s3_redirect"] = {"redirected": True, "bucket": params.get("Bucket"), "params": params}
 
 
 def send_at_once(params: Mapping[str, Any], **_: Any) -> None:
-    """Ask for no 100-continue: it costs a round trip, and a second of waiting where the far end gives none."""
+    """Ask for no 100-continue: it costs a round trip, and a second of waiting if the far end does not send one."""
     params["headers"].pop("Expect", None)
 
 

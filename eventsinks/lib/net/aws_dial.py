@@ -1,8 +1,8 @@
-"""How boto3 dials: with our own certificates and no proxy of the environment, past the address guard if there is
-one, under one deadline over the whole exchange and a cap on what is read.
+"""How boto3 dials: with our certificates, no proxy, an address guard, one deadline, and a cap on the answer.
 
-The guard judges every address that a name resolves to, and the one that passed is what is dialled: there is no
-second look-up that could answer differently.
+The environment's proxies are ignored. The deadline covers the whole exchange. The guard, if there is one, checks
+every address that a name resolves to, and the address that passed is dialled: no second look-up could give another
+answer.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ from eventsinks.lib.net.http import find_ca_bundle
 log = logging.getLogger(__name__)
 
 CAP = 1024 * 1024  # bytes of an answer's body that are read
-MAX_ADDRESSES = 2  # of one name that are tried, each for as long as connecting may take
-IN_USE = threading.local()  # `.connections` are what this thread's exchange goes over
+MAX_ADDRESSES = 2  # addresses of one name that are tried; each may take the full time to connect
+IN_USE = threading.local()  # `.connections` are those that this thread's exchange uses
 
 
 class AddressRefused(Exception):
-    """No address of a name may be dialled."""
+    """No address of the name may be dialled."""
 
 
 class Overdue(Exception):
-    """An exchange was cut off."""
+    """The deadline cut off an exchange."""
 
 
 class Dialler:
-    """Makes the exchanges of one client, in the place of boto3's own session.
+    """Makes the exchanges of one client, in place of boto3's own session.
 
-    `timeouts` are for connecting and for each read, `left` says how long a whole exchange may take, in seconds.
+    `timeouts` limit connecting and each read, in seconds. `left` returns the seconds that a whole exchange may
+    take.
     """
 
     def __init__(
         self, guard: AddressGuard | None, timeouts: tuple[float, float], left: Callable[[], float], at_once: int
     ) -> None:
-        # Any: its stubs know neither the file of certificates nor the two timeouts, which its source does.
+        # Any: the stubs lack the file of certificates and the two timeouts, but the code has them.
         make: Any = URLLib3Session
         self._session = make(
             verify=find_ca_bundle(),
@@ -68,27 +69,27 @@ class Dialler:
             "https": _watch_pool(AWSHTTPSConnectionPool, AWSHTTPSConnection, guard, "https"),
         }
         tls: ssl.SSLContext = self._session._manager.connection_pool_kw["ssl_context"]
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL thinks of older ones
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2  # even if this machine's OpenSSL allows older ones
 
     def dial(self, request: Any, **_: Any) -> Any:
-        """Exchange one request: a handler of boto3's event `before-send`. Raises AddressRefused, Overdue."""
-        request.stream_output = True  # or all of the body would be read, however long it is
+        """Exchange one request, as a handler of boto3's event `before-send`. Raises AddressRefused, Overdue."""
+        request.stream_output = True  # otherwise the whole body would be read, at any length
         try:
             with cut_off_after(self._left()):
                 return _cap_response(self._session.send(request))
         except HTTPClientError as error:
             cause = error.kwargs.get("error")
-            if isinstance(cause, AddressRefused):  # which boto3 would take for trouble that passes
+            if isinstance(cause, AddressRefused):  # boto3 would take it for a temporary problem
                 raise cause from None
             raise
 
 
 @contextmanager
 def cut_off_after(seconds: float) -> Iterator[None]:
-    """Close the connection that this thread's exchange goes over, should it take longer. Raises Overdue.
+    """Close the connection of this thread's exchange if the exchange takes longer. Raises Overdue.
 
-    A far end that sends a byte now and then keeps every other timeout from ending. Whatever was read by then
-    counts for nothing: half an answer can look like a whole one.
+    A far end that sends a byte now and then prevents every other timeout. What was read until then does not count:
+    half an answer can look like a whole one.
     """
     if seconds <= 0:
         raise Overdue("there was no time left for the exchange")
@@ -115,21 +116,21 @@ def _cut_off(connections: list[Any], over: threading.Event) -> None:
 
 
 def _cap_response(response: Any) -> Any:
-    """Return the response with its body read; a longer one than CAP is cut."""
+    """Return the response with its body, cut at CAP."""
     body = response.raw.read(CAP + 1)
     if len(body) > CAP:
-        response.raw.close()  # with what was not read, the connection is of no more use
+        response.raw.close()  # the rest of the body makes the connection useless
     return AWSResponse(response.url, response.status_code, response.headers, _Read(body[:CAP]))
 
 
 class _Read:
-    """A body that was read, as boto3 wants to read it."""
+    """A body that was read, with the interface that boto3 expects."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
 
     def stream(self) -> Iterator[bytes]:
-        """Yield it."""
+        """Yield the whole body."""
         yield self._body
 
 
@@ -139,7 +140,7 @@ def _watch_pool(pool: type[Any], connection: type[Any], guard: AddressGuard | No
 
 
 class Watched:
-    """What a connection of urllib3's is mixed with, so that the guard and the deadline know it."""
+    """A mixin for urllib3's connections that applies the guard and the deadline."""
 
     guard: ClassVar[AddressGuard | None]
     scheme: ClassVar[str]
@@ -147,13 +148,13 @@ class Watched:
     port: int
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        """Begin a request, on a new connection or one that was kept."""
+        """Begin a request, on a new connection or a reused one."""
         if (connections := getattr(IN_USE, "connections", None)) is not None:
             connections.append(self)
         return super().request(*args, **kwargs)  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
-        """Dial the addresses of the host that the guard permits, until one answers. Raises AddressRefused."""
+        """Dial the host's addresses that the guard permits, until one answers. Raises AddressRefused."""
         if self.guard is None:
             return super()._new_conn()  # type: ignore[misc, no-any-return]
         name = self.host
@@ -161,7 +162,7 @@ class Watched:
         failed: Exception | None = None
         for address in self._addresses():
             if reason := self.guard.refusal(self.scheme, name, self.port, address):
-                log.warning("refused to dial %s for %s: %s", address, name, reason)  # which no tenant is told
+                log.warning("refused to dial %s for %s: %s", address, name, reason)  # no tenant sees this
                 refused = reason
                 continue
             try:
@@ -170,7 +171,7 @@ class Watched:
             except Exception as error:
                 failed = error
             finally:
-                self.host = name  # which the certificate must name
+                self.host = name  # the certificate must name it
         raise failed or AddressRefused(refused)
 
     def _addresses(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""The one way out: exchanges with the outside, many at once, over libcurl's multi interface.
+"""The one way out: many exchanges with the outside at once, over libcurl's multi interface.
 
-Every socket passes the address guard at the moment it is opened, on the address that is dialled, so neither
-DNS rebinding nor a second A record gets around it. No redirects, no proxies, no cookies; one deadline over the
-whole exchange; a cap on what is read. Mail goes to the operator's own server alone (lib/net/smtp.py).
+The address guard checks each socket when it is opened, with the address that is dialled. So neither DNS rebinding
+nor a second A record gets around it. There are no redirects, no proxies and no cookies, one deadline for the whole
+exchange, and a cap on what is read. Mail goes only to the operator's own server (lib/net/smtp.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eventsinks.lib.version import VERSION
 __all__ = ["CAP", "Exchange", "Outcome", "Outlet", "exchange_once", "find_ca_bundle", "open_outlet"]
 
 OWN_HEADERS = (f"User-Agent: eventsinks/{VERSION}", "Expect:")  # no 100-continue: it would cost a round trip
-KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
+KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, otherwise none would be reused
 
 EPOLL_OF = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -38,11 +38,11 @@ EPOLL_OF = {
 
 
 class Exchange(Protocol):
-    """What the engine needs of the world: hand over requests, collect what came of them."""
+    """What the engine needs from the outside: start requests, and collect their outcomes."""
 
     @property
     def in_flight(self) -> int:
-        """How many exchanges have begun and not ended."""
+        """Return how many exchanges are in flight."""
 
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange. `token` comes back with its outcome."""
@@ -51,16 +51,16 @@ class Exchange(Protocol):
         """Let exchanges proceed for at most `wait` seconds; return those that ended, as soon as any did."""
 
     def wake(self) -> None:
-        """End the wait of `poll`, or of the next one. To be called from any thread."""
+        """End the current wait of `poll`, or the next one. Any thread may call it."""
 
     def close(self) -> None:
         """Drop everything that is open."""
 
 
 class Outlet:
-    """An Exchange with the real world, to be used by one thread, but for `wake`.
+    """An Exchange with the real world. One thread uses it, but any thread may call `wake`.
 
-    `timeout` is the deadline over the whole exchange, in seconds; `mail_server` the operator's, if there is one.
+    `timeout` is the deadline for the whole exchange, in seconds. `mail_server` is the operator's, if there is one.
     """
 
     def __init__(self, guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None) -> None:
@@ -76,15 +76,15 @@ class Outlet:
         self._rung = False
         self._epoll.register(self._bell, select.EPOLLIN)
         self._watched: set[int] = set()  # descriptors that are in the epoll
-        self._resting: set[int] = set()  # those of them that nobody waits for: connections kept alive
+        self._resting: set[int] = set()  # those of them for which nobody waits: idle connections
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_ALIVE)
 
     def start(self, request: Request, token: Any) -> None:
-        """Begin an exchange; one that can't even begin ends as ExchangeFailed(`bad_request`)."""
-        # What has spoken SMTP never speaks HTTP, nor the reverse: a handle keeps its options.
+        """Begin an exchange. If it can't begin, it ends as ExchangeFailed(`bad_request`)."""
+        # A handle keeps its options, so a handle for SMTP never does HTTP, nor the reverse.
         idle = self._idle[smtp.MailCall if request.method == smtp.MAIL else Call]
         handle = idle.pop() if idle else self._new_handle(request)
         handle.call.begin(token, request.url)
@@ -110,7 +110,7 @@ class Outlet:
         return ended
 
     def wake(self) -> None:
-        """End the wait of `poll`, or of the next one. To be called from any thread; many calls are one."""
+        """End the current wait of `poll`, or the next one. Any thread may call it. Many calls count as one."""
         os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
@@ -179,24 +179,27 @@ class Outlet:
         self.in_flight -= 1
 
     def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
-        """Wait for what curl asks. A connection at rest stays where it is: it is likely to be used again soon."""
+        """Wait for the events that curl asks for.
+
+        An idle connection stays in the epoll: it is likely to be used again soon.
+        """
         if what == pycurl.POLL_REMOVE:
             self._resting.add(descriptor)
         elif descriptor in self._watched:
             self._resting.discard(descriptor)
             try:
                 self._epoll.modify(descriptor, EPOLL_OF[what])
-            except FileNotFoundError:  # it was closed while at rest, and this is another of the same number
+            except FileNotFoundError:  # it was closed while idle, and this is a new one with the same number
                 self._epoll.register(descriptor, EPOLL_OF[what])
         else:
             self._watched.add(descriptor)
             self._epoll.register(descriptor, EPOLL_OF[what])
 
     def _forget(self, descriptor: int) -> None:
-        """Stop waiting for a connection at rest: the far end closed it, or speaks without being asked."""
+        """Stop waiting for an idle connection: the far end closed it, or sent something that nobody asked for."""
         self._resting.discard(descriptor)
         self._watched.discard(descriptor)
-        with suppress(OSError):  # it was closed here, and is out of the epoll by that
+        with suppress(OSError):  # we closed it, and that took it out of the epoll
             self._epoll.unregister(descriptor)
 
     def _set_timer(self, milliseconds: int) -> None:
@@ -204,7 +207,10 @@ class Outlet:
 
 
 def prepare_handle(handle: Any, request: Request) -> None:
-    """Set on `handle` what differs from exchange to exchange. Raises ValueError for a header that could split."""
+    """Set the options of `handle` that differ between exchanges.
+
+    Raises ValueError for a header with a line break.
+    """
     lines: list[Any] = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
     joined = "".join(lines)
     if "\n" in joined or "\r" in joined or "\0" in joined:

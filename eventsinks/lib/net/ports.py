@@ -1,7 +1,7 @@
-"""Which ports no tenant may name: those of services that a request could harm, or that could be found by trying.
+"""Ports that no tenant may name: a request could harm their services, or find them by trying.
 
-Browsers' list (https://fetch.spec.whatwg.org/#port-blocking), and the databases, brokers and control planes that
-listen inside. What takes events over HTTP, as Elasticsearch at 9200, is not among them.
+They are browsers' list (https://fetch.spec.whatwg.org/#port-blocking), and databases, brokers and control planes
+inside a network. Ports that take events over HTTP, such as 9200 of Elasticsearch, are not among them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DENIED_PORTS = (*BROWSERS.split(), *INSIDE.split())
 
 
 def parse_ports(entries: Iterable[str]) -> frozenset[int]:
-    """Read ports and ranges of them, as `6665-6669`. Raises ValueError."""
+    """Read ports and ranges of ports, such as `6665-6669`. Raises ValueError."""
     found: set[int] = set()
     for entry in filter(None, (entry.strip() for entry in entries)):
         read = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", entry)

@@ -1,4 +1,4 @@
-"""Who asks, where proxies stand between: X-Forwarded-For, believed only where a proxy of ours wrote it."""
+"""Proxies: finds the client behind them from X-Forwarded-For, which counts only if our own proxy wrote it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Proxies:
-    """The proxies whose X-Forwarded-For is believed. `trusted` are addresses and CIDRs; raises ValueError."""
+    """The proxies whose X-Forwarded-For we believe. `trusted` are addresses and CIDRs. Raises ValueError."""
 
     def __init__(self, trusted: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(entry.strip()) for entry in trusted]
 
     def client_of(self, peer: str, forwarded: bytes) -> str:
-        """Return the address that the last trusted proxy was asked from; `peer` where that is no proxy of ours."""
+        """Return the address of the client of the last trusted proxy, or `peer` if it is not a trusted proxy."""
         client = peer
         hops = forwarded.decode("latin1").split(",")
         while hops and self._trusts(client):
@@ -36,7 +36,7 @@ class Proxies:
 
 
 def read_address(text: str) -> Address | None:
-    """Return an address, with or without a port; None for what is none."""
+    """Return an address, given with or without a port, or None for another text."""
     if match := PORT.match(text):
         text = match["six"] or match["four"]
     try:

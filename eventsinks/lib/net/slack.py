@@ -1,6 +1,6 @@
-"""Slack's Web API for what is no message: installing, tokens, channels. Short calls, with Slack's own client.
+"""Slack's Web API apart from messages: installing, tokens and channels, in short calls of Slack's own client.
 
-It dials Slack and nothing else: no proxy of the environment is taken, and no redirect is followed.
+The client dials only Slack: it uses no proxy of the environment and follows no redirect.
 
 https://docs.slack.dev/authentication/installing-with-oauth
 """
@@ -21,14 +21,14 @@ from slack_sdk.oauth import AuthorizeUrlGenerator
 from eventsinks.lib.net.http import find_ca_bundle
 
 TIMEOUT = 5  # seconds of one call
-PAGES = 20  # of channels that are looked through
+PAGES = 20  # of channels that are searched
 PAGE = 1000  # channels
-CAP = 8 * 1024 * 1024  # bytes of an answer that are read: of a page of channels, some hundred thousand
+CAP = 8 * 1024 * 1024  # bytes of an answer that are read; a page of channels has some hundred thousand
 SCOPES = ("chat:write", "chat:write.public", "channels:read", "groups:read", "channels:join")
 
 
 class SlackSaid(Exception):
-    """Slack answered with an error; `code` is its word for it."""
+    """Slack answered with an error. `code` is Slack's name for it."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"Slack answered {code}")
@@ -36,12 +36,12 @@ class SlackSaid(Exception):
 
 
 class Unreachable(Exception):
-    """Slack did not answer, or not in its own words."""
+    """Slack did not answer, or its answer can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """Our app at Slack, and where Slack is (`base_url` ends in a slash)."""
+    """Our Slack app, and the address of Slack (`base_url` ends in a slash)."""
 
     base_url: str
     client_id: str
@@ -49,7 +49,7 @@ class App:
     redirect_uri: str
 
     def authorize_url(self, state: str) -> str:
-        """Return the page where a person allows the app into a workspace."""
+        """Return the page on which a person lets the app into a workspace."""
         page = self.base_url.rstrip("/").removesuffix("/api") + "/oauth/v2/authorize"
         generator = AuthorizeUrlGenerator(
             client_id=self.client_id,
@@ -62,7 +62,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What Slack gives for a code or a refresh token; `expires_in` seconds, None for a token that stays."""
+    """What Slack returns for a code or a refresh token.
+
+    `expires_in` is in seconds, None for a token that stays valid.
+    """
 
     token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -83,13 +86,13 @@ def exchange_refresh_token(app: App, refresh_token: str) -> Grant:
 
 
 def revoke_token(base_url: str, token: str) -> None:
-    """Have Slack forget a token. Raises SlackSaid and Unreachable."""
+    """Revoke a token at Slack. Raises SlackSaid and Unreachable."""
     client = make_client(base_url, token)
     read_answer(lambda: client.auth_revoke())
 
 
 def find_channel(base_url: str, token: str, by: Literal["id", "name"], wanted: str) -> tuple[str, str] | None:
-    """Return (id, name) of a channel, None if it is not to be seen. Raises SlackSaid and Unreachable."""
+    """Return (id, name) of a channel, None if the app can't see it. Raises SlackSaid and Unreachable."""
     client = make_client(base_url, token)
     if by == "id":
         found = read_answer(lambda: client.conversations_info(channel=wanted)).get("channel") or {}
@@ -142,14 +145,14 @@ def call_oauth(app: App, **fields: str) -> Grant:
 
 
 class Unredirected(HTTPRedirectHandler):
-    """Follows no redirect: it is an answer like any other."""
+    """Follows no redirect, and treats it as any other answer."""
 
     def redirect_request(self, *_: Any) -> None:
         """Return nothing, so that the answer is an error."""
 
 
 class Direct(WebClient):
-    """Slack's client with an opener of our own: theirs takes a proxy from the environment, in two places."""
+    """Slack's client with our own opener: the original takes a proxy from the environment, in two places."""
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         if not url.startswith(self.base_url):
@@ -160,19 +163,22 @@ class Direct(WebClient):
 
 
 def make_opener() -> OpenerDirector:
-    """Return what dials: directly, over TLS 1.2 or newer."""
+    """Return an opener that dials directly, over TLS 1.2 or newer."""
     tls = ssl.create_default_context(cafile=find_ca_bundle())
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     return build_opener(ProxyHandler({}), Unredirected, HTTPSHandler(context=tls))
 
 
 def make_client(base_url: str, token: str | None = None) -> WebClient:
-    """Return Slack's client; it tries once."""
+    """Return Slack's client, which tries once."""
     return Direct(token, base_url=base_url, timeout=TIMEOUT, retry_handlers=[])
 
 
 def read_answer(call: Callable[[], Any]) -> Any:
-    """Return the answer of an `ok`. What is raised holds neither the request nor a token."""
+    """Return the answer to a call.
+
+    Raises SlackSaid and Unreachable, which contain neither the request nor a token.
+    """
     try:
         return call().data
     except SlackApiError as error:

@@ -1,8 +1,8 @@
-"""Mail over the one way out: to the operator's own server, and to no other.
+"""Mail over the one way out: it goes only to the operator's own server.
 
-A Request with the method MAIL has the server's address for its URL, the envelope for its headers, and the message
-for its body. The address guard is not asked, since the server may well be internal: that it is the operator's
-is. No tenant names a server, and no HTTP request may reach this one if it is internal.
+A Request with the method MAIL has the server's address as URL, the envelope as headers, and the message as body.
+The address guard is not asked, because the server may well be internal; we check instead that it is the
+operator's. No tenant names a server, and no HTTP request can reach this one if it is internal.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from eventsinks.lib.net.wire import Request, Response
 MAIL = "MAIL"  # the method of such a request
 FROM, TO = "MAIL FROM", "RCPT TO"  # its headers: one sender, and each recipient
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-ADDRESS = re.compile(r"[!-;=?-~]{1,254}")  # no space, line break or angle bracket can end a command early
-# What people write for an address: a name, and a host of labels (https://html.spec.whatwg.org/#valid-e-mail-address).
+ADDRESS = re.compile(r"[!-;=?-~]{1,254}")  # so that no space, line break or angle bracket can end a command early
+# A mail address as people write it: a name, and a host of labels
+# (https://html.spec.whatwg.org/#valid-e-mail-address).
 LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAILBOX = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{LABEL}(?:\.{LABEL})*")
-MAX_REPLIES = 200  # lines of the server's that are kept
-ALLOW_FAILS = 290  # CURLOPT_MAIL_RCPT_ALLOWFAILS, which pycurl has no name for: some recipients may be refused
-# What libcurl says where the server has said no.
+MAX_REPLIES = 200  # lines from the server that are kept
+ALLOW_FAILS = 290  # CURLOPT_MAIL_RCPT_ALLOWFAILS, which pycurl does not name: a server may refuse some recipients
+# libcurl's errors when the server has said no.
 ANSWERED_NO = frozenset(
     [
         pycurl.E_SEND_ERROR,
@@ -40,7 +41,7 @@ ANSWERED_NO = frozenset(
 
 
 class Server(NamedTuple):
-    """The operator's mail server. With `smtp+starttls` nothing is said before the connection is encrypted."""
+    """The operator's mail server. With `smtp+starttls` we send nothing before the connection is encrypted."""
 
     scheme: str
     host: str
@@ -50,7 +51,7 @@ class Server(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `smtps://user:password@host:port`. Raises ValueError, which does not repeat it."""
+        """Read `smtps://user:password@host:port`. Raises ValueError, whose message does not repeat it."""
         parts = urlsplit(url)
         if parts.scheme not in PORTS or not parts.hostname or re.search(r"[\s\x00-\x1f\x7f]", url):
             raise ValueError(f"must be a URL of {', '.join(PORTS)}, with a host")
@@ -58,35 +59,35 @@ class Server(NamedTuple):
             raise ValueError("must end after the host and port")
         try:
             port = parts.port or PORTS[parts.scheme]
-        except ValueError:  # which would repeat what it took for a port
+        except ValueError:  # its message would repeat what it took for a port
             raise ValueError("must have a number for its port, and its password percent-encoded") from None
         user, password = (unquote(part or "") for part in (parts.username, parts.password))
         return cls(parts.scheme, parts.hostname, port, user, password)
 
     @property
     def url(self) -> str:
-        """Its address, without user and password."""
+        """The server's address, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
 class MailCall(Call):
-    """The mail that a handle sends. What the server replied is its answer."""
+    """The mail that a handle sends. The server's replies are its answer."""
 
     protocols: ClassVar[int] = pycurl.PROTO_SMTP | pycurl.PROTO_SMTPS
     __slots__ = ()
 
     def open_socket(self, purpose: int, address: Any) -> Any:
-        """Open the socket curl asks for: `prepare_mail` has let it go to the operator's server only."""
+        """Open the socket that curl asks for: `prepare_mail` permits only the operator's server."""
         return Opened(address.family, address.socktype, address.protocol)
 
     def keep(self, line: bytes) -> None:
-        """Keep a line of the server's."""
+        """Keep a line from the server."""
         if len(self.headers) < MAX_REPLIES:
             self.headers.append(line[:1_000])
 
     def outcome(self, handle: pycurl.Curl, error: tuple[int, str] | None) -> Outcome:
-        """Say what came of it. A no is an answer; its body is what was refused, and the last word."""
+        """Return the outcome. A no is an answer, and its body holds the refusals and the last line."""
         ended = super().outcome(handle, error)
         code = handle.getinfo(pycurl.RESPONSE_CODE)
         if isinstance(ended, Response) or (error and error[0] in ANSWERED_NO and 400 <= code < 600):
@@ -96,14 +97,14 @@ class MailCall(Call):
         return ended
 
     def left(self, handle: pycurl.Curl) -> bool:
-        """Whether any of the message had left: before that, nobody gets it."""
+        """Whether a part of the message was sent. Before that, no recipient gets anything."""
         return bool(handle.getinfo(pycurl.SIZE_UPLOAD_T) > 0)
 
 
 def prepare_mail(handle: Any, request: Request, server: Server | None) -> None:
-    """Set on `handle` what differs from mail to mail.
+    """Set the options of `handle` that differ between mails.
 
-    Raises ValueError unless it goes to `server`, and where an address could be more than an address.
+    Raises ValueError unless the mail goes to `server` and each address is nothing but an address.
     """
     if server is None or request.url != server.url:
         raise ValueError("mail is sent through the operator's server only, and this is not the one")

@@ -1,4 +1,4 @@
-"""URLs as they go over the wire: ASCII only, whatever a person has typed."""
+"""URLs on the wire: ASCII only, whatever a person typed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from urllib.parse import quote
 
 from eventsinks.lib.net.addresses import parse_ip, parse_url
 
-# What stays as it is: whatever may stand in a URL (https://www.rfc-editor.org/rfc/rfc3986#section-2), and what is
-# encoded already.
+# Characters that stay: those that a URL may contain (https://www.rfc-editor.org/rfc/rfc3986#section-2), and `%` of
+# a text that is encoded already.
 SAFE = "%!#$&'()*+,/:;=?@[]~"
 PARTS = re.compile(r"(https?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 MAX_HOST, MAX_LABEL = 253, 63  # characters (https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4)
 
 
 def encode_url(url: str) -> str:
-    """Return `url` as it is sent: other letters percent-encoded, those of the host in Punycode, the rest as it is.
+    """Return `url` as it is sent: the host in Punycode, other letters percent-encoded, the rest unchanged.
 
-    Raises ValueError, with a reason fit for a user, for what can't be sent.
+    Raises ValueError, with a reason fit for a user, for a URL that can't be sent.
     """
     parsed, parts = parse_url(url), PARTS.fullmatch(url)
     if parts is None or not parsed.host:
@@ -33,7 +33,7 @@ def encode_url(url: str) -> str:
 
 
 def check_host(host: str) -> None:
-    """Raise ValueError for a name that no DNS can hold."""
+    """Raise ValueError for a name that can't be in the DNS."""
     labels = host.removesuffix(".").split(".")
     fits = len(host) <= MAX_HOST and all(0 < len(label) <= MAX_LABEL for label in labels)
     if not fits and parse_ip(host.strip("[]")) is None:

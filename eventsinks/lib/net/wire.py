@@ -1,4 +1,4 @@
-"""What goes over the wire: a request, the response to it, and how an exchange can fail."""
+"""The wire: a request, the response to it, and how an exchange can fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """One HTTP request, ready to be sent: no header is added to it but Host and Content-Length."""
+    """One HTTP request, ready to send. Only Host and Content-Length are added to its headers."""
 
     method: str
     url: str
@@ -15,7 +15,7 @@ class Request(NamedTuple):
 
 
 class Timings(NamedTuple):
-    """Seconds from the start of the exchange until each step was done; 0.0 where a step did not happen."""
+    """Seconds from the start of the exchange to the end of each step, 0.0 for a step that did not happen."""
 
     dns: float = 0.0
     connect: float = 0.0
@@ -25,9 +25,9 @@ class Timings(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What the far end answered. `headers` are raw lines as received; `body` is cut at the exchange's cap.
+    """The answer of the far end. `headers` are raw lines as received. `body` is cut at the exchange's cap.
 
-    `cut` says why the answer ended early, where it did after its status and headers had been read.
+    `cut` says why the answer ended early, if it did so after its status and headers.
     """
 
     status: int
@@ -39,11 +39,11 @@ class Response(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether the status is 2xx: nothing else is success."""
+        """Whether the status is 2xx. Nothing else is success."""
         return 200 <= self.status < 300
 
     def header(self, name: str) -> str | None:
-        """Return the last header of this name (any case), or None."""
+        """Return the last header with this name in any case, or None."""
         wanted = name.lower().encode("latin-1") + b":"
         for line in reversed(self.headers):
             if line[: len(wanted)].lower() == wanted:
@@ -52,11 +52,11 @@ class Response(NamedTuple):
 
 
 class ExchangeFailed(Exception):
-    """No response came back.
+    """No response came.
 
-    `reason` is one of a bounded set (`dns_error`, `address_refused`, `connection_refused`,
-    `connection_failed`, `tls_error`, `timeout`, `connection_lost`, `bad_response`, `bad_request`);
-    `outcome_unknown` says that the request had left, so that the far end may have acted on it.
+    `reason` is one of a fixed set (`dns_error`, `address_refused`, `connection_refused`, `connection_failed`,
+    `tls_error`, `timeout`, `connection_lost`, `bad_response`, `bad_request`). `outcome_unknown` says that the
+    request was sent, so the far end may have acted on it.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Secrets at rest: sealed with the newest key for one place, opened there with the key whose id they carry.
+"""Secrets at rest: sealed for one place with the newest key, and opened there with the key that the text names.
 
 A sealed text is `<key id>:v2:<base64 of nonce and AES-256-GCM>`. The id is the first eight hexadecimal digits of
-the key's SHA-256: a missing key can be named, and none is guessed. `place` names the column and the row: it is
-authenticated with the text, so that a copy in another row opens nowhere. Texts of the first version,
-`<key id>:<Fernet token>` (https://github.com/fernet/spec), were bound to no place.
+the key's SHA-256: it names a missing key, and we never guess a key. `place` names the column and the row. It is
+authenticated with the text, so a copy in another row can't be opened. Texts of the first version, `<key
+id>:<Fernet token>` (https://github.com/fernet/spec), have no place.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ NONCE = 12  # bytes
 
 
 class CannotOpen(Exception):
-    """A sealed text can't be opened: its key is missing, it was altered, or it is another place's."""
+    """A sealed text can't be opened: its key is missing, someone altered it, or it belongs to another place."""
 
 
 class SecretBox:
-    """Seal and open texts. `keys` are url-safe base64 of 32 bytes, newest first; ValueError for a bad one."""
+    """Seals and opens texts.
+
+    `keys` are url-safe base64 of 32 bytes, newest first. Raises ValueError for a bad key.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -48,16 +51,16 @@ class SecretBox:
         return f"{self._newest}:{BOUND}{base64.urlsafe_b64encode(sealed).decode()}"
 
     def seal_unbound(self, text: str) -> str:
-        """Encrypt `text` as the first version did, for processes of it that still run."""
+        """Encrypt `text` as the first version did, for processes of that version that still run."""
         return f"{self._newest}:{self._old[self._newest].encrypt(text.encode()).decode()}"
 
     def open(self, sealed: str, place: str, *, unbound: bool = False) -> str:
-        """Decrypt what `seal` made for `place`, with whichever key it names. Raises CannotOpen.
+        """Decrypt a text that `seal` made for `place`, with the key that it names. Raises CannotOpen.
 
-        `unbound`: also texts of the first version.
+        `unbound` allows texts of the first version too.
         """
         name, _, token = sealed.partition(":")
-        if not KEY_ID.fullmatch(name):  # not to be repeated: it may be a secret that was never sealed
+        if not KEY_ID.fullmatch(name):  # do not repeat it: it may be a secret that was never sealed
             raise CannotOpen("it was not sealed")
         if name not in self._boxes:
             raise CannotOpen(f"sealed with key {name!r}, which is not among EVENTSINKS_ENCRYPTION_KEYS")
@@ -78,7 +81,7 @@ class SecretBox:
 
 
 def derive_key(key: str) -> bytes:
-    """Return the key of AES-256 that comes of `key`, which Fernet uses in another way."""
+    """Derive the AES-256 key from `key`, which Fernet uses in another way."""
     material = base64.urlsafe_b64decode(key)
     return HKDF(SHA256(), 32, salt=None, info=b"eventsinks sealed v2").derive(material)
 

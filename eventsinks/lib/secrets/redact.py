@@ -1,10 +1,10 @@
-"""Redact: mask secrets by value, wherever they stand in a text that a person is to see.
+"""Redaction: masks secrets by value, anywhere in a text that a person will see.
 
-Others write our secrets back to us in forms of their own: percent-encoded, escaped as JSON or HTML, in base64 or
-hexadecimal, over several lines, or cut off in the middle. So a text is looked through as it is and as it reads
-once its escapes are undone, and base64 is looked for as it comes out whatever stands before it.
+Others send our secrets back in their own forms: percent-encoded, escaped as JSON or HTML, in base64 or
+hexadecimal, over several lines, or cut off in the middle. So we search a text as it is, and again after undoing
+its escapes. We search for the base64 of a secret in each form that the bytes before it can give it.
 
-What is shorter than four bytes, or a word that stands in every second answer, is no secret that could be masked.
+We do not mask what is shorter than four bytes, or a word that appears in many answers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 MASK = "****"
-SHORTEST = 4  # bytes of a secret that is masked
-SURE = 8  # bytes from which on a part of a secret, or one with other white space, is taken for it
+SHORTEST = 4  # bytes of the shortest secret that is masked
+SURE = 8  # bytes of the shortest text that counts as a part of a secret, or as one with other white space
 COMMON = frozenset(
     b"application/json application/x-ndjson text/plain utf-8 true false null none json text html http https post "
     b"basic bearer token test webhook success error message status".split()
@@ -29,10 +29,10 @@ ESCAPE = re.compile(
 )
 HALF_ESCAPE = re.compile(rb"(?:%[0-9a-f]?|\\(?:u[0-9a-f]{0,3})?|&(?:#?x?[0-9a-z]{0,7}))\Z", re.IGNORECASE)
 CONTROLS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-ROUNDS = 3  # escapes inside of escapes that are undone
-ELLIPSIS = "…".encode()  # where we cut a text
-CUTS = 3  # ends of a text, its own and those of ellipses, at which half a secret is looked for
-LOOKS = 32  # places before such an end where it may begin
+ROUNDS = 3  # levels of nested escapes that are undone
+ELLIPSIS = "…".encode()  # marks where we cut a text
+CUTS = 3  # ends where half a secret is searched for: the end of the text, and ellipses
+LOOKS = 32  # places before such an end where half a secret may begin
 ALPHABET = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
@@ -52,7 +52,7 @@ class TextView(NamedTuple):
 
 
 class Redactor:
-    """Masks what it was made with. To be made once: it works out every form of it that is looked for."""
+    """Masks the secrets that it was made with. Make it once: it computes each form of them."""
 
     def __init__(self, secrets: Iterable[str | bytes] = ()) -> None:
         found = {needle for secret in secrets for needle in make_needles(secret)}
@@ -101,7 +101,7 @@ def make_needles(secret: str | bytes) -> Iterator[SecretForm]:
 
 
 def encode_secret(secret: str | bytes) -> set[bytes]:
-    """Return a secret as bytes, in the encodings that a header and a body may have."""
+    """Return a secret as bytes, in each encoding that a header or a body may have."""
     if isinstance(secret, bytes):
         return {secret}
     found = {secret.encode("utf-8", "surrogatepass")}
@@ -111,7 +111,7 @@ def encode_secret(secret: str | bytes) -> set[bytes]:
 
 
 def encode_base64(raw: bytes) -> Iterator[bytes]:
-    """Yield what of `raw` stands in base64, in both alphabets, after 0, 1 and 2 other bytes."""
+    """Yield the base64 characters that depend only on `raw`, in both alphabets, after 0, 1 and 2 other bytes."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw)
         ours = whole[-(-8 * before // 6) : 8 * (before + len(raw)) // 6]
@@ -153,7 +153,7 @@ def unescape(raw: bytes, view: TextView) -> tuple[bytes, TextView]:
 
 
 def read_escape(escape: bytes) -> bytes:
-    """Return what one escape stands for; itself, if that is nothing."""
+    """Return what one escape stands for, or the escape itself if it stands for nothing."""
     if escape[:1] == b"%" or escape[:2] in (b"\\x", b"\\X"):
         return bytes.fromhex(escape[-2:].decode())
     if escape[:1] == b"&":
@@ -196,7 +196,7 @@ def belongs(view: TextView, at: int, beside: int) -> bool:
 
 
 def find_whole(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where a needle stands."""
+    """Yield where a text contains a needle."""
     at = text.find(needle)
     while at >= 0:
         yield at, at + len(needle)
@@ -204,7 +204,7 @@ def find_whole(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
 
 
 def find_halves(text: bytes, needle: bytes, cuts: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield where the first SURE bytes or more of a needle stand right before a cut."""
+    """Yield where at least SURE first bytes of a needle stand directly before a cut."""
     if len(needle) <= SURE:
         return
     head = needle[:SURE]
@@ -231,7 +231,7 @@ def find_cuts(text: bytes) -> list[int]:
 
 
 def mask_spans(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return `data` with a mask over every span; spans that overlap or touch get one."""
+    """Return `data` with a mask over every span. Spans that overlap or touch get one mask."""
     parts: list[bytes] = []
     at = 0
     for start, end in sorted(spans):

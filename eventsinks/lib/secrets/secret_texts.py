@@ -1,8 +1,8 @@
-"""Secret texts: which parts of a value or of a URL give away a secret, and how a URL is shown without them.
+"""Secret texts: which parts of a value or a URL reveal a secret, and how to show a URL without them.
 
-Of a URL, host and path are shown; masked are credentials, the values of a query that are named or look like
-tokens, and the parts of a path that only who may post there knows: all that is behind the known webhooks of
-services, and elsewhere what looks like a token.
+We show the host and the path of a URL. We mask credentials, the query's values that are named or look like tokens,
+and the parts of the path that only the sender may know: everything after the known webhook paths of services, and
+what looks like a token in other paths.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import unquote, unquote_plus
 
 from eventsinks.lib.secrets.redact import MASK
 
-PIECE = 8  # characters from which on a part of a secret is a secret of its own
+PIECE = 8  # characters of the shortest part of a secret that counts as a secret itself
 BETWEEN = re.compile(r"[\s;,='\"&/?:@|]+")
 URL = re.compile(r"(https?://)(?:([^/?#@]*)@)?([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 NAMED = re.compile(
@@ -25,10 +25,10 @@ NAMED = re.compile(
 )
 PAIR = re.compile(r"([?#&;])([^&;=]*)(?:(=)([^&;]*))?")  # of a query or a fragment: mark, name, =, value
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# One run of letters and digits that no person chose, as long as the shortest tokens are.
+# One run of letters and digits that no person chose, at least as long as the shortest tokens.
 RANDOM = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 MIXED = re.compile(r"(?=[a-z]*[A-Z])(?=[A-Z]*[a-z])[A-Za-z]{24,}")
-# Where services take what is posted, each with the path before its secret.
+# Hosts where services accept webhooks, each with the path before its secret.
 WEBHOOKS = tuple(
     (re.compile(host), re.compile(path, re.IGNORECASE))
     for host, path in (
@@ -47,14 +47,14 @@ WEBHOOKS = tuple(
         (r"^webhook\.site$", r"/"),
     )
 )
-# Parts of the paths of webhooks that are the same for everybody.
+# Parts of webhook paths that are the same for everybody.
 WORDS = frozenset(
     ["webhooks", "services", "workflows", "triggers", "manual", "webhookb2", "incomingwebhook", "paths", "invoke"]
 )
 
 
 class Parts(NamedTuple):
-    """A URL in its parts; together they are the URL again."""
+    """The parts of a URL. Joined, they are the URL again."""
 
     scheme: str
     user: str | None
@@ -65,13 +65,13 @@ class Parts(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The URL."""
+        """The URL of these parts."""
         user = "" if self.user is None else f"{self.user}@"
         return f"{self.scheme}{user}{self.host}{self.path}{self.query}{self.fragment}"
 
 
 def split_url(url: str) -> Parts | None:
-    """Return a URL in its parts, None for a text that is none."""
+    """Return the parts of a URL, None for a text that is not one."""
     match = URL.fullmatch(url)
     if match is None:
         return None
@@ -80,7 +80,7 @@ def split_url(url: str) -> Parts | None:
 
 
 def mask_url(url: str) -> str:
-    """Return a URL as it is shown, `****` in place of each of its secrets."""
+    """Return a URL with `****` in place of each secret, as it is shown."""
     parts = split_url(url)
     if parts is None:
         return url
@@ -93,7 +93,7 @@ def mask_url(url: str) -> str:
 
 
 def unmask_url(before: str, after: str) -> str:
-    """Return `after` with each `****` in it replaced by what stood there `before`; one without stays."""
+    """Return `after` with each `****` replaced by the text at the same place in `before`, or unchanged if none."""
     was, now = split_url(before), split_url(after)
     if was is None or now is None or MASK not in after:
         return after
@@ -108,7 +108,7 @@ def unmask_url(before: str, after: str) -> str:
 
 
 def split_segments(parts: Parts) -> Iterator[tuple[str, bool]]:
-    """Yield the segments of a path, each with whether it is secret."""
+    """Yield each segment of a path, and whether it is secret."""
     host = split_host(parts.host)[0].lower().rstrip(".")
     known = [path.match(parts.path) for of, path in WEBHOOKS if of.search(host)]
     public = min((match.end() for match in known if match), default=len(parts.path))
@@ -120,7 +120,7 @@ def split_segments(parts: Parts) -> Iterator[tuple[str, bool]]:
 
 
 def mask_pairs(text: str) -> str:
-    """Return a query, or a fragment, with the values masked that are named or look like tokens."""
+    """Return a query or a fragment with the secret values masked: those that are named or look like tokens."""
     return PAIR.sub(_mask_pair, text)
 
 
@@ -132,12 +132,12 @@ def _mask_pair(pair: re.Match[str]) -> str:
 
 
 def is_secret_pair(name: str, value: str) -> bool:
-    """Whether the value of a query is a secret."""
+    """Whether the value in a query is a secret."""
     return bool(value) and (bool(NAMED.search(unquote_plus(name))) or looks_random(value))
 
 
 def unmask_pairs(before: str, after: str) -> str:
-    """Return a query with each masked value replaced by the next one of that name `before`."""
+    """Return a query with each masked value replaced by the next value of that name in `before`."""
     kept: dict[str, list[str]] = {}
     for _, name, equals, value in PAIR.findall(before):
         kept.setdefault(name if equals else "", []).append(value if equals else name)
@@ -153,13 +153,13 @@ def unmask_pairs(before: str, after: str) -> str:
 
 
 def looks_random(text: str) -> bool:
-    """Whether no person has chosen this text: an id or a token."""
+    """Whether a text is an id or a token, which no person chose."""
     text = unquote(text)
     return bool(UUID.search(text) or RANDOM.search(text) or MIXED.search(text))
 
 
 def get_origin(url: str) -> tuple[str, str, str]:
-    """Return scheme, host and port of a URL, in one spelling."""
+    """Return scheme, host and port of a URL in one spelling."""
     parts = split_url(url)
     if parts is None:
         return "", url, ""
@@ -168,13 +168,13 @@ def get_origin(url: str) -> tuple[str, str, str]:
 
 
 def split_host(text: str) -> tuple[str, str]:
-    """Return the two, the latter empty where there is none; the host may be an address of IPv6 in brackets."""
+    """Return host and port, "" for no port. The host may be an IPv6 address in brackets."""
     host, colon, port = text.rpartition(":")
     return (host, port) if colon and (port.isdigit() or not port) else (text, "")
 
 
 def find_url_secrets(url: str, *, wholly: bool = False) -> Iterator[str]:
-    """Yield the secrets in a URL; of one that is secret `wholly`, all behind its host that is its own."""
+    """Yield the secrets in a URL. With `wholly`, all that is the URL's own after the host is secret."""
     parts = split_url(url)
     if parts is None:
         return
@@ -192,9 +192,10 @@ def find_url_secrets(url: str, *, wholly: bool = False) -> Iterator[str]:
 
 
 def split_secret(secret: str) -> Iterator[str]:
-    """Yield a secret and its parts that are secrets of their own.
+    """Yield a secret, and its parts that are secrets themselves.
 
-    A URL's are those behind its host, an object's in JSON its values, an `Authorization`'s its credentials.
+    For a URL these are the parts after its host, for a JSON object its values, for an `Authorization` its
+    credentials.
     """
     if split_url(secret):
         yield from find_url_secrets(secret, wholly=True)
@@ -212,7 +213,7 @@ def split_secret(secret: str) -> Iterator[str]:
 
 
 def decode_credentials(encoded: str) -> Iterator[str]:
-    """Yield user and password together, and the password, of what stands behind `Basic`."""
+    """Decode the credentials after `Basic`. Yield user and password together, then the password."""
     try:
         pair = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
     except (binascii.Error, ValueError):
@@ -222,7 +223,7 @@ def decode_credentials(encoded: str) -> Iterator[str]:
 
 
 def read_json_leaves(text: str) -> Iterator[str]:
-    """Yield every text in a document of JSON; the text itself where it is none."""
+    """Yield each text in a JSON document, or the text itself if it is not JSON."""
     try:
         yield from _leaves(json.loads(text))
     except ValueError:

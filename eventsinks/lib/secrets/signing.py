@@ -16,7 +16,7 @@ SIZE = 32  # bytes of a new secret; the specification allows 24 to 64
 
 
 def make_secret() -> str:
-    """Return a new signing secret in the form that is shown to people, `whsec_<base64>`."""
+    """Return a new signing secret in the form that people see, `whsec_<base64>`."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
 
 
@@ -31,9 +31,9 @@ def decode_key(secret: str) -> bytes:
 def make_signature_headers(
     keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes
 ) -> tuple[tuple[str, str], ...]:
-    """Return the three headers for one attempt: every key signs, so that a rotation has an overlap.
+    """Return the three headers for one attempt. Every key signs, so old and new keys work during a rotation.
 
-    `timestamp` is the Unix time of this attempt in seconds; `message_id` stays the same over retries.
+    `timestamp` is the Unix time of this attempt in seconds. `message_id` stays the same for all attempts.
     """
     if not keys:
         return ()

@@ -1,1 +1,1 @@
-"""Templates of text, in Liquid and in Go's words, charged to a budget."""
+"""Templates of text, in Liquid and in Go's syntax, charged to a budget."""

@@ -1,8 +1,8 @@
-"""Templates in the words of Go's text/template that NetBird's users know, safe inside JSON.
+"""Templates in the syntax of Go's text/template that NetBird's users know, safe inside JSON.
 
-Only variables and `.Timestamp.Format`: no loops, no functions. A template of JSON stays JSON whatever the values
-are: between quotes a value is escaped, elsewhere it is written as JSON.
-(https://pkg.go.dev/text/template; Go itself would splice the text, and break the document.)
+They have only variables and `.Timestamp.Format`: no loops and no functions. A JSON template stays JSON for all
+values: between quotes a value is escaped, elsewhere it is written as JSON. (https://pkg.go.dev/text/template; Go
+itself would insert the plain text, and break the document.)
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MAX_ACTIONS = 500
 ACTION = re.compile(r"\{\{(-(?=\s))?(.{0,200}?)((?<=\s)-)?\}\}", re.DOTALL)
 FIELD = re.compile(r"\.([A-Za-z]\w*)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
 FORMAT = re.compile(r"""(\.[A-Za-z]\w*)\.Format\s+("(?:[^"\\]|\\.){0,100}"|`[^`]{0,100}`)""", re.ASCII)
-FILLER = '{"{{}}": 0}'  # which no literal can hold
+FILLER = '{"{{}}": 0}'  # no literal can contain it
 QUOTE = re.compile(r'\\.|"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One `{{…}}`: the variable's name, the path inside it, and how a time is formatted."""
+    """One `{{…}}`: the name of the variable, the path inside it, and the format of a time."""
 
     name: str
     path: tuple[str, ...] = ()
@@ -36,11 +36,11 @@ class Slot:
 
     @property
     def filler(self) -> str:
-        """What stands in its place while the template is checked."""
+        """The text in its place while the template is checked."""
         return "x" if self.quoted else FILLER
 
     def value(self, variables: Mapping[str, Any]) -> Any:
-        """Look it up; None where there is nothing of that name."""
+        """Return the value, None if there is nothing of that name."""
         value = variables.get(self.name)
         if isinstance(value, GoTime):
             if self.layout is not None:
@@ -52,10 +52,10 @@ class Slot:
 
 
 class GoTemplate:
-    """A template, parsed. `names` are the variables that there are; only `nested` ones have fields of their own.
+    """A parsed template. `names` are the variables that exist. Only `nested` ones have fields of their own.
 
-    Raises ValueError, with a reason fit for a user. `is_json` says whether its output always is JSON: a document,
-    or several with white space between.
+    Raises ValueError, with a reason fit for a user. `is_json` says whether the output is JSON for all values: one
+    document, or several with white space between.
     """
 
     def __init__(self, text: str, names: Collection[str], nested: str, time: str) -> None:
@@ -68,7 +68,7 @@ class GoTemplate:
         self.is_json = self._always_json()
 
     def render(self, variables: Mapping[str, Any], limit: int) -> str:
-        """Fill it in. Raises ValueError where the output would have more than `limit` characters."""
+        """Return the filled-in template. Raises ValueError if it has more than `limit` characters."""
         written: list[str] = []
         size = 0
         for part in self._parts:
@@ -111,9 +111,9 @@ class GoTemplate:
         )
 
     def _always_json(self) -> bool:
-        """Whether it is JSON with anything filled in.
+        """Whether the output is JSON for all values.
 
-        Nothing but a whole value fits where an object does, and `x` is in no escape sequence.
+        In the place of an object only a whole value fits, and no escape sequence contains `x`.
         """
         if [part for part in self._parts if part] == [Slot(self._nested)]:
             return True
@@ -123,14 +123,14 @@ class GoTemplate:
         try:
             check_documents("".join(part.filler if isinstance(part, Slot) else part for part in self._parts))
         except (ValueError, RecursionError) as error:
-            if first == "[":  # may be a line of a log: [2026-05-04] peer added
+            if first == "[":  # it may be a line of a log: [2026-05-04] peer added
                 return False
             raise ValueError(f"it begins like JSON but is not: {str(error)[:200]}") from None
         return True
 
 
 def trim_literal(text: str, trim_left: bool, trim_right: bool) -> str:
-    """Return text between actions, without the white space that `{{-` and `-}}` take away."""
+    """Return text between actions, without the white space that `{{-` and `-}}` remove."""
     text = text.lstrip() if trim_left else text
     text = text.rstrip() if trim_right else text
     if "{{" in text:
@@ -139,17 +139,17 @@ def trim_literal(text: str, trim_left: bool, trim_right: bool) -> str:
 
 
 def is_in_string(text: str, before: bool) -> bool:
-    """Whether the end of `text` is inside a JSON string, if its beginning is (`before`) or is not."""
+    """Whether the end of `text` is inside a JSON string. `before` says whether its beginning is."""
     return before ^ bool(sum(1 for found in QUOTE.findall(text) if found == '"') % 2)
 
 
 def unquote(quoted: str) -> str:
-    """Return what a Go string literal says."""
+    """Return the value of a Go string literal."""
     return quoted[1:-1] if quoted[0] == "`" else re.sub(r"\\(.)", r"\1", quoted[1:-1])
 
 
 def check_documents(text: str) -> None:
-    """Raise ValueError unless `text` is objects and arrays of strict JSON, with white space between."""
+    """Raise ValueError unless `text` consists of strict JSON objects and arrays, with white space between."""
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     at = 0
     while at < len(text := text.rstrip(" \t\r\n")):
@@ -166,14 +166,14 @@ def _no_constant(name: str) -> None:
 
 
 def write_plain(value: Any) -> str:
-    """Return a value as text: nothing as nothing, strings as they are, the rest as JSON."""
+    """Return a value as text: "" for None, strings as they are, everything else as JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else write_json(value)
 
 
 def write_escaped(value: Any) -> str:
-    """Return a value as text that fits between the quotes of a JSON string."""
+    """Return a value as text for use between the quotes of a JSON string."""
     return write_json(write_plain(value))[1:-1]
 
 
@@ -186,7 +186,7 @@ def write_json(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawJson(Mapping[str, Any]):
-    """An object that is written as the text it came in, so that no number is rounded."""
+    """An object that is written as its original text, so that no number is rounded."""
 
     text: str
     fields: Mapping[str, Any]

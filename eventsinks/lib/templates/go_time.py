@@ -1,4 +1,4 @@
-"""Times as Go writes them: the layout is the moment `Mon Jan 2 15:04:05 MST 2006`, spelled as one wants it.
+"""Times in Go's layouts: a layout writes the moment `Mon Jan 2 15:04:05 MST 2006` in the wanted form.
 
 https://pkg.go.dev/time#pkg-constants
 """
@@ -27,7 +27,7 @@ MONTHS = (
 
 
 class GoTime:
-    """A moment, to the nanosecond, in the offset it was said in. `text` is RFC 3339."""
+    """A moment, exact to the nanosecond, in its original offset. `text` is RFC 3339."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -44,7 +44,7 @@ class GoTime:
         return int(self.at.timestamp()) * 1_000_000_000 + int(self.fraction)
 
     def format(self, layout: str) -> str:
-        """Write it as `layout` shows. What is no part of the moment stays as it is."""
+        """Return the moment in the form of `layout`. Other text in the layout stays as it is."""
         return PART.sub(lambda found: self._part(found[0]), layout)
 
     def _part(self, part: str) -> str:
@@ -56,7 +56,7 @@ class GoTime:
 
 
 def write_offset(at: datetime, colon: str, minutes: bool = True, zulu: bool = False) -> str:
-    """Return the distance from UTC: `+02:00`, `+0200` or `+02`; `Z` for none where `zulu` says so."""
+    """Return the offset from UTC: `+02:00`, `+0200` or `+02`. With `zulu`, return `Z` for no offset."""
     distance = at.utcoffset() or timedelta()
     if zulu and not distance:
         return "Z"
@@ -66,7 +66,7 @@ def write_offset(at: datetime, colon: str, minutes: bool = True, zulu: bool = Fa
 
 
 def write_zone(at: datetime) -> str:
-    """Return `UTC`, or the offset: a moment that was written down names no zone."""
+    """Return `UTC` or the offset: a written moment names no zone."""
     return write_offset(at, "") if at.utcoffset() else "UTC"
 
 
@@ -101,7 +101,7 @@ WRITERS: dict[str, Callable[[datetime], str]] = {
     "4": lambda at: str(at.minute),
     "5": lambda at: str(at.second),
 }
-# The longest first; a fraction is only one where no digit follows it, as in Go.
+# The longest comes first. As in Go, a digit must not follow a fraction.
 PART = re.compile(
     r"[.,](?:0{1,9}|9{1,9})(?!\d)|" + "|".join(map(re.escape, sorted(WRITERS, key=len, reverse=True)))
 )

@@ -1,4 +1,4 @@
-"""Liquid with few tags and filters, in which all that a template does is charged to a budget."""
+"""Liquid with few tags and filters, and with all work of a template charged to a budget."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ MAX_OUTPUT = 40_000  # bytes
 MAX_DEPTH = 300  # levels of a value
 OF_THE_PARSER = frozenset(["content", "output", "illegal"])
 TAGS = OF_THE_PARSER | {"if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "#"}
-NO_FILTERS = frozenset(["date", "safe", "escapejs"])  # `date` pads by as much as it is told to
+NO_FILTERS = frozenset(["date", "safe", "escapejs"])  # a template can make `date` pad to any width
 
 
 class Context(RenderContext):
-    """What a template sees while it is rendered: fields by flat names too, and its work is charged."""
+    """What a template sees while it renders. It also finds fields by names with dots, and charges its work."""
 
     budget: Budget
-    seen: dict[int, tuple[object, Size]]  # what was measured before; a value that is kept keeps its number
+    seen: dict[int, tuple[object, Size]]  # sizes by id; the value is kept, so that no other gets its id
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Look a field up; `a.b` may be one name or two."""
+        """Return a field. `a.b` may be one name or two."""
         self.budget.charge(2 + len(path) // 4)
         root = self.scope.get(str(path[0]), MISSING)
         value = find_at(root, path[1:], self.budget.charge) if len(path) > 1 else root
@@ -49,7 +49,7 @@ class Context(RenderContext):
         return Unresolved(write_path(path), token=token) if default is UNDEFINED else default
 
     def charge_look(self, value: object) -> None:
-        """Charge what it costs to compare or walk a value: all of it is measured the first time."""
+        """Charge the cost of comparing or walking a value. The first time, measure all of it."""
         if isinstance(value, str):
             self.budget.charge(len(value) // 2_000)
         elif isinstance(value, list | tuple | dict):
@@ -61,14 +61,17 @@ class Context(RenderContext):
             self.seen[id(value)] = (value, size)
 
     def measured(self, values: Sequence[object]) -> Size:
-        """Return the size of values, of no more than could be paid for. Raises ResourceLimitError if too deep."""
+        """Return the size of values, measured only as far as the budget can pay.
+
+        Raises ResourceLimitError if too deep.
+        """
         size = measure_size(values, MAX_DEPTH, 4 * self.budget.left + 1_000)
         if size is None:
             raise ResourceLimitError("a value is nested too deep", token=None)
         return size
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
-        """Return a filter that is charged for what it is given and for what it gives."""
+        """Return a filter that is charged for its input and its output."""
         function = super().filter(name, token)
 
         def charged(*values: object, **named: object) -> object:
@@ -86,7 +89,7 @@ class Context(RenderContext):
         return charged
 
     def assign(self, key: str, val: Any) -> None:
-        """Give a name to a value: the sizes of all that have names are added up each time."""
+        """Give a name to a value. Liquid adds up the sizes of all named values each time."""
         self.budget.charge(1 + len(self.locals) // 4)
         super().assign(key, val)
 
@@ -114,7 +117,7 @@ class TextOutput(Output):
 
 
 class Round(BlockNode):
-    """What a loop does in each round, with what that costs before any value is looked at."""
+    """The body of a loop, with its cost per round before any value is read."""
 
     __slots__ = ("steps",)
 
@@ -123,7 +126,7 @@ class Round(BlockNode):
         self.steps = 1 + count_steps(block.nodes)
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        """Charge it, and do it."""
+        """Charge one round, and render it."""
         assert isinstance(context, Context)
         context.budget.charge(self.steps)
         return super().render_to_output(context, buffer)
@@ -145,12 +148,12 @@ class ChargedForTag(ForTag):
 
 
 def count_steps(nodes: Iterable[Node]) -> int:
-    """Return what it costs to go through nodes once, by how long they are written."""
+    """Return the cost of rendering nodes once, from the length of their text."""
     return 1 + sum(len(str(node)) // (64 if isinstance(node, ContentNode) else 4) for node in nodes)
 
 
 class ChargedTemplate(BoundTemplate):
-    """A template that is rendered in our Context."""
+    """A template that renders in our Context."""
 
     context_class = Context
 
@@ -159,7 +162,7 @@ class ChargedTemplate(BoundTemplate):
         self.steps = count_steps(self.nodes)
 
     def told(self, document: Mapping[str, Any], budget: Budget) -> str:
-        """Return the text with the fields of `document`. Raises Spent, LiquidError, and what a filter raises."""
+        """Return the text with the fields of `document`. Raises Spent, LiquidError, and any error of a filter."""
         budget.charge(self.steps)
         context = Context(self, globals=self.make_globals({VARIABLE: document}))
         context.budget, context.seen = budget, {}
@@ -179,7 +182,7 @@ class LimitedLiquid(Environment):
     output_stream_limit = MAX_OUTPUT
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        """Keep the tags and filters that are harmless, and add `json`."""
+        """Keep only the harmless tags and filters, and add `json`."""
         super().setup_tags_and_filters(extra=extra)
         self.add_tag(TextOutput)
         self.add_tag(ChargedForTag)

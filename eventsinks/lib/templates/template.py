@@ -1,7 +1,7 @@
 """Templates of text in Liquid (https://shopify.github.io/liquid/), with Scanner's `{{@alert.…}}` for fields.
 
-What does not resolve shows as itself, and so does a template that fails or would do too much: rendering never
-raises. What a render may cost is counted, not timed: the same document gives the same text.
+A field that does not resolve shows as itself. So does a template that fails or costs too much: rendering never
+raises. The cost is counted and not timed, so the same document gives the same text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class TextTemplate:
-    """A template, compiled. Raises BadTemplate.
+    """A compiled template. Raises BadTemplate.
 
     Usage:
 
@@ -46,19 +46,19 @@ class TextTemplate:
         self._liquid = compile_pieces(self._pieces) if self._fields is None else None
 
     def render(self, document: Mapping[str, Any], budget: Budget | None = None) -> str:
-        """Return the text with the fields of `document`; itself, where that fails or costs too much."""
+        """Return the text with the fields of `document`, or the template if that fails or costs too much."""
         if len(self._pieces) == 1 and isinstance(self._pieces[0], str):
             return self.text
         try:
             with budget or Budget(TEMPLATE_STEPS) as paying:
                 return self._told(document, paying)
-        except Exception:  # a filter may raise anything, and the alert must go out
+        except Exception:  # a filter may raise anything, and the alert must still be sent
             return self.text
 
     def _told(self, document: Mapping[str, Any], budget: Budget) -> str:
         if self._fields is not None and (told := fill_in(self._fields, document, budget)) is not None:
             return told
-        if self._liquid is None:  # a field is not there as it is written: Liquid may know what is meant
+        if self._liquid is None:  # no field has exactly this name: Liquid may find it
             budget.charge(sum(12 + len(tag.inside) for tag in self._pieces if isinstance(tag, Tag)))
             self._liquid = compile_pieces(self._pieces)
         return self._liquid.told(document, budget)
@@ -68,7 +68,7 @@ Fields = list[str | list[str | int]]  # plain texts, and the paths of fields
 
 
 def read_fields(pieces: list[str | Tag]) -> Fields | None:
-    """Return plain texts and paths; None, where a tag is more than one field: that is for Liquid."""
+    """Return plain texts and paths, or None if a tag is more than one field: Liquid handles that."""
     found: Fields = []
     for piece in pieces:
         part = piece if isinstance(piece, str) else piece.field
@@ -79,7 +79,7 @@ def read_fields(pieces: list[str | Tag]) -> Fields | None:
 
 
 def fill_in(fields: Fields, document: Mapping[str, Any], budget: Budget) -> str | None:
-    """Return the text, None where a field is not there. Raises Spent, ValueError for too long a text."""
+    """Return the text, None if a field is missing. Raises Spent, and ValueError if the text is too long."""
     budget.charge(1 + 2 * len(fields))
     told = []
     for part in fields:
@@ -97,7 +97,7 @@ def fill_in(fields: Fields, document: Mapping[str, Any], budget: Budget) -> str 
 
 
 def write_charged(value: object, budget: Budget) -> str:
-    """Return a value as text. Raises Spent, ValueError for a value that is nested too deep."""
+    """Return a value as text. Raises Spent, and ValueError if the value is nested too deep."""
     if not isinstance(value, str | float | None):
         size = measure_size([value], MAX_DEPTH, 4 * max(budget.left, 0) + 1_000)
         if size is None:
@@ -109,7 +109,7 @@ def write_charged(value: object, budget: Budget) -> str:
 
 
 def compile_pieces(pieces: list[str | Tag]) -> ChargedTemplate:
-    """Return the Liquid of a template. Raises BadTemplate."""
+    """Return a template compiled by Liquid. Raises BadTemplate."""
     text = "".join(piece if isinstance(piece, str) else piece.liquid for piece in pieces)
     try:
         found = ENVIRONMENT.from_string(text)
@@ -127,7 +127,7 @@ def compile_pieces(pieces: list[str | Tag]) -> ChargedTemplate:
 
 
 def make_complaint(error: Exception) -> str:
-    """Return what is wrong with a template, and in which line."""
+    """Return the problem of a template, with its line."""
     if isinstance(error, RecursionError):
         return "is nested too deep"
     said = str(getattr(error, "message", "") or error).partition("\n")[0]
@@ -141,7 +141,7 @@ def make_complaint(error: Exception) -> str:
 
 
 def count_compile_steps(text: str) -> int:
-    """Return what it costs to compile a template. Raises BadTemplate for one that need not be tried."""
+    """Return the cost of compiling a template. Raises BadTemplate if it is clearly invalid."""
     pieces = split_pieces(text)
     tags = [piece for piece in pieces if isinstance(piece, Tag)]
     if read_fields(pieces) is not None:
@@ -150,9 +150,9 @@ def count_compile_steps(text: str) -> int:
 
 
 class CompiledTemplates:
-    """Templates by their texts, each compiled once, and what is no template refused once.
+    """Templates by their texts: each is compiled once, and each invalid one is refused once.
 
-    Bounded by number and by characters; what was asked for the longest ago is forgotten first.
+    Their number and their characters are limited. The least recently used one is dropped first.
     """
 
     def __init__(self, most: int, characters: int) -> None:
@@ -162,7 +162,7 @@ class CompiledTemplates:
         self._lock = Lock()
 
     def get(self, text: str, budget: Budget | None = None) -> TextTemplate:
-        """Return the template of a text; what must be compiled, `budget` pays. Raises BadTemplate and Spent."""
+        """Return the template of a text. `budget` pays if it must be compiled. Raises BadTemplate and Spent."""
         with self._lock:
             if (found := self._found.get(text)) is not None:
                 self._found.move_to_end(text)
@@ -189,14 +189,14 @@ class CompiledTemplates:
 
 
 def make_template(text: str) -> TextTemplate | str:
-    """Return the template of a text, or why it is none."""
+    """Return the template of a text, or the reason why it is invalid."""
     try:
         return TextTemplate(text)
     except BadTemplate as error:
         return str(error)
 
 
-# Those that alerts bring are apart: however many they are, they push out none of the event sinks'.
+# Templates from alerts are separate: they can never push out those of event sinks.
 KEPT = CompiledTemplates(most=5_000, characters=1_000_000)
 BROUGHT = CompiledTemplates(most=1_000, characters=250_000)
 
@@ -207,7 +207,10 @@ def get_template(text: str) -> TextTemplate:
 
 
 def render_text(text: str, document: Mapping[str, Any], budget: Budget, among: CompiledTemplates) -> str:
-    """Return a text with the fields of `document`; itself, where that can't be or costs too much. Never raises."""
+    """Return a text with the fields of `document`, or the text itself if that fails or costs too much.
+
+    Never raises.
+    """
     try:
         return among.get(text, budget).render(document, budget)
     except (BadTemplate, Spent):

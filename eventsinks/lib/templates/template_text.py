@@ -1,7 +1,7 @@
-"""The text of a template, cut into what is shown as it is and tags, in one pass from left to right.
+"""The text of a template: cut into plain text and tags, in one pass from left to right.
 
-Liquid's own lexer goes back and forth over a text that is made to be hard: so it is given only what went through
-here, with a bounded number of tags of bounded length, each closed, and without a run of spaces at its ends.
+Liquid's own lexer goes back and forth over a text that is written to be slow. So it gets only what passed here: a
+limited number of closed tags of limited length, without runs of spaces at their ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VARIABLE = "alert"
 FIELD = f"@{VARIABLE}."
 CLOSING = {"{{": "}}", "{%": "%}"}
 UNCLOSED = {"{{": "expected '}}', found end of file", "{%": "missing tag name or closing delimiter"}
-KEPT_LINES = 50  # line breaks at an end of a tag, so that complaints name the right line
+KEPT_LINES = 50  # line breaks that stay at an end of a tag, so that complaints name the right line
 UNFIT = re.compile(r"\s*(?:end)?(raw|doc)\b")
 STRING_OR_FIELD = re.compile(
     r""""[^"]*"|'[^']*'|@alert(?![\w-])((?:\.[^\s.\[\]{}|%,:=<>!"'()]+|\[[^\[\]{}]*\])*)"""
@@ -28,11 +28,11 @@ STRING_OR_FIELD = re.compile(
 
 
 class BadTemplate(ValueError):
-    """A text is no template. Says what is wrong, for people."""
+    """A text is not a template. The message says why, for people."""
 
 
 class Tag(NamedTuple):
-    """One `{{…}}` or `{%…%}`: what opens it, what is inside, and whether a `-` trims what is beside it."""
+    """One `{{…}}` or `{%…%}`: its opening, its inside, and whether a `-` trims the text beside it."""
 
     opening: str
     inside: str
@@ -41,7 +41,7 @@ class Tag(NamedTuple):
 
     @property
     def field(self) -> list[str | int] | None:
-        """The path, where all that it says is one `@alert.…`; else None."""
+        """The path if the tag contains only one `@alert.…`, otherwise None."""
         alone = self.opening == "{{" and not (self.trims_left or self.trims_right)
         text = self.inside.strip()
         if not (alone and text.startswith(FIELD)) or any(sign in text for sign in "{}|"):
@@ -50,12 +50,12 @@ class Tag(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """What compiling it costs: less where it is one field, which Liquid need not see."""
+        """The cost of compiling it. One field costs less, because Liquid need not see it."""
         return 3 + len(self.inside) // 4 if self.field is not None else 12 + len(self.inside)
 
     @property
     def liquid(self) -> str:
-        """It in Liquid, with each `@alert.…` as Liquid's own path."""
+        """The tag in Liquid, with each `@alert.…` as Liquid's own path."""
         before, text, after = strip_ends(self.inside)
         left, right = "-" if self.trims_left else "", "-" if self.trims_right else ""
         return (
@@ -78,7 +78,7 @@ def cut_up(text: str) -> Iterator[str | Tag]:
     """Yield plain texts and tags. Raises BadTemplate."""
     at = 0
     for opening in find_openings(text):
-        if opening < at:  # it stands inside of a tag
+        if opening < at:  # it stands inside a tag
             continue
         if opening > at:
             yield text[at:opening]
@@ -96,18 +96,18 @@ def cut_up(text: str) -> Iterator[str | Tag]:
 
 
 def find_openings(text: str) -> Iterator[int]:
-    """Yield where each `{{` and `{%` begins, also those inside of others."""
+    """Yield where each `{{` and `{%` begins, including those inside others."""
     return (found.start() for found in re.finditer(r"\{(?=[{%])", text))
 
 
 def name_line(text: str, at: int, complaint: str) -> BadTemplate:
-    """Return a complaint that names the line of a place."""
+    """Return a complaint that names the line of a position."""
     line = text.count("\n", 0, at) + 1
     return BadTemplate(f"line {line}: {complaint}")
 
 
 def make_tag(sign: str, inside: str) -> Tag:
-    """Return a tag. Raises BadTemplate for one in which Liquid is off."""
+    """Return a tag. Raises BadTemplate for one that turns Liquid off."""
     left = inside.startswith("-")
     inside = inside[1:] if left else inside
     right = inside.endswith("-")
@@ -120,14 +120,14 @@ def make_tag(sign: str, inside: str) -> Tag:
 
 
 def find_excess(tag: Tag) -> str:
-    """Return what of a tag is too much, "" if nothing is."""
+    """Return what is too much in a tag, "" if nothing is."""
     if len(tag.inside) > MAX_TAG:
         return f"a tag has {len(tag.inside):,} characters; at most {MAX_TAG:,} is allowed"
     return f"a tag has more than {MAX_FILTERS} filters" if tag.inside.count("|") > MAX_FILTERS else ""
 
 
 def strip_ends(text: str) -> tuple[str, str, str]:
-    """Return a text without the spaces at its ends, and what stands for those: a space, or line breaks."""
+    """Return a text without the spaces at its ends, and for each end a space or its line breaks."""
     inner = text.strip()
     before = text[: len(text) - len(text.lstrip())]
     after = text[len(before) + len(inner) :]
@@ -135,12 +135,12 @@ def strip_ends(text: str) -> tuple[str, str, str]:
 
 
 def shorten_spaces(text: str) -> str:
-    """Return as many line breaks as spaces held, but not more than count."""
+    """Return the line breaks among spaces, up to KEPT_LINES, or one space if there are none."""
     return "\n" * min(text.count("\n"), KEPT_LINES) or " "
 
 
 def write_liquid(opening: str, text: str) -> str:
-    """Return what is inside of a tag with each `@alert.…` as Liquid's own path; one in `{{` may have spaces."""
+    """Return the inside of a tag with each `@alert.…` as Liquid's own path. A path in `{{` may contain spaces."""
     first, bar, rest = text.partition("|")
     fits = opening == "{{" and first.startswith(FIELD) and not ("{" in first or "}" in first)
     if fits and (segments := split_path(first[len(FIELD) :].strip())) is not None:
@@ -149,7 +149,7 @@ def write_liquid(opening: str, text: str) -> str:
 
 
 def replace_fields(text: str) -> str:
-    """Return a part of a tag, whose strings stay as they are, with each `@alert.…` as Liquid's own path."""
+    """Return a part of a tag with each `@alert.…` as Liquid's own path. Strings in it stay unchanged."""
 
     def replaced(found: re.Match[str]) -> str:
         segments = split_path(found[1].removeprefix(".")) if found[1] is not None else None
@@ -159,7 +159,7 @@ def replace_fields(text: str) -> str:
 
 
 def write_liquid_path(segments: list[str | int]) -> str:
-    """Return Liquid for a field of the document."""
+    """Return a field of the document in Liquid."""
     quoted = (f"'{part}'" if isinstance(part, str) and '"' in part else f'"{part}"' for part in segments)
     parts = (str(part) if isinstance(part, int) else text for part, text in zip(segments, quoted, strict=True))
     return VARIABLE + "".join(f"[{part}]" for part in parts)
