@@ -1,8 +1,10 @@
 """The pages keep their word: links lead somewhere, and the worked example is a destination type like any other."""
 
+import ast
 import inspect
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -55,6 +57,38 @@ def test_a_decision_is_one_page():
     words = {page.name: len(page.read_text().split()) for page in (DOCS / "decisions").glob("*.md")}
     assert words
     assert not {name: count for name, count in words.items() if count > 450}
+
+
+def functions_in(path):
+    """Return the functions that a file defines, those of a class after its name and a dot."""
+    body = ast.parse(path.read_text()).body
+    methods = [(f"{part.name}.", part.body) for part in body if isinstance(part, ast.ClassDef)]
+    return {
+        before + part.name
+        for before, parts in [("", body), *methods]
+        for part in parts
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_the_house_names_files_and_functions_that_are_there():
+    path, steps, wrong = None, 0, []
+    for file, function in re.findall(r"`([\w/]+\.py)`|`([\w.]+)\(\)`", (DOCS / "house.md").read_text()):
+        if file:
+            path = ROOT / "eventsinks" / file
+            wrong += [] if path.exists() else [file]
+        elif path.exists():
+            steps += 1
+            wrong += [] if function in functions_in(path) else [f"{path.name}: {function}"]
+    assert steps > 20
+    assert not wrong
+
+
+def test_the_house_has_the_rooms_whose_imports_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = re.findall(r"\w+", " ".join(contracts[0]["layers"]).replace("eventsinks.", "").replace(".urls", ""))
+    rooms = re.findall(r"^\| `(\w+)` \|", (DOCS / "house.md").read_text(), re.MULTILINE)
+    assert sorted(rooms) == sorted(layers)
 
 
 @pytest.mark.parametrize("name", ON_EVERY_TYPE)
