@@ -15,7 +15,8 @@ from eventsinks.models.limits import RATES, TenantLimits, describe_limit, get_bu
 from eventsinks.models.options import Options
 from tests.destinations.every_type import test_contract as contract
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 PAGE = "adding-a-destination.md"
 ON_EVERY_TYPE = {
