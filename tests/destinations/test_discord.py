@@ -24,7 +24,18 @@ from tests.destinations.examples import (
 EXAMPLE = {
     "url": "https://discord.com/api/webhooks/1234567890123456789/n0t-a-real-t0ken_of-a-webhook-aaaaaaaaaaaaaaa"
 }
+STATUSES = {
+    "taken": (200, 204),
+    "plainer": (400, 413),
+    "broken": (401, 404),
+    "passing": (429, 500, 502, 503),
+}
 UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*[*_~`|>#\[\]()<:@]")
+
+
+def make_error(code):
+    """Return the answer with an error code."""
+    return make_response(403, json.dumps({"code": int(code), "message": "why"}).encode())
 
 
 def built(message=None, **changes):

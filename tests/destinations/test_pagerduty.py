@@ -20,6 +20,12 @@ from tests.destinations.examples import (
 )
 
 EXAMPLE = {"integration_key": "R0ut1ngK3y5f0rAcm3sBlu3T3amX9876"}
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413),
+    "broken": (401, 403),
+    "passing": (408, 429, 500, 502, 503, 504),
+}
 
 
 def built(**changes):

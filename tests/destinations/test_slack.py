@@ -19,6 +19,7 @@ from tests.destinations.examples import (
     TEMPLATED,
     assert_golden,
     make_message,
+    make_response,
     make_type,
     with_summary,
 )
@@ -28,6 +29,9 @@ EXAMPLE = {
     "channel_name": "#security-alerts",
     "token": "xoxb-not-a-real-token",
 }
+STATUSES = {
+    "passing": (429, 500, 502, 503),
+}
 # What Slack acts on. An entity may follow `&`; anything else after it would be ours to escape.
 MARKUP = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)")
 # Blocks, and what may stand in them: no mrkdwn, no mention, no emoji by its name.
@@ -36,9 +40,14 @@ KINDS = {
     *("section", "context", "plain_text", "actions", "button", "table"),
 }
 HOSTILE = "<!channel> <!here|x> <@U0123> <#C1> <!subteam^S1> <http://evil.example|good.example> & *b* `c` :fire:"
-STATUSES = ("firing", "acknowledged by Jo", "resolved")
+STATES = ("firing", "acknowledged by Jo", "resolved")
 # What is posted with every message, beside the message itself.
 POSTED = {"parse": "none", "link_names": False, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+
+
+def make_error(code):
+    """Return the answer with an error code."""
+    return make_response(200, json.dumps({"ok": False, "error": code}).encode())
 
 
 def built(**changes):
@@ -207,7 +216,7 @@ def test_a_later_status_changes_mark_line_and_colour_and_nothing_else():
     assert taken["text"].startswith("👀 High · acknowledged by Jo &lt;!here&gt;: ")
     assert "High · acknowledged by Jo &lt;!here&gt;" in texts(taken)
     assert texts(firing)[3:] == texts(taken)[3:]
-    colours = {status: {one["color"] for one in shown(status, **TEMPLATED)["attachments"]} for status in STATUSES}
+    colours = {status: {one["color"] for one in shown(status, **TEMPLATED)["attachments"]} for status in STATES}
     assert len(set(map(frozenset, colours.values()))) == 3
     assert {len(found) for found in colours.values()} == {1}
 

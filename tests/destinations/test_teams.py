@@ -25,6 +25,12 @@ EXAMPLE = {
     "url": "https://prod-12.westeurope.logic.azure.com:443/workflows/0f3a/triggers/manual/paths/invoke"
     "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=n0t-a-real-signature"
 }
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413),
+    "broken": (401, 403, 404),
+    "passing": (429, 500, 502),
+}
 # What the schema of Adaptive Cards 1.5 allows of each element that is used here
 # (https://github.com/microsoft/AdaptiveCards/blob/main/schemas/1.5.0/adaptive-card.json).
 ALLOWED = {
