@@ -157,13 +157,20 @@ def example(key):
     return of_its_test(key, "EXAMPLE", "a configuration")
 
 
+def find_test(key):
+    """Return the test module of a type. Raises ModuleNotFoundError."""
+    return importlib.import_module(
+        f"tests.destinations.test_{DESTINATION_TYPES[key].__module__.rpartition('.')[2]}"
+    )
+
+
 def of_its_test(key, name, what):
     """Return what the test module of a type must define."""
-    module = f"tests.destinations.test_{DESTINATION_TYPES[key].__module__.rpartition('.')[2]}"
     try:
-        return getattr(importlib.import_module(module), name)
+        return getattr(find_test(key), name)
     except (ModuleNotFoundError, AttributeError):
-        raise AssertionError(f"{module} must define {name}, {what} of {key!r}") from None
+        module = DESTINATION_TYPES[key].__module__.rpartition(".")[2]
+        raise AssertionError(f"tests.destinations.test_{module} must define {name}, {what} of {key!r}") from None
 
 
 def is_valid(key, **changes):

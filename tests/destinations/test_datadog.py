@@ -35,6 +35,7 @@ STATUSES = {
     "broken": (401, 403),
     "passing": (408, 429, 500, 503),
 }
+LIMITS = {"": 5_000_000}
 KEY = {"api_key": EXAMPLE["api_key"]}
 
 

@@ -30,7 +30,13 @@ STATUSES = {
     "broken": (401, 404),
     "passing": (429, 500, 502, 503),
 }
-UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*[*_~`|>#\[\]()<:@]")
+LIMITS = {
+    "embeds.*.title": 256,
+    "embeds.*.description": 4_096,
+    "embeds.*.fields.*.name": 256,
+    "embeds.*.fields.*.value": 1_024,
+}
+MARKUP = re.compile(r"(?<!\\)(?:\\\\)*[*_~`|>#\[\]()<:@]")
 
 
 def make_error(code):
@@ -106,7 +112,7 @@ def test_nothing_of_an_event_is_markup_or_a_link(text):
     told = [found["title"], found["description"], found["fields"][-1]["value"]]
     told += [found["fields"][1]["name"], found["fields"][1]["value"]]
     for words in told:
-        assert not UNESCAPED.search(words)
+        assert not MARKUP.search(words)
         assert re.sub(r"\\([\W_])", r"\1", words) == text
 
 

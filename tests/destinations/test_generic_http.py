@@ -29,6 +29,7 @@ STATUSES = {
     "broken": (401, 410),
     "passing": (301, 302, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504),
 }
+LIMITS = {}  # each receiver has its own
 PLAIN = {"url": EXAMPLE["url"]}
 
 

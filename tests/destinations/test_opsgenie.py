@@ -28,6 +28,8 @@ STATUSES = {
     "broken": (401, 402, 403),
     "passing": (429, 500, 502, 503, 504),
 }
+LIMITS = {"message": 130, "alias": 512, "description": 15_000, "source": 100, "tags.*": 50}
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")  # a tag begins there
 
 
 def built(message=None, **changes):

@@ -26,6 +26,8 @@ STATUSES = {
     "broken": (401, 403),
     "passing": (408, 429, 500, 502, 503, 504),
 }
+LIMITS = {"": 512_000, "payload.summary": 1_024, "dedup_key": 255, "links.*.href": 3_000}
+MARKUP = None  # it shows plain text
 
 
 def built(**changes):

@@ -32,6 +32,7 @@ EXAMPLE = {
 STATUSES = {
     "passing": (429, 500, 502, 503),
 }
+LIMITS = {"text": 4_000, "attachments.*.blocks.*.text.text": 3_000, "attachments.*.blocks.*.elements.*.url": 3_000}
 # What Slack acts on. An entity may follow `&`; anything else after it would be ours to escape.
 MARKUP = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)")
 # Blocks, and what may stand in them: no mrkdwn, no mention, no emoji by its name.
@@ -114,13 +115,18 @@ def assert_slack_would_take(message):
         assert found.get("type") != "button" or (width(found["text"]["text"]) <= 75 and len(found["url"]) <= 3_000)
 
 
+def read_marked(message):
+    """Return the texts in which Slack looks for entities: not those of rich text."""
+    flat = [found for found in objects(parts(message)) if found.get("type") == "plain_text"]
+    return [*(found["text"] for found in flat), message["text"]]
+
+
 def assert_nothing_is_read_into(message):
     """No text is markup, and Slack is told to look for none."""
     kinds = {found["type"] for found in objects(parts(message)) if "type" in found}
     assert kinds <= KINDS
-    flat = [found for found in objects(parts(message)) if found.get("type") == "plain_text"]
-    assert not any(found["emoji"] for found in flat)
-    assert not [text for text in [*(found["text"] for found in flat), message["text"]] if MARKUP.search(text)]
+    assert not any(found["emoji"] for found in objects(parts(message)) if found.get("type") == "plain_text")
+    assert not [text for text in read_marked(message) if MARKUP.search(text)]
     assert not re.search(r":[^\s:\u2060][^\s:]*:", message["text"])
     assert all(url.startswith(("http://", "https://")) for url in urls(message))
     assert message["parse"] == "none"

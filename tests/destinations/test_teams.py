@@ -1,6 +1,7 @@
 """Microsoft Teams: a card that its schema knows, of a size that is shown, in which nothing is Markdown."""
 
 import json
+import re
 
 import orjson
 import pytest
@@ -31,6 +32,8 @@ STATUSES = {
     "broken": (401, 403, 404),
     "passing": (429, 500, 502),
 }
+LIMITS = {"": 20_000}
+MARKUP = re.compile(r"\{\{")  # a `{{DATE(…)}}` is filled in even in a text run
 # What the schema of Adaptive Cards 1.5 allows of each element that is used here
 # (https://github.com/microsoft/AdaptiveCards/blob/main/schemas/1.5.0/adaptive-card.json).
 ALLOWED = {

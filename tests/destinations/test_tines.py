@@ -14,6 +14,8 @@ STATUSES = {
     "broken": (403, 404),
     "passing": (429, 500, 503),
 }
+MARKUP = None  # a machine reads the alert as it is
+LIMITS = {}  # a body may be larger than any alert is
 
 
 def read(status):

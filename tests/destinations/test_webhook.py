@@ -29,6 +29,8 @@ STATUSES = {
     "broken": (401, 410),
     "passing": (301, 400, 403, 404, 408, 425, 429, 500, 502, 503, 504, 599),
 }
+MARKUP = None  # a machine reads the alert as it is
+LIMITS = {}  # each receiver has its own
 KEYS = (bytes(range(32)), b"an older key of thirty-two bytes")
 
 
