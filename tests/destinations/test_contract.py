@@ -138,7 +138,7 @@ def test_a_type_can_be_shown_without_a_secret(key):
     shown = kind.Config.model_validate(kind.example)
     assert MASK not in "".join(leaves(shown.revealed()))
     for secret in secret_texts(shown):
-        last = secret.rpartition("/")[2]
+        last = re.split("[/:]", secret)[-1]
         assert "example" in secret or len(set(last) - {"-"}) <= 1, "this could be a secret of somebody's"
     kind(shown).build([make_message()], AT)
 
@@ -347,7 +347,8 @@ def tell_everything(text):
 def test_an_alert_of_any_length_stays_within_what_the_vendor_takes(key, text):
     limits = of_its_test(key, "LIMITS", "the most that its vendor takes, in bytes and characters")
     destination, message = make_type(key, signing_keys=[KEY]), tell_everything(text)
-    request = build_or_refuse(destination, message)
+    set_aside = len(message.data) > destination.limits.max_event_bytes  # by the engine, before there is a batch
+    request = None if set_aside else build_or_refuse(destination, message)
     while request is not None:
         assert not list_too_long(request, limits)
         answers = (make_response(200, b'{"issues":[]}'), make_response(400, b"{}"))
