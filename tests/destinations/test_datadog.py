@@ -29,6 +29,13 @@ EXAMPLE = {
     "ddtags": "env:prod,team:blue",
     "hostname": "gw-1",
 }
+STATUSES = {
+    "taken": (202,),
+    "refused": (400, 413),
+    "broken": (401, 403),
+    "passing": (408, 429, 500, 503),
+}
+LIMITS = {"": 5_000_000}
 KEY = {"api_key": EXAMPLE["api_key"]}
 
 

@@ -28,6 +28,8 @@ from tests.destinations.examples import (
 from tests.helpers.mail_server import MailServer
 
 EXAMPLE = {"to": ["soc@acme.example", "jo.berg+night@acme.example"]}
+MARKUP = None  # the text of a mail is plain
+LIMITS = {}  # a mail server names its own, if any
 OPERATOR = Endpoints(smtp="smtp+starttls://mail.example:587", smtp_from="alerts@mail.example")
 HEADERS = {
     "From",

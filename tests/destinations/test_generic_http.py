@@ -23,6 +23,13 @@ EXAMPLE = {
     "headers": json.dumps({"Authorization": f"Bearer {TOKEN}", "X-Index": "network-blue"}),
     "body_template": '{"time": {{.Timestamp.UnixNano}}, "event": {"what": "{{.Message}}", "meta": {{.Meta}}}}',
 }
+STATUSES = {
+    "taken": (200, 201, 202, 204),
+    "refused": (400, 413, 422),
+    "broken": (401, 410),
+    "passing": (301, 302, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504),
+}
+LIMITS = {}  # each receiver has its own
 PLAIN = {"url": EXAMPLE["url"]}
 
 

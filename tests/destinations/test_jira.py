@@ -29,6 +29,14 @@ EXAMPLE = {
     "project_key": "SEC",
     "issue_type": "Incident",
 }
+STATUSES = {
+    "taken": (200, 201),
+    "plainer": (400, 413, 422),
+    "broken": (401, 403, 404),
+    "passing": (429, 500, 503),
+}
+MARKUP = None  # its documents are trees: no text in them is read for markup
+LIMITS = {"fields.summary": 255}
 # Which marks and children https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/ allows.
 CHILDREN = {
     "doc": {"paragraph", "bulletList", "table"},

@@ -22,6 +22,14 @@ from tests.destinations.examples import (
 )
 
 EXAMPLE = {"api_key": "eb243592-faa2-4ba2-a551-1afdf565c889", "region": "eu"}
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413, 422),
+    "broken": (401, 402, 403),
+    "passing": (429, 500, 502, 503, 504),
+}
+LIMITS = {"message": 130, "alias": 512, "description": 15_000, "source": 100, "tags.*": 50}
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")  # a tag begins there
 
 
 def built(message=None, **changes):

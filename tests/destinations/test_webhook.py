@@ -24,6 +24,13 @@ EXAMPLE = {
     "url": "https://hooks.acme.example/alerts?team=blue",
     "headers": {"x-api-key": "zebra-crossing-42", "X-Team": "blue team only"},
 }
+STATUSES = {
+    "taken": (200, 201, 202, 204, 299),
+    "broken": (401, 410),
+    "passing": (301, 400, 403, 404, 408, 425, 429, 500, 502, 503, 504, 599),
+}
+MARKUP = None  # a machine reads the alert as it is
+LIMITS = {}  # each receiver has its own
 KEYS = (bytes(range(32)), b"an older key of thirty-two bytes")
 
 

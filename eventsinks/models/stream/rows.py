@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -244,12 +244,11 @@ class Position(models.Model):
         """The place where the replay ends."""
         return LogPlace(self.until_xid or 0, self.until_event_id or 0)
 
-    def save_batch(self, events: Sequence[Any]) -> Batch | None:
-        """Save the members of the next batch before it is sent. Return None if the lease was lost."""
-        return self.save_members([event.id for event in events], [], LogPlace(events[-1].xid, events[-1].id))
-
     def save_members(self, members: Sequence[int], rest: Sequence[int], place: LogPlace) -> Batch | None:
-        """Save a batch of `members`. After `rest` is sent too, everything up to `place` is accounted for."""
+        """Save a batch of `members`, before anything is sent. None where the lease was lost.
+
+        Once `rest` is sent too, everything up to `place` is accounted for.
+        """
         with transaction.atomic():
             held = Position.objects.held(self)
             if not held.update(next_number=F("next_number") + 1):

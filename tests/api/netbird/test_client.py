@@ -95,10 +95,8 @@ def test_datadog_is_configured_with_the_address_of_its_intake(integrations):
 
 
 def test_what_is_wrong_arrives_as_the_clients_own_exceptions(integrations, live_server, receiver):
-    with pytest.raises(
-        NetBirdValidationError, match="platform: must be one of datadog, firehose, generic_http, s3"
-    ):
-        integrations.create(EventStreamingCreate(platform="splunk", config={}, enabled=True))
+    with pytest.raises(NetBirdValidationError, match=r"platform: must be one of .*generic_http"):
+        integrations.create(EventStreamingCreate(platform="pigeon_post", config={}, enabled=True))
     with pytest.raises(NetBirdValidationError, match=r"config\.url: field required"):
         integrations.create(EventStreamingCreate(platform="generic_http", config={}, enabled=True))
     with pytest.raises(NetBirdValidationError, match="invalid integration id format"):

@@ -1,9 +1,13 @@
 """What every destination type keeps, new ones too: they are here by being in DESTINATION_TYPES."""
 
+import ast
 import base64
+import gzip
+import inspect
 import itertools
 import json
 import re
+import sys
 from html import escape
 from typing import get_args
 from urllib.parse import quote
@@ -15,12 +19,35 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.destinations.base import MASK, MAX_RETRY_AFTER, NEEDED, ClientType, EventRefused, SendFailure
+from eventsinks.destinations.base import (
+    MASK,
+    MAX_RETRY_AFTER,
+    NEEDED,
+    Answers,
+    ClientType,
+    EventRefused,
+    SendFailure,
+    TooLarge,
+)
+from eventsinks.destinations.base.config import read_leaves
+from eventsinks.destinations.base.rendering import HIDDEN, measure_length
 from eventsinks.event_types.base import NotAcceptable
 from eventsinks.lib.net.smtp import MAIL
 from eventsinks.lib.net.wire import Request
 from eventsinks.lib.secrets.secret_texts import get_origin
-from tests.destinations.examples import ALERT, AT, example, make_message, make_response, make_type
+from tests.destinations.examples import (
+    ALERT,
+    ANYWHERE,
+    AT,
+    example,
+    find_test,
+    make_message,
+    make_response,
+    make_streamed,
+    make_type,
+    of_its_test,
+    takes_urls,
+)
 
 KEY = bytes(range(32))
 HOSTILE_TEXTS = (
@@ -50,6 +77,9 @@ CLIENTS = {key for key, kind in DESTINATION_TYPES.items() if issubclass(kind, Cl
 every_type = pytest.mark.parametrize("key", sorted(DESTINATION_TYPES))
 HTTP_TYPES = sorted(set(DESTINATION_TYPES) - CLIENTS)  # the rest: test_clients.py
 http_type = pytest.mark.parametrize("key", HTTP_TYPES)
+event_sink = pytest.mark.parametrize(
+    "key", sorted(key for key, kind in DESTINATION_TYPES.items() if kind.face == "event_sink")
+)
 
 
 def leaves(value):
@@ -101,6 +131,23 @@ def test_a_type_has_an_example_that_fills_in_a_secret(key):
     config = make_type(key).config
     declares_one = "SecretStr" in repr(type(config).model_fields)
     assert secret_texts(config) or not declares_one
+
+
+@event_sink
+def test_a_type_can_be_shown_without_a_secret(key):
+    kind = DESTINATION_TYPES[key]
+    shown = kind.Config.model_validate(kind.example)
+    assert MASK not in "".join(leaves(shown.revealed()))
+    for secret in secret_texts(shown):
+        last = re.split("[/:]", secret)[-1]
+        assert "example" in secret or len(set(last) - {"-"}) <= 1, "this could be a secret of somebody's"
+    kind(shown).build([make_message()], AT)
+
+
+@http_type
+def test_a_type_signs_if_it_says_so_and_only_then(key):
+    signed, plain = (make_type(key, signing_keys=keys).build([make_message()], AT) for keys in ([KEY], []))
+    assert (signed != plain) is DESTINATION_TYPES[key].signs
 
 
 def test_a_type_without_an_example_fails(monkeypatch):
@@ -173,8 +220,13 @@ def other_values(field):
     return [*urls, "other", "us5.datadoghq.com", *(choice for choice in choices if isinstance(choice, str))]
 
 
-# Nothing of theirs says where, but what is a secret itself.
-FIXED = {"discord", "email", "firehose", "pagerduty", "slack", "teams"}
+def is_moved(key, name, value):
+    """Whether a config that says so from the beginning sends its secrets elsewhere than the example does."""
+    try:
+        config = DESTINATION_TYPES[key].Config.model_validate({**example(key), name: value})
+    except ValidationError:
+        return False
+    return goes_to(make_type(key, config.revealed())) != goes_to(make_type(key))
 
 
 @every_type
@@ -182,9 +234,10 @@ FIXED = {"discord", "email", "firehose", "pagerduty", "slack", "teams"}
 def test_another_origin_needs_the_secrets_again(key, masks):
     config = make_type(key).config
     kept = set(config.masked()) & set(config.secrets())
-    moved = []
+    moved, movable = [], False
     for name, field in type(config).model_fields.items():
         for value in other_values(field):
+            movable = movable or (bool(kept - {name}) and is_moved(key, name, value))
             given = {name: value, **({other: config.masked()[other] for other in kept - {name}} if masks else {})}
             try:
                 after = config.changed(given)
@@ -193,7 +246,20 @@ def test_another_origin_needs_the_secrets_again(key, masks):
                 continue
             if set(after.secrets()) & (kept - {name}):
                 assert goes_to(make_type(key, after.revealed())) == goes_to(make_type(key)), given
-    assert bool(moved) is (key not in FIXED)
+    assert moved or not movable
+
+
+@every_type
+def test_a_field_that_is_a_url_is_one_of_the_two_kinds(key):
+    for name, field in DESTINATION_TYPES[key].Config.model_fields.items():
+        given = str(example(key).get(name, ""))
+        leads = any(is_moved(key, name, url) for url in ANYWHERE)
+        if (
+            leads
+            or given.startswith(("http://", "https://"))
+            or "url" in f"{name} {field.title}".lower().split("_")
+        ):
+            assert takes_urls(key, name), f"{name} must be a PublicUrl or a SecretUrl"
 
 
 @every_type
@@ -252,6 +318,136 @@ def hostile(text):
         results_table={"columns": [text], "rows": [row]},
         **{"View in Scanner": "https://scanner.example/" + text, text[:100]: text},
     )
+
+
+def find_at(value, path):
+    """Return what stands at a path of a JSON value: `a.*.b`, where `*` is every one of a list."""
+    name, _, rest = path.partition(".")
+    if isinstance(value, list) and name == "*":
+        found = value
+    else:
+        found = [value[name]] if isinstance(value, dict) and name in value else []
+    return [leaf for child in found for leaf in (find_at(child, rest) if rest else [child])]
+
+
+def list_too_long(request, limits):
+    """Return what of a request is over the limits: of "" in bytes, of a path in characters as UTF-16 counts."""
+    body = gzip.decompress(request.body) if ("Content-Encoding", "gzip") in request.headers else request.body
+    found = [("", len(body))] if len(body) > limits.get("", len(body)) else []
+    for path in set(limits) - {""}:
+        texts = find_at(json.loads(body), path)
+        found += [(path, len(text)) for text in texts if measure_length(text) > limits[path]]
+    return found
+
+
+def tell_everything(text):
+    """Return an alert in which everything that a destination may tell is this text."""
+    row = {f"{text[:500]}{number}": text for number in range(30)}
+    return make_message(
+        name=text[:10_000],
+        description=text,
+        source=text,
+        dedup_key=text[:255],
+        tags=[text[:9_000]] * 30,
+        results_table={"columns": list(row), "rows": [row, row], "total_row_count": 2},
+        **{"View in Scanner": "https://scanner.example/" + text[:9_000], text[:100]: text},
+    )
+
+
+@http_type
+@pytest.mark.parametrize("text", ["x" * 600_000, "👩" * 150_000, '"\\' * 150_000, "&<>*_" * 60_000], ids=range(4))
+def test_an_alert_of_any_length_stays_within_what_the_vendor_takes(key, text):
+    limits = of_its_test(key, "LIMITS", "the most that its vendor takes, in bytes and characters")
+    destination, message = make_type(key, signing_keys=[KEY]), tell_everything(text)
+    set_aside = len(message.data) > destination.limits.max_event_bytes  # by the engine, before there is a batch
+    request = None if set_aside else build_or_refuse(destination, message)
+    while request is not None:
+        assert not list_too_long(request, limits)
+        answers = (make_response(200, b'{"issues":[]}'), make_response(400, b"{}"))
+        request = next((more for said in answers if (more := destination.then(message, request, said))), None)
+
+
+@http_type
+def test_each_limit_is_of_something_that_is_sent(key):
+    destination, message = make_type(key), tell_everything("x" * 1_000)
+    first = destination.build([message], AT)
+    request = destination.then(message, first, make_response(200, b'{"issues":[]}')) or first
+    body = gzip.decompress(request.body) if ("Content-Encoding", "gzip") in request.headers else request.body
+    for path in set(of_its_test(key, "LIMITS", "the most that its vendor takes")) - {""}:
+        assert find_at(json.loads(body), path), path
+
+
+@http_type
+def test_a_full_batch_stays_within_what_the_vendor_takes(key):
+    destination = make_type(key)
+    limits, allowed = destination.limits, of_its_test(key, "LIMITS", "the most that its vendor takes")
+    for count in {limits.max_events, min(limits.max_events, 7), 1}:
+        size = min(limits.max_bytes // count, limits.max_event_bytes, 2_000_000)
+        for text in ("x", '\\"', "é"):
+            message = make_streamed(
+                "audit", activity=text * ((size - 1_000) // len(json.dumps(text).encode()[1:-1]))
+            )
+            try:
+                request = destination.build([message] * count, AT)
+            except (TooLarge, EventRefused):
+                continue
+            assert not list_too_long(request, allowed)
+
+
+@event_sink
+def test_people_read_both_the_title_and_the_message(key):
+    message = make_message(name="Quokka at large", description="It went over the fence at noon.")
+    destination = make_type(key, signing_keys=[KEY])
+    first = destination.build([message], AT)
+    request = destination.then(message, first, make_response(200, b'{"issues":[]}')) or first
+    said = request.body.decode().replace("\\", "").replace("=\n", "")
+    assert "Quokka at large" in said
+    assert "It went over the fence at noon" in said
+
+
+# Of each service whose texts may be markup, what would be some: marks, links, mentions, tags, what is filled in.
+MARKS = (
+    "*bold* **bold** _i_ __u__ ~s~ ||x|| `c` ```b``` > q",
+    "# head",
+    "- item",
+    "1. item",
+    "[good.example](https://evil.example) <https://evil.example|good.example> ![x](https://evil.example/x.png)",
+    "<!channel> <!here|x> <@U0123> <#C1> <@&123> @here @everyone :fire: <:x:1>",
+    "<b>x</b> <a href='https://evil.example'>x</a> <script>x</script> <img src=x> </p>",
+    "h1. x {code}x{code} {color:red}x{color} [~jo] !x.png! ||a||b||",
+    "{{DATE(2026-01-01T00:00:00Z, SHORT)}} ${x} {{x}} {% x %}",
+    "\\*x\\* \\\\*x\\\\*",
+)
+
+
+def marks_of(key, text, pattern):
+    """Return how often a pattern is found in what a type tells of an alert whose every text is this one.
+
+    All texts count, unless `read_marked` in the type's own test says which of them its service reads for markup.
+    """
+    destination, message = (
+        make_type(key),
+        make_message(
+            name=text, description=text, tags=[text], results_table={"columns": [text], "rows": [{text: text}] * 2}
+        ),
+    )
+    document = json.loads(destination.build([message], AT).body)
+    read = getattr(find_test(key), "read_marked", read_leaves)
+    return sum(len(pattern.findall(leaf)) for leaf in read(document) if isinstance(leaf, str))
+
+
+@event_sink
+@pytest.mark.parametrize("text", MARKS, ids=range(len(MARKS)))
+def test_nothing_of_an_alert_is_markup(key, text):
+    pattern = of_its_test(key, "MARKUP", "a pattern of what is markup to its service, None where nothing is,")
+    if pattern is not None:
+        assert marks_of(key, text, pattern) == marks_of(key, "plain", pattern)
+
+
+@event_sink
+def test_a_pattern_of_markup_finds_some(key):
+    pattern = of_its_test(key, "MARKUP", "a pattern of what is markup to its service")
+    assert pattern is None or any(pattern.search(text) for text in MARKS)
 
 
 @http_type
@@ -318,6 +514,47 @@ def test_an_answer_is_a_receipt_or_a_failure_with_a_reason(key, subtests):
             if isinstance(outcome, SendFailure):
                 assert outcome.response.status == status
                 assert re.fullmatch(r".{1,500}", outcome.reason)
+
+
+ODD = "first\r\nsecond\x00\x1b[31m\x85\u2028\u202egnp.exe\u2066 " + "x" * 5_000
+
+
+def answers_of(key):
+    """Return answers with an odd text wherever the type may look for one: under every word of its source."""
+    package = DESTINATION_TYPES[key].__module__
+    modules = [module for name, module in sys.modules.items() if name == package or name.startswith(package + ".")]
+    trees = [ast.parse(inspect.getsource(module)) for module in modules]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    words = {
+        node.value for node in nodes if isinstance(node.value, str) and re.fullmatch(r"[\w-]{2,30}", node.value)
+    }
+    flat = dict.fromkeys(words, ODD)
+    for value in (ODD, [ODD], flat, [flat]):
+        yield json.dumps(dict.fromkeys(words, value)).encode()
+    yield ODD.encode()
+
+
+@http_type
+@pytest.mark.parametrize("status", [200, 400, 403, 422, 429, 500])
+def test_what_a_vendor_says_is_told_on_one_line_that_shows_all_it_holds(key, status):
+    for body in answers_of(key):
+        outcome = outcome_of(key, make_response(status, body))
+        if isinstance(outcome, SendFailure):
+            assert len(outcome.reason) <= 500
+            assert not HIDDEN.search(outcome.reason), repr(outcome.reason)
+            assert len(outcome.reason.splitlines()) == 1
+
+
+@http_type
+def test_what_a_vendor_says_is_found_where_a_type_looks_for_it(key):
+    reasons = [
+        outcome.reason
+        for status in (200, 400, 403, 422)
+        for body in answers_of(key)
+        if isinstance(outcome := outcome_of(key, make_response(status, body)), SendFailure)
+    ]
+    looks = DESTINATION_TYPES[key].answers.words is not Answers().words
+    assert any("second" in reason for reason in reasons) or not looks
 
 
 @http_type

@@ -7,19 +7,11 @@ from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.urls import encode_url
-from tests.destinations.examples import AT, example, in_shape, make_audit, make_message
+from tests.destinations.examples import AT, example, find_urls, in_shape, make_audit, make_message
 
 GUARD = AddressGuard()
 # Of each type the fields that are URLs, with one that is good, up to where its own rules allow a path.
-FIELDS = [
-    ("webhook", "url", "https://example.com/in"),
-    ("generic_http", "url", "https://example.com/in"),
-    ("datadog", "api_url", "https://http-intake.logs.datadoghq.com/api/v2/logs"),
-    ("jira", "site", "https://acme.atlassian.net"),
-    ("s3", "endpoint_url", "https://store.example.com"),
-    ("teams", "url", "https://prod-07.westeurope.logic.azure.com/workflows/0/triggers/manual/paths/invoke?sig=a0"),
-    ("discord", "url", "https://discord.com/api/webhooks/1234567890123456789/abcdefghijklmnopqrstuvwxyz012345678"),
-]
+FIELDS = find_urls()
 SENT = [
     ("https://example.com/hööks", "https://example.com/h%C3%B6%C3%B6ks"),
     ("https://example.com/in?team=Zürich&x=1", "https://example.com/in?team=Z%C3%BCrich&x=1"),
@@ -87,16 +79,10 @@ def test_a_url_is_written_in_ascii_and_what_is_written_so_already_stays(typed, s
     assert encode_url(typed) == encode_url(sent) == sent
 
 
-def test_every_field_that_is_a_url_is_tried_here():
-    found = set()
-    for key, kind in DESTINATION_TYPES.items():
-        for name in kind.Config.model_fields:
-            try:
-                config(key, name, "https://example.com/a b")
-            except ValidationError as error:
-                if "a URL must not contain spaces" in str(error):
-                    found.add((key, name))
-    assert found == {(key, name) for key, name, _ in FIELDS}
+def test_the_fields_that_are_urls_are_found():
+    assert {("webhook", "url"), ("datadog", "api_url"), ("jira", "site"), ("discord", "url")} <= {
+        (key, name) for key, name, _ in FIELDS
+    }
 
 
 @every_field

@@ -103,7 +103,8 @@ def test_of_many_actions_each_is_there_or_counted_as_left_out(key, subtests):
             found = body(key, message("https://app.example/event", actions))
             shown = sum(label in found for label, _ in actions)
             counted = sum(int(number) for number in re.findall(r"… and (\d+) more(?! rows)", found))
-            cut = "…" in found and key in ("opsgenie",)  # the end of one text
+            letter = "Way 00: https://" in found  # all of it is one text, of which the end may be cut
+            cut = letter and "…" in found
             assert shown + counted >= len(actions) or cut
             assert "https://app.example/event" in found
 
