@@ -11,6 +11,7 @@ FROM base AS builder
 RUN python -m venv --without-pip /venv
 COPY requirements.lock ./
 RUN pip --python /venv/bin/python install --no-cache-dir --only-binary=:all: --require-hashes -r requirements.lock
+COPY pyproject.toml ./
 COPY manage.py ./
 COPY project ./project
 COPY eventsinks ./eventsinks

@@ -18,6 +18,7 @@ from environs import Env
 
 from eventsinks.lib.net.ports import DENIED_PORTS
 from eventsinks.lib.secrets import crypto
+from eventsinks.lib.version import VERSION
 
 BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
 env = Env()
@@ -299,12 +300,12 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "eventsinks",
     "DESCRIPTION": "Takes in alerts, audit events and network traffic, and gets each to where you chose.\n\n"
-    "Every request but those of health has a key: `Authorization: Bearer es_…`; `Token` is taken for `Bearer`, too. "
-    "A tenant's key comes from `POST /v1/api_key` or the command `issue_key`; its scopes say what it opens.",
+    "Every request but those of health has a key: `Authorization: Bearer es_…`; `Token` is taken for `Bearer`, "
+    "too. A tenant's key comes from `POST /v1/api_key` or the command `issue_key`; its scopes say what it opens.",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SERVERS": [{"url": "/", "description": "This server"}],
     "POSTPROCESSING_HOOKS": ["eventsinks.api.schema.document.complete_document"],
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

@@ -7,6 +7,9 @@ import itertools
 import json
 
 import pytest
+from django.core.management.color import no_style
+from django.db import connection
+from django.test import TransactionTestCase
 
 from eventsinks.actions import configure
 from eventsinks.actions.tenants import change_tenant, create_tenant, issue_key
@@ -20,9 +23,20 @@ from eventsinks.limits import broker_state, rates, refusals
 from eventsinks.models import Event
 from eventsinks.models.traffic import traffic_term
 from eventsinks.sending.dispatcher import Dispatcher
-from tests import broker
+from tests.helpers import broker
 
 numbers = itertools.count(1)
+# Django writes them after every migration, and would again after every test that commits: most of what that costs.
+KEPT = {"django_content_type", "auth_permission"}
+
+
+def empty_tables(case):
+    """Take away what a test has committed; the kinds of rows, and the rights to them, stay as they are."""
+    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - KEPT
+    connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), sorted(tables)))
+
+
+TransactionTestCase._fixture_teardown = empty_tables
 
 
 @contextlib.contextmanager

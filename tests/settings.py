@@ -24,6 +24,9 @@ from project.settings import DATABASES, EMBEDDED, STATIC_ROOT  # noqa: E402
 if EMBEDDED:
     # A file, so that threads and other processes see the same tables.
     DATABASES["default"]["TEST"] = {"NAME": f"{VAR}/test.sqlite3"}
+    # No test takes the power away, and to wait for the disk at each commit takes longer than the rest of it.
+    options = DATABASES["default"]["OPTIONS"]
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 # Without it (in a fresh clone) whitenoise warns with every handler that is made, and warnings are errors here.
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

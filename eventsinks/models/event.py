@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -82,7 +83,7 @@ def make_digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-AT_ONCE = 500  # keys of one look on SQLite, which takes so many parameters
+WANTED_ON_SQLITE = "(SELECT value AS key FROM json_each(%s)) AS wanted"
 # What an event is written with; the database adds the rest.
 WRITTEN = ("tenant_id", "type", "key", "data", "digest", "occurred_at", "owed")
 
@@ -120,26 +121,11 @@ def find_digests(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[s
     Each key is looked for by itself: asked for a list of them in a table that was never analysed, both databases
     would read all events of the tenant.
     """
-    look = _digests_on_postgresql if sql.is_postgresql() else _digests_on_sqlite
-    return {key: bytes(digest) for key, digest in look(tenant_id, type, keys)}
-
-
-def _digests_on_postgresql(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-    statement = """
-        SELECT wanted.key, found.digest FROM unnest(%s::text[]) AS wanted(key) CROSS JOIN LATERAL (
-            SELECT digest FROM eventsinks_event WHERE tenant_id = %s AND type = %s AND key = wanted.key LIMIT 1
-        ) AS found"""
-    return sql.fetch_rows(statement, [list(keys), tenant_id, type])
-
-
-def _digests_on_sqlite(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-    """SQLite keeps to the order of a CROSS JOIN: the keys first."""
-    found: list[tuple[Any, ...]] = []
-    for start in range(0, len(keys), AT_ONCE):
-        some = keys[start : start + AT_ONCE]
-        statement = f"""
-            SELECT found.key, found.digest
-            FROM (VALUES {", ".join(["(%s)"] * len(some))}) AS wanted CROSS JOIN eventsinks_event AS found
-            WHERE found.tenant_id = %s AND found.type = %s AND found.key = wanted.column1"""
-        found += sql.fetch_rows(statement, [*some, tenant_id.hex, type])
-    return found
+    wanted = "unnest(%s::text[]) AS wanted(key)" if sql.is_postgresql() else WANTED_ON_SQLITE
+    statement = f"""
+        SELECT wanted.key, (
+            SELECT digest FROM eventsinks_event WHERE tenant_id = %s AND type = %s AND key = wanted.key)
+        FROM {wanted}"""
+    tenant, texts = (tenant_id, list(keys)) if sql.is_postgresql() else (tenant_id.hex, json.dumps(list(keys)))
+    found = sql.fetch_rows(statement, [tenant, type, texts])
+    return {key: bytes(digest) for key, digest in found if digest is not None}

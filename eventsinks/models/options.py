@@ -76,8 +76,8 @@ class Fallback(OptionShape):
     """Where an alert goes too when it could not be delivered: after so many failures or seconds, or for good."""
 
     event_sink_id: UUID = Field(description="the other event sink")
-    after_failures: Annotated[StrictInt, Field(ge=1, le=100)] = Field(3, description="after so many failures")
-    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY)] = Field(600, description="after so many seconds")
+    after_failures: Annotated[StrictInt, Field(ge=1, le=100, description="after so many failures")] = 3
+    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY, description="after so many seconds")] = 600
 
 
 def check_key(text: str) -> str:

@@ -271,12 +271,13 @@ def test_pages_go_on_while_there_is_more(operator, make_webhook, make_alert):
     for _ in range(51):
         make_alert()
     first = operator.get(reverse(LIST)).content.decode()
-    second = operator.get(reverse(LIST), {"p": 2}).content.decode()
+    answer = operator.get(reverse(LIST), {"p": 2})
+    second = answer.content.decode()
     assert "Older" in first
     assert "Newer" not in first
     assert "Newer" in second
     assert "Older" not in second
-    assert second.count('data-label="Event"') == 1
+    assert len(answer.context["cl"].result_list) == 1
 
 
 def test_the_backlog_of_a_sink_is_read_from_the_index_of_what_is_open(delivery):

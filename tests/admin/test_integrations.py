@@ -21,8 +21,8 @@ from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Integration, Position
 from eventsinks.models.stream import LogPlace
 from tests.admin.conftest import HOSTILE
-from tests.receiver import Receiver, answer
-from tests.visible import visible
+from tests.helpers.receiver import Receiver, answer
+from tests.helpers.visible import visible
 
 LIST, ADD = reverse("admin:eventsinks_integration_changelist"), reverse("admin:eventsinks_integration_add")
 KEY = "never-to-be-seen-0123456789abcdef"

@@ -32,8 +32,8 @@ def world(acme, workspace, make_webhook, make_alert, make_attempt, in_state, acm
     configure.create(acme, "pagerduty", {"integration_key": ROUTING_KEY}, name="pager")
     slack = {"slack_integration_id": str(workspace.id), "channel_name": "alerts"}
     configure.create(acme, "slack", slack, name="slack")
-    options = Options(
-        quiet={"dedup_window_s": 60}, alert_template={"info": [{"label": HOSTILE, "value": HOSTILE}]}
+    options = Options.model_validate(
+        {"quiet": {"dedup_window_s": 60}, "alert_template": {"info": [{"label": HOSTILE, "value": HOSTILE}]}}
     )
     configure.change(sink, options=options)
     stream = configure.create(

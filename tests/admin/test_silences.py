@@ -88,8 +88,8 @@ def test_the_list_says_which_are_in_force_and_how_much_each_held_back(
     make_webhook()
     make_alert()
     now = timezone.now()
-    later = {"starts_at": now + timedelta(days=1), "ends_at": now + timedelta(days=2)}
-    make_silence(acme, reason="later", author="a", **later)
+    tomorrow, next_day = now + timedelta(days=1), now + timedelta(days=2)
+    make_silence(acme, reason="later", author="a", starts_at=tomorrow, ends_at=next_day)
     Silence.objects.create(tenant=acme, reason="old", author="a", starts_at=now, ends_at=now)
     page = operator.get(LIST).content.decode()
     for words in ("In force", "To come", "Ended", ">2</td>", escape(HOSTILE)):

@@ -90,12 +90,14 @@ def test_every_option_is_kept_and_shown_again(operator, make_webhook):
 
 def test_a_form_that_nobody_touched_changes_no_option(operator, make_webhook):
     other = make_webhook()
-    options = Options(
-        filter="severity_id >= 4",
-        quiet={"dedup_window_s": 90},
-        fallback={"event_sink_id": other.uuid},
-        drill_interval_s=3600,
-        alert_template={"info": [{"label": "Who", "value": "x"}]},
+    options = Options.model_validate(
+        {
+            "filter": "severity_id >= 4",
+            "quiet": {"dedup_window_s": 90},
+            "fallback": {"event_sink_id": other.uuid},
+            "drill_interval_s": 3600,
+            "alert_template": {"info": [{"label": "Who", "value": "x"}]},
+        }
     )
     sink = make_webhook(options=options)
     before, drilled_at = options_of(sink), EventSink.objects.get(pk=sink.pk).drilled_at
@@ -107,7 +109,9 @@ def test_a_form_that_nobody_touched_changes_no_option(operator, make_webhook):
 
 def test_options_are_taken_away_by_emptying_their_fields(operator, make_webhook):
     other = make_webhook()
-    options = Options(filter="true", quiet={"dedup_window_s": 90}, fallback={"event_sink_id": other.uuid})
+    options = Options.model_validate(
+        {"filter": "true", "quiet": {"dedup_window_s": 90}, "fallback": {"event_sink_id": other.uuid}}
+    )
     sink = make_webhook(options=options)
     save(operator, sink, filter="", dedup_window="", fallback_to="")
     kept = options_of(sink)
@@ -166,7 +170,9 @@ def test_a_new_sink_is_made_with_its_options(operator, acme):
 
 
 def test_who_may_only_look_sees_the_options_and_no_fields_for_them(sign_in, make_webhook):
-    sink = make_webhook(options=Options(filter="severity_id >= 4", quiet={"dedup_window_s": 90}))
+    sink = make_webhook(
+        options=Options.model_validate({"filter": "severity_id >= 4", "quiet": {"dedup_window_s": 90}})
+    )
     page = sign_in("view_eventsink").get(page_of(sink)).content.decode()
     assert "severity_id &gt;= 4" in page
     assert "dedup_window_s" in page

@@ -15,7 +15,7 @@ from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
 from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.admin.conftest import HEADER, HOSTILE
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
 
 
 def page_of(sink, name="change"):
@@ -113,7 +113,7 @@ def test_an_answer_that_says_nothing_resumes_nothing(operator, paused, answer):
 
 
 def test_the_page_shows_what_was_held_back(operator, make_webhook, make_alert):
-    sink = make_webhook(options=Options(quiet={"throttle": {"limit": 1, "window_s": 60}}))
+    sink = make_webhook(options=Options.model_validate({"quiet": {"throttle": {"limit": 1, "window_s": 60}}}))
     make_alert()
     make_alert(name=HOSTILE)
     window = QuietWindow.objects.get()

@@ -1,12 +1,14 @@
 """What nobody thought of: requests made up from the schema, and from nothing.
 
 FUZZ_EXAMPLES=1000 asks for that many examples of each, anew each time; without it, the same few every time.
+Of what is at the bounds of the schema a part is tried: all of it with FUZZ_EXAMPLES, and where CI is set.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 import os
 import re
 import uuid
@@ -21,16 +23,21 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.generation.hypothesis.builder import HypothesisTestConfig, HypothesisTestMode, create_test
+from schemathesis.generation.meta import TestPhase
+from schemathesis.python._constants.orchestrator import make_constants_value_source
 
 from eventsinks.actions import configure
 from eventsinks.actions.silence import make_silence
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
-from tests import replays
 from tests.api.conftest import Caller
+from tests.helpers import replays
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+IS_THOROUGH = bool(EXAMPLES or os.environ.get("CI"))
 FOR_OPERATORS = ("/v1/tenant", "/v1/api_key")
 NDJSON = "application/x-ndjson"
 load_all_checks()
@@ -83,7 +90,30 @@ def as_lines(context, value):
     return {"data": value if isinstance(value, bytes) else str(value).encode(errors="replace")}
 
 
-schema = schemathesis.openapi.from_wsgi("/schema", application).include(path_regex="^/(v1|api)")
+SCHEMA = schemathesis.openapi.from_wsgi("/schema", application).include(path_regex="^/(v1|api)")
+OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
+
+
+def try_out(label, check):
+    """Call `check` with what the schema makes up for an operation: what is at its bounds, and a few at random.
+
+    All of it is made up here and not when pytest collects, which each process does, for all tests.
+    """
+    bounds = itertools.count()
+
+    @budget(12 if IS_THOROUGH else 4)
+    def check_case(case):
+        if case.meta.phase.name != TestPhase.COVERAGE or is_tried(next(bounds)):
+            check(case)
+
+    constants = FeedbackSources(constants_value_source=make_constants_value_source(SCHEMA))
+    config = HypothesisTestConfig(project=SCHEMA.config, modes=list(HypothesisTestMode), feedback=constants)
+    create_test(operation=OPERATIONS[label], test_func=check_case, config=config)()
+
+
+def is_tried(number):
+    """Whether this one of what is at the bounds is tried: in CI each, else the first ones and then every fifth."""
+    return IS_THOROUGH or number < 10 or number % 5 == 0
 
 
 @pytest.fixture
@@ -132,19 +162,20 @@ def send(case, known, excluded):
     case.validate_response(response, excluded_checks=excluded, headers=headers)
 
 
-@schema.parametrize()
-@budget(12)
-def test_what_the_schema_says_is_what_happens(case, known):
-    send(case, known, TOO_STRICT)
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_the_schema_says_is_what_happens(label, known):
+    try_out(label, lambda case: send(case, known, TOO_STRICT))
 
 
-@schema.include(path_regex=r"\{").parametrize()
-@budget(12)
-def test_what_the_schema_says_is_what_happens_to_what_is_there(case, known):
-    for prefix, id in known["ids"].items():
-        if case.path.startswith(prefix):
-            case.path_parameters = dict.fromkeys(case.path_parameters, str(id))
-    send(case, known, TOO_STRICT + NEGATIVE)
+@pytest.mark.parametrize("label", [label for label in OPERATIONS if "{" in label])
+def test_what_the_schema_says_is_what_happens_to_what_is_there(label, known):
+    def send_to_what_is_there(case):
+        for prefix, id in known["ids"].items():
+            if case.path.startswith(prefix):
+                case.path_parameters = dict.fromkeys(case.path_parameters, str(id))
+        send(case, known, TOO_STRICT + NEGATIVE)
+
+    try_out(label, send_to_what_is_there)
 
 
 # --- By nothing ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from eventsinks.intake import nudge
 from tests.api.conftest import Caller, says
-from tests.api.netbird_examples import AUDIT, FLOW
+from tests.api.netbird.examples import AUDIT, FLOW
 from tests.api.test_isolation import url_table
 
 # Other names of paths, which NetBird's programs use and the schema leaves out.

@@ -16,7 +16,7 @@ from eventsinks.event_types.documents import write_time
 from eventsinks.models import Destination, Event, Tenant
 from eventsinks.models.limits import NAMES, Limits
 from tests.api.conftest import Caller, says
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 ALERTS, AUDIT, TRAFFIC = "/v1/detection_alert", "/api/events/audit", "/api/events/network-traffic"

@@ -1,6 +1,7 @@
 """One bad event costs none of the others, however it is bad and wherever events come in; and how they are sent."""
 
 import codecs
+import itertools
 import json
 import uuid
 
@@ -12,7 +13,7 @@ from eventsinks.api.broken_arrays import split_elements
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Message
 from eventsinks.models import Event
-from tests.api.netbird_examples import AUDIT, FLOW, PROXY
+from tests.api.netbird.examples import AUDIT, FLOW, PROXY
 from tests.destinations.examples import make_type
 
 pytestmark = pytest.mark.django_db
@@ -77,12 +78,13 @@ def sent(api, door, documents, shape):
 
 @every_door
 @pytest.mark.parametrize("shape", ["array", "lines"])
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_bad_event_costs_none_of_its_neighbours(api, door, shape, bad, at):
-    documents = [good(door, "n1"), good(door, "n2")]
-    documents.insert(at, bad)
-    assert sent(api, door, documents, shape) == (["n1", "n2"], [at])
+def test_a_bad_event_costs_none_of_its_neighbours(api, door, shape, subtests):
+    for (name, bad), at in itertools.product(BAD.items(), range(3)):
+        with subtests.test(name, at=at):
+            Event.objects.all().delete()
+            documents = [good(door, "n1"), good(door, "n2")]
+            documents.insert(at, bad)
+            assert sent(api, door, documents, shape) == (["n1", "n2"], [at])
 
 
 @every_door
@@ -143,14 +145,13 @@ def test_whatever_is_cut_is_told_apart_or_refused(noise):
 
 
 @every_door
-@pytest.mark.parametrize(
-    "tail", [b"", b",", b"}", b"] x", b"][1]", b', "x]', b",[]", b',{"a":[1}]', b',{"a":"x}]']
-)
-def test_an_array_whose_elements_can_not_be_told_apart_is_refused_and_nothing_is_kept(api, door, tail):
-    response = api.post(door, b"[" + good(door, "n1") + tail)
-    assert response.status_code == 400, response.content
-    assert not Event.objects.exists()
-    assert "byte" in response.json().get("message", "") + str(response.json().get("error"))
+def test_an_array_whose_elements_can_not_be_told_apart_is_refused_and_nothing_is_kept(api, door, subtests):
+    for tail in (b"", b",", b"}", b"] x", b"][1]", b', "x]', b",[]", b',{"a":[1}]', b',{"a":"x}]'):
+        with subtests.test(tail=tail):
+            response = api.post(door, b"[" + good(door, "n1") + tail)
+            assert response.status_code == 400, response.content
+            assert not Event.objects.exists()
+            assert "byte" in response.json().get("message", "") + str(response.json().get("error"))
 
 
 # --- Marks, charsets and media types ---------------------------------------------------------------
@@ -177,49 +178,55 @@ def test_the_mark_of_utf_8_costs_no_event(api, door, shape):
 
 
 @every_door
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("content_type", ["application/json", NDJSON])
-def test_another_encoding_is_refused_with_what_is_taken(api, door, encoding, content_type):
-    response = api.post(door, good(door, "n1").decode().encode(encoding), content_type=content_type)
-    assert response.status_code == 415
-    assert "UTF-8" in response.content.decode()
+def test_another_encoding_is_refused_with_what_is_taken(api, door, subtests):
+    encodings = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+    for encoding, content_type in itertools.product(encodings, ("application/json", NDJSON)):
+        with subtests.test(encoding, content_type=content_type):
+            response = api.post(door, good(door, "n1").decode().encode(encoding), content_type=content_type)
+            assert response.status_code == 415
+            assert "UTF-8" in response.content.decode()
 
 
 @every_door
-@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", '"latin1"', "windows-1252", "nonsense"])
-def test_another_charset_is_refused_with_what_is_taken(api, door, charset):
-    for content_type in ("application/json", NDJSON):
-        response = api.post(door, good(door, "n1"), content_type=f"{content_type}; charset={charset}")
-        assert response.status_code == 415
-        assert "UTF-8" in response.content.decode()
-    assert not Event.objects.exists()
+def test_another_charset_is_refused_with_what_is_taken(api, door, subtests):
+    charsets = ("iso-8859-1", "utf-16", '"latin1"', "windows-1252", "nonsense")
+    for charset, content_type in itertools.product(charsets, ("application/json", NDJSON)):
+        with subtests.test(charset, content_type=content_type):
+            response = api.post(door, good(door, "n1"), content_type=f"{content_type}; charset={charset}")
+            assert response.status_code == 415
+            assert "UTF-8" in response.content.decode()
+            assert not Event.objects.exists()
 
 
 @every_door
-@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"UTF-8"', "utf8", "us-ascii"])
-def test_utf_8_is_taken_by_each_of_its_names(api, door, charset):
-    assert api.post(door, good(door, "n1"), content_type=f"application/json; Charset={charset}").status_code == 200
+def test_utf_8_is_taken_by_each_of_its_names(api, door, subtests):
+    for charset in ("utf-8", "UTF-8", '"UTF-8"', "utf8", "us-ascii"):
+        with subtests.test(charset):
+            content_type = f"application/json; Charset={charset}"
+            assert api.post(door, good(door, charset), content_type=content_type).status_code == 200
 
 
-@every_door
-@pytest.mark.parametrize(
-    "name",
-    [
-        "application/ndjson",
-        "application/jsonl",
-        "application/x-jsonl",
-        "application/jsonlines",
-        "application/x-jsonlines",
-        "application/x-json-lines",
-        "APPLICATION/X-NDJSON",
-        "text/x-ndjson",
-        "application/stream+json",
-    ],
+NAMES_OF_LINES = (
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/x-json-lines",
+    "APPLICATION/X-NDJSON",
+    "text/x-ndjson",
+    "application/stream+json",
 )
-def test_lines_are_taken_by_each_of_their_names(api, door, name):
-    body = good(door, "n1") + b"\n" + good(door, "n2")
-    assert api.post(door, body, content_type=name).json() not in (None, {})
-    assert sorted(Event.objects.values_list("key", flat=True)) == ["n1", "n2"]
+
+
+@every_door
+def test_lines_are_taken_by_each_of_their_names(api, door, subtests):
+    for name in NAMES_OF_LINES:
+        with subtests.test(name):
+            Event.objects.all().delete()
+            body = good(door, "n1") + b"\n" + good(door, "n2")
+            assert api.post(door, body, content_type=name).json() not in (None, {})
+            assert sorted(Event.objects.values_list("key", flat=True)) == ["n1", "n2"]
 
 
 @every_door
@@ -233,11 +240,12 @@ def test_what_is_json_by_its_suffix_is_taken(api, door, name):
 
 
 @every_door
-@pytest.mark.parametrize("name", ["text/plain", "text/json", "application/xml", "x+json", "a/b+json"])
-def test_what_is_not_taken_is_refused_with_what_is(api, door, name):
-    response = api.post(door, good(door, "n1"), content_type=name)
-    assert response.status_code == 415
-    assert "application/x-ndjson" in response.content.decode()
+def test_what_is_not_taken_is_refused_with_what_is(api, door, subtests):
+    for name in ("text/plain", "text/json", "application/xml", "x+json", "a/b+json"):
+        with subtests.test(name):
+            response = api.post(door, good(door, "n1"), content_type=name)
+            assert response.status_code == 415
+            assert "application/x-ndjson" in response.content.decode()
 
 
 # --- CloudEvents -----------------------------------------------------------------------------------

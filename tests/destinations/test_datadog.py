@@ -48,7 +48,7 @@ def read(status, body=b"", count=1, **headers):
 
 def test_the_request_is_the_golden_one():
     request = make_type("datadog").build([make_audit(), make_traffic()], AT)
-    assert_golden("datadog", request)
+    assert_golden("datadog/batch", request)
 
 
 def test_datadogs_own_client_takes_every_log():

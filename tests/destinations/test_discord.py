@@ -58,15 +58,15 @@ def assert_discord_would_take(embed):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("discord_firing", built())
+    assert_golden("discord/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("discord_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("discord/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("discord_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("discord/templated", built(with_summary(**TEMPLATED)))
 
 
 def test_nobody_is_mentioned():

@@ -101,21 +101,21 @@ def assert_a_document(node):
 
 
 def test_the_search_comes_first():
-    assert_golden("jira_search", make_type("jira").build([make_message()], AT))
+    assert_golden("jira/search", make_type("jira").build([make_message()], AT))
 
 
 def test_the_issue_is_the_golden_one():
-    assert_golden("jira_firing", created())
+    assert_golden("jira/firing", created())
 
 
 def test_the_comment_on_what_is_over_is_the_golden_one():
     jira, message = make_type("jira"), make_message(status="resolved", dedup_key="okta-admin/jo.berg")
     found = make_response(200, b'{"issues":[{"key":"SEC-7","fields":{"labels":[]}}]}')
-    assert_golden("jira_resolved", jira.then(message, jira.build([message], AT), found))
+    assert_golden("jira/resolved", jira.then(message, jira.build([message], AT), found))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("jira_templated", created(with_summary(**TEMPLATED)))
+    assert_golden("jira/templated", created(with_summary(**TEMPLATED)))
 
 
 def test_the_account_and_its_token_are_the_basic_pair():

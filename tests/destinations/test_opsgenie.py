@@ -50,15 +50,15 @@ def assert_opsgenie_would_take(alert):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("opsgenie_firing", built())
+    assert_golden("opsgenie/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("opsgenie_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("opsgenie/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("opsgenie_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("opsgenie/templated", built(with_summary(**TEMPLATED)))
 
 
 @pytest.mark.parametrize(("region", "host"), [("us", "api.opsgenie.com"), ("eu", "api.eu.opsgenie.com")])

@@ -40,11 +40,11 @@ def refusal(*errors):
 
 
 def test_the_trigger_is_the_golden_one():
-    assert_golden("pagerduty_trigger", built())
+    assert_golden("pagerduty/trigger", built())
 
 
 def test_the_resolve_is_the_golden_one():
-    assert_golden("pagerduty_resolve", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("pagerduty/resolve", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def assert_nothing_is_read_into(message):
 
 
 def test_a_message_by_name_is_the_golden_one():
-    assert_golden("slack_detection_alert", built())
+    assert_golden("slack/detection_alert", built())
 
 
 def test_a_resolved_alert_without_details_is_the_golden_one():
@@ -130,19 +130,19 @@ def test_a_resolved_alert_without_details_is_the_golden_one():
         "status": "resolved",
         "timestamp": ALERT["timestamp"],
     }
-    assert_golden("slack_resolved", built(raw=orjson.dumps(bare)))
+    assert_golden("slack/resolved", built(raw=orjson.dumps(bare)))
 
 
 def test_a_templated_alert_with_a_table_is_the_golden_one():
     built = make_type("slack").build([with_summary(**TEMPLATED)], AT)
-    assert_golden("slack_templated", built)
+    assert_golden("slack/templated", built)
     assert_slack_would_take(json.loads(built.body))
 
 
 def test_an_acknowledged_alert_of_the_api_is_the_golden_one():
     rows = [{"user": f"user{number}@acme.example", "role": "admin", "n": number} for number in range(8)]
     table = {"columns": ["user", "role", "n"], "rows": rows, "total_row_count": 40}
-    assert_golden("slack_acknowledged", built(status="acknowledged", results_table=table))
+    assert_golden("slack/acknowledged", built(status="acknowledged", results_table=table))
 
 
 def test_a_realistic_message_is_one_that_slack_takes():

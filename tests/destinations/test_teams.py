@@ -68,15 +68,15 @@ def read(status, code="", body=None):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("teams_firing", built())
+    assert_golden("teams/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("teams_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("teams/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("teams_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("teams/templated", built(with_summary(**TEMPLATED)))
 
 
 def test_a_card_has_nothing_that_its_schema_does_not_know():

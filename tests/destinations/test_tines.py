@@ -15,11 +15,11 @@ def read(status):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("tines_firing", make_type("tines").build([make_message()], AT))
+    assert_golden("tines/firing", make_type("tines").build([make_message()], AT))
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("tines_resolved", make_type("tines").build([make_message(status="resolved")], AT))
+    assert_golden("tines/resolved", make_type("tines").build([make_message(status="resolved")], AT))
 
 
 def test_the_event_goes_on_to_the_byte():

@@ -42,7 +42,7 @@ def config(**changes):
 
 def test_the_request_is_the_golden_one():
     request = make_type("webhook", signing_keys=KEYS).build([make_message()], AT)
-    assert_golden("webhook_detection_alert", request)
+    assert_golden("webhook/detection_alert", request)
 
 
 def test_the_body_is_what_was_accepted_to_the_byte():

@@ -115,9 +115,10 @@ def test_a_port_that_is_taken_is_told_unless_it_is_shared(serve):
     assert "Address already in use" in done.stderr
 
 
-def test_settings_that_can_not_work_end_it(serve):
+def test_settings_that_can_not_work_end_it():
     command = [sys.executable, "-W", "ignore", "-m", "project.serve", "--port", "0"]
     for wrong in ({"EVENTSINKS_TRUSTED_PROXIES": "nonsense"}, {"EVENTSINKS_WEB_THREADS": "many"}):
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings", **wrong}
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings", "EVENTSINKS_WEB_PROCESSES": "1"}
+        environment |= wrong
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1

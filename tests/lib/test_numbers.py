@@ -35,12 +35,13 @@ PLAIN = ["0", "-0.0", "-1", "18446744073709551615", "-9223372036854775808", "1.5
 TEXTS = ['"-0"', '"1.10"', '"123456789012345678901234567890"', r'"\"-0,99999999999999999999\\"', '"T-0"']
 
 
-@pytest.mark.parametrize("text", WRITTEN + PLAIN + TEXTS)
 @pytest.mark.parametrize("around", ["{}", "[{}]", '{{"a":{}}}', '{{"a":"x-0","b":[1,{},"-0"]}}', " [ {} , -0 ] "])
-def test_a_value_is_written_as_it_was_read(text, around):
-    read = around.format(text).replace(" ", "")
-    assert dumps(parse(around.format(text).encode())).decode() == read
-    assert dumps_spaced(parse(read.encode())).replace(" ", "") == read
+def test_a_value_is_written_as_it_was_read(around, subtests):
+    for text in WRITTEN + PLAIN + TEXTS:
+        with subtests.test(text=text):
+            read = around.format(text).replace(" ", "")
+            assert dumps(parse(around.format(text).encode())).decode() == read
+            assert dumps_spaced(parse(read.encode())).replace(" ", "") == read
 
 
 @pytest.mark.parametrize("text", PLAIN)

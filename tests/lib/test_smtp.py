@@ -8,9 +8,9 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import exchange_once, open_outlet
 from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
+from tests.helpers.mail_server import MailServer
+from tests.helpers.receiver import Receiver
 from tests.lib.test_http import certificate, tls_of  # noqa: F401  (a fixture)
-from tests.mail_server import MailServer
-from tests.receiver import Receiver
 
 STRICT = AddressGuard()  # lets nobody dial this machine
 BODY = b"Subject: hello\r\n\r\nfirst\r\n.\r\n..two dots\r\nlast\r\n"
@@ -22,7 +22,7 @@ def sent(url, to=(JO,), sender="alerts@example.org", body=BODY, as_url=None, tim
     server = Server.parse(url)
     envelope = ((FROM, sender), *((TO, address) for address in to))
     with open_outlet(STRICT, timeout, server) as way_out:
-        outcomes = []
+        outcomes: list[Response | ExchangeFailed] = []
         for _ in range(times):
             try:
                 outcomes.append(exchange_once(way_out, Request(MAIL, as_url or server.url, envelope, body)))

@@ -7,6 +7,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -21,7 +22,12 @@ from tests.destinations.examples import ACME, ALERT, AT, AUDIT, TRAFFIC
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mappings"
 PROXY = event_type("proxy").examples[1]
-EXAMPLES = {"detection_alert": ALERT, "audit": AUDIT, "network_traffic": {"id": "f-1", **TRAFFIC}, "proxy": PROXY}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "detection_alert": ALERT,
+    "audit": AUDIT,
+    "network_traffic": {"id": "f-1", **TRAFFIC},
+    "proxy": PROXY,
+}
 every_mapping = pytest.mark.parametrize("key", sorted(MAPPINGS))
 
 
@@ -50,7 +56,7 @@ def test_a_mapping_says_what_it_is(key):
 @every_mapping
 def test_an_event_of_each_type_is_the_golden_one(key, type):
     text = json.dumps(mapped(key, type), indent=2, ensure_ascii=False) + "\n"
-    path = GOLDEN / f"{type}_{key}.json"
+    path = GOLDEN / type / f"{key}.json"
     if os.environ.get("GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
@@ -89,7 +95,7 @@ class Unheard(EventType):
     def accept(self, raw, tenant_id):
         raise NotImplementedError
 
-    def summary(self, data, template=None):
+    def summary(self, data, template=None, budget=None):
         return Summary(title="it rains")
 
 

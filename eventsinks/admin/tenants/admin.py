@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib import admin
@@ -21,7 +22,9 @@ class Owned(ReadOnly):
 
     extra = 0
     per_page = 20
-    hide_title = True
+    show_title = False
+    if sys.version_info < (3, 12):
+        hide_title = True  # its name in the django-unfold that Python 3.11 gets
 
 
 class KeysOfTenant(Owned, TabularInline[ApiKey, Tenant]):

@@ -1,6 +1,6 @@
 """An example of each operation: a request, and what this server answered. One file each, in examples/RESOURCE.
 
-tests/api/test_examples.py sends each request and compares the answer; `GOLDEN=write` writes them anew.
+tests/api/schema/test_examples.py sends each request and compares the answer; `GOLDEN=write` writes them anew.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ ONE_BY_ONE = (
     *map(ipaddress.ip_network, METADATA),
 )
 
-MAPPED, TRANSLATED = ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("::ffff:0:0:0/96")
+TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 COMPATIBLE, NAT64 = ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96")
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 ISATAP = (0x00005EFE, 0x02005EFE)  # the upper half of an interface's identifier, RFC 5214 section 6.1

@@ -17,6 +17,7 @@ from typing import Any
 
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.wire import Response
+from eventsinks.lib.version import VERSION
 
 # boto3 is imported where it is needed: it takes half a second, and most processes never talk to AWS.
 
@@ -207,7 +208,7 @@ def make_settings(path_style: bool) -> Any:
         read_timeout=READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": TRIES},
         proxies={},
-        user_agent="eventsinks/0.1",
+        user_agent=f"eventsinks/{VERSION}",
         ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]
         # Many stores that speak S3 know nothing of the checksums that newer clients add.
         request_checksum_calculation="when_required",

@@ -23,10 +23,11 @@ from eventsinks.lib.net import smtp
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.call import CAP, Call, Outcome
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
+from eventsinks.lib.version import VERSION
 
 __all__ = ["CAP", "Exchange", "Outcome", "Outlet", "exchange_once", "find_ca_bundle", "open_outlet"]
 
-OWN_HEADERS = ("User-Agent: eventsinks/0.1", "Expect:")  # no 100-continue: it would cost a round trip
+OWN_HEADERS = (f"User-Agent: eventsinks/{VERSION}", "Expect:")  # no 100-continue: it would cost a round trip
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, or none would be used again
 
 EPOLL_OF = {
@@ -39,7 +40,9 @@ EPOLL_OF = {
 class Exchange(Protocol):
     """What the engine needs of the world: hand over requests, collect what came of them."""
 
-    in_flight: int
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges have begun and not ended."""
 
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange. `token` comes back with its outcome."""

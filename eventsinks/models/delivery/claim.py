@@ -120,24 +120,31 @@ def read_events(ids: Collection[int]) -> Iterable[Told]:
 
 Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
 
+# The claim, in the words that both databases know: which rows are due in a lane, how they move, and what is told
+# of them. PostgreSQL takes all lanes in one statement and passes by what is locked. SQLite has no LATERAL and one
+# writer: it takes one lane after the other.
+DUE = f"""{OPEN} AND destination_id = {{destination_id}} AND tries = {{tries}} AND due_at <= {{now}}"""
+MOVE = "state = 'sending', lease = {lease}, tries = tries + 1, due_at = {lease_ends}"
+CLAIMED = (
+    *("id", "event_id", "destination_id", "tries", "fallback_of"),
+    *("ordering_key", "phase", "replayed"),
+)
+
 
 def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+    due = DUE.format(destination_id="lane.destination_id", tries="lane.tries", now=sql.now_sql())
+    move = MOVE.format(lease="%b", lease_ends=f"{sql.now_sql()} + %b::float8 * interval '1 second'")
     statement = f"""
         WITH due AS (
             SELECT delivery.id
             FROM unnest(%b::bigint[], %b::smallint[], %b::int[], %b::timestamptz[])
                 AS lane(destination_id, tries, quota, since)
             CROSS JOIN LATERAL (
-                SELECT id FROM eventsinks_delivery
-                WHERE {OPEN} AND destination_id = lane.destination_id AND tries = lane.tries
-                  AND due_at <= {sql.now_sql()} AND due_at >= lane.since
+                SELECT id FROM eventsinks_delivery WHERE {due} AND due_at >= lane.since
                 ORDER BY due_at LIMIT lane.quota FOR UPDATE SKIP LOCKED) AS delivery)
-        UPDATE eventsinks_delivery AS delivery
-        SET state = 'sending', lease = %b, tries = tries + 1,
-            due_at = {sql.now_sql()} + %b::float8 * interval '1 second'
+        UPDATE eventsinks_delivery AS delivery SET {move}
         FROM due WHERE delivery.id = due.id
-        RETURNING delivery.id, delivery.event_id, delivery.destination_id, delivery.tries, delivery.fallback_of,
-            delivery.ordering_key, delivery.phase, delivery.replayed"""
+        RETURNING {", ".join(f"delivery.{column}" for column in CLAIMED)}"""
     columns = [
         [lane.destination_id for lane, _ in quotas],
         [lane.tries for lane, _ in quotas],
@@ -148,14 +155,12 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
 
 
 def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+    due = DUE.format(destination_id="%s", tries="%s", now=sql.now_sql())
+    move = MOVE.format(lease="%s", lease_ends=sql.in_seconds_sql())
     statement = f"""
-        UPDATE eventsinks_delivery
-        SET state = 'sending', lease = %s, tries = tries + 1, due_at = {sql.in_seconds_sql()}
-        WHERE id IN (
-            SELECT id FROM eventsinks_delivery
-            WHERE {OPEN} AND destination_id = %s AND tries = %s AND due_at <= {sql.now_sql()}
-            ORDER BY due_at LIMIT %s)
-        RETURNING id, event_id, destination_id, tries, fallback_of, ordering_key, phase, replayed"""
+        UPDATE eventsinks_delivery SET {move}
+        WHERE id IN (SELECT id FROM eventsinks_delivery WHERE {due} ORDER BY due_at LIMIT %s)
+        RETURNING {", ".join(CLAIMED)}"""
     taken: Taken = []
     with transaction.atomic():
         for lane, quota in quotas:

@@ -74,6 +74,11 @@ ATTEMPT_COLUMNS = (
     "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
 )
 
+# How a delivery moves, in the words that both databases know. PostgreSQL moves all of them in one statement, with
+# an array for each value. SQLite moves one after the other.
+MOVE = """state = {state}, lease = NULL, tries = delivery.tries - {given_back}, due_at = {due_at},
+    status = {status}, reason = {reason}, settled_at = CASE WHEN {state} = 'pending' THEN NULL ELSE {now} END"""
+
 
 def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") -> int:
     """Most of many settlements say the same, so what they say is sent once, as verdicts that the rows refer to.
@@ -81,6 +86,9 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
     The state is asked in words that no index answers: on tables never analysed PostgreSQL would rather walk
     through all that is open than look up each id.
     """
+    values = {name: f"tried.{name}" for name in ("state", "given_back", "status", "reason")}
+    due_at = f"{sql.now_sql()} + tried.pause * interval '1 second'"
+    move = MOVE.format(**values, due_at=due_at, now=sql.now_sql())
     statement = f"""
         WITH tried AS MATERIALIZED (
             SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::uuid[], %b::int[],
@@ -95,10 +103,7 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
             SELECT {ATTEMPT_COLUMNS} FROM tried ON CONFLICT DO NOTHING),
         moved AS (
             UPDATE eventsinks_delivery AS delivery
-            SET state = tried.state, lease = NULL, tries = delivery.tries - tried.given_back,
-                due_at = {sql.now_sql()} + tried.pause * interval '1 second', status = tried.status,
-                reason = tried.reason,
-                settled_at = CASE WHEN tried.state = 'pending' THEN NULL ELSE {sql.now_sql()} END
+            SET {move}
             FROM tried
             WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease
               AND delivery.state || '' = 'sending'
@@ -135,18 +140,11 @@ def _milliseconds(timings: Timings) -> tuple[float, ...]:
 
 def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
     moves = [
-        (
-            s.state,
-            s.given_back,
-            s.pause,
-            s.status,
-            s.reason,
-            s.state,
-            s.claimed.id.hex,
-            s.claimed.lease.hex,
-        )
+        (s.state, s.given_back, s.pause, s.status, s.reason, s.state, s.claimed.id.hex, s.claimed.lease.hex)
         for s in settlements
     ]
+    values = dict.fromkeys(("state", "given_back", "status", "reason"), "%s")
+    move = MOVE.format(**values, due_at=sql.in_seconds_sql(), now=sql.now_sql())
     attempts = [
         (id.hex, delivery_id.hex, number, f"{started_at:%Y-%m-%d %H:%M:%S.%f}", *rest)
         for id, delivery_id, number, started_at, *rest in map(_attempt, settlements)
@@ -158,12 +156,8 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
             attempts,
         )
         cursor.executemany(
-            f"""
-            UPDATE eventsinks_delivery
-            SET state = %s, lease = NULL, tries = tries - %s, due_at = {sql.in_seconds_sql()},
-                status = %s, reason = %s,
-                settled_at = CASE WHEN %s = 'pending' THEN NULL ELSE {sql.now_sql()} END
-            WHERE id = %s AND lease = %s AND state = 'sending'""",
+            f"""UPDATE eventsinks_delivery AS delivery SET {move}
+                WHERE id = %s AND lease = %s AND state = 'sending'""",
             moves,
         )
         return int(cursor.rowcount)
