@@ -153,11 +153,11 @@ def front_can_work(**_: Any) -> list[CheckMessage]:
 
 def limits_are_limits(**_: Any) -> list[CheckMessage]:
     """Refuse a limit that there is not, or a number that it can't be."""
-    from eventsinks.models.limits import Limits
+    from eventsinks.models.limits import TenantLimits
 
     found: list[CheckMessage] = []
     try:
-        Limits.model_validate(settings.EVENTSINKS_LIMITS)
+        TenantLimits.model_validate(settings.EVENTSINKS_LIMITS)
     except ValidationError as error:
         said = "; ".join(f"{field}: {message}" for field, message in list_errors(error))
         found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E010"))

@@ -10,7 +10,7 @@ from eventsinks.models.delivery import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SinkExplanation:
     """One sink, what became of the event there, and why, in words for people."""
 
     sink: Destination
@@ -20,14 +20,14 @@ class Verdict:
     attempts: tuple[Attempt, ...] = ()
 
 
-def explain_event(event: Event) -> list[Verdict]:
+def explain_event(event: Event) -> list[SinkExplanation]:
     """Return a verdict for each sink: those it was owed to first, then those it did not go to."""
     deliveries = list(event.deliveries.select_related("destination").order_by("id"))
     attempts: dict[object, list[Attempt]] = {}
     for attempt in Attempt.objects.filter(delivery__in=deliveries).order_by("id"):
         attempts.setdefault(attempt.delivery_id, []).append(attempt)
     owed = [
-        Verdict(
+        SinkExplanation(
             delivery.destination,
             delivery.state,
             explain_delivery(delivery),
@@ -37,7 +37,9 @@ def explain_event(event: Event) -> list[Verdict]:
         for delivery in deliveries
     ]
     others = Destination.objects.of(event.tenant).sinks().exclude(id__in=[d.destination_id for d in deliveries])
-    return owed + [Verdict(sink, "not_sent", explain_absence(sink, event)) for sink in others.order_by("id")]
+    return owed + [
+        SinkExplanation(sink, "not_sent", explain_absence(sink, event)) for sink in others.order_by("id")
+    ]
 
 
 def explain_delivery(delivery: Delivery) -> str:

@@ -17,7 +17,7 @@ from eventsinks.intake import backlog
 from eventsinks.intake.line_up import stand_in_line
 from eventsinks.intake.nudge import STREAMS, nudge
 from eventsinks.intake.quieten import quieten
-from eventsinks.intake.route import Route, Verdict
+from eventsinks.intake.route import Route, RouteVerdict
 from eventsinks.intake.tell_ends import tell_ends
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
 from eventsinks.models.database.sql import clean_text
@@ -65,7 +65,7 @@ class Candidate:
     index: int
     accepted: Accepted
     digest: bytes
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[RouteVerdict]
 
 
 def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) -> Acceptance:
@@ -187,7 +187,7 @@ def make_event(tenant: Tenant, event_type: EventType, candidate: Candidate) -> E
     )
 
 
-def make_delivery(event: Event, verdict: Verdict) -> Delivery:
+def make_delivery(event: Event, verdict: RouteVerdict) -> Delivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     made = Delivery(
         id=make_id(event.received_at),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eventsinks.intake.route import Verdict
+from eventsinks.intake.route import RouteVerdict
 from eventsinks.limits import refusals
 from eventsinks.models import Tenant
 from eventsinks.models.delivery import count_open
@@ -42,7 +42,7 @@ class KnownRoom:
     final: bool
 
 
-def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[RouteVerdict]]) -> list[list[RouteVerdict]]:
     """Return the verdicts on some events, those marked as full for which there is no room."""
     wanted: dict[int, int] = {}
     for own in verdicts:
@@ -56,7 +56,7 @@ def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[lis
     return [[mark_verdict(verdict, rooms, said) for verdict in own] for own in verdicts]
 
 
-def mark_verdict(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
+def mark_verdict(verdict: RouteVerdict, rooms: dict[int, int], said: str) -> RouteVerdict:
     """Return a verdict, as full where its sink is one of `rooms` and has none left."""
     if verdict.reason or verdict.sink not in rooms:
         return verdict
@@ -64,7 +64,7 @@ def mark_verdict(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
     return verdict if rooms[verdict.sink] >= 0 else verdict._replace(reason=said, full=True)
 
 
-def note_full(tenant: Tenant, verdicts: Iterable[Verdict]) -> int:
+def note_full(tenant: Tenant, verdicts: Iterable[RouteVerdict]) -> int:
     """Note what has failed for want of room, once that is committed. Return how many."""
     full = [verdict for verdict in verdicts if verdict.full]
     if full:

@@ -13,7 +13,7 @@ import orjson
 
 from eventsinks.event_types.documents import read_text
 from eventsinks.event_types.reading import Reading
-from eventsinks.intake.route import Route, Sink, Verdict
+from eventsinks.intake.route import Route, RouteVerdict, Sink
 from eventsinks.models import Event, QuietWindow
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.options import Quiet
@@ -26,11 +26,13 @@ class Case:
 
     event: Event
     sink: Sink
-    verdict: Verdict
+    verdict: RouteVerdict
     position: tuple[int, int]  # of the verdict: which event, which of its sinks
 
 
-def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], route: Route) -> list[list[Verdict]]:
+def quieten(
+    events: Sequence[Event], verdicts: Sequence[Sequence[RouteVerdict]], route: Route
+) -> list[list[RouteVerdict]]:
     """Return the verdicts on `events`, with a reason where a window holds one back."""
     found = [list(own) for own in verdicts]
     cases = [

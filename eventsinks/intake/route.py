@@ -25,7 +25,7 @@ from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 
-class Verdict(NamedTuple):
+class RouteVerdict(NamedTuple):
     """One event at one event sink: owed to it, unless a reason says why not.
 
     `silence` is the window in which the reason is counted, where it is a silence. `full`: the sink wants it, and
@@ -105,7 +105,7 @@ class Route:
         self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
         self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
         self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
-        self._plain = [Verdict(sink.id) for sink in self._hearing]
+        self._plain = [RouteVerdict(sink.id) for sink in self._hearing]
 
     @functools.cached_property
     def _silences(self) -> Sequence[SilenceInForce]:
@@ -132,7 +132,7 @@ class Route:
         """Whether a sink has a template that tells incidents apart."""
         return any(sink.marks for sink in self.sinks.values())
 
-    def of(self, accepted: Accepted) -> Sequence[Verdict]:
+    def of(self, accepted: Accepted) -> Sequence[RouteVerdict]:
         """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
 
         An event that names its sinks goes past their filters, but not past a silence. The end of an incident
@@ -145,10 +145,10 @@ class Route:
         tells = bool(accepted.incident or accepted.marks or self._marks)
         if is_end and tells:
             asked = {verdict.sink for verdict in verdicts}
-            verdicts = [*verdicts, *(Verdict(id, unasked=True) for id in self.sinks if id not in asked)]
+            verdicts = [*verdicts, *(RouteVerdict(id, unasked=True) for id in self.sinks if id not in asked)]
         return self._with_keys(accepted, verdicts) if tells or self._orders else verdicts
 
-    def _with_keys(self, accepted: Accepted, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _with_keys(self, accepted: Accepted, verdicts: Sequence[RouteVerdict]) -> list[RouteVerdict]:
         """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
         document = functools.cache(lambda: parse_accepted(accepted.data))
         asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
@@ -168,19 +168,19 @@ class Route:
             found.append(verdict)
         return found
 
-    def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:
+    def _wanted(self, accepted: Accepted) -> Sequence[RouteVerdict]:
         if accepted.held:
             return ()
         if accepted.routed_to is not None:
             named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
             if not (named and self._silences):
-                return [Verdict(sink.id) for sink in named]
+                return [RouteVerdict(sink.id) for sink in named]
             return self._verdicts(accepted, named, self._silenced)
         return self._verdicts(accepted, self._hearing, self._judged) if self._looks else self._plain
 
     def _verdicts(
-        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], Verdict]
-    ) -> list[Verdict]:
+        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], RouteVerdict]
+    ) -> list[RouteVerdict]:
         """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
         asked = Asked(self._type.told_to_filters(parse_accepted(accepted.data)))
         verdicts = [judge(sink, asked) for sink in sinks]
@@ -193,18 +193,18 @@ class Route:
             raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
         return self._by_uuid[uuid]
 
-    def _judged(self, sink: Sink, asked: Asked) -> Verdict:
+    def _judged(self, sink: Sink, asked: Asked) -> RouteVerdict:
         rejected = find_rejection(sink.filter, asked) if sink.filter else None
         if rejected is not None:
-            return Verdict(sink.id, f"filtered: not {rejected}")
+            return RouteVerdict(sink.id, f"filtered: not {rejected}")
         return self._silenced(sink, asked)
 
-    def _silenced(self, sink: Sink, asked: Asked) -> Verdict:
+    def _silenced(self, sink: Sink, asked: Asked) -> RouteVerdict:
         for silence in self._silences:
             if silence.holds(sink.id, asked):
                 window = WindowClaim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
-                return Verdict(sink.id, silence.why, window)
-        return Verdict(sink.id)
+                return RouteVerdict(sink.id, silence.why, window)
+        return RouteVerdict(sink.id)
 
 
 def find_rejection(filter: str, asked: Asked) -> str | None:

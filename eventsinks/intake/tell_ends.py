@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from eventsinks.intake.route import Verdict
+from eventsinks.intake.route import RouteVerdict
 from eventsinks.models.delivery import ENDS, UNTOLD, IncidentStanding, Phase, find_standings
 
-Place = tuple[UUID, int]  # an incident and a sink
+IncidentAtSink = tuple[UUID, int]  # an incident and a sink
 
 
-def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
+def tell_ends(verdicts: Sequence[Sequence[RouteVerdict]]) -> list[Sequence[RouteVerdict]]:
     """Return the verdicts on events, in the order of acceptance, with the ends going where they belong.
 
     To be called inside the transaction that commits them, with their incidents locked.
@@ -25,7 +25,7 @@ def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
         return list(verdicts)
     stands = find_standings(ends)
     known = {incident for incident, _ in stands}
-    found: list[Sequence[Verdict]] = []
+    found: list[Sequence[RouteVerdict]] = []
     for own in verdicts:
         judged = [told for one in own if (told := judge_end(one, stands, known)) is not None]
         for one in judged:
@@ -34,12 +34,14 @@ def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
     return found
 
 
-def is_end(verdict: Verdict) -> bool:
+def is_end(verdict: RouteVerdict) -> bool:
     """Whether it is told of an incident that somebody has seen to it, or that it is over."""
     return verdict.phase in ENDS
 
 
-def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known: set[UUID]) -> Verdict | None:
+def judge_end(
+    verdict: RouteVerdict, stands: Mapping[IncidentAtSink, IncidentStanding], known: set[UUID]
+) -> RouteVerdict | None:
     """Return the verdict on an end as what was told before demands it; None where the event goes elsewhere."""
     if verdict.incident is None or not is_end(verdict):
         return None if verdict.unasked else verdict
@@ -53,7 +55,7 @@ def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known:
     return verdict
 
 
-def note_standing(verdict: Verdict, stands: dict[Place, IncidentStanding], known: set[UUID]) -> None:
+def note_standing(verdict: RouteVerdict, stands: dict[IncidentAtSink, IncidentStanding], known: set[UUID]) -> None:
     """Keep how an incident stands after a verdict, for what comes later in the same request."""
     if verdict.incident is None:
         return

@@ -25,11 +25,11 @@ MOST = 10_000  # counts that this process keeps
 SINCE = "since"
 
 _lock = threading.Lock()
-_counts: dict[tuple[str, str], Count] = {}
+_counts: dict[tuple[str, str], RefusalCount] = {}
 
 
 @dataclass(slots=True)
-class Count:
+class RefusalCount:
     """How often one limit refused one tenant, or one address, something in this process."""
 
     since: float
@@ -46,7 +46,7 @@ def note_refusal(name: str, whose: UUID | str, message: str, number: int = 1) ->
         if (count := _counts.get((name, str(whose)))) is None:
             if len(_counts) >= MOST:
                 _counts.pop(next(iter(_counts)))
-            count = _counts[name, str(whose)] = Count(time.time())
+            count = _counts[name, str(whose)] = RefusalCount(time.time())
         count.total += number
         count.untold += number
         count.unshared += number
@@ -100,7 +100,7 @@ def share_counts(tenant_id: UUID) -> None:
                     count.unshared += number
 
 
-def get_own_counts(tenant_id: UUID) -> dict[str, Count]:
+def get_own_counts(tenant_id: UUID) -> dict[str, RefusalCount]:
     """Return what this process counted of a tenant."""
     return {name: count for (name, whose), count in list(_counts.items()) if whose == str(tenant_id)}
 

@@ -16,20 +16,20 @@ from eventsinks.models.destination import Destination
 KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
 AT_ONCE = 2_000  # incidents that one sweep forgets
 
-Place = tuple[int, str]  # the destination and the dedup key of an incident
+IncidentKey = tuple[int, str]  # the destination and the dedup key of an incident
 
 
 class IncidentQuerySet(models.QuerySet["Incident"]):
     """Incidents, as they are looked for."""
 
-    def memories(self, places: Iterable[Place]) -> dict[Place, Mapping[str, Any]]:
+    def memories(self, places: Iterable[IncidentKey]) -> dict[IncidentKey, Mapping[str, Any]]:
         """Return what is remembered of each."""
         wanted = {(id, clean_text(key)): (id, key) for id, key in places}
         rows = self.filter(destination_id__in={id for id, _ in wanted}, key__in={key for _, key in wanted})
         found = rows.values_list("destination_id", "key", "memory")
         return {wanted[id, key]: memory for id, key, memory in found if (id, key) in wanted}
 
-    def remember(self, place: Place, memory: Mapping[str, Any]) -> None:
+    def remember(self, place: IncidentKey, memory: Mapping[str, Any]) -> None:
         """Keep `memory` in place of what was remembered."""
         id, key = place
         told = clean_json(memory)

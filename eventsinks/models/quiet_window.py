@@ -37,7 +37,7 @@ class WindowClaim(NamedTuple):
     seconds: float
 
 
-Place = tuple[int, str, str]  # the destination, kind and key of a window
+WindowKey = tuple[int, str, str]  # the destination, kind and key of a window
 CHUNK = 100  # windows of one statement of those who enter them
 AT_ONCE = 2_000  # windows of one statement of the sweep
 # The columns of a window that an alert enters: those that `note` writes among them, or it would write them empty.
@@ -47,7 +47,7 @@ ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", 
 class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
     """Windows, and their moves. Inside the transaction that accepts the alerts."""
 
-    def enter(self, claims: Sequence[WindowClaim]) -> dict[Place, QuietWindow]:
+    def enter(self, claims: Sequence[WindowClaim]) -> dict[WindowKey, QuietWindow]:
         """Return the open window of each claim, made if there is none, locked until the transaction ends.
 
         They are locked in the order of `claims`: whoever enters several sorts them, so that no two wait for

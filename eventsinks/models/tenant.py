@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventsinks.models.database.clock import read_database_clock
-from eventsinks.models.limits import Limits, get_limits
+from eventsinks.models.limits import TenantLimits, get_limits
 
 # What an API key may do, each with what it opens.
 SCOPES = {
@@ -48,7 +48,7 @@ class Tenant(models.Model):
         return self.name
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> TenantLimits:
         """What it may have and do."""
         return get_limits(self.own_limits)
 

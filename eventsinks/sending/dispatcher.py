@@ -43,7 +43,7 @@ LOOK_PART = 3  # and so many times as long as the last claim took
 LONGEST_WAIT = 0.5  # seconds without a look at anything but the world
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """One message in flight."""
 
     claimed: ClaimedDelivery
@@ -63,7 +63,7 @@ class Dispatcher:
     def __init__(self, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> None:
         self._exchange = exchange
         self._stopping = stopping
-        self._shares = CongestionWindows()
+        self._windows = CongestionWindows()
         self._lookout = Lookout()
         self._aside = PostponedWrites()
         self._sinks = OpenSinks(self._aside)
@@ -137,7 +137,7 @@ class Dispatcher:
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
         self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
-        quotas = self._shares.quotas(lanes, room)
+        quotas = self._windows.share_out(lanes, room)
         paced = [(lane, quota) for lane, quota in quotas if lane.rate_key or lane.rate]
         free = [(lane, quota) for lane, quota in quotas if not (lane.rate_key or lane.rate)]
         claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
@@ -178,8 +178,8 @@ class Dispatcher:
         except SendFailure as failure:
             self._settle_unsent(claimed, ready, at, failure)
         else:
-            self._shares.sent(claimed.destination_id)
-            self._exchange.start(request, Sent(claimed, ready, message, at, request))
+            self._windows.note_sent(claimed.destination_id)
+            self._exchange.start(request, SentRequest(claimed, ready, message, at, request))
 
     def _settle_unsent(
         self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure
@@ -198,7 +198,7 @@ class Dispatcher:
                 self._aside.write(("rate key", key), free, settings.EVENTSINKS_LEASE)
             self._key_free_at = time.monotonic() + interval + LOOK_AGAIN
 
-    def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
+    def _end(self, outcomes: Sequence[tuple[SentRequest, Outcome]]) -> None:
         """Judge what has ended, and hold or park the sinks that need it."""
         for sent, outcome in outcomes:
             if (after := next_request(sent, outcome)) is not None:
@@ -206,7 +206,7 @@ class Dispatcher:
                 continue
             failure, memory = judge_outcome(sent.ready.kind, sent.message, outcome)
             destination_id = sent.claimed.destination_id
-            self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
+            self._windows.note_ended(destination_id, well=failure is None, seconds=outcome.timings.total)
             if memory is not None:  # before it is settled: a try that is made again knows what it did
                 self._memories.remember(sent.claimed, sent.message, memory)
             self._free_rate_key(sent.ready)
@@ -235,7 +235,7 @@ class Dispatcher:
         return max(0.0, min(moments) - now)
 
 
-def next_request(sent: Sent, outcome: Outcome) -> Request | None:
+def next_request(sent: SentRequest, outcome: Outcome) -> Request | None:
     """Return what a type sends after `outcome` in the same try, None if that was all."""
     if sent.requests == MAX_REQUESTS:
         return None

@@ -10,7 +10,7 @@ from eventsinks.destinations.base import Message, SendFailure
 from eventsinks.limits.isolation import isolate
 from eventsinks.models import Incident
 from eventsinks.models.delivery import ClaimedDelivery
-from eventsinks.models.incident import Place
+from eventsinks.models.incident import IncidentKey
 from eventsinks.sending.postpone import PostponedWrites
 
 
@@ -19,7 +19,7 @@ class MemoryWrites:
 
     def __init__(self, aside: PostponedWrites) -> None:
         self._aside = aside
-        self._unwritten: dict[Place, Mapping[str, Any]] = {}
+        self._unwritten: dict[IncidentKey, Mapping[str, Any]] = {}
 
     def remember(self, claimed: ClaimedDelivery, message: Message, memory: Mapping[str, Any]) -> None:
         """Keep `memory`. What can't be kept was told all the same: to try again would be to tell it twice."""

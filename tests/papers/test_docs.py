@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from eventsinks.destinations import DESTINATION_TYPES
-from eventsinks.models.limits import RATES, Limits, describe_limit, get_burst
+from eventsinks.models.limits import RATES, TenantLimits, describe_limit, get_burst
 from eventsinks.models.options import Options
 from tests.destinations.every_type import test_contract as contract
 
@@ -82,8 +82,8 @@ def test_the_api_tells_of_every_option_what_its_declaration_says():
 
 
 def test_operating_lists_every_limit_as_it_is():
-    page, limits = (DOCS / "operating.md").read_text(), Limits.model_validate({})
-    for name, field in Limits.model_fields.items():
+    page, limits = (DOCS / "operating.md").read_text(), TenantLimits.model_validate({})
+    for name, field in TenantLimits.model_fields.items():
         value = getattr(limits, name)
         burst = f"{get_burst(name, value):,}" if name in RATES else ""
         assert f"| `{name}` | {describe_limit(name, value)} | {burst} | {field.description} |" in page

@@ -34,30 +34,30 @@ CLOCKS = {
 NAMED = {
     # What goes on the wire, and the evidence of when it went: webhook timestamps, the start of an attempt.
     "eventsinks/sending/dispatcher.py Dispatcher._claim",
-    "eventsinks/streaming/streamer.py send",
+    "eventsinks/streaming/streamer.py send_batch",
     "eventsinks/streaming/streamer.py send_again",
     "eventsinks/actions/trying/try_out.py try_out",
-    "eventsinks/actions/trying/probe.py sent",
-    "eventsinks/actions/trying/preview.py previewed",
-    "eventsinks/admin/integrations/health.py tried",
+    "eventsinks/actions/trying/probe.py send_test_message",
+    "eventsinks/actions/trying/preview.py preview_alert",
+    "eventsinks/admin/integrations/health.py probe_now",
     # An HTTP date of a far end that does not say what time it is there.
-    "eventsinks/destinations/base/answers.py pause_of",
-    "eventsinks/destinations/discord.py pause_of",
+    "eventsinks/destinations/base/answers.py read_pause",
+    "eventsinks/destinations/discord.py read_pause",
     # What an event says of itself whose sender did not say when it happened.
-    "eventsinks/event_types/documents.py moment",
+    "eventsinks/event_types/documents.py read_moment",
     # The time of a log line.
-    "eventsinks/telemetry.py tried",
+    "eventsinks/telemetry.py count_tries",
     # Ids of which only the order is used, to page by: of attempts, replays, and messages that are kept nowhere.
-    "eventsinks/sending/judge.py settlement",
-    "eventsinks/actions/trying/probe.py test_message",
-    "eventsinks/actions/trying/try_out.py message_of",
+    "eventsinks/sending/judge.py make_settlement",
+    "eventsinks/actions/trying/probe.py make_test_message",
+    "eventsinks/actions/trying/try_out.py make_message",
     "eventsinks/models/replay.py Replay",
     # Since when something is refused, as a person is told.
-    "eventsinks/limits/refusals.py note",
-    "eventsinks/limits/refusals.py share.add",
+    "eventsinks/limits/refusals.py note_refusal",
+    "eventsinks/limits/refusals.py share_counts.add",
     # What axes and allauth have dated themselves, by the same clock.
     "eventsinks/admin/people/attempts.py AttemptAdmin.status",
-    "eventsinks/admin/people/lockout.py locked",
+    "eventsinks/admin/people/lockout.py answer_locked",
     "eventsinks/admin/people/second_factor.py use_up",
 }
 

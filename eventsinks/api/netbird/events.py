@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.documents import EventsParser, read_documents
 from eventsinks.api.errors import Conflict
-from eventsinks.api.json import TooLarge
+from eventsinks.api.json import BodyTooLarge
 from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.errors import NOT_JSON, InvalidArgument
@@ -102,7 +102,7 @@ def make_refusal(rejection: Rejection) -> Exception:
     if rejection.conflict:
         return Conflict(f"{rejection.field}: {rejection.message}")
     if rejection.too_large:
-        return TooLarge(f"the event {rejection.message}")
+        return BodyTooLarge(f"the event {rejection.message}")
     if not rejection.is_json:
         return ParseError(f"{NOT_JSON}: {rejection.message}")
     return InvalidArgument([(rejection.field, rejection.message)])

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.documents import EventsParser, Many, read_documents
 from eventsinks.api.errors import Conflict, Invalid
-from eventsinks.api.json import TooLarge
+from eventsinks.api.json import BodyTooLarge
 from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.v1.view import V1View, document_answers
@@ -113,7 +113,7 @@ def make_refusal(rejection: Rejection) -> Exception:
     if rejection.conflict:
         return Conflict(rejection.message)
     if rejection.too_large:
-        return TooLarge(f"the event {rejection.message}")
+        return BodyTooLarge(f"the event {rejection.message}")
     return Invalid([(rejection.field, rejection.message)])
 
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.v1.view import V1View, document_answers
-from eventsinks.models.limits import Limits
+from eventsinks.models.limits import TenantLimits
 
 
 class UsedOut(BaseModel):
@@ -61,5 +61,5 @@ def show_limit(used: Used) -> dict[str, object]:
         "refused": used.refused,
         "per_seconds": used.per_seconds,
         "burst": used.burst,
-        "what": Limits.model_fields[used.name].description,
+        "what": TenantLimits.model_fields[used.name].description,
     }

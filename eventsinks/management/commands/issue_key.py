@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import uuid
 from datetime import datetime
 from typing import Any
@@ -43,8 +44,11 @@ class Command(BaseCommand):
 
 
 def read_moment(text: str) -> datetime:
-    """Read a moment. Raises ValueError, which argparse tells."""
-    return read_time(text)
+    """Read a moment. Raises argparse.ArgumentTypeError."""
+    try:
+        return read_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid moment value: {text!r}") from None
 
 
 def find_tenant(text: str) -> Tenant:

@@ -105,20 +105,20 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
     ]
 
 
-Told = tuple[int, uuid.UUID, str, datetime, bytes | memoryview]
+EventRow = tuple[int, uuid.UUID, str, datetime, bytes | memoryview]
 
 
-def read_events(ids: Collection[int]) -> Iterable[Told]:
+def read_events(ids: Collection[int]) -> Iterable[EventRow]:
     """Return what a claim tells of these events: (id, tenant, type, moment, data) of each."""
     columns = ("id", "tenant_id", "type", "occurred_at", "data")
     if not sql.is_postgresql():
         return Event.objects.filter(id__in=ids).values_list(*columns)
     # One parameter, where Django would write each id into the statement.
     statement = f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[])"
-    return cast(list[Told], sql.fetch_bound_rows(statement, [list(ids)]))
+    return cast(list[EventRow], sql.fetch_bound_rows(statement, [list(ids)]))
 
 
-Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
+ClaimRows = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
 
 # The claim, in the words that both databases know: which rows are due in a lane, how they move, and what is told
 # of them. PostgreSQL takes all lanes in one statement and passes by what is locked. SQLite has no LATERAL and one
@@ -131,7 +131,7 @@ CLAIMED = (
 )
 
 
-def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> ClaimRows:
     due = DUE.format(destination_id="lane.destination_id", tries="lane.tries", now=sql.now_sql())
     move = MOVE.format(lease="%b", lease_ends=f"{sql.now_sql()} + %b::float8 * interval '1 second'")
     statement = f"""
@@ -154,14 +154,14 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
     return sql.fetch_bound_rows(statement, [*columns, lease, lease_seconds])
 
 
-def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> ClaimRows:
     due = DUE.format(destination_id="%s", tries="%s", now=sql.now_sql())
     move = MOVE.format(lease="%s", lease_ends=sql.in_seconds_sql())
     statement = f"""
         UPDATE eventsinks_delivery SET {move}
         WHERE id IN (SELECT id FROM eventsinks_delivery WHERE {due} ORDER BY due_at LIMIT %s)
         RETURNING {", ".join(CLAIMED)}"""
-    taken: Taken = []
+    taken: ClaimRows = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]

@@ -23,7 +23,7 @@ ENDS = (Phase.ACKNOWLEDGED, Phase.RESOLVED)
 GOES_ON = "('pending', 'sending', 'delivered')"
 UNTOLD = "this event sink was not told that it began"
 
-Place = tuple[uuid.UUID, int]  # an incident and a destination
+IncidentAtSink = tuple[uuid.UUID, int]  # an incident and a destination
 
 SAME = "here.incident = ending.incident AND here.destination_id = ending.destination_id"
 # The firings before an end that are of its episode: after the last end before it that was told.
@@ -56,13 +56,13 @@ class IncidentStanding(StrEnum):
     ENDED = "ended"  # its end was told, or is on its way
 
 
-def find_standings(incidents: Collection[uuid.UUID]) -> dict[Place, IncidentStanding]:
+def find_standings(incidents: Collection[uuid.UUID]) -> dict[IncidentAtSink, IncidentStanding]:
     """Return how each incident stands at each sink that it was ever owed to. To be asked with them locked.
 
     A firing that failed may be told yet: it can be replayed. It costs by the sink, not by what was said before.
     """
     ordered = sorted(incidents)
-    found: dict[Place, IncidentStanding] = {}
+    found: dict[IncidentAtSink, IncidentStanding] = {}
     for start in range(0, len(ordered), AT_ONCE):
         for incident, sink, fired, goes_on, ended in sql.fetch_rows(
             *make_standing_query(ordered[start : start + AT_ONCE])

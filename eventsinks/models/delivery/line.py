@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, transaction
 
 from eventsinks.models.database import sql
-from eventsinks.models.delivery.row import BEHIND, Delivery, Line
+from eventsinks.models.delivery.row import BEHIND, Delivery, DeliveryLine
 
 SLOTS = 32  # locks of a tenant: few enough that a thousand keys in one request leave room in the table of locks
 AT_ONCE = 400  # lines of one statement
@@ -47,9 +47,9 @@ def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
         sql.fetch_rows("SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
 
 
-def find_busy_lines(lines: Collection[Line]) -> set[Line]:
+def find_busy_lines(lines: Collection[DeliveryLine]) -> set[DeliveryLine]:
     """Return those of `lines` in which somebody stands, so that who comes now stands behind."""
-    found: set[Line] = set()
+    found: set[DeliveryLine] = set()
     for relation, parameters in make_relations(lines):
         statement = f"""
             SELECT line.destination_id, line.ordering_key FROM {relation}
@@ -59,7 +59,7 @@ def find_busy_lines(lines: Collection[Line]) -> set[Line]:
     return found
 
 
-def call_next(lines: Collection[Line]) -> int:
+def call_next(lines: Collection[DeliveryLine]) -> int:
     """Let the first of each line go, where none does. Return how many were called.
 
     What somebody else has locked, or is just calling, is left to `out_of_order`.
@@ -67,7 +67,7 @@ def call_next(lines: Collection[Line]) -> int:
     return sum(call_unless_taken(some) for some in split_lines(lines))
 
 
-def call_unless_taken(lines: Sequence[Line]) -> int:
+def call_unless_taken(lines: Sequence[DeliveryLine]) -> int:
     """Call the next of each line; one by one where one of them has just got a first from somebody else."""
     with suppress(IntegrityError), transaction.atomic():
         return call_lines(lines)
@@ -78,7 +78,7 @@ def call_unless_taken(lines: Sequence[Line]) -> int:
     return count
 
 
-def call_lines(lines: Sequence[Line]) -> int:
+def call_lines(lines: Sequence[DeliveryLine]) -> int:
     """Call the next of each line. Raises IntegrityError where a line has just got another first."""
     ((relation, parameters),) = make_relations(lines)
     lock = "FOR NO KEY UPDATE OF head SKIP LOCKED" if sql.is_postgresql() else ""
@@ -97,7 +97,7 @@ def call_lines(lines: Sequence[Line]) -> int:
     return len(sql.fetch_rows(statement, parameters))
 
 
-def put_in_order(lines: Collection[Line]) -> int:
+def put_in_order(lines: Collection[DeliveryLine]) -> int:
     """Do the same, where an earlier one may have come back: who waits for its next try steps back behind it."""
     for relation, parameters in make_relations(lines):
         sql.fetch_rows(
@@ -115,7 +115,7 @@ def put_in_order(lines: Collection[Line]) -> int:
     return call_next(lines)
 
 
-def read_lines_from(after: Line, most: int) -> list[Line]:
+def read_lines_from(after: DeliveryLine, most: int) -> list[DeliveryLine]:
     """Return the next lines in which somebody stands, in the order of their index, `most` at most."""
     if sql.is_postgresql():
         rows = sql.fetch_rows(LINES, [*after, most])
@@ -180,18 +180,18 @@ def is_held_sql(which: str = "") -> str:
         AND EXISTS (SELECT 1 FROM eventsinks_delivery AS here WHERE {OF_LINE} AND {FAILED} {which}))"""
 
 
-def split_lines(lines: Collection[Line]) -> list[list[Line]]:
+def split_lines(lines: Collection[DeliveryLine]) -> list[list[DeliveryLine]]:
     """Return the lines, each once and in order, as many at a time as a statement takes."""
     ordered = sorted(set(lines))
     return [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
 
 
-def make_relations(lines: Collection[Line]) -> list[tuple[str, list[Any]]]:
+def make_relations(lines: Collection[DeliveryLine]) -> list[tuple[str, list[Any]]]:
     """Return the SQL of the relation `line`, and its parameters, for each part of the lines."""
     return [make_relation(some) for some in split_lines(lines)]
 
 
-def make_relation(lines: Sequence[Line]) -> tuple[str, list[Any]]:
+def make_relation(lines: Sequence[DeliveryLine]) -> tuple[str, list[Any]]:
     """Return the SQL of a relation `line(destination_id, ordering_key)`, and its parameters."""
     if sql.is_postgresql():
         columns = [[id for id, _ in lines], [key for _, key in lines]]
@@ -200,7 +200,7 @@ def make_relation(lines: Sequence[Line]) -> tuple[str, list[Any]]:
     return f"({rows}) AS line", [value for id, key in lines for value in (id, key.hex)]
 
 
-def read_line(row: Sequence[Any]) -> Line:
+def read_line(row: Sequence[Any]) -> DeliveryLine:
     """Return a line as the database tells it."""
     id, key = row
     return int(id), key if isinstance(key, uuid.UUID) else uuid.UUID(key)

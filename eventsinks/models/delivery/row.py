@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BEHIND = datetime(9999, 1, 1, tzinfo=UTC)
 AT_ONCE = 1000  # lines that a replay puts in order itself; of what is more the sweep takes care
 
-Line = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
+DeliveryLine = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
 
 
 class DeliveryState(models.TextChoices):
@@ -75,7 +75,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         firings = ended.filter(incident__isnull=False, phase=Phase.FIRING).order_by("id")
         return list(firings.select_for_update(of=("self",), no_key=True).values_list("id", flat=True))
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[DeliveryLine]:
         """Return the lines that they are of, each once, AT_ONCE at most."""
         keyed = self.exclude(ordering_key=None).order_by()
         return [
