@@ -19,7 +19,8 @@ MAX_DOCUMENTS = 10_000  # events in one request
 
 T = TypeVar("T")
 # How a schema tells an array of events: one that is no T is rejected, and its neighbours are taken.
-Many = Annotated[list[T | Any], Field(min_length=1)]
+Other = Annotated[Any, Field(description="What is no event is rejected, and its neighbours are taken.")]
+Many = Annotated[list[T | Other], Field(min_length=1)]
 SPACE = b" \t\r\n"
 
 

@@ -47,15 +47,17 @@ class OptionShape(BaseModel):
 class Throttle(OptionShape):
     """At most `limit` alerts in `window_s` seconds."""
 
-    limit: Annotated[StrictInt, Field(ge=1, le=100_000)]
-    window_s: Window
+    limit: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(description="how many alerts go on")
+    window_s: Window = Field(description="in how many seconds")
 
 
 class Group(OptionShape):
     """One alert in `window_s` seconds for each combination of the values of the fields `by`, as `user.name`."""
 
-    by: Annotated[tuple[Annotated[str, Field(max_length=200, pattern=FIELD_PATH)], ...], Field(min_length=1)]
-    window_s: Window
+    by: Annotated[tuple[Annotated[str, Field(max_length=200, pattern=FIELD_PATH)], ...], Field(min_length=1)] = (
+        Field(description="the paths of the fields")
+    )
+    window_s: Window = Field(description="one in how many seconds")
 
 
 class Quiet(OptionShape):
@@ -65,17 +67,17 @@ class Quiet(OptionShape):
     Only alerts that are firing are held back; acknowledged and resolved ones always go on.
     """
 
-    dedup_window_s: Window | None = None
-    group: Group | None = None
-    throttle: Throttle | None = None
+    dedup_window_s: Window | None = Field(None, description="one of an incident in how many seconds")
+    group: Group | None = Field(None, description="one of a group")
+    throttle: Throttle | None = Field(None, description="so many of all")
 
 
 class Fallback(OptionShape):
     """Where an alert goes too when it could not be delivered: after so many failures or seconds, or for good."""
 
-    event_sink_id: UUID
-    after_failures: Annotated[StrictInt, Field(ge=1, le=100)] = 3
-    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY)] = 600
+    event_sink_id: UUID = Field(description="the other event sink")
+    after_failures: Annotated[StrictInt, Field(ge=1, le=100, description="after so many failures")] = 3
+    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY, description="after so many seconds")] = 600
 
 
 def check_key(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the generated OpenAPI schema must be told beyond the views."""
+"""How the schema tells of API keys."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Return the scheme."""
-        return {"type": "http", "scheme": "bearer"}
+        description = "`Authorization: Bearer es_…`; `Token` is taken for `Bearer`, too."
+        return {"type": "http", "scheme": "bearer", "description": description}
