@@ -31,7 +31,7 @@ from eventsinks.api.v1.view import (
     show_page,
 )
 from eventsinks.models import ApiKey, Tenant
-from eventsinks.models.limits import Limits, OwnLimits
+from eventsinks.models.limits import OwnLimits, TenantLimits
 from eventsinks.models.tenant import OPERATOR
 
 
@@ -65,7 +65,7 @@ class TenantOut(BaseModel):
     id: UUID = Field(description="its id: `tenant_id` on /v1, `account_id` on /api")
     name: str = Field(description="what people call it")
     created_at: datetime = Field(description="when it was made")
-    limits: Limits = Field(description="its limits, each its own or the server's")
+    limits: TenantLimits = Field(description="its limits, each its own or the server's")
     own_limits: OwnLimits = Field(description="those of them that are its own")  # type: ignore[valid-type]
 
 
