@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it. Raises CommandError for a tenant or a scope that there is not."""
+        """Make the key. Raises CommandError for an unknown tenant or scope."""
         if bool(options["tenant"]) is options["operator"]:
             raise CommandError("name a tenant, or say --operator")
         tenant = None if options["operator"] else find_tenant(options["tenant"])
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def read_moment(text: str) -> datetime:
-    """Read a moment. Raises ValueError, which argparse tells."""
+    """Read a moment. Raises ValueError, which argparse shows."""
     return read_time(text)
 
 
