@@ -64,7 +64,7 @@ COMMANDS = {
             ["-m", "ruff", "format", "--check", "--no-cache"],
             ["-m", "djlint", "--lint", "--quiet", "templates"],
             [".venv/bin/lint-imports", "--no-cache"],
-            ["-m", "tests.unused"],
+            ["-m", "tests.papers.unused"],
         ],
     ),
     "types": ("check types", DEV_LOCK, [["-m", "mypy"]]),

@@ -1,4 +1,4 @@
-"""What is checked before anything starts: `manage.py check`, and every command that runs the system."""
+"""Checks: what `manage.py check`, and every command that runs the system, verifies before the start."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def lease_outlives_timeout(**_: Any) -> list[CheckMessage]:
 
 
 def keys_are_keys(**_: Any) -> list[CheckMessage]:
-    """Refuse encryption keys that are not keys."""
+    """Refuse encryption keys that are not valid keys."""
     try:
         SecretBox(settings.EVENTSINKS_ENCRYPTION_KEYS)
     except ValueError as error:
@@ -71,14 +71,14 @@ def keys_are_keys(**_: Any) -> list[CheckMessage]:
 
 
 def keys_are_of_this_database(**_: Any) -> list[CheckMessage]:
-    """Refuse keys that are not the ones its secrets were sealed with; nothing, where it can't be asked."""
+    """Refuse keys that did not seal the database's secrets. If the database can't be asked, report nothing."""
     from eventsinks.actions.secrets.reencrypt import count_strangers
     from eventsinks.actions.secrets.start import describe_strangers
     from eventsinks.models.secrets.sealing import WrongKeys, read_canary
 
     try:
         if keys_are_keys():
-            return []  # which says what is wrong with them
+            return []  # that check reports the fault
         read_canary()
         count = count_strangers()
     except WrongKeys as error:
@@ -91,7 +91,7 @@ def keys_are_of_this_database(**_: Any) -> list[CheckMessage]:
 
 
 def allowed_networks_are_networks(**_: Any) -> list[CheckMessage]:
-    """Refuse an entry of the allow list that means nothing."""
+    """Refuse an invalid entry of the allow list."""
     try:
         AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS)
     except ValueError as error:
@@ -100,7 +100,7 @@ def allowed_networks_are_networks(**_: Any) -> list[CheckMessage]:
 
 
 def denied_ports_are_ports(**_: Any) -> list[CheckMessage]:
-    """Refuse an entry of the list of ports that means nothing: it would deny none."""
+    """Refuse an invalid entry of the list of ports: it would deny none."""
     try:
         parse_ports(settings.EVENTSINKS_DENIED_PORTS)
     except ValueError as error:
@@ -109,7 +109,7 @@ def denied_ports_are_ports(**_: Any) -> list[CheckMessage]:
 
 
 def services_are_https(**_: Any) -> list[CheckMessage]:
-    """Refuse a service in clear where nothing may be sent in clear: it would never be reached."""
+    """Refuse a service without TLS if EVENTSINKS_HTTPS_ONLY is set: no request could reach it."""
     if not settings.EVENTSINKS_HTTPS_ONLY:
         return []
     named = [
@@ -119,7 +119,7 @@ def services_are_https(**_: Any) -> list[CheckMessage]:
 
 
 def schedule_is_usable(**_: Any) -> list[CheckMessage]:
-    """Refuse a retry schedule with nothing in it, or more than the engine can count."""
+    """Refuse a retry schedule that is empty, or longer than the engine can count."""
     schedule = settings.EVENTSINKS_RETRY_SCHEDULE
     if 1 <= len(schedule) <= 100 and all(pause >= 0 for pause in schedule):
         return []
@@ -127,7 +127,7 @@ def schedule_is_usable(**_: Any) -> list[CheckMessage]:
 
 
 def mail_can_be_sent(**_: Any) -> list[CheckMessage]:
-    """Refuse a mail server that can't be understood, and a sender that is no address."""
+    """Refuse an invalid mail server, and a sender that is not an address."""
     try:
         if settings.SMTP_URL:
             Server.parse(settings.SMTP_URL)
@@ -139,12 +139,12 @@ def mail_can_be_sent(**_: Any) -> list[CheckMessage]:
 
 
 def front_can_work(**_: Any) -> list[CheckMessage]:
-    """Refuse proxies that are no addresses, and bounds of the web server in which no request has room."""
+    """Refuse invalid proxy addresses, and bounds of the web server that leave no room for a request."""
     try:
         Proxies(settings.EVENTSINKS_TRUSTED_PROXIES)
     except ValueError as error:
         return [Error(f"EVENTSINKS_TRUSTED_PROXIES: {error}", id="eventsinks.E020")]
-    needed = 4 * settings.EVENTSINKS_MAX_BODY_BYTES  # of which one caller has half, for a body packed and inflated
+    needed = 4 * settings.EVENTSINKS_MAX_BODY_BYTES  # one caller gets half: a packed and an inflated body
     if needed > settings.EVENTSINKS_HELD_BYTES:
         return [Error(f"EVENTSINKS_HELD_BYTES must be at least {needed}", id="eventsinks.E021")]
     least = min(getattr(settings, name) for name in COUNTS)
@@ -153,11 +153,11 @@ def front_can_work(**_: Any) -> list[CheckMessage]:
 
 def limits_are_limits(**_: Any) -> list[CheckMessage]:
     """Refuse a limit that there is not, or a number that it can't be."""
-    from eventsinks.models.limits import Limits
+    from eventsinks.models.limits import TenantLimits
 
     found: list[CheckMessage] = []
     try:
-        Limits.model_validate(settings.EVENTSINKS_LIMITS)
+        TenantLimits.model_validate(settings.EVENTSINKS_LIMITS)
     except ValidationError as error:
         said = "; ".join(f"{field}: {message}" for field, message in list_errors(error))
         found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E010"))
@@ -167,8 +167,8 @@ def limits_are_limits(**_: Any) -> list[CheckMessage]:
 
 
 def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Tell that streams stand still since a dump was restored. No error: the repair may need `migrate` first."""
-    from eventsinks.models.stream import log_is_ahead  # the models are not loaded yet when this module is
+    """Warn that streams stopped after a restore. It is no error: the repair may need `migrate` first."""
+    from eventsinks.models.stream import log_is_ahead  # the models are not loaded yet when this module loads
 
     if DEFAULT_DB_ALIAS not in (databases or ()) or not log_is_ahead():
         return []

@@ -1,4 +1,4 @@
-"""When: Celery tasks. Each carries at most ids, calls an action, and decides nothing."""
+"""Tasks: the Celery tasks. Each carries at most ids, calls an action, and decides nothing."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ log = logging.getLogger(__name__)
 
 _stopping = threading.Event()
 _pumping = threading.Lock()
-_wanted = threading.Event()  # that somebody looks at what is due
-_busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the name of a chore
+_wanted = threading.Event()  # set if a look for due deliveries is requested
+_busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the name of the chore
 _local = threading.local()
 
 
 @shared_task(name="eventsinks.tasks.deliver")
 def deliver() -> int:
-    """Deliver what is due, as a nudge asked."""
+    """Deliver what is due; a nudge calls this."""
     return drain()
 
 
 @shared_task(name="eventsinks.tasks.stream")
 def stream(destination_id: int) -> int:
-    """Stream to one integration what it is owed. Returns at once where another worker is at it."""
+    """Send to one integration. Returns at once if another worker is sending to it."""
     start.prove_keys()
     return stream_action.stream(destination_id, get_way_out(), _stopping.is_set)
 
 
 @shared_task(name="eventsinks.tasks.look_at_streams")
 def look_at_streams() -> int:
-    """Have every integration streamed to that has something to do."""
+    """Start a stream task for every integration that is due."""
     nudge.note_answered(nudge.STREAMS)
     due = find_due_positions()
     for destination_id in due:
@@ -68,14 +68,14 @@ def look_at_streams() -> int:
 
 
 def get_way_out() -> Outlet:
-    """Return this thread's way out; its connections outlive a run."""
+    """Return this thread's outlet; its connections outlive a run."""
     if not hasattr(_local, "outlet"):
         _local.outlet = open_way_out()
     return cast(Outlet, _local.outlet)
 
 
 def drain() -> int:
-    """Deliver until nothing is due, or the database takes nothing. Return how many were settled."""
+    """Deliver until nothing is due, or the database accepts nothing. Return how many were settled."""
     try:
         return drain_once()
     except Error as error:
@@ -86,9 +86,9 @@ def drain() -> int:
 
 
 def drain_once() -> int:
-    """Deliver until nothing is due. One at a time in a process: a running one is woken, and looks at once."""
+    """Deliver until nothing is due. Only one thread of a process does this; another call wakes it."""
     nudge.note_answered()
-    start.prove_keys()  # or every sink would be parked: the database may have been away when this process began
+    start.prove_keys()  # with wrong keys every sink would be parked; the database may have been away at the start
     _wanted.set()
     settled = 0
     while _wanted.is_set() and _pumping.acquire(blocking=False):
@@ -96,7 +96,7 @@ def drain_once() -> int:
             _wanted.clear()
             settled += get_dispatcher().run()
         finally:
-            _pumping.release()  # who came in between found it running: what they want is done in another round
+            _pumping.release()  # calls that came meanwhile found it running; another round does their work
     if _wanted.is_set() and get_dispatcher.cache_info().currsize:
         get_dispatcher().wake()
     return settled
@@ -104,7 +104,7 @@ def drain_once() -> int:
 
 @shared_task(name="eventsinks.tasks.sweep")
 def sweep() -> int:
-    """Look for everything due, whatever became of its nudge. It waits for no lock: the next one comes soon."""
+    """Look for everything due, even if its nudge was lost. It waits for no lock: the next sweep comes soon."""
     with sql.wait_shortly():
         for chore in (
             tidy.tidy_up,
@@ -122,7 +122,7 @@ def sweep() -> int:
 
 
 def do_chore(chore: Callable[[], int]) -> None:
-    """Do it, unless another sweep of this process is still at it. What is wrong with it must not stop the rest."""
+    """Do a chore, unless another sweep of this process still does it. Its errors must not stop the others."""
     busy = _busy[chore.__name__]
     if not busy.acquire(blocking=False):
         return
@@ -141,19 +141,19 @@ def do_chore(chore: Callable[[], int]) -> None:
 
 @shared_task(name="eventsinks.tasks.refresh_slack_tokens")
 def refresh_slack_tokens() -> int:
-    """Refresh the tokens of Slack workspaces that run out soon. Apart from the sweep: it talks to Slack."""
+    """Refresh Slack tokens that expire soon. This is not part of the sweep, because it calls Slack."""
     return slack_tokens.refresh_due_tokens()
 
 
 @shared_task(name="eventsinks.tasks.bind_secrets")
 def bind_secrets() -> bool:
-    """Bind to their rows what was sealed before an upgrade, a day after it."""
+    """Bind the secrets from before an upgrade to their rows, a day after it."""
     return reencrypt.finish_binding()
 
 
 @shared_task(name="eventsinks.tasks.account")
 def account() -> int:
-    """Tell the metrics whether the books of the last hour balance, and how much waits; say if streams stand."""
+    """Set the metrics of the last hour's account and of what waits. Log an error if streams have stopped."""
     if log_is_ahead():
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
     found = account_action.audit_account(since=read_database_clock() - timedelta(hours=1))
@@ -173,14 +173,14 @@ def get_dispatcher() -> Dispatcher:
 
 
 def open_way_out() -> Outlet:
-    """Return a new way out, as the operator set it."""
+    """Return a new outlet, from the operator's settings."""
     return Outlet(make_guard(), settings.EVENTSINKS_TIMEOUT, make_mail_server())
 
 
 @worker_init.connect
 @beat_init.connect
 def prove_keys(**_: Any) -> None:
-    """End here where the encryption keys are not the database's."""
+    """End the process if the encryption keys are not the database's."""
     start.refuse_wrong_keys()
 
 
@@ -193,19 +193,19 @@ def allow_many_sockets(**_: Any) -> None:
 
 @worker_ready.connect
 def tell_metrics(**_: Any) -> None:
-    """Serve this worker's metrics, where a port is set: what it counts is in its own process."""
+    """Serve this worker's metrics if a port is set, because its counts are in its own process."""
     if settings.EVENTSINKS_WORKER_METRICS_PORT:
         telemetry.serve(settings.EVENTSINKS_WORKER_METRICS_PORT)
 
 
 @worker_ready.connect
 def look_for_garbage_less(**_: Any) -> None:
-    """Leave what the start made out of the search for garbage, and search less often: batches are all it sees."""
+    """Exclude the start's objects from garbage collection, and collect less often: only batches are left."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 @worker_shutting_down.connect
 def stop_claiming(**_: Any) -> None:
-    """Finish what is in flight, and claim no more."""
+    """Claim no more, and finish what is in flight."""
     _stopping.set()

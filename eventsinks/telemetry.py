@@ -1,4 +1,4 @@
-"""What is told about the running system: metrics, and one wide log line per try."""
+"""Telemetry: metrics, and one wide log line for each try."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from eventsinks.models.delivery import Settlement
 from eventsinks.models.secrets.masking import mask_line
 
-# What others' libraries tell below INFO: tokens, requests with their headers, parameters of SQL.
+# Below INFO, these libraries log tokens, requests with their headers, and parameters of SQL.
 TALKATIVE = (
     *("amqp", "boto3", "botocore", "celery", "django", "hpack", "httpcore", "httpx", "kombu", "oauthlib"),
     *("psycopg", "redis", "requests", "requests_oauthlib", "s3transfer", "slack_sdk", "urllib3", "vine"),
@@ -56,7 +56,7 @@ REFUSED = Counter("eventsinks_refused_total", "What a limit refused, by the limi
 
 
 class Seconds(Collector):
-    """How long exchanges took, by destination type: a histogram that costs next to nothing to add to."""
+    """The durations of exchanges by destination type: a histogram to which adding is very cheap."""
 
     BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
@@ -85,9 +85,9 @@ REGISTRY.register(SECONDS)
 
 
 def count_tries(settlements: Sequence[tuple[str, Settlement]]) -> None:
-    """Count tries and write a line for each. They come with the keys of their destination types.
+    """Count tries and write a line for each. Each comes with the key of its destination type.
 
-    The lines are written at once and past the logging machinery, which would cost more than the sending.
+    The lines bypass the logging machinery, which would cost more than the sending.
     """
     for (key, outcome), count in Tally((key, settled.outcome) for key, settled in settlements).items():
         ATTEMPTS.labels(key, outcome).inc(count)
@@ -102,7 +102,7 @@ def count_tries(settlements: Sequence[tuple[str, Settlement]]) -> None:
 
 
 def write_line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -> str:
-    """Return the line that tells one try."""
+    """Return the log line of one try."""
     facts = {
         "timestamp": now,
         "level": "info" if settled.outcome == "delivered" else "warning",
@@ -126,12 +126,12 @@ def write_line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -
 
 
 def count_over_budget(what: Literal["templates", "filters"]) -> None:
-    """Count an event whose templates or filters would cost more than they may."""
+    """Count an event whose templates or filters exceed their budget."""
     OVER_BUDGET.labels(what).inc()
 
 
 def set_account(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:
-    """Tell how the books of the last hour stand, and how much is waiting for how long."""
+    """Set how far the last hour is accounted for, how much waits, and for how long."""
     UNACCOUNTED.set(unaccounted)
     OPEN.set(open_deliveries)
     CLEARING.set(clearing)
@@ -139,14 +139,14 @@ def set_account(unaccounted: int, open_deliveries: int, late_seconds: float, cle
 
 
 def set_waiting(counts: Mapping[str, int]) -> None:
-    """Tell how many deliveries wait for what."""
+    """Set how many deliveries wait for each obstacle."""
     WAITING.clear()
     for obstacle, count in counts.items():
         WAITING.labels(obstacle).set(count)
 
 
 def set_in_line(behind: int, seconds: float) -> None:
-    """Tell how many wait for an earlier one, and for how long the first of them has."""
+    """Set how many deliveries wait for an earlier one, and how long the first of them has waited."""
     BEHIND.set(behind)
     LONGEST_BEHIND.set(seconds)
 
@@ -157,18 +157,18 @@ def write_exposition() -> tuple[bytes, str]:
 
 
 def serve(port: int) -> None:
-    """Answer the metrics at a port of this process."""
+    """Serve the metrics at a port of this process."""
     start_http_server(port)
 
 
 def set_up_logging() -> None:
-    """Write one line per event to standard error: for people, or as JSON where LOG_FORMAT says so."""
+    """Write one line for each event to standard error: for people, or as JSON if LOG_FORMAT says so."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Plain: a traceback with the values of its variables would write secrets into the log.
+    # Plain tracebacks: the values of variables would write secrets into the log.
     renderer: Any = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -191,12 +191,12 @@ def set_up_logging() -> None:
 
 
 def get_level_of_info() -> int:
-    """Return the level of what must not tell all that it could."""
+    """Return the level for libraries that must not log below INFO."""
     return max(logging.INFO, logging.getLevelNamesMapping()[settings.LOG_LEVEL])
 
 
 class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Writes a record as one line, without what looks like a secret: a second line of defence."""
+    """Formats a record as one line without what looks like a secret: a second line of defence."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with its traceback if it has one."""

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from eventsinks.front.application import Front
 from eventsinks.front.behind import DoorBehind
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
@@ -26,7 +26,7 @@ def connections() -> int:
     return min(max(soft - FILES, soft // 2), MOST) if soft > 0 else MOST
 
 
-limits = Limits(
+limits = FrontLimits(
     head_seconds=settings.EVENTSINKS_HEAD_TIMEOUT,
     body_seconds=settings.EVENTSINKS_BODY_TIMEOUT,
     answer_seconds=settings.EVENTSINKS_ANSWER_TIMEOUT,

@@ -23,7 +23,7 @@ from eventsinks.limits import broker_state, rates, refusals
 from eventsinks.models import Event
 from eventsinks.models.traffic import traffic_term
 from eventsinks.sending.dispatcher import Dispatcher
-from tests import broker
+from tests.helpers import broker
 
 numbers = itertools.count(1)
 # Django writes them after every migration, and would again after every test that commits: most of what that costs.

@@ -1,1 +1,1 @@
-"""What can be done: one verb a file. The doors call these and decide nothing."""
+"""Actions: what can be done, one verb for each file. The doors call these and decide nothing."""

@@ -1,4 +1,4 @@
-"""Clear: suppress what a sink is owed and will not be sent. A small backlog at once, a large one by the sweep.
+"""Clear: suppresses deliveries that a sink will not get; a small backlog at once, a large one in the sweep.
 
 A step is one short transaction: the cursor, the progress and the deliveries move together or not at all.
 """
@@ -20,22 +20,23 @@ from eventsinks.models.delivery.walk import LAST, find_end_of_stretch
 from eventsinks.models.destination import DestinationState
 
 AT_ONCE = 2_000  # deliveries that one transaction suppresses
-LOOKED_AT = 20_000  # deliveries that it looks at
+LOOKED_AT = 20_000  # deliveries that it reads
 DELETED = "the event sink was deleted"
 SKIPPED = "skipped when the event sink was resumed"
 
 
 def clear(sink: Destination, reason: str, before: UUID | None = None) -> int:
-    """Have everything suppressed that is pending at a sink now, below the id `before` if one is given.
+    """Suppress all deliveries that are pending at a sink now; with `before`, only those with a lower id.
 
-    To be called inside the transaction that takes the sink out of the workers' reach. Where more than AT_ONCE
-    wait, the sweep does it, and `Clearing.objects.runs_at` says so. Return how many were suppressed at once.
+    Call this inside the transaction that stops workers from sending to the sink. If more than AT_ONCE deliveries
+    wait, the sweep suppresses them, and `Clearing.objects.runs_at` says so. Return how many were suppressed at
+    once.
     """
     deleted = reason == DELETED
     newest = None if deleted else Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
     waiting = find_open_deliveries(sink.id).select_for_update(
         skip_locked=deleted, no_key=True
-    )  # the rest: next time
+    )  # locked ones: next time
     found = list(waiting.values_list("id", flat=True)[: AT_ONCE + 1])
     if len(found) > AT_ONCE:
         Clearing.objects.create(
@@ -49,7 +50,7 @@ def clear(sink: Destination, reason: str, before: UUID | None = None) -> int:
 
 
 def clear_deleted() -> int:
-    """Clear what came back, or was accepted, for a sink that was just deleted. Return how many moved at once."""
+    """Clear deliveries that came back, or were accepted, for a deleted sink. Return how many moved at once."""
     ids = find_sinks_with_open()
     running = Clearing.objects.running().values("destination_id")
     gone = Destination.objects.filter(id__in=ids).exclude(deleted_at=None).exclude(id__in=running)
@@ -57,13 +58,13 @@ def clear_deleted() -> int:
 
 
 def clear_one_deleted(sink: Destination) -> int:
-    """Clear what one deleted sink is still owed."""
+    """Clear the deliveries that one deleted sink still has."""
     with transaction.atomic():
         return clear(sink, DELETED)
 
 
 def work_off_clearings() -> int:
-    """Suppress what clearings have left, a batch of each tenant in turn. Return how many deliveries moved."""
+    """Suppress the rest of all clearings, one batch of each tenant in turn. Return how many deliveries moved."""
     running = Clearing.objects.running().values_list("tenant_id", "id")
     moved = do_in_turns(list(running), clear_step)
     finish_resuming()
@@ -73,7 +74,7 @@ def work_off_clearings() -> int:
 def clear_step(id: int) -> tuple[int, bool]:
     """Do the next batch of one clearing. Return how many moved, and whether there is more.
 
-    Of two at once, one finds the row locked and leaves it alone.
+    Of two runs at the same time, one finds the row locked and skips it.
     """
     with transaction.atomic():
         found = Clearing.objects.running().filter(id=id)
@@ -92,7 +93,7 @@ def clear_step(id: int) -> tuple[int, bool]:
 
 
 def find_end_of_step(clearing: Clearing) -> UUID | None:
-    """Return the last delivery of the next step, None where that is the last step."""
+    """Return the last delivery of the next step. Return None if it is the last step."""
     sink, before = clearing.destination_id, clearing.before or LAST
     looked_at = find_end_of_stretch(sink, clearing.cursor, before, LOOKED_AT)
     its = Delivery.objects.filter(destination_id=sink, id__gt=clearing.cursor, id__lte=looked_at or LAST)
@@ -101,7 +102,7 @@ def find_end_of_step(clearing: Clearing) -> UUID | None:
 
 
 def finish_resuming() -> int:
-    """resuming -> active, where nothing is left to be cleared. Return how many moved."""
+    """Move from resuming to active if nothing is left to clear. Return how many moved."""
     resuming = Destination.objects.present().filter(state=DestinationState.RESUMING)
     moved = 0
     for id, version in list(resuming.values_list("id", "version")):

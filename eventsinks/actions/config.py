@@ -1,4 +1,4 @@
-"""Config: check what a tenant says of a destination of some type, and let the type look at its service."""
+"""Config: checks the config of a destination, and lets its type look at the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eventsinks.models.secrets.sealing import open_sealed
 
 
 def check_config(type: str, config: Mapping[str, Any]) -> Config:
-    """Return `config` as one of the type with key `type`; ask nobody and keep nothing. Raises NotConfigurable."""
+    """Check `config` for the type with key `type`, and return it. Contacts no service. Raises NotConfigurable."""
     try:
         return destination_type(type).Config.model_validate(dict(config), context={"guard": make_guard()})
     except ValidationError as error:
@@ -30,7 +30,7 @@ def check_config(type: str, config: Mapping[str, Any]) -> Config:
 def change_config(current: Destination, config: Mapping[str, Any]) -> Config:
     """Return the config with the changes. Raises NotConfigurable.
 
-    Where its secrets can't be opened any more they must all be given anew, and requests are signed anew too.
+    If its secrets can't be opened any more, all must be entered again, and requests get a new signing secret.
     """
     try:
         for column in ("sealed_signing_secret", "sealed_old_signing_secret"):
@@ -46,13 +46,13 @@ def change_config(current: Destination, config: Mapping[str, Any]) -> Config:
 
 
 def connect_to_service(destination: Destination) -> None:
-    """Let its type look at the service before its config is kept. Raises NotConfigurable and LimitReached."""
+    """Let the type look at the service before its config is stored. Raises NotConfigurable and LimitReached."""
     if not destination.kind.connects:
         return
     try:
         with hold_trial(destination.tenant, counted=False):
             destination.set_config(destination.opened().connect())
-    except CannotOpen:  # it can be kept; what is sealed is repaired elsewhere
+    except CannotOpen:  # it can be stored; the secrets are repaired elsewhere
         return
     except NotConnected as error:
         raise NotConfigurable(FieldError(error.field, error.message)) from None
@@ -72,7 +72,7 @@ def find_workspace(tenant: Tenant, config: Mapping[str, Any]) -> SlackWorkspace 
 
 
 def make_not_configurable(error: ValidationError) -> NotConfigurable:
-    """Return pydantic's errors as ours."""
+    """Return pydantic's errors as a NotConfigurable."""
     kinds = {
         found["type"] for found in error.errors(include_url=False, include_context=False, include_input=False)
     }

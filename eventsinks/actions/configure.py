@@ -1,7 +1,7 @@
-"""Configure: create, change, pause, resume and delete destinations.
+"""Configure: creates, changes, pauses, resumes and deletes destinations.
 
-A caller unwraps its format to a destination type's key and the fields of its config; here they are checked,
-sealed and kept. Every change raises `version` in one guarded UPDATE, so that two at once do not mix.
+A caller translates its wire format to the key of a destination type and the fields of its config. Here they are
+checked, sealed and stored. Every change raises `version` in one guarded UPDATE, so that two changes do not mix.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from eventsinks.models.stream import LogPlace, Position, find_end_of_log
 HEARS = {
     "event_sink": ["detection_alert"],
     "integration": ["audit", "network_traffic"],
-}  # unless told otherwise
+}  # the default event types
 LIMITS = {"event_sink": "event_sinks", "integration": "integrations"}  # the limit of each face
-RACES = 5  # how often a lost race for the same row is run again
+RACES = 5  # tries, when somebody changes the same row at the same time
 
 
 def create(
@@ -56,11 +56,11 @@ def create(
     signing_secret: str = "",
     initiator: Initiator = SYSTEM,
 ) -> Destination:
-    """Make a destination of the type with key `type`. Raises NotConfigurable and LimitReached.
+    """Create a destination of the type with key `type`. Raises NotConfigurable and LimitReached.
 
-    It signs with `signing_secret`, where it was tried with one, else with a new one. An integration hears what
-    comes from `start` in the tenant's event log on, in the shape `mapping`; without them from now on, in the usual
-    shape of its type. Of `options`, only the event types are for integrations, too.
+    It signs with `signing_secret` if given (a test may have used it), else with a new secret. An integration gets
+    the events of the tenant's log after `start` in `mapping`; the defaults are from now on, and the type's usual
+    mapping. An integration uses only the event types of `options`.
     """
     kind = destination_type(type)
     check_room(tenant, LIMITS[kind.face])
@@ -103,11 +103,10 @@ def change(
     options: Options | None = None,
     initiator: Initiator = SYSTEM,
 ) -> Destination:
-    """Change what is given, leave the rest. A `****` in `config` means "as it was".
+    """Change the given fields and leave the rest. `****` in `config` means "as it was".
 
-    A parked destination whose config changes is active again: somebody has repaired it.
-
-    Raises NotConfigurable, and Destination.DoesNotExist where it was deleted meanwhile.
+    A parked destination becomes active when its config changes: somebody has repaired it. Raises NotConfigurable.
+    Raises Destination.DoesNotExist if it was deleted meanwhile.
     """
     plain = {"name": name, "description": description, "mapping": mapping}
     for _ in range(RACES):
@@ -128,7 +127,7 @@ def change(
 
 
 def load_present(destination: Destination) -> Destination:
-    """Return a destination as it is now. Raises Destination.DoesNotExist."""
+    """Return a destination as it is in the database now. Raises Destination.DoesNotExist."""
     return Destination.objects.present().select_related("slack_workspace", "tenant").get(id=destination.id)
 
 
@@ -138,7 +137,7 @@ def check_changes(
     plain: Mapping[str, Any],
     enabled: bool | None,
 ) -> dict[str, Any]:
-    """Return the columns that change; `plain` are those that need no check. Raises NotConfigurable."""
+    """Return the columns that change; `plain` ones need no check. Raises NotConfigurable."""
     changes = {column: value for column, value in plain.items() if value is not None}
     if config is not None:
         before = current.config
@@ -159,7 +158,7 @@ def check_changes(
 
 
 def pause(destination: Destination, reason: str = "", initiator: Initiator = SYSTEM) -> Destination:
-    """active or parked -> paused. Its backlog is kept and grows."""
+    """Move from active or parked to paused. The backlog stays and grows."""
     return _move(destination, make_state(DestinationState.PAUSED, reason), initiator)
 
 
@@ -170,9 +169,9 @@ def resume(
     *,
     skip: bool = False,
 ) -> Destination:
-    """paused or parked -> active, with its backlog: what of it is older than `since`, or all of it, is suppressed.
+    """Move from paused or parked to active. With `since`, suppress the older backlog; with `skip`, all of it.
 
-    Where that is much it is resuming until the sweep has suppressed it; what comes in meanwhile is kept.
+    If much is to be suppressed, it is resuming until the sweep has done so. Deliveries that come meanwhile wait.
     """
     with transaction.atomic():
         list(Destination.objects.select_for_update(no_key=True).filter(id=destination.id).values_list("id"))
@@ -185,7 +184,7 @@ def resume(
 
 
 def decide_state_after(destination_id: int) -> DestinationState:
-    """Return the state of a destination that is to be sent to: not before what it skips is out of the way."""
+    """Return the state of a destination that resumes: RESUMING until its skipped deliveries are suppressed."""
     busy = Clearing.objects.runs_at(destination_id)
     return DestinationState.RESUMING if busy else DestinationState.ACTIVE
 
@@ -207,14 +206,14 @@ def _move(
 
 
 def wake_destination(destination: Destination) -> None:
-    """Have what waits for a destination looked at, now that it is another."""
+    """Make workers look again at what waits for a destination that has changed."""
     Position.objects.wake(destination.id)
     nudge()
     nudge(STREAMS)
 
 
 def delete(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
-    """Take a destination away; what it was still owed is suppressed, soon. Return False if it was gone already.
+    """Delete a destination; its open deliveries are suppressed soon. Return False if it was deleted already.
 
     The row stays for its history, without its secrets.
     """

@@ -1,4 +1,4 @@
-"""What is wrong with what somebody wants to keep: every field, and why."""
+"""Errors: the faults of a configuration, field by field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; `field` is its path inside the config, or inside the options."""
+    """The fault of one field. `field` is its path in the config, or in the options."""
 
     field: str
     message: str
@@ -15,7 +15,7 @@ class FieldError:
 
 
 class NotConfigurable(ValueError):
-    """Something can't be kept. `errors` names every field and what is wrong with it."""
+    """A configuration can't be stored. `errors` names each wrong field and its fault."""
 
     def __init__(self, *errors: FieldError) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
@@ -23,4 +23,4 @@ class NotConfigurable(ValueError):
 
 
 class SecretsNeeded(NotConfigurable):
-    """What is kept must be given again: it would go to another scheme, host or port than it was given for."""
+    """Stored secrets must be entered again: they would go to another scheme, host or port than before."""

@@ -1,4 +1,4 @@
-"""Explain: for one event and each sink of its tenant, what became of it and why."""
+"""Explain: tells for one event and each sink of its tenant what became of it and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventsinks.models.delivery import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SinkExplanation:
     """One sink, what became of the event there, and why, in words for people."""
 
     sink: Destination
@@ -20,14 +20,14 @@ class Verdict:
     attempts: tuple[Attempt, ...] = ()
 
 
-def explain_event(event: Event) -> list[Verdict]:
+def explain_event(event: Event) -> list[SinkExplanation]:
     """Return a verdict for each sink: those it was owed to first, then those it did not go to."""
     deliveries = list(event.deliveries.select_related("destination").order_by("id"))
     attempts: dict[object, list[Attempt]] = {}
     for attempt in Attempt.objects.filter(delivery__in=deliveries).order_by("id"):
         attempts.setdefault(attempt.delivery_id, []).append(attempt)
     owed = [
-        Verdict(
+        SinkExplanation(
             delivery.destination,
             delivery.state,
             explain_delivery(delivery),
@@ -37,11 +37,13 @@ def explain_event(event: Event) -> list[Verdict]:
         for delivery in deliveries
     ]
     others = Destination.objects.of(event.tenant).sinks().exclude(id__in=[d.destination_id for d in deliveries])
-    return owed + [Verdict(sink, "not_sent", explain_absence(sink, event)) for sink in others.order_by("id")]
+    return owed + [
+        SinkExplanation(sink, "not_sent", explain_absence(sink, event)) for sink in others.order_by("id")
+    ]
 
 
 def explain_delivery(delivery: Delivery) -> str:
-    """Say why a delivery stands where it stands, and what happens next."""
+    """Return why a delivery is in its state, and what happens next."""
     if delivery.state == DeliveryState.PENDING:
         return f"waits{describe_obstacle(delivery, find_obstacle(delivery))}"
     if delivery.state == DeliveryState.SENDING:
@@ -52,7 +54,7 @@ def explain_delivery(delivery: Delivery) -> str:
 
 
 def explain_absence(sink: Destination, event: Event) -> str:
-    """Say why an event is not owed to a sink."""
+    """Return why an event has no delivery at a sink."""
     document = event.document
     if document.get("staging"):
         return "the alert is staging: kept and sent nowhere"

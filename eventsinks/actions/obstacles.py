@@ -1,6 +1,7 @@
-"""Obstacles: what stands between a delivery and its sending.
+"""Obstacles: what prevents a delivery from being sent now.
 
-The one rule for explain, the admin, the API and the metrics. The claim's SQL says the same (`claim.due_lanes`).
+Explain, the admin, the API and the metrics all use this rule. The claim's SQL has the same rule
+(`find_due_lanes`).
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from eventsinks.models.delivery import DeliveryState, count_ahead, count_open, f
 from eventsinks.models.destination import DestinationState
 from eventsinks.sending.judge import get_max_tries
 
-MOMENTS = timedelta(seconds=5)  # after which what is due is late,
-UNCLAIMED_AFTER = timedelta(seconds=60)  # and after which nobody seems to send
+MOMENTS = timedelta(seconds=5)  # after this time a due delivery is late,
+UNCLAIMED_AFTER = timedelta(seconds=60)  # and after this time no worker seems to run
 FEW = 100  # deliveries that are sent within moments
 MOST_COUNTED = 10_000  # deliveries of one sink
 
 
 class Obstacle(StrEnum):
-    """What is in the way, in the order in which people are told: the first one counts."""
+    """What prevents the sending. If there are several, the first one in this order counts."""
 
     DELETED = "deleted"
     RESUMING = "resuming"
     PAUSED = "paused"
     PARKED = "parked"
     HELD = "held"  # the far end asked for a pause
-    EARLIER = "earlier"  # one before it in its line
-    LATER = "later"  # its next try is later
-    NO_TRIES = "no_tries"  # the schedule has become shorter
+    EARLIER = "earlier"  # an earlier delivery of its line
+    LATER = "later"  # the next try is later
+    NO_TRIES = "no_tries"  # the retry schedule has become shorter
     RATE_LIMIT = "rate_limit"  # of the event sink
-    TURN = "turn"  # of a place that takes one message at a time
-    QUEUE = "queue"  # others of its sink that are due before it
-    UNCLAIMED = "unclaimed"  # nothing, and no worker takes it
+    TURN = "turn"  # the rate key is in use
+    QUEUE = "queue"  # other deliveries of its sink are due before it
+    UNCLAIMED = "unclaimed"  # nothing prevents it, but no worker claims it
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One obstacle: until when, if that is known, behind which delivery, or behind how many."""
+    """One obstacle: until when (if known), the delivery that it waits for, or the number ahead of it."""
 
     obstacle: Obstacle
     until: datetime | None = None
@@ -58,7 +59,7 @@ STATES = {
 
 
 def find_obstacle(delivery: Delivery) -> Wait | None:
-    """Return what a pending delivery waits for, None where a worker takes it within moments."""
+    """Return what a pending delivery waits for. Return None if a worker claims it within moments."""
     sink, now = delivery.destination, estimate_database_clock()
     if found := find_obstacle_of_sink(sink):
         return found
@@ -77,7 +78,7 @@ def find_obstacle(delivery: Delivery) -> Wait | None:
 
 
 def find_obstacle_of_sink(sink: Destination) -> Wait | None:
-    """Return what keeps everything from being sent to a sink for longer than a moment."""
+    """Return what stops all sending to a sink for longer than a moment."""
     if sink.deleted_at:
         return Wait(Obstacle.DELETED)
     if (state := DestinationState(sink.state)) in STATES:
@@ -88,7 +89,7 @@ def find_obstacle_of_sink(sink: Destination) -> Wait | None:
 
 
 def find_brief_obstacle(sink: Destination) -> Wait | None:
-    """Return what keeps the next message from a sink for a moment, since one was just sent."""
+    """Return what stops the next message to a sink for a moment, because one was just sent."""
     now = estimate_database_clock()
     if sink.limited_until and sink.limited_until > now:
         return Wait(Obstacle.RATE_LIMIT, sink.limited_until)
@@ -98,9 +99,9 @@ def find_brief_obstacle(sink: Destination) -> Wait | None:
 
 
 def count_by_obstacle() -> Mapping[str, int]:
-    """Return how many open deliveries wait for each obstacle of their sink, "none" for those without one.
+    """Return the number of open deliveries by the obstacle of their sink; "none" counts those without one.
 
-    Of one sink MOST_COUNTED are counted.
+    At most MOST_COUNTED are counted for each sink.
     """
     counts: Counter[str] = Counter()
     open_at = count_open(find_sinks_with_open(), MOST_COUNTED)
@@ -111,7 +112,7 @@ def count_by_obstacle() -> Mapping[str, int]:
 
 
 def write_clock(moment: datetime) -> str:
-    """Return a moment as people read it."""
+    """Return a moment in a form for people."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -134,7 +135,7 @@ WORDS = {
 def describe_obstacle(
     delivery: Delivery, wait: Wait | None, clock: Callable[[datetime], str] = write_clock
 ) -> str:
-    """Return what a pending delivery waits for in words that follow "waits"."""
+    """Return what a pending delivery waits for, in words that follow "waits"."""
     number = f"try {delivery.tries + 1} of {get_max_tries()}" if delivery.tries else "its first try"
     reason = f": {delivery.reason}" if delivery.tries and delivery.reason else ""
     if wait is None:
@@ -153,7 +154,7 @@ def describe_obstacle(
 
 
 def describe_earlier(delivery: Delivery, first: Delivery | None) -> str:
-    """Say which earlier delivery one waits for, and what can be done about it."""
+    """Return which earlier delivery it waits for, and what a person can do about it."""
     if first is None:
         return "its turn, which comes at once"
     what = "alert of the same incident" if delivery.destination.orders_incidents else "event in the same order"

@@ -1,4 +1,4 @@
-"""Options: turn what a tenant says of an event sink beside its config into columns, and back."""
+"""Options: converts the options of an event sink to columns, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventsinks.models import Destination, Tenant
 from eventsinks.models.options import Fallback, Options, make_empty
 
 NO_FALLBACK = {"fallback_id": None, "fallback_after_failures": 3, "fallback_after_s": 600}
-# What else is set with an option: the first drill comes after one interval, a new limit begins at once.
+# Columns to set together with an option: the first drill comes after one interval, a new limit begins at once.
 BESIDE: Mapping[str, dict[str, Any]] = {
     "drill_interval_s": {"drilled_at": Now()},
     "rate_limit_per_s": {"limited_until": None},
@@ -23,7 +23,7 @@ BESIDE: Mapping[str, dict[str, Any]] = {
 
 
 def make_columns(tenant: Tenant, options: Options, current: Destination | None = None) -> dict[str, Any]:
-    """Return the columns of the options that are given; None takes an option away. Raises NotConfigurable.
+    """Return the columns of the given options. An option that is None is removed. Raises NotConfigurable.
 
     `current` is the event sink as it is, None for a new one.
     """
@@ -46,7 +46,7 @@ def make_columns(tenant: Tenant, options: Options, current: Destination | None =
 
 
 def find_column(name: str) -> Field[Any, Any] | None:
-    """Return the column that an option has of its own, None where it has none."""
+    """Return the option's own column, None if it has none."""
     try:
         column: Any = Destination._meta.get_field(name)
     except FieldDoesNotExist:
@@ -55,17 +55,17 @@ def find_column(name: str) -> Field[Any, Any] | None:
 
 
 def get_empty_value(column: Field[Any, Any], name: str) -> Any:
-    """Return what stands in a column where the option is taken away."""
+    """Return the value of a column whose option is removed."""
     return None if column.null else (make_empty(name) if make_empty(name) is not None else column.get_default())
 
 
 def dump_option(value: Any) -> Any:
-    """Return an option's value as it is kept."""
+    """Return an option's value in the form in which it is stored."""
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, BaseModel) else value
 
 
 def make_fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int | None) -> dict[str, Any]:
-    """Return the columns of a fallback sink: another one of the same tenant. Raises NotConfigurable."""
+    """Return the columns of a fallback, which is another sink of the same tenant. Raises NotConfigurable."""
     if fallback is None:
         return dict(NO_FALLBACK)
     sinks = Destination.objects.of(tenant).sinks().filter(uuid=fallback.event_sink_id)
@@ -81,12 +81,12 @@ def make_fallback_columns(tenant: Tenant, fallback: Fallback | None, own_id: int
 
 
 def show_options(destination: Destination) -> dict[str, Any]:
-    """Return the options of an event sink as they are shown and given."""
+    """Return the options of an event sink in the form in which they are shown and given."""
     return {name: show_option(destination, name) for name in Options.model_fields}
 
 
 def show_option(destination: Destination, name: str) -> Any:
-    """Return one option as it is shown: None where it is not set, and nothing stands for it."""
+    """Return one option in the form in which it is shown. Return None if it is not set and has no default."""
     if name == "fallback":
         return show_fallback(destination)
     kept = getattr(destination, name) if find_column(name) is not None else destination.option(name)
@@ -94,7 +94,7 @@ def show_option(destination: Destination, name: str) -> Any:
 
 
 def show_fallback(destination: Destination) -> dict[str, Any] | None:
-    """Return the fallback of an event sink as it is shown."""
+    """Return the fallback of an event sink in the form in which it is shown."""
     if destination.fallback is None:
         return None
     return {

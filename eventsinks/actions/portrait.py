@@ -1,7 +1,7 @@
-"""Portrait: a destination as the audit tells of it, field by field, and how two portraits differ.
+"""Portrait: the fields of a destination as the audit records them, and the differences of two portraits.
 
-Secrets are in it as fingerprints. So are URLs beyond their host: a path or a query may be a secret that no field
-says it is.
+Secrets appear as fingerprints. So do URLs except for their host: a path or a query may hold a secret that no field
+declares.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNREADABLE = "can’t be read"
 
 
 def draw_portrait(destination: Destination) -> dict[str, str]:
-    """Return what a destination is set to, each field as text. Opens its secrets, and tells none."""
+    """Return the settings of a destination, each as text. Open its secrets, but return only fingerprints."""
     told = {name: str(getattr(destination, name)) for name in PLAIN}
     told |= {name: dump_value(show_option(destination, name)) for name in WHOLE}
     told |= {name: dump_value(getattr(destination, name)) for name in FALLBACK}
@@ -35,7 +35,7 @@ def draw_portrait(destination: Destination) -> dict[str, str]:
 
 
 def draw_config(destination: Destination) -> Iterator[tuple[str, str]]:
-    """Yield the fields of the config. One that has a secret in it is told by a fingerprint of the whole."""
+    """Yield the fields of the config. A field that contains a secret becomes a fingerprint of the whole."""
     try:
         config = destination.opened_config()
     except (CannotOpen, ValueError, KeyError):
@@ -51,7 +51,7 @@ def draw_config(destination: Destination) -> Iterator[tuple[str, str]]:
 
 
 def draw_value(value: Any, masked: Any) -> str:
-    """Return a value as text: a fingerprint where it is not shown as it is, or may hold secrets as a URL does."""
+    """Return a value as text. It becomes a fingerprint if it is masked, or may hold secrets as a URL does."""
     text = value if isinstance(value, str) else dump_value(value)
     if value != masked:
         return make_fingerprint(text)
@@ -61,7 +61,7 @@ def draw_value(value: Any, masked: Any) -> str:
 
 
 def draw_signing(destination: Destination) -> str:
-    """Return the fingerprint of the secret that requests are signed with."""
+    """Return the fingerprint of the signing secret."""
     try:
         return make_fingerprint(destination.signing_secret) if destination.sealed_signing_secret else ""
     except CannotOpen:
@@ -69,7 +69,7 @@ def draw_signing(destination: Destination) -> str:
 
 
 def dump_value(value: Any) -> str:
-    """Return a value as JSON, nothing for what says nothing."""
+    """Return a value as JSON, "" for an empty value."""
     return (
         orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS).decode() if value not in (None, "") else ""
     )
@@ -83,7 +83,7 @@ def list_differences(before: Mapping[str, str], after: Mapping[str, str]) -> dic
 
 
 def cut_side(text: str | None) -> str:
-    """Return one side of a difference; what is long is cut."""
+    """Return one side of a difference. A long text is cut."""
     if not text:
         return "nothing"
     return (

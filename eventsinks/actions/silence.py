@@ -1,4 +1,4 @@
-"""Silence: hold alerts back for a time and a reason, see beforehand what that would be, and end it."""
+"""Silence: holds alerts back for a time and a reason, previews the effect, and ends a silence."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)
-PREVIEWED = 1000  # alerts that a preview looks at,
-PREVIEW_STEPS = 1_000_000  # or fewer, where these take more than about a second
+PREVIEWED = 1000  # alerts that a preview reads,
+PREVIEW_STEPS = 1_000_000  # or fewer, if they take more than about a second
 STARTED, ENDED = "silence.create", "silence.end"
 
 
 @dataclass(frozen=True, slots=True)
 class SilencePreview:
-    """What a silence would have held back: of `looked_at` alerts `matching`, the newest of them as examples."""
+    """What a silence would have held back: `matching` of `looked_at` alerts, with the newest as examples."""
 
     looked_at: int
     matching: int
@@ -45,7 +45,7 @@ def make_silence(
     sink: Destination | None = None,
     initiator: Initiator = SYSTEM,
 ) -> Silence:
-    """Make a silence at one sink, or at all of the tenant's. Raises NotConfigurable and LimitReached."""
+    """Create a silence at one sink, or at all of the tenant's. Raises NotConfigurable and LimitReached."""
     starts_at = starts_at or read_database_clock()
     check_silence(filter, starts_at, ends_at)
     with transaction.atomic():
@@ -64,7 +64,7 @@ def make_silence(
 
 
 def check_silence(filter: str, starts_at: datetime, ends_at: datetime) -> None:
-    """Raise NotConfigurable for a silence that can't be."""
+    """Check a silence. Raises NotConfigurable."""
     if filter.strip():
         try:
             EventFilter(filter)
@@ -77,7 +77,7 @@ def check_silence(filter: str, starts_at: datetime, ends_at: datetime) -> None:
 
 
 def end_silence(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
-    """End a silence now; what it held back is told in a digest. Return False if it had ended already."""
+    """End a silence now; a digest reports what it held back. Return False if it had ended already."""
     with transaction.atomic():
         if not Silence.objects.filter(id=silence.id).end():
             return False
@@ -90,16 +90,16 @@ def end_silence(silence: Silence, initiator: Initiator = SYSTEM) -> bool:
 
 
 def count_held(silence: Silence) -> int:
-    """Return how many alerts a silence has held back, counted once per event sink."""
+    """Return how many alerts a silence has held back, counted once for each event sink."""
     windows = QuietWindow.objects.filter(kind=WindowKind.SILENCE, key=silence.id.hex)
     return sum(windows.values_list("held", flat=True))
 
 
 def preview_silence(tenant: Tenant, filter: str, hours: int = 24) -> SilencePreview:
-    """Look which of the tenant's newest alerts of the last `hours` a filter matches. Raises NotConfigurable.
+    """Find the alerts of the last `hours` that a filter matches, the newest first. Raises NotConfigurable.
 
-    Large ones are dear to look through: then fewer are looked at. The time is asked of what was read: there is no
-    index of it, and few alerts would be looked for among all.
+    Large alerts are expensive to filter, so fewer of them are read. The time is checked after reading: it has no
+    index, and a query would search all events for a few alerts.
     """
     try:
         wanted = EventFilter(filter) if filter.strip() else None
@@ -120,7 +120,7 @@ def preview_silence(tenant: Tenant, filter: str, hours: int = 24) -> SilencePrev
 
 
 def matches_alert(event: Event, wanted: EventFilter, budget: Budget) -> bool:
-    """Whether a filter matches an alert, looked through at most as much as `budget` pays for."""
+    """Return whether a filter matches an alert, within what is left of `budget`."""
     asked = Asked(event.event_type.told_to_filters(event.document))
     held = wanted.rejects(asked) is None
     budget.affords(min(FILTER_STEPS - asked.budget.left, max(budget.left, 0)))
@@ -128,6 +128,6 @@ def matches_alert(event: Event, wanted: EventFilter, budget: Budget) -> bool:
 
 
 def record_silence(activity_code: str, silence: Silence, initiator: Initiator) -> None:
-    """Record it in the tenant's audit log."""
+    """Record a silence in the tenant's audit log."""
     meta = {"reason": silence.reason, "author": silence.author, "filter": silence.filter}
     audit.record_change(silence.tenant, activity_code, f"silence:{silence.id}", meta, initiator)

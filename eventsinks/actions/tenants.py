@@ -1,4 +1,4 @@
-"""Tenants and their API keys: create, issue, revoke."""
+"""Tenants: creates and changes tenants, and issues and revokes their API keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventsinks.models import SCOPES, ApiKey, Tenant
 from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, make_key_digest, make_key_text
 
 CREATED, UPDATED, LIMITS_CHANGED = "tenant.create", "tenant.update", "tenant.limits.update"
-SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are kept in clear, to recognise it by
+SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are stored in clear, to recognise it
 
 
 def create_tenant(
@@ -25,7 +25,7 @@ def create_tenant(
     initiator: Initiator = SYSTEM,
     limits: Mapping[str, int | None] | None = None,
 ) -> Tenant:
-    """Make a tenant, with limits of its own where there are any. Raises ValueError where the id is taken."""
+    """Create a tenant, with its own limits if given. Raises ValueError if the id is taken."""
     if id is not None and Tenant.objects.filter(id=id).exists():
         raise ValueError(f"tenant {id} exists already")
     own = {each: value for each, value in (limits or {}).items() if value is not None}
@@ -42,7 +42,7 @@ def change_tenant(
     limits: Mapping[str, int | None] | None = None,
     initiator: Initiator = SYSTEM,
 ) -> Tenant:
-    """Change what is given. A limit that is None is the server's again. What is over a new limit stays."""
+    """Change the given fields. A limit of None means the server's. What exceeds a new limit stays."""
     with transaction.atomic():
         current = Tenant.objects.select_for_update(no_key=True).get(id=tenant.id)
         before, called, allowed = current.own_limits, current.name, current.limits
@@ -68,11 +68,10 @@ def issue_key(
     expires_at: datetime | None = None,
     initiator: Initiator = SYSTEM,
 ) -> tuple[ApiKey, str]:
-    """Make an API key; return it with its text, which can't be had again.
+    """Create an API key. Return it with its text, which can't be read again later.
 
-    Without a `tenant` it is an operator's key. Without `scopes` it may do everything.
-
-    Raises ValueError for a scope that there is not, and LimitReached. Operators' keys have no limit.
+    Without a `tenant` it is an operator's key. Without `scopes` it may do everything. Raises ValueError for an
+    unknown scope, and LimitReached. Operators' keys have no limit.
     """
     granted = list(scopes) if scopes is not None else ([*SCOPES] if tenant else [OPERATOR])
     known = SCOPES if tenant else {OPERATOR: ""}
@@ -96,7 +95,7 @@ def issue_key(
 
 
 def revoke_key(key: ApiKey, initiator: Initiator = SYSTEM) -> bool:
-    """End a key at once. Return False if it had ended before."""
+    """Revoke a key at once. Return False if it was revoked before."""
     with transaction.atomic():
         if not ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=Now()):
             return False

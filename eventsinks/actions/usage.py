@@ -1,4 +1,4 @@
-"""Usage: the limits of a tenant, and what it uses of each now."""
+"""Usage: the limits of a tenant, and how much of each it uses now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventsinks.models.limits import NAMES, RATES, get_burst
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """One limit. Of a rate, `used` is how much of its burst is; `refused` counts since the usage's `since`."""
+    """One limit. For a rate, `used` is the used part of its burst. `refused` counts since the usage's `since`."""
 
     name: str
     limit: int
@@ -26,21 +26,21 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """All limits of a tenant. `since`: when counting what was refused began; None where nothing was."""
+    """All limits of a tenant. `since`: when the counting of refusals began, None if there were none."""
 
     limits: tuple[Used, ...]
     since: datetime | None
 
 
 def measure_usage(tenant: Tenant) -> Usage:
-    """Look at what a tenant uses now."""
+    """Return what a tenant uses now."""
     refused, since = refusals.count_refusals(tenant.id)
     rated = dict(zip(RATES, rates.measure_used(tenant, list(RATES)), strict=True))
     return Usage(tuple(measure_limit(tenant, name, rated, refused.get(name, 0)) for name in NAMES), since)
 
 
 def measure_limit(tenant: Tenant, name: str, rated: dict[str, int], refused: int) -> Used:
-    """Look at one limit; `rated` is what is used of the rates."""
+    """Return the use of one limit. `rated` has the use of the rates."""
     limit = getattr(tenant.limits, name)
     if name in RATES:
         return Used(name, limit, rated[name], refused, RATES[name].seconds, get_burst(name, limit))
@@ -48,7 +48,7 @@ def measure_limit(tenant: Tenant, name: str, rated: dict[str, int], refused: int
 
 
 def count_longest_backlog(tenant: Tenant) -> int:
-    """Return how many deliveries wait at the event sink where the most do."""
+    """Return how many deliveries wait at the event sink with the longest backlog."""
     sinks = Destination.objects.of(tenant).sinks().values_list("id", flat=True)
     return max(backlog.count_waiting(tenant, list(sinks)).values(), default=0)
 

@@ -12,14 +12,15 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from eventsinks.api.broken_arrays import split_elements
-from eventsinks.api.json import JSONParser, TooLarge, read_stream
+from eventsinks.api.json import BodyTooLarge, JSONParser, read_stream
 from eventsinks.api.media_types import BOM, Shape, choose_shape, decode_to_utf_8
 
 MAX_DOCUMENTS = 10_000  # events in one request
 
 T = TypeVar("T")
 # How a schema tells an array of events: one that is no T is rejected, and its neighbours are taken.
-Many = Annotated[list[T | Any], Field(min_length=1)]
+Other = Annotated[Any, Field(description="What is no event is rejected, and its neighbours are taken.")]
+Many = Annotated[list[T | Other], Field(min_length=1)]
 SPACE = b" \t\r\n"
 
 
@@ -62,7 +63,7 @@ def split_body(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
     else:
         return [unwrap_envelope(body) if shape == "cloudevents" else body], False
     if len(documents) > MAX_DOCUMENTS:
-        raise TooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
+        raise BodyTooLarge(f"one request takes at most {MAX_DOCUMENTS} events")
     if not documents:
         raise ParseError("there is no event in the body")
     return list(map(unwrap_envelope, documents)) if shape == "cloudevents" else documents, True

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rest_framework import status
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
@@ -23,22 +23,22 @@ from eventsinks.models.database.unavailable import find_reason, pause_for
 class FieldProblem(BaseModel):
     """One field and what is wrong with it."""
 
-    field: str
-    message: str
+    field: str = Field(description="its path in the body or the query; empty for the whole")
+    message: str = Field(description="what is wrong with it, and what would be right")
 
 
 class Problem(BaseModel):
     """What is wrong. `fields` names each field at fault, by its path in the body or the query."""
 
-    code: str
-    message: str
-    fields: list[FieldProblem] = []
+    code: str = Field(description="what is wrong, in a word, as `invalid`")
+    message: str = Field(description="what is wrong, in words")
+    fields: list[FieldProblem] = Field(description="each field at fault")
 
 
 class ErrorResponse(BaseModel):
     """Every error of /v1."""
 
-    error: Problem
+    error: Problem = Field(description="what is wrong")
 
 
 class Invalid(APIException):

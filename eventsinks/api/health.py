@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +16,54 @@ from eventsinks.intake import nudge
 from eventsinks.models.database import sql
 from eventsinks.models.database.unavailable import find_reason, recent_reason
 
+STATES = {"type": "string", "description": "`ok`, or what is wrong"}
+READY = {
+    "type": "object",
+    "required": ["status", "database", "broker"],
+    "properties": {
+        "status": {"type": "string", "enum": ["ok", "unavailable"], "description": "whether it can work"},
+        "database": STATES,
+        "broker": STATES,
+    },
+}
+ALIVE = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"type": "string", "enum": ["ok"], "description": "always the same"}},
+}
+METRICS = {"text/plain": {"schema": {"type": "string"}}}
+NOT_FOR_US = {"400": {"description": "The Host header names another server."}}
+# What the schema tells of the paths that need no key, by which operation.
+OPERATIONS: dict[str, dict[str, Any]] = {
+    "/healthz": {
+        "operationId": "health_live",
+        "summary": "Say that the process lives",
+        "description": "Asks neither the database nor the broker.",
+        "responses": {
+            "200": {"description": "It lives.", "content": {"application/json": {"schema": ALIVE}}},
+            "405": {"description": "Only GET and HEAD are taken."},
+        },
+    },
+    "/readyz": {
+        "operationId": "health_ready",
+        "summary": "Say whether the server can work",
+        "description": "Without the broker it can: events are accepted, and found once it is back.",
+        "responses": {
+            "200": {"description": "It can.", "content": {"application/json": {"schema": READY}}},
+            "503": {
+                "description": "The database can't be written.",
+                "content": {"application/json": {"schema": READY}},
+            },
+            **NOT_FOR_US,
+        },
+    },
+    "/metrics": {
+        "operationId": "health_metrics",
+        "summary": "Get the metrics",
+        "description": "Written for Prometheus.",
+        "responses": {"200": {"description": "The metrics.", "content": METRICS}, **NOT_FOR_US},
+    },
+}
 MET_WITHIN = 10.0  # seconds for which what a request has met counts
 
 

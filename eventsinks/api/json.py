@@ -20,7 +20,7 @@ from eventsinks.lib.validation import NUL, find_fields_with_nul
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-class TooLarge(APIException):
+class BodyTooLarge(APIException):
     """The body is larger than this server takes."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
@@ -58,7 +58,7 @@ def read_stream(stream: IO[bytes]) -> bytes:
     """Return the whole body. Raises TooLarge."""
     body = stream.read(settings.EVENTSINKS_MAX_BODY_BYTES + 1)
     if len(body) > settings.EVENTSINKS_MAX_BODY_BYTES:
-        raise TooLarge(f"the body is larger than {settings.EVENTSINKS_MAX_BODY_BYTES} bytes")
+        raise BodyTooLarge(f"the body is larger than {settings.EVENTSINKS_MAX_BODY_BYTES} bytes")
     return body
 
 

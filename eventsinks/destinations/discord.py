@@ -29,6 +29,7 @@ from eventsinks.destinations.base.rendering import (
     drop_invisible,
     escape,
     find_links,
+    make_link,
     measure_length,
     read_answer,
     read_text,
@@ -196,7 +197,7 @@ def make_embed(message: Message) -> dict[str, Any]:
         found["footer"] = {"text": left}
     if text.strip():
         found["description"] = text
-    if url := make_markdown_link(summary.link):
+    if url := make_link(summary.link):
         found["url"] = url
     return found
 
@@ -207,7 +208,7 @@ def make_fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]
     told += [
         (label, make_markdown_link(url), True)
         for label, url in find_links(summary)
-        if url != make_markdown_link(summary.link)
+        if url != make_link(summary.link)
     ]
     told += [(label, escape_markdown(value, MAX_VALUE), True) for label, value in render_pairs(summary)]
     if rows := render_table(summary, ROWS, COLUMNS, CELL):

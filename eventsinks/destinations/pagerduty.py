@@ -20,7 +20,7 @@ from eventsinks.destinations.base import (
     Message,
     Secret,
 )
-from eventsinks.destinations.base.rendering import find_ways
+from eventsinks.destinations.base.rendering import cut, find_ways, measure_length, render_heading, render_line
 from eventsinks.destinations.base.templated import make_distinct
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.net.wire import Request, Response
@@ -58,10 +58,10 @@ def find_complaint(response: Response) -> str:
     try:
         answer = orjson.loads(response.body)
     except orjson.JSONDecodeError:
-        return render_line(response.body.decode("utf-8", "replace"), 300)
+        return response.body.decode("utf-8", "replace")
     said = answer.get("errors") or answer.get("message") if isinstance(answer, dict) else answer
     parts = said if isinstance(said, list) else [said or ""]
-    return render_line("; ".join(part for part in parts if isinstance(part, str)), 300)
+    return "; ".join(part for part in parts if isinstance(part, str))
 
 
 # https://developer.pagerduty.com/docs/send-alert-event#response-codes--retry-logic
@@ -138,7 +138,7 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
 def name_incident(message: Message) -> str:
     """Return the name of the incident; one that PagerDuty would not take becomes its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
-    return key if len(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
+    return key if measure_length(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
 def make_incidents(message: Message) -> Iterator[bytes]:
@@ -161,18 +161,12 @@ def make_payload(message: Message, details: Any) -> dict[str, Any]:
     """Return what the incident says; no field that PagerDuty requires is ever empty."""
     summary = message.summary
     return {
-        "summary": render_line(summary.title, MAX_SUMMARY) or "(untitled)",
-        "source": render_line(summary.source, MAX_SOURCE) or "eventsinks",
+        "summary": render_heading(summary, MAX_SUMMARY),
+        "source": cut(render_line(summary.source), MAX_SOURCE) or "eventsinks",
         "severity": SEVERITIES.get(summary.severity, "warning"),
         "timestamp": message.occurred_at.isoformat(),
         "custom_details": details,
     }
-
-
-def render_line(text: str, limit: int) -> str:
-    """Return `text` on one line of `limit` characters at most; an ellipsis tells of a cut."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def make_details(message: Message) -> Iterator[Any]:

@@ -66,9 +66,9 @@ class Info(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    label: Label
-    value: Value
-    use_for_dedup: bool = False
+    label: Label = Field(description="the heading")
+    value: Value = Field(description="the text")
+    use_for_dedup: bool = Field(False, description="whether the text tells one incident from another")
 
 
 class Action(BaseModel):
@@ -76,8 +76,8 @@ class Action(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    label: Label
-    value: Value
+    label: Label = Field(description="the text on it")
+    value: Value = Field(description="where it leads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class AlertTemplate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    info: tuple[Info, ...] = Field((), max_length=MAX_INFO)
-    actions: tuple[Action, ...] = Field((), max_length=MAX_ACTIONS)
+    info: tuple[Info, ...] = Field((), max_length=MAX_INFO, description="sections")
+    actions: tuple[Action, ...] = Field((), max_length=MAX_ACTIONS, description="buttons")
 
     @model_validator(mode="before")
     @classmethod

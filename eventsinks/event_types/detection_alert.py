@@ -39,19 +39,28 @@ class DetectionAlertData(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True, populate_by_name=True)
 
-    id: Id | None = None
-    tenant_id: str | None = None
-    name: str = Field(min_length=1, max_length=10_000)
-    description: str | None = None
-    severity: str | None = None
-    severity_id: int | None = None
-    status: Literal["firing", "acknowledged", "resolved"] = "firing"
-    dedup_key: str | None = Field(None, min_length=1, max_length=255)
-    detection_rule_id: str | None = None
-    event_sink_ids: list[str] | None = Field(None, max_length=1000, fail_fast=True)
-    staging: bool = False
-    tags: list[str] | None = Field(None, fail_fast=True)
-    timestamp: int | str | None = None
+    id: Id | None = Field(None, description="its id; made if absent")
+    tenant_id: str | None = Field(None, description="the key's own")
+    name: str = Field(min_length=1, max_length=10_000, description="what happened")
+    description: str | None = Field(None, description="more about it")
+    severity: str | None = Field(
+        None, description="how bad it is, as `High`; required, unless there is `severity_id`"
+    )
+    severity_id: int | None = Field(None, description="OCSF's number for it: 0 to 6, or 99")
+    status: Literal["firing", "acknowledged", "resolved"] = Field("firing", description="how the incident stands")
+    dedup_key: str | None = Field(
+        None, min_length=1, max_length=255, description="the same for all that is said of one incident"
+    )
+    detection_rule_id: str | None = Field(None, description="which rule found it")
+    event_sink_ids: list[str] | None = Field(
+        None,
+        max_length=1000,
+        fail_fast=True,
+        description="where it goes; every event sink that wants it if absent",
+    )
+    staging: bool = Field(False, description="whether it is kept and sent nowhere")
+    tags: list[str] | None = Field(None, fail_fast=True, description="words for it")
+    timestamp: int | str | None = Field(None, description="when it happened: epoch nanoseconds, or RFC 3339")
 
     @field_validator("severity")
     @classmethod

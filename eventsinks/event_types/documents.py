@@ -65,7 +65,7 @@ def parse_accepted(data: bytes) -> Any:
 
 @contextmanager
 def pause_collector(size: int) -> Iterator[None]:
-    """Pause the garbage collector while a large document is parsed: it would walk the document repeatedly."""
+    """Pause the garbage collector while a large document is parsed: it would walk the parts again and again."""
     if size < LARGE or not gc.isenabled():
         yield
         return

@@ -21,7 +21,7 @@ from eventsinks.front.body import Bodies, Receive, has_body
 from eventsinks.front.callers import Callers, get_client
 from eventsinks.front.connections import Connections
 from eventsinks.front.counts import HELD, READING, refusals
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 from eventsinks.front.readers import Readers
 from eventsinks.front.threads import never_left
 from eventsinks.lib.net.proxies import Proxies
@@ -40,7 +40,7 @@ UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding", REQUES
 class Front:
     """The front before `door`. `proxies` are trusted to name the client."""
 
-    def __init__(self, limits: Limits, proxies: Proxies, door: Door) -> None:
+    def __init__(self, limits: FrontLimits, proxies: Proxies, door: Door) -> None:
         self.limits = limits
         self.connections = Connections(limits)
         self._door, self._proxies = door, proxies

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventsinks.front.answers import Gone, Refusal, refuse_bad_request, refuse_large, refuse_slow
 from eventsinks.front.inflate import PIECE, Bomb, Corrupt, inflate
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 from eventsinks.front.readers import Hold, Readers
 from eventsinks.front.threads import Threads
 
@@ -21,7 +21,7 @@ TAKEN = {b"gzip", b"x-gzip"}
 class Bodies:
     """Reads bodies."""
 
-    def __init__(self, limits: Limits, readers: Readers) -> None:
+    def __init__(self, limits: FrontLimits, readers: Readers) -> None:
         self._limits, self._readers = limits, readers
         self._inflaters = Threads("inflate", INFLATERS, limits.waiting)
 

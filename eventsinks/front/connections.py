@@ -9,7 +9,7 @@ import asyncio
 from typing import Protocol
 
 from eventsinks.front.counts import OPEN, refusals
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 
 
 class Closable(Protocol):
@@ -22,7 +22,7 @@ class Closable(Protocol):
 class Connections:
     """The open connections. `idle` ones wait for a request, or for the rest of its head."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FrontLimits) -> None:
         self._limits = limits
         self._open: set[Closable] = set()
         self._idle: dict[str, dict[Closable, None]] = {}  # by address, oldest first

@@ -14,7 +14,7 @@ KEEP_ALIVE = 75  # seconds that a connection may be idle between requests; more 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FrontLimits:
     """The bounds that an operator sets. Times are seconds."""
 
     head_seconds: float  # from the first byte of a head to its last; also for a connection that sends nothing

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eventsinks.front.answers import refuse_busy
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 
 HEAD_START = 64 * 1024  # bytes that each reader counts as sent at the start, so that a newcomer is fast
 
@@ -35,7 +35,7 @@ class Hold:
 class Readers:
     """The bodies that are being read, and the bytes that each caller holds."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FrontLimits) -> None:
         self._limits = limits
         self._reading: dict[str, set[Hold]] = {}
         self._held: Counter[str] = Counter()

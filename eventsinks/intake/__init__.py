@@ -1,1 +1,1 @@
-"""Intake: take events in. Accept, route, hold back and line up what sinks are owed, then nudge."""
+"""Intake: accepts events, chooses their sinks, holds some back, puts deliveries in line, and nudges a worker."""

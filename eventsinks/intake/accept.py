@@ -1,4 +1,4 @@
-"""Accept: commit events, and the deliveries they are owed, in one transaction; then nudge."""
+"""Accept: commits events and their deliveries in one transaction, then nudges a worker."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from eventsinks.intake import backlog
 from eventsinks.intake.line_up import stand_in_line
 from eventsinks.intake.nudge import STREAMS, nudge
 from eventsinks.intake.quieten import quieten
-from eventsinks.intake.route import Route, Verdict
+from eventsinks.intake.route import Route, RouteVerdict
 from eventsinks.intake.tell_ends import tell_ends
 from eventsinks.models import INDEXES, Delivery, Event, Tenant
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.delivery import DeliveryState, lock_lines, make_id
 from eventsinks.models.event import find_digests, insert_new, make_digest
 
-RACES = 5  # how often a lost race for the same ids is run again
+RACES = 5  # tries, when another process writes the same ids at the same time
 
 
 class TakenAndGone(Exception):
-    """An id was taken when the event was to be written, and free again when it was looked for."""
+    """An id was taken when the event was written, but free again when it was looked up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one document was not taken. `conflict`: its id is taken by other content; `is_json`: it is an object."""
+    """Why a document was rejected. `conflict`: its id has other content already; `is_json`: it is an object."""
 
     index: int
     message: str
@@ -47,7 +47,7 @@ class Rejection:
 class Acceptance:
     """What became of the documents of one request. `keys`: the ids of the accepted ones, in order.
 
-    `backlog_full`: how many deliveries have failed at once because too many wait at their event sinks.
+    `backlog_full`: how many deliveries failed at once because too many wait at their event sinks.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -60,16 +60,16 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document that is an event, on its way into the log."""
+    """A document that is a valid event and is about to be written to the log."""
 
     index: int
     accepted: Accepted
     digest: bytes
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[RouteVerdict]
 
 
 def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) -> Acceptance:
-    """Take in `documents`, each one event as JSON. When this returns, what it says is committed."""
+    """Accept `documents`, each one event as JSON. When this returns, the result is committed."""
     acceptance = Acceptance()
     route = Route(tenant, event_type)
     candidates = []
@@ -84,17 +84,17 @@ def accept(tenant: Tenant, event_type: EventType, documents: Sequence[bytes]) ->
         try:
             _commit(tenant, event_type, candidates, route, acceptance)
             return acceptance
-        except (TakenAndGone, IntegrityError):  # an id that was taken is free again, or a place in a line is taken
+        except (TakenAndGone, IntegrityError):  # a taken id is free again, or another became first in line
             if attempt == RACES - 1:
                 raise
-        except OperationalError as error:  # two wrote the same ids, each waiting for the other
+        except OperationalError as error:  # two transactions wrote the same ids, and each waited for the other
             if "deadlock" not in str(error) or connection.in_atomic_block or attempt == RACES - 1:
                 raise
     return acceptance
 
 
 def check_document(index: int, raw: bytes, tenant: Tenant, event_type: EventType, route: Route) -> Candidate:
-    """Check one document and where it goes. Raises NotAcceptable."""
+    """Check one document and find the sinks that it goes to. Raises NotAcceptable."""
     if len(raw) > settings.EVENTSINKS_MAX_EVENT_BYTES:
         raise NotAcceptable(f"is larger than {settings.EVENTSINKS_MAX_EVENT_BYTES} bytes")
     accepted = event_type.accept(raw, tenant.id)
@@ -104,7 +104,7 @@ def check_document(index: int, raw: bytes, tenant: Tenant, event_type: EventType
 def _commit(
     tenant: Tenant, event_type: EventType, candidates: Sequence[Candidate], route: Route, acceptance: Acceptance
 ) -> None:
-    """Write what is new. Raises TakenAndGone."""
+    """Write the new events. Raises TakenAndGone."""
     with transaction.atomic():
         lock_lines(tenant.id, list_keys(candidates))
         candidates = route_ends(candidates)
@@ -139,13 +139,13 @@ def _commit(
 
 
 def list_keys(candidates: Sequence[Candidate]) -> set[UUID]:
-    """Return the lines and incidents that they are of."""
+    """Return the ordering keys and incidents of the candidates."""
     verdicts = [verdict for candidate in candidates for verdict in candidate.verdicts]
     return {key for one in verdicts for key in (one.ordering_key, one.incident) if key is not None}
 
 
 def route_ends(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Return them with the ends of incidents going to those sinks that were told of the beginning."""
+    """Return the candidates; ends of incidents now go to the sinks that got the beginning."""
     verdicts = tell_ends([candidate.verdicts for candidate in candidates])
     return [
         one if own is one.verdicts else replace(one, verdicts=own)
@@ -156,7 +156,7 @@ def route_ends(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 def sort_out(
     candidates: Sequence[Candidate], known: Mapping[str, bytes]
 ) -> tuple[list[Candidate], list[Rejection], list[str]]:
-    """Return what is new, what clashes, and the ids of what is there already. `known` maps ids to digests."""
+    """Return the new candidates, the conflicts, and the ids of duplicates. `known` maps ids to digests."""
     new: list[Candidate] = []
     rejections: list[Rejection] = []
     duplicates: list[str] = []
@@ -187,7 +187,7 @@ def make_event(tenant: Tenant, event_type: EventType, candidate: Candidate) -> E
     )
 
 
-def make_delivery(event: Event, verdict: Verdict) -> Delivery:
+def make_delivery(event: Event, verdict: RouteVerdict) -> Delivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     made = Delivery(
         id=make_id(event.received_at),
@@ -205,7 +205,7 @@ def make_delivery(event: Event, verdict: Verdict) -> Delivery:
 
 
 def write_index(event_type: EventType, events: Sequence[Event]) -> None:
-    """Write beside each event the columns that events of its type are looked for by, if there are any."""
+    """Write the search columns of each event, if its type has any."""
     if (write := INDEXES.get(event_type.key)) is None:
         return
     write([(event, columns) for event in events if (columns := event_type.indexed(event.document)) is not None])

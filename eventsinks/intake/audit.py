@@ -1,4 +1,4 @@
-"""Audit: record our own changes as audit events of their tenant, so that they travel like any other."""
+"""Audit: records our own changes as audit events of their tenant, which are sent like all other events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventsinks.models.database.clock import read_database_clock
 
 log = logging.getLogger(__name__)
 
-# What a change of a destination, or of a key, is called: NetBird's codes.
+# NetBird's codes for changes of a destination or of a key.
 CREATED, UPDATED, DELETED = "integration.create", "integration.update", "integration.delete"
 KEY_ISSUED, KEY_REVOKED = "personal.access.token.create", "personal.access.token.delete"
 TESTED, SECRET_SHOWN = "integration.test.send", "signing_secret.reveal"
@@ -26,7 +26,7 @@ TESTED, SECRET_SHOWN = "integration.test.send", "signing_secret.reveal"
 
 @dataclass(frozen=True, slots=True)
 class Initiator:
-    """Who did it, and from where. Never a secret: the id of an API key is not its text."""
+    """Who made a change, and from which address. It holds no secret: the id of an API key is not its text."""
 
     id: str
     name: str = ""
@@ -34,7 +34,7 @@ class Initiator:
     address: str = ""
 
 
-SYSTEM = Initiator("sys")  # NetBird's word for what nobody asked for
+SYSTEM = Initiator("sys")  # NetBird's word for a change that no person made
 
 
 def record_change(
@@ -44,7 +44,7 @@ def record_change(
     meta: Mapping[str, str],
     initiator: Initiator = SYSTEM,
 ) -> None:
-    """Accept an audit event of `tenant`; inside a transaction, it is committed with the change it tells of."""
+    """Accept an audit event of `tenant`. Inside a transaction, it is committed together with the change."""
     document = {
         "id": str(uuid.uuid4()),
         "timestamp": write_time(read_database_clock()),
@@ -57,7 +57,7 @@ def record_change(
         "meta": {**meta, **({"address": initiator.address} if initiator.address else {})},
     }
     acceptance = accept(tenant, event_type("audit"), [orjson.dumps(document)])
-    for rejection in acceptance.rejections:  # the change itself is made all the same
+    for rejection in acceptance.rejections:  # the change itself is made anyway
         log.error("%s of %s is not recorded: %s %s", activity_code, target_id, rejection.field, rejection.message)
 
 
@@ -67,7 +67,7 @@ def record_destination(
     initiator: Initiator = SYSTEM,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Record a change of a destination. `more` says what, where the code does not."""
+    """Record a change of a destination. `more` adds details that the code does not tell."""
     face = destination.kind.face
     target = f"event_streaming:{destination.id}" if face == "integration" else f"event_sink:{destination.uuid}"
     meta = {"platform": destination.type, **(more or {})}
@@ -77,7 +77,7 @@ def record_destination(
 
 
 def record_key(activity_code: str, key: ApiKey, initiator: Initiator = SYSTEM) -> None:
-    """Record a change of a tenant's key; an operator's belongs to no tenant."""
+    """Record a change of a tenant's key. An operator's key belongs to no tenant and is not recorded."""
     if key.tenant is not None:
         meta = {"name": key.name, "prefix": key.prefix, "scopes": " ".join(key.scopes)}
         if key.expires_at is not None:

@@ -1,11 +1,11 @@
-"""Backlog: how many more deliveries may wait at an event sink.
+"""Backlog: limits how many deliveries may wait at an event sink.
 
-Where its backlog is full, what comes has failed at once: it is on record with its reason, goes to the fallback
-sink, and is replayed when the sink is well again. The other sinks of the tenant go on.
+If a sink's backlog is full, a new delivery fails at once: it is recorded with the reason, goes to the fallback
+sink, and can be replayed later. The tenant's other sinks are not affected.
 
-Nothing is counted per request. A look is good for as long as its room lasts, and where that is little for a
-hundred times as long as it took: looking costs a hundredth at most, and a large backlog may be over its limit by
-what comes between two looks.
+Requests do not count rows. A count stays valid until its room is used up; if there is little room, it stays valid
+for a hundred times as long as it took. So counting costs one hundredth of the time at most, and a large backlog
+may exceed its limit by what arrives between two counts.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eventsinks.intake.route import Verdict
+from eventsinks.intake.route import RouteVerdict
 from eventsinks.limits import refusals
 from eventsinks.models import Tenant
 from eventsinks.models.delivery import count_open
 
 NAME = "pending_per_sink"
 FULL = "the event sink's backlog is full: {} deliveries wait. A replay sends it"
-EASY = 10.0  # seconds for which a look is good where there is much room
-SHARE = 10  # so many processes may each use their part of it meanwhile
-COSTS = 100  # so many times as long as a look took it is good where there is little
-MOST = 100_000  # sinks of which this process knows
+EASY = 10.0  # seconds for which a count is valid while there is much room
+SHARE = 10  # so many processes may each use this fraction of the room meanwhile
+COSTS = 100  # with little room, a count is valid so many times as long as it took
+MOST = 100_000  # sinks that this process remembers
 
 _lock = threading.Lock()
 _looked: dict[int, KnownRoom] = {}
-_counted: dict[tuple[int, int], tuple[float, int]] = {}  # what a tenant is shown: until when, and how many
+_counted: dict[tuple[int, int], tuple[float, int]] = {}  # for display: valid until, and the number
 
 
 @dataclass(slots=True)
 class KnownRoom:
-    """What this process knows of a sink: `left` more may come until `until`; `final`: no look before that."""
+    """What this process knows of a sink: `left` more may come until `until`; `final`: no count before that."""
 
     most: int
     left: int
@@ -42,7 +42,7 @@ class KnownRoom:
     final: bool
 
 
-def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[RouteVerdict]]) -> list[list[RouteVerdict]]:
     """Return the verdicts on some events, those marked as full for which there is no room."""
     wanted: dict[int, int] = {}
     for own in verdicts:
@@ -56,7 +56,7 @@ def mark_full(tenant: Tenant, verdicts: Sequence[Sequence[Verdict]]) -> list[lis
     return [[mark_verdict(verdict, rooms, said) for verdict in own] for own in verdicts]
 
 
-def mark_verdict(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
+def mark_verdict(verdict: RouteVerdict, rooms: dict[int, int], said: str) -> RouteVerdict:
     """Return a verdict, as full where its sink is one of `rooms` and has none left."""
     if verdict.reason or verdict.sink not in rooms:
         return verdict
@@ -64,7 +64,7 @@ def mark_verdict(verdict: Verdict, rooms: dict[int, int], said: str) -> Verdict:
     return verdict if rooms[verdict.sink] >= 0 else verdict._replace(reason=said, full=True)
 
 
-def note_full(tenant: Tenant, verdicts: Iterable[Verdict]) -> int:
+def note_full(tenant: Tenant, verdicts: Iterable[RouteVerdict]) -> int:
     """Note what has failed for want of room, once that is committed. Return how many."""
     full = [verdict for verdict in verdicts if verdict.full]
     if full:
@@ -73,7 +73,7 @@ def note_full(tenant: Tenant, verdicts: Iterable[Verdict]) -> int:
 
 
 def count_waiting(tenant: Tenant, sinks: Collection[int]) -> dict[int, int]:
-    """Return how many wait at these sinks, counted up to the limit; a dear count is not repeated at once."""
+    """Return how many deliveries wait at these sinks, up to the limit. Do not repeat a slow count at once."""
     most, now = tenant.limits.pending_per_sink, time.monotonic()
     with _lock:
         found = {sink: seen[1] for sink in sinks if (seen := _counted.get((sink, most))) and seen[0] > now}
@@ -87,12 +87,12 @@ def count_waiting(tenant: Tenant, sinks: Collection[int]) -> dict[int, int]:
 
 
 def has_room(tenant: Tenant, sink_id: int) -> bool:
-    """Whether one more may wait at a sink."""
+    """Return whether one more delivery may wait at a sink."""
     return not find_rooms(tenant, {sink_id: 1})
 
 
 def find_rooms(tenant: Tenant, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Return for how many there is room at those sinks, of `wanted`, where there is too little."""
+    """Return the room of those sinks of `wanted` that have too little."""
     most, now = tenant.limits.pending_per_sink, time.monotonic()
     rooms: dict[int, int] = {}
     with _lock:
@@ -103,7 +103,7 @@ def find_rooms(tenant: Tenant, wanted: Mapping[int, int]) -> dict[int, int]:
 
 
 def is_known(sink: int, number: int, most: int, now: float, rooms: dict[int, int]) -> bool:
-    """Whether what this process knows decides: there is room, or only for so many as it puts into `rooms`."""
+    """Return whether this process knows enough: there is enough room, or only so much as it puts into `rooms`."""
     found = _looked.get(sink)
     if found is None or found.until <= now or found.most != most:
         return False
@@ -116,7 +116,7 @@ def is_known(sink: int, number: int, most: int, now: float, rooms: dict[int, int
 
 
 def count_rooms(sinks: Collection[int], wanted: Mapping[int, int], most: int) -> dict[int, int]:
-    """Count what waits at these sinks. Return for how many there is room where there is too little."""
+    """Count what waits at these sinks. Return the room of those that have too little."""
     began = time.monotonic()
     waiting = count_open(sinks, most)
     now = time.monotonic()

@@ -1,6 +1,6 @@
-"""Line up: which deliveries of a sink are sent one after another, as its ordering says.
+"""Line up: decides which deliveries of a sink are sent one after another, by the sink's ordering.
 
-An ordering key is a hash of what they have in common: the incident, the sink, or the value of an expression.
+An ordering key is a hash of what such deliveries share: the incident, the sink, or the value of an expression.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from eventsinks.lib.filters.event_key import get_key
 from eventsinks.models import Delivery, Destination, Event
 from eventsinks.models.delivery import BEHIND, Phase, call_next, find_busy_lines, put_in_order, read_lines_from
 
-AT_ONCE = 1000  # lines that one sweep looks at
+AT_ONCE = 1000  # lines that one sweep checks
 FIRST = (0, UUID(int=0))
 
-_looked_at = FIRST  # the line at which this process's next look begins
+_looked_at = FIRST  # this process's next sweep begins after this line
 
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """What a sink is sent in order: its mode, or the expression in CEL that it has instead of one."""
+    """How a sink orders its deliveries: a mode, or an expression in CEL instead."""
 
     mode: str
     expression: str = ""
 
     def key(self, incident: str, asked: Callable[[], Asked]) -> UUID | None:
-        """Return the ordering key of an event that tells of `incident`, "" for one that stands alone.
+        """Return the ordering key of an event of `incident`, which is "" if the event belongs to none.
 
-        None where it waits for no other. `asked` is what expressions see of it.
+        Return None if the event waits for no other. `asked` is the event as expressions see it.
         """
         if self.expression:
             value = get_key(self.expression).of(asked())
@@ -50,28 +50,31 @@ class Ordering:
 def find_incident(
     event_type: EventType, key: str, document: Mapping[str, Any], template: AlertTemplate | None = None
 ) -> str:
-    """Return the incident that an event, whose id is `key`, tells of at a sink; "" where it stands alone."""
+    """Return the incident at a sink of the event with the id `key`; "" if it belongs to none."""
     incident = event_type.dedup_key(document, template)
     return "" if incident == key else incident
 
 
 def make_incident_key(tenant_id: UUID, incident: str) -> UUID:
-    """Return what stands for an incident of a tenant in the table of deliveries."""
+    """Return the hash of a tenant's incident, as the table of deliveries stores it."""
     return hash_text("incident of", f"{tenant_id}:{incident}")
 
 
 def read_phase(document: Mapping[str, Any]) -> Phase:
-    """Return what an event that tells of an incident says of it."""
+    """Return the phase of its incident that an event reports."""
     return Phase[str(document.get("status", "firing")).upper()]
 
 
 def hash_text(mode: str, text: str) -> UUID:
-    """Return what stands for a text in the table."""
+    """Return the hash of a text, as the table stores it."""
     return UUID(bytes=hashlib.blake2b(f"{mode}:{text}".encode("utf-8", "replace"), digest_size=16).digest())
 
 
 def stand_behind(rows: Sequence[Delivery]) -> None:
-    """Give new deliveries of one sink, of events accepted before, their places in line: behind, until called."""
+    """Put new deliveries of older events into the lines of their sink: behind, until they are called.
+
+    All of them belong to one sink.
+    """
     sink = Destination.objects.filter(id__in={row.destination_id for row in rows}).first()
     if sink is None:
         return
@@ -89,10 +92,10 @@ def stand_behind(rows: Sequence[Delivery]) -> None:
 
 
 def stand_in_line(rows: Sequence[Delivery]) -> None:
-    """Put those of new deliveries, in the order of their events, that are not the first of a line behind.
+    """Put new deliveries behind if their line is busy. `rows` are in the order of their events.
 
-    To be called inside the transaction that writes them, with their lines locked. Once that is committed they are
-    looked at again: the one before them may have ended meanwhile, and called nobody.
+    Call this inside the transaction that writes them, with their lines locked. After the commit it checks the
+    lines again: the delivery before them may have ended meanwhile, and called nobody.
     """
     lines = [(row.destination_id, row.ordering_key) for row in rows if row.ordering_key is not None]
     if not lines:
@@ -112,9 +115,9 @@ def stand_in_line(rows: Sequence[Delivery]) -> None:
 
 
 def call_uncalled() -> int:
-    """Call whom nobody called: a process was killed, or a first was skipped. Return how many lines were looked at.
+    """Call deliveries that nobody called (a process died, or a first was skipped). Return how many lines it saw.
 
-    A sweep looks at the next AT_ONCE lines in which somebody stands, then begins anew.
+    Each sweep checks the next AT_ONCE lines with open deliveries, and begins again after the last line.
     """
     global _looked_at
     found = read_lines_from(_looked_at, AT_ONCE)

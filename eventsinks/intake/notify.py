@@ -1,4 +1,4 @@
-"""Notify: have the service itself tell an event sink something, on the road that every event takes."""
+"""Notify: sends an event sink a notice of the service itself, the same way as every event."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from eventsinks.models.database.clock import read_database_clock
 
 
 def notify(sink: Destination, id: str, about: str, name: str, description: str, **fields: Any) -> None:
-    """Accept a notice for `sink` alone; inside a transaction, it is committed with what it tells of.
+    """Accept a notice for `sink` alone. Inside a transaction, it is committed together with what it reports.
 
-    `id` is the notice's own, so that the same thing is told once; `about` is `round_up` or `drill`.
+    The notice's own `id` makes sure that it is sent once. `about` is `round_up` or `drill`.
     """
     document = {
         "id": id,

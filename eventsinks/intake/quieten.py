@@ -1,6 +1,6 @@
-"""Quieten: hold back what a sink has heard enough of, and count it.
+"""Quieten: holds back alerts of which a sink has had enough, and counts them.
 
-Runs inside the transaction that accepts the alerts: what is held back, and that it was counted, commit together.
+It runs inside the transaction that accepts the alerts, so the held-back deliveries and the counts commit together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 
 from eventsinks.event_types.documents import read_text
 from eventsinks.event_types.reading import Reading
-from eventsinks.intake.route import Route, Sink, Verdict
+from eventsinks.intake.route import Route, RouteVerdict, Sink
 from eventsinks.models import Event, QuietWindow
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.options import Quiet
@@ -22,15 +22,17 @@ from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 @dataclass(slots=True)
 class Case:
-    """One event at one sink, on its way through the windows."""
+    """One event at one sink, checked against one kind of window after another."""
 
     event: Event
     sink: Sink
-    verdict: Verdict
+    verdict: RouteVerdict
     position: tuple[int, int]  # of the verdict: which event, which of its sinks
 
 
-def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], route: Route) -> list[list[Verdict]]:
+def quieten(
+    events: Sequence[Event], verdicts: Sequence[Sequence[RouteVerdict]], route: Route
+) -> list[list[RouteVerdict]]:
     """Return the verdicts on `events`, with a reason where a window holds one back."""
     found = [list(own) for own in verdicts]
     cases = [
@@ -54,7 +56,7 @@ def quieten(events: Sequence[Event], verdicts: Sequence[Sequence[Verdict]], rout
 
 
 def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
-    """Let through what the windows of one kind have room for; hold back the rest, with its reason."""
+    """Let events pass while the windows of one kind have room. Hold back the others, with the reason."""
     if not wishes:
         return
     windows = QuietWindow.objects.enter(sorted({wish for _, wish in wishes}))
@@ -94,7 +96,7 @@ def make_wish(kind: WindowKind, case: Case, reading: Reading) -> WindowClaim | N
 
 
 def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim | None:
-    """Return the window of an incident. One that only this alert belongs to needs none: its id comes once."""
+    """Return the window of an incident. An alert that is alone in its incident needs none: its id is unique."""
     if not quiet.dedup_window_s:
         return None
     key = reading.dedup_key(case.sink.template)
@@ -104,12 +106,12 @@ def make_dedup_wish(case: Case, quiet: Quiet, reading: Reading) -> WindowClaim |
 
 
 def digest_values(values: Sequence[str]) -> str:
-    """Return what stands for `values` in the key of a window."""
+    """Return the hash of `values` for the key of a window."""
     return hashlib.blake2b(orjson.dumps(list(values)), digest_size=16).hexdigest()
 
 
 def explain_held(wish: WindowClaim, sink: Sink) -> str:
-    """Say why a window held something back."""
+    """Return the reason why a window held an alert back."""
     if wish.kind == WindowKind.DEDUP:
         return f"deduplicated: this incident was told within {wish.seconds:g} s"
     if wish.kind == WindowKind.GROUP and sink.quiet and sink.quiet.group:

@@ -1,4 +1,4 @@
-"""Route: which event sinks of a tenant an event goes to, and which of them do not want it."""
+"""Route: decides which event sinks of a tenant an event goes to, and which of them do not want it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,26 @@ from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
 
-class Verdict(NamedTuple):
+class RouteVerdict(NamedTuple):
     """One event at one event sink: owed to it, unless a reason says why not.
 
-    `silence` is the window in which the reason is counted, where it is a silence. `full`: the sink wants it, and
-    has no room for it. `unasked`: the event does not go there, unless it tells the end of what that sink was told
-    the beginning of.
+    If the reason is a silence, `silence` is the window that counts it. `full`: the sink wants the event but has no
+    room. `unasked`: the event does not go there, unless it is the end of an incident whose beginning the sink got.
     """
 
     sink: int
     reason: str = ""
     silence: WindowClaim | None = None
     full: bool = False
-    ordering_key: UUID | None = None  # what it is sent one by one with
-    incident: UUID | None = None  # what it tells of,
-    phase: Phase | None = None  # and what it says of that
+    ordering_key: UUID | None = None  # deliveries with the same key are sent one by one
+    incident: UUID | None = None  # the hash of its incident,
+    phase: Phase | None = None  # and the phase that it reports
     unasked: bool = False
 
 
 @dataclass(frozen=True)
 class Sink:
-    """What routing must know of an event sink. Its options are read when they are first asked for."""
+    """What routing must know of an event sink. Its options are parsed when they are first used."""
 
     id: int
     uuid: UUID
@@ -58,29 +57,29 @@ class Sink:
 
     @functools.cached_property
     def template(self) -> AlertTemplate | None:
-        """How alerts are told there, None as they are."""
+        """The sink's alert template, None if alerts are sent as they are."""
         return load_template(self.kept_template) if self.kept_template else None
 
     @functools.cached_property
     def ordering(self) -> Ordering:
-        """What is sent there in order."""
+        """How the sink orders its deliveries."""
         return Ordering(self.mode, self.expression)
 
     @functools.cached_property
     def marks(self) -> bool:
-        """Whether its template tells incidents apart. What can't be read does not, and is in nobody's way."""
+        """Whether its template tells incidents apart. An unreadable template does not, and blocks nothing."""
         told = (self.kept_template or {}).get("info")
         return any(info.get("use_for_dedup") for info in told or () if isinstance(info, dict))
 
     @functools.cached_property
     def quiet(self) -> Quiet | None:
-        """What holds alerts back there, None if nothing does."""
+        """The sink's quiet options, None if it has none."""
         return Quiet.model_validate(self.kept_quiet) if self.kept_quiet else None
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceInForce:
-    """A silence in force. `sink` is None where it is one of all the tenant's sinks."""
+    """An active silence. `sink` is None if it applies to all the tenant's sinks."""
 
     id: UUID
     sink: int | None
@@ -89,14 +88,14 @@ class SilenceInForce:
     seconds: float
 
     def holds(self, sink: int, asked: Asked) -> bool:
-        """Whether it holds an event back at a sink."""
+        """Return whether it holds an event back at a sink."""
         if self.sink not in (None, sink):
             return False
         return not self.filter or find_rejection(self.filter, asked) is None
 
 
 class Route:
-    """Where the events of one tenant and type go, from one look at its sinks and silences."""
+    """Where the events of one tenant and type go. It reads the sinks and silences once."""
 
     def __init__(self, tenant: Tenant, event_type: EventType) -> None:
         self._tenant, self._type = tenant, event_type
@@ -105,7 +104,7 @@ class Route:
         self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
         self._by_uuid = {sink.uuid: sink for sink in self.sinks.values()}
         self._hearing = [sink for sink in self.sinks.values() if event_type.key in sink.event_types]
-        self._plain = [Verdict(sink.id) for sink in self._hearing]
+        self._plain = [RouteVerdict(sink.id) for sink in self._hearing]
 
     @functools.cached_property
     def _silences(self) -> Sequence[SilenceInForce]:
@@ -113,18 +112,18 @@ class Route:
 
     @functools.cached_property
     def _looks(self) -> bool:
-        """Whether an event must be looked at to know who gets it. Where nobody hears it, nothing is asked."""
+        """Whether routing must read the event. If no sink wants this type, it need not."""
         return any(sink.filter for sink in self._hearing) or bool(self._hearing and self._silences)
 
     @functools.cached_property
     def streamed(self) -> bool:
-        """Whether an integration of the tenant hears this type."""
+        """Whether an integration of the tenant gets this type."""
         integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
         return any(self._type.key in event_types for event_types in integrations)
 
     @functools.cached_property
     def _orders(self) -> bool:
-        """Whether a sink has an order in which even events stand that tell of no incident."""
+        """Whether a sink also orders events that belong to no incident."""
         return any(sink.mode == "event_sink" or sink.expression for sink in self.sinks.values())
 
     @functools.cached_property
@@ -132,11 +131,11 @@ class Route:
         """Whether a sink has a template that tells incidents apart."""
         return any(sink.marks for sink in self.sinks.values())
 
-    def of(self, accepted: Accepted) -> Sequence[Verdict]:
+    def of(self, accepted: Accepted) -> Sequence[RouteVerdict]:
         """Return a verdict for each sink that it concerns. Raises NotAcceptable for one that there is not.
 
-        An event that names its sinks goes past their filters, but not past a silence. The end of an incident
-        concerns all sinks: who of them was told of the beginning is asked when it is committed.
+        An event that names its sinks skips their filters, but not the silences. The end of an incident concerns
+        all sinks: the commit checks which of them got the beginning.
         """
         verdicts = self._wanted(accepted)
         is_end = accepted.status != "firing" and not accepted.held
@@ -145,10 +144,10 @@ class Route:
         tells = bool(accepted.incident or accepted.marks or self._marks)
         if is_end and tells:
             asked = {verdict.sink for verdict in verdicts}
-            verdicts = [*verdicts, *(Verdict(id, unasked=True) for id in self.sinks if id not in asked)]
+            verdicts = [*verdicts, *(RouteVerdict(id, unasked=True) for id in self.sinks if id not in asked)]
         return self._with_keys(accepted, verdicts) if tells or self._orders else verdicts
 
-    def _with_keys(self, accepted: Accepted, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _with_keys(self, accepted: Accepted, verdicts: Sequence[RouteVerdict]) -> list[RouteVerdict]:
         """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
         document = functools.cache(lambda: parse_accepted(accepted.data))
         asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
@@ -168,19 +167,19 @@ class Route:
             found.append(verdict)
         return found
 
-    def _wanted(self, accepted: Accepted) -> Sequence[Verdict]:
+    def _wanted(self, accepted: Accepted) -> Sequence[RouteVerdict]:
         if accepted.held:
             return ()
         if accepted.routed_to is not None:
             named = [self._named(index, uuid) for index, uuid in enumerate(accepted.routed_to)]
             if not (named and self._silences):
-                return [Verdict(sink.id) for sink in named]
+                return [RouteVerdict(sink.id) for sink in named]
             return self._verdicts(accepted, named, self._silenced)
         return self._verdicts(accepted, self._hearing, self._judged) if self._looks else self._plain
 
     def _verdicts(
-        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], Verdict]
-    ) -> list[Verdict]:
+        self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], RouteVerdict]
+    ) -> list[RouteVerdict]:
         """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
         asked = Asked(self._type.told_to_filters(parse_accepted(accepted.data)))
         verdicts = [judge(sink, asked) for sink in sinks]
@@ -193,22 +192,22 @@ class Route:
             raise NotAcceptable("no such event sink", f"event_sink_ids.{index}")
         return self._by_uuid[uuid]
 
-    def _judged(self, sink: Sink, asked: Asked) -> Verdict:
+    def _judged(self, sink: Sink, asked: Asked) -> RouteVerdict:
         rejected = find_rejection(sink.filter, asked) if sink.filter else None
         if rejected is not None:
-            return Verdict(sink.id, f"filtered: not {rejected}")
+            return RouteVerdict(sink.id, f"filtered: not {rejected}")
         return self._silenced(sink, asked)
 
-    def _silenced(self, sink: Sink, asked: Asked) -> Verdict:
+    def _silenced(self, sink: Sink, asked: Asked) -> RouteVerdict:
         for silence in self._silences:
             if silence.holds(sink.id, asked):
                 window = WindowClaim(sink.id, WindowKind.SILENCE, silence.id.hex, 0, silence.seconds)
-                return Verdict(sink.id, silence.why, window)
-        return Verdict(sink.id)
+                return RouteVerdict(sink.id, silence.why, window)
+        return RouteVerdict(sink.id)
 
 
 def find_rejection(filter: str, asked: Asked) -> str | None:
-    """Return why a filter rejects an event, None if it does not. One that is none any more rejects all."""
+    """Return why a filter rejects an event, None if it does not. An invalid filter rejects all events."""
     if filter not in asked.answers:
         try:
             asked.answers[filter] = get_filter(filter).rejects(asked)
@@ -218,7 +217,7 @@ def find_rejection(filter: str, asked: Asked) -> str | None:
 
 
 def find_silences(tenant: Tenant) -> list[SilenceInForce]:
-    """Return the silences in force, the longest first, each with how long it lasts by the database's clock."""
+    """Return the active silences, the longest first, each with its remaining time by the database's clock."""
     left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
     found = Silence.objects.of(tenant).in_force().annotate(left=left).order_by("-ends_at", "id")
     return [

@@ -1,7 +1,7 @@
-"""Tell ends: whoever was told that an incident began is told that it goes on and ends, and nobody else is.
+"""Tell ends: sends the progress and the end of an incident to the sinks that got its beginning, and to no others.
 
-No filter, silence or window keeps the end from a sink that was told of the beginning; it comes even where the sink
-hears no such events any more. Where nothing is known of a beginning, the end is an event like any other.
+No filter, silence or window keeps the end from a sink that got the beginning. The end comes even if the sink no
+longer gets such events. If no beginning is known, the end is an event like any other.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from eventsinks.intake.route import Verdict
+from eventsinks.intake.route import RouteVerdict
 from eventsinks.models.delivery import ENDS, UNTOLD, IncidentStanding, Phase, find_standings
 
-Place = tuple[UUID, int]  # an incident and a sink
+IncidentAtSink = tuple[UUID, int]  # an incident and a sink
 
 
-def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
+def tell_ends(verdicts: Sequence[Sequence[RouteVerdict]]) -> list[Sequence[RouteVerdict]]:
     """Return the verdicts on events, in the order of acceptance, with the ends going where they belong.
 
-    To be called inside the transaction that commits them, with their incidents locked.
+    Call this inside the transaction that commits the events, with their incidents locked.
     """
     ends = {one.incident for own in verdicts for one in own if is_end(one) and one.incident is not None}
     if not ends:
         return list(verdicts)
     stands = find_standings(ends)
     known = {incident for incident, _ in stands}
-    found: list[Sequence[Verdict]] = []
+    found: list[Sequence[RouteVerdict]] = []
     for own in verdicts:
         judged = [told for one in own if (told := judge_end(one, stands, known)) is not None]
         for one in judged:
@@ -34,12 +34,14 @@ def tell_ends(verdicts: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
     return found
 
 
-def is_end(verdict: Verdict) -> bool:
+def is_end(verdict: RouteVerdict) -> bool:
     """Whether it is told of an incident that somebody has seen to it, or that it is over."""
     return verdict.phase in ENDS
 
 
-def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known: set[UUID]) -> Verdict | None:
+def judge_end(
+    verdict: RouteVerdict, stands: Mapping[IncidentAtSink, IncidentStanding], known: set[UUID]
+) -> RouteVerdict | None:
     """Return the verdict on an end as what was told before demands it; None where the event goes elsewhere."""
     if verdict.incident is None or not is_end(verdict):
         return None if verdict.unasked else verdict
@@ -53,7 +55,7 @@ def judge_end(verdict: Verdict, stands: Mapping[Place, IncidentStanding], known:
     return verdict
 
 
-def note_standing(verdict: Verdict, stands: dict[Place, IncidentStanding], known: set[UUID]) -> None:
+def note_standing(verdict: RouteVerdict, stands: dict[IncidentAtSink, IncidentStanding], known: set[UUID]) -> None:
     """Keep how an incident stands after a verdict, for what comes later in the same request."""
     if verdict.incident is None:
         return

@@ -1,1 +1,1 @@
-"""Limits: what one tenant may cost the others, at the doors and in the engine."""
+"""Limits: how much of the shared resources one tenant may use, at the doors and in the engine."""

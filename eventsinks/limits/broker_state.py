@@ -1,4 +1,4 @@
-"""Shared: what all processes know together, in the broker's Redis. It may be lost, or be away, without harm."""
+"""Broker state: what all processes share in the broker's Redis. It may be lost or be away without harm."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TIMEOUT = 0.25  # seconds that Redis is waited for
-QUIET_SECONDS = 5.0  # how long one that is down is left alone: it costs nobody anything until then
+TIMEOUT = 0.25  # seconds to wait for Redis
+QUIET_SECONDS = 5.0  # seconds without a request after Redis failed, so that a dead Redis costs no time
 
 _quiet_until = 0.0
 
 
 def ask_broker(ask: Callable[[redis.Redis], T]) -> T | None:
-    """Return what `ask` gets of Redis; None where it can't be asked, whatever is raised."""
+    """Return what `ask` gets from Redis. If anything is raised, return None."""
     global _quiet_until
     now = time.monotonic()
     if now < _quiet_until:
         return None
-    if _quiet_until:  # it was down: one tries again, and meanwhile the others wait for nobody
+    if _quiet_until:  # it was down: one thread tries again, and the others do not wait
         _quiet_until = now + QUIET_SECONDS
     try:
         answer = ask(get_client())
-    except Exception as error:  # whatever Redis or its client raises
+    except Exception as error:  # Redis and its client raise many kinds
         _quiet_until = time.monotonic() + QUIET_SECONDS
         log.warning("the broker's Redis can't be asked; each process counts for itself: %s", error)
         return None
@@ -46,13 +46,13 @@ def ask_broker(ask: Callable[[redis.Redis], T]) -> T | None:
 
 @functools.lru_cache(20_000)
 def make_key(what: str, whose: str) -> str:
-    """Return a key: short, and the same for all processes."""
+    """Return a short key that is the same in all processes."""
     return f"eventsinks:{what}:{hashlib.blake2b(whose.encode(), digest_size=8).hexdigest()}"
 
 
 @functools.cache
 def get_client() -> redis.Redis:
-    """Return the client: it waits shortly, and tries once."""
+    """Return the client. It waits a short time, and tries once."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=TIMEOUT,
@@ -63,5 +63,5 @@ def get_client() -> redis.Redis:
 
 @functools.cache
 def make_script(text: str) -> Script:
-    """Return a script in Lua, ready to be called with `client=`."""
+    """Return a Lua script, ready to be called with `client=`."""
     return get_client().register_script(text)

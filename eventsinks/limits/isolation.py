@@ -1,4 +1,4 @@
-"""Unharmed: one row that goes wrong must not stop the others. A lost database still stops them all."""
+"""Isolation: an error of one row does not stop the others. A lost database still stops them all."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Row = TypeVar("Row", bound=Model)
 
 
 def do_each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
-    """Do it for every row, whatever is raised for one of them. Return the sum of what came of them.
+    """Call `do` for every row, even if it raises for some of them. Return the sum of the results.
 
-    Where rows that go wrong have taken MOST_IN_VAIN seconds the others wait for the next time. None always does:
-    each time the order is another one.
+    After MOST_IN_VAIN seconds spent on failing rows, the other rows wait for the next time. The order is random,
+    so no row waits every time.
     """
     done, in_vain = 0, 0.0
     for row in random.sample(found := list(rows), len(found)):
@@ -42,7 +42,7 @@ def do_each(rows: Iterable[Row], do: Callable[[Row], int]) -> int:
 
 @contextmanager
 def isolate(about: str) -> Iterator[None]:
-    """Log what is raised inside, with `about` and its traceback, and go on behind it."""
+    """Log an exception that is raised inside, with `about` and its traceback, and continue after the block."""
     try:
         yield
     except Exception as error:
@@ -50,10 +50,10 @@ def isolate(about: str) -> Iterator[None]:
 
 
 def note_harm(error: Exception, about: str) -> None:
-    """Log an error that harms one row only. Raises it again where the database is lost: that harms all of them."""
+    """Log an error that affects one row only. Raise it again if the database is lost: that affects all rows."""
     if isinstance(error, Error) and not connection.is_usable():
         raise error
-    if sql.is_locked(error):  # nothing is wrong with the row, and nobody learns from the traceback
+    if sql.is_locked(error):  # the row is fine, and the traceback would help nobody
         log.warning("%s: it is locked", about)
     else:
         log.error("%s", about, exc_info=error)

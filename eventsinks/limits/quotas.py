@@ -1,7 +1,7 @@
-"""Limits: what a tenant may have and do is asked for here, and refused here.
+"""Quotas: checks the limits of a tenant, and refuses what exceeds them.
 
-What a tenant has is counted in the transaction that adds to it, with the tenant's row locked, so that two at once
-do not both find the last place. (SQLite has one writer.)
+What a tenant has is counted in the transaction that adds to it, with the tenant's row locked. So two transactions
+at the same time can't both use the last free place. (SQLite has one writer.)
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from eventsinks.limits import rates, refusals
 from eventsinks.models import ApiKey, Destination, Position, Replay, Silence, Tenant
 from eventsinks.models.limits import RATES, describe_limit, get_burst
 
-ROOM_COMES = 60  # seconds to wait for what comes only when something is taken away: worth asking again, no promise
+ROOM_COMES = 60  # seconds to suggest if there is room only after a removal: worth asking again, no promise
 
-# How many a tenant has of what is limited by number.
+# How many of each limited thing a tenant has.
 HAS: Mapping[str, Callable[[Tenant], int]] = {
     "event_sinks": lambda tenant: Destination.objects.of(tenant).sinks().count(),
     "integrations": lambda tenant: Destination.objects.of(tenant).integrations().count(),
@@ -30,7 +30,7 @@ HAS: Mapping[str, Callable[[Tenant], int]] = {
 
 
 class LimitReached(Exception):
-    """A limit of the tenant is reached. `wait`: seconds until it goes through, or is worth asking again."""
+    """A limit of the tenant is reached. `wait`: seconds until the request can succeed, or is worth repeating."""
 
     def __init__(self, name: str, limit: int, used: int, wait: int, more: int = 1) -> None:
         self.name, self.limit, self.used, self.wait = name, limit, used, wait
@@ -38,12 +38,12 @@ class LimitReached(Exception):
 
     @property
     def brief(self) -> str:
-        """The limit and what is used of it."""
+        """The limit and how much of it is used."""
         return f"the limit is {describe_limit(self.name, self.limit)}, and {self.used:,} are used"
 
 
 def describe_refusal(name: str, limit: int, used: int, wait: int, more: int) -> str:
-    """Return a refusal in words: the limit, its value, what is used, and what to do."""
+    """Return a refusal as text: the limit, its value, how much is used, and what to do."""
     at_once = f" and {get_burst(name, limit):,} at once" if name in RATES else ""
     asked = f", and {more:,} more were asked for" if more > 1 else ""
     after = "" if name in HAS else f"; try again in {wait} s"
@@ -53,30 +53,30 @@ def describe_refusal(name: str, limit: int, used: int, wait: int, more: int) -> 
 
 
 def take_rate(tenant: Tenant, name: str, number: int = 1) -> None:
-    """Take `number` of a rate, all or nothing. Raises LimitReached."""
+    """Take `number` from a rate, all or nothing. Raises LimitReached."""
     wait = rates.take_tokens(tenant, name, number)
     if wait is not None:
         raise note_refusal(tenant, name, wait.used, wait.seconds, number)
 
 
 def check_room(tenant: Tenant, name: str) -> None:
-    """Raise LimitReached where there is no room for one more now: before anything is done for it that costs."""
+    """Check that there is room for one more, before any expensive work. Raises LimitReached."""
     has = HAS[name](tenant)
     if has >= getattr(tenant.limits, name):
         raise note_refusal(tenant, name, has, ROOM_COMES)
 
 
 def hold_room(tenant: Tenant, name: str) -> None:
-    """Let nobody else add to what a tenant has until this transaction ends. Raises LimitReached without room.
+    """Let no other process add to what a tenant has until this transaction ends. Raises LimitReached without room.
 
-    The limit is read again with the lock: it may have been lowered since the tenant was read.
+    This reads the limit again with the lock: it may have been lowered since the tenant was read.
     """
     assert transaction.get_connection().in_atomic_block
     check_room(Tenant.objects.select_for_update(no_key=True).get(id=tenant.id), name)
 
 
 def note_refusal(tenant: Tenant, name: str, used: int, wait: int, more: int = 1) -> LimitReached:
-    """Note a refusal, and return it to be raised."""
+    """Record a refusal, and return the exception to raise."""
     reached = LimitReached(name, getattr(tenant.limits, name), used, wait, more)
     refusals.note_refusal(name, tenant.id, str(reached))
     return reached

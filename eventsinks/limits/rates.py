@@ -1,11 +1,10 @@
-"""Rates: whether a tenant may do so much now. One bucket for all processes, in the broker's Redis.
+"""Rates: whether a tenant may do so much now, by token buckets in the broker's Redis that all processes share.
 
-Where Redis is away each process goes by buckets of its own: nobody is refused because Redis is down, and a dead
-one costs a request nothing. Emptying Redis fills the buckets.
+If Redis is away, each process uses its own buckets: a dead Redis refuses nobody, and costs a request nothing.
+Emptying Redis fills the buckets.
 
-A busy process takes more than it needs at once, and gives that out itself for up to a second (HOLD), so that most
-requests ask nobody. However many processes there are, in t seconds at most the rate times t + 1, and the burst,
-go through.
+A busy process takes more tokens than it needs, and gives them out itself for up to a second (HOLD). So most
+requests ask nobody. With any number of processes, at most rate * (t + 1) + burst tokens are used in t seconds.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from eventsinks.limits.broker_state import ask_broker, make_key, make_script
 from eventsinks.models import Tenant
 from eventsinks.models.limits import RATES, get_burst
 
-HOLD = 1.0  # seconds for which a process gives out what it took
-KEYS = 20_000  # of what this process holds or was refused
+HOLD = 1.0  # seconds for which a process gives out the tokens that it took
+KEYS = 20_000  # buckets that this process remembers
 
 _own = TokenBuckets()
 _lock = threading.Lock()
@@ -31,38 +30,38 @@ _held: dict[tuple[str, float], HeldTokens] = {}
 
 @dataclass(slots=True)
 class HeldTokens:
-    """What this process gives out of a bucket until `until`; or, where it was refused `refused`, nothing."""
+    """What this process gives out of a bucket until `until`. If `refused` were refused, it gives out none."""
 
     since: float
     until: float
     left: int = 0
     given: int = 0
-    refused: int = 0  # the least that was refused
-    free_at: float = 0.0  # when that goes through
-    used: int = 0  # of the burst, when it was refused
+    refused: int = 0  # the smallest number that was refused
+    free_at: float = 0.0  # when this number is available
+    used: int = 0  # how much of the burst was used at the refusal
 
 
 @dataclass(frozen=True, slots=True)
 class TooMuchNow:
-    """It is too much for now: after `seconds`, a whole number, it goes through. `used` of the burst are used."""
+    """Too much for now. After `seconds`, a whole number, the request can succeed. `used` of the burst are used."""
 
     seconds: int
     used: int
 
 
 def take_tokens(tenant: Tenant, name: str, number: int = 1) -> TooMuchNow | None:
-    """Take `number` from the limit `name` of a tenant, all or nothing. Return None where that may be."""
+    """Take `number` from the limit `name` of a tenant, all or nothing. Return None if it succeeded."""
     return take_from(make_ask(tenant, name, number), hold=RATES[name].seconds == 1)
 
 
 def measure_used(tenant: Tenant, names: Sequence[str]) -> list[int]:
-    """Return how much of the burst of each of these limits is used now; takes nothing."""
+    """Return how much of the burst of each of these limits is used now. Take nothing."""
     asks = [make_ask(tenant, name, 0) for name in names]
     return [measure_used_of(ask, answer) for ask, answer in zip(asks, ask_buckets(asks), strict=True)]
 
 
 def make_ask(tenant: Tenant, name: str, number: int) -> BucketAsk:
-    """Return what is asked of the bucket of one limit."""
+    """Return the request to the bucket of one limit."""
     value = getattr(tenant.limits, name)
     return BucketAsk(
         make_key(f"rate:{name}", tenant.id.hex), value / RATES[name].seconds, get_burst(name, value), number
@@ -70,7 +69,7 @@ def make_ask(tenant: Tenant, name: str, number: int) -> BucketAsk:
 
 
 def take_from(ask: BucketAsk, *, hold: bool) -> TooMuchNow | None:
-    """Take what is asked. With `hold`, this process takes more at once where it needs more."""
+    """Take the tokens of `ask`. With `hold`, take more if this process needs many."""
     now = time.monotonic()
     with _lock:
         found = _held.get((ask.key, ask.per_s))
@@ -87,7 +86,7 @@ def take_from(ask: BucketAsk, *, hold: bool) -> TooMuchNow | None:
 
 
 def count_wanted(ask: BucketAsk, found: HeldTokens | None, now: float) -> int:
-    """Return how many to take: what is needed, and what went in the last second; more where that was too few."""
+    """Return how many tokens to take: the needed ones and the last second's use; more if that was too little."""
     if found is None or now - found.since >= 2 * HOLD:
         return ask.need
     more = found.given if found.until <= now else 2 * found.given
@@ -95,7 +94,7 @@ def count_wanted(ask: BucketAsk, found: HeldTokens | None, now: float) -> int:
 
 
 def note_answer(ask: BucketAsk, answer: BucketAnswer, now: float) -> TooMuchNow | None:
-    """Remember what came of it, for a second; return how long to wait where nothing was given."""
+    """Remember the answer for a second. If nothing was taken, return how long to wait."""
     if answer.taken:
         wait, kept = None, HeldTokens(now, now + HOLD, left=answer.taken - ask.need, given=ask.need)
     else:
@@ -116,7 +115,7 @@ def measure_used_of(ask: BucketAsk, answer: BucketAnswer) -> int:
 
 
 def ask_buckets(asks: Sequence[BucketAsk]) -> list[BucketAnswer]:
-    """Ask the shared buckets, all in one round trip; this process's own where they can't be reached."""
+    """Ask the shared buckets, all in one round trip. If Redis can't be reached, ask this process's own buckets."""
     numbers = [number for ask in asks for number in (repr(ask.per_s), repr(ask.burst), ask.need, ask.want)]
     keys = [ask.key for ask in asks]
     said: list[int] | None = ask_broker(lambda client: make_script(LUA)(keys=keys, args=numbers, client=client))
@@ -126,7 +125,7 @@ def ask_buckets(asks: Sequence[BucketAsk]) -> list[BucketAnswer]:
 
 
 def forget() -> None:
-    """Forget everything that this process holds and knows."""
+    """Forget all the tokens and answers that this process holds."""
     with _lock:
         _held.clear()
     _own.clear()

@@ -1,6 +1,6 @@
-"""Refusals: what a limit refused is counted for the operator, told in the log, and kept for the tenant to see.
+"""Refusals: counts what a limit refused, for the operator, the log and the tenant.
 
-Refusing a flood costs next to nothing: lines, and counts that all processes share, go out once in a few seconds.
+Refusing a flood costs almost nothing: log lines and shared counts are written only once in a few seconds.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from eventsinks.limits.broker_state import ask_broker, make_key
 
 log = logging.getLogger(__name__)
 
-EVERY = 2.0  # seconds from one line of the same limit and tenant to the next
-KEPT = 30 * 86_400  # seconds that shared counts are kept after the last refusal
+EVERY = 2.0  # seconds between two log lines of the same limit and tenant
+KEPT = 30 * 86_400  # seconds until shared counts expire after the last refusal
 MOST = 10_000  # counts that this process keeps
 SINCE = "since"
 
 _lock = threading.Lock()
-_counts: dict[tuple[str, str], Count] = {}
+_counts: dict[tuple[str, str], RefusalCount] = {}
 
 
 @dataclass(slots=True)
-class Count:
+class RefusalCount:
     """How often one limit refused one tenant, or one address, something in this process."""
 
     since: float
-    due: float = 0.0  # when the next line is
+    due: float = 0.0  # time of the next log line
     total: int = 0
     untold: int = 0
     unshared: int = 0
 
 
 def note_refusal(name: str, whose: UUID | str, message: str, number: int = 1) -> None:
-    """Note that a limit refused something. `whose`: the tenant's id, or an address; `message` is for the log."""
+    """Record that a limit refused something. `whose`: the tenant's id, or an address; `message` is for the log."""
     telemetry.REFUSED.labels(name).inc(number)
     with _lock:
         if (count := _counts.get((name, str(whose)))) is None:
             if len(_counts) >= MOST:
                 _counts.pop(next(iter(_counts)))
-            count = _counts[name, str(whose)] = Count(time.time())
+            count = _counts[name, str(whose)] = RefusalCount(time.time())
         count.total += number
         count.untold += number
         count.unshared += number
@@ -60,9 +60,9 @@ def note_refusal(name: str, whose: UUID | str, message: str, number: int = 1) ->
 
 
 def count_refusals(tenant_id: UUID) -> tuple[dict[str, int], datetime | None]:
-    """Return how often each limit refused a tenant something, and since when that is counted.
+    """Return how often each limit refused a tenant something, and since when this is counted.
 
-    Of all processes; of this one where Redis is away.
+    The counts are of all processes; of this one if Redis is away.
     """
     share_counts(tenant_id)
     key = make_key("refused", tenant_id.hex)
@@ -77,7 +77,7 @@ def count_refusals(tenant_id: UUID) -> tuple[dict[str, int], datetime | None]:
 
 
 def share_counts(tenant_id: UUID) -> None:
-    """Add what this process counted to what all of them share; it stays for the next time where Redis is away."""
+    """Add this process's counts to the shared ones. If Redis is away, keep them for the next time."""
     key = make_key("refused", tenant_id.hex)
     with _lock:
         open_ = {name: count.unshared for name, count in get_own_counts(tenant_id).items() if count.unshared}
@@ -100,17 +100,17 @@ def share_counts(tenant_id: UUID) -> None:
                     count.unshared += number
 
 
-def get_own_counts(tenant_id: UUID) -> dict[str, Count]:
+def get_own_counts(tenant_id: UUID) -> dict[str, RefusalCount]:
     """Return what this process counted of a tenant."""
     return {name: count for (name, whose), count in list(_counts.items()) if whose == str(tenant_id)}
 
 
 def decode_name(name: bytes | str) -> str:
-    """Return a name that Redis sent."""
+    """Return a name from Redis as text."""
     return name.decode() if isinstance(name, bytes) else name
 
 
 def forget() -> None:
-    """Forget what this process counted."""
+    """Forget this process's counts."""
     with _lock:
         _counts.clear()

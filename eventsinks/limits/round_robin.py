@@ -1,4 +1,4 @@
-"""In turns: work off what several tenants wait for, a batch of each at a time, and for no longer than was said."""
+"""Round robin: does jobs of several tenants, one batch of each tenant at a time, within a time limit."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from uuid import UUID
 
 from eventsinks.limits.isolation import isolate
 
-SECONDS = 0.5  # of one chore in one sweep; what is left waits for the next
+SECONDS = 0.5  # for one kind of job in one sweep; the rest waits for the next sweep
 Job = TypeVar("Job")
 
 
 def do_in_turns(
     jobs: Iterable[tuple[UUID, Job]], do: Callable[[Job], tuple[int, bool]], seconds: float | None = None
 ) -> int:
-    """Do a batch of each tenant's jobs in turn until all are done or `seconds` are over. Return what came of them.
+    """Do one batch of each tenant's jobs in turn, until all are done or time is up. Return the sum of the results.
 
-    `do` returns what came of one batch, and whether there is more. A job that goes wrong waits for the next sweep.
-    The order is random, so that with more tenants, or jobs of one, than time everybody has a turn.
+    `do` returns the result of one batch, and whether there is more. A failed job waits for the next sweep. The
+    order is random: if there are more jobs than time, every one gets done sooner or later. `seconds` is SECONDS if
+    not given.
     """
     queues: dict[UUID, deque[Job]] = {}
     for tenant, job in jobs:

@@ -1,7 +1,8 @@
-"""Trials: whatever has a thread wait for a far end while somebody waits for the answer. So many at once.
+"""Trials: limits how many tests of one tenant wait for a far end at once, because each occupies a thread.
 
-Who finds no place is refused at once and never waits. A place is a lease in the broker's Redis, so that one whose
-process was killed is free again; this process counts its own besides, and alone where Redis is away.
+If all places are taken, a test is refused at once; it never waits. A place is a lease in the broker's Redis, so
+the place of a killed process becomes free again. Each process also counts its own tests; if Redis is away, only
+these.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from eventsinks.limits.broker_state import ask_broker, make_key, make_script
 from eventsinks.limits.quotas import note_refusal, take_rate
 from eventsinks.models import Tenant
 
-LEASE = 60  # seconds after which a place is free whatever became of who had it: above what a trial can last
+LEASE = 60  # seconds after which a place is free in any case; longer than any trial
 
-# KEYS[1]: the places, by when each is free. ARGV: how many there are, a name for the new one, seconds of a lease.
-# Answers nothing where it is given, else how many are taken and the milliseconds until the first of them is free.
+# KEYS[1]: the places, by the time when each is free. ARGV: number of places, name of the new one, lease (s).
+# Returns nothing if it got a place, else how many are taken and the milliseconds until the first is free.
 ENTER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,14 +37,14 @@ return {}
 """
 
 _lock = threading.Lock()
-_since: dict[uuid.UUID, list[float]] = {}  # tenant: when each that is under way in this process began
+_since: dict[uuid.UUID, list[float]] = {}  # tenant: start time of each trial in this process
 
 
 @contextmanager
 def hold_trial(tenant: Tenant, *, counted: bool = True) -> Iterator[None]:
-    """Hold one of the tenant's places while inside. Raises LimitReached at once where none is free.
+    """Hold one of the tenant's places inside the block. Raises LimitReached at once if none is free.
 
-    With `counted` it is one of the tests of a minute, too.
+    With `counted` the trial also counts against the limit of tests in a minute.
     """
     most = tenant.limits.tests_at_once
     began = enter_here(tenant, most)
@@ -61,13 +62,13 @@ def hold_trial(tenant: Tenant, *, counted: bool = True) -> Iterator[None]:
 
 
 def count_under_way(tenant: Tenant) -> int:
-    """Return how many are under way."""
+    """Return how many trials of the tenant run now."""
     found = ask_broker(lambda client: client.zcard(make_key("trials", tenant.id.hex)))
     return max(int(found or 0), len(_since.get(tenant.id, ())))
 
 
 def enter_here(tenant: Tenant, most: int) -> float:
-    """Take a place of this process, and return when. Raises LimitReached."""
+    """Take a place of this process. Return the time when it was taken. Raises LimitReached."""
     now = time.monotonic()
     with _lock:
         since = _since.get(tenant.id, [])
@@ -79,7 +80,7 @@ def enter_here(tenant: Tenant, most: int) -> float:
 
 
 def enter_shared(tenant: Tenant, most: int, key: str, name: str) -> None:
-    """Take a place of all processes. Raises LimitReached."""
+    """Take a place that all processes share. Raises LimitReached."""
     full = ask_broker(lambda client: make_script(ENTER)(keys=[key], args=[most, name, LEASE], client=client))
     if full:
         raise note_refusal(tenant, "tests_at_once", int(full[0]), max(1, math.ceil(int(full[1]) / 1000)))

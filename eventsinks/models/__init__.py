@@ -1,4 +1,4 @@
-"""What is remembered."""
+"""Models: what is stored in the database."""
 
 from eventsinks.models.attempt import Attempt
 from eventsinks.models.clearing import Clearing
@@ -17,7 +17,7 @@ from eventsinks.models.traffic.network_traffic import NetworkTraffic, write_flow
 from eventsinks.models.traffic.proxy_access import ProxyAccess, write_accesses
 from eventsinks.models.traffic.traffic_term import TrafficTerm
 
-# The tables beside the log, by which events of a type are looked for: written with the event.
+# The functions that write an event type's search table, together with the event.
 INDEXES = {"network_traffic": write_flows, "proxy": write_accesses}
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Attempts: each one try of a delivery, kept as evidence and never changed."""
+"""Attempts: the single tries of a delivery, stored as evidence and never changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from eventsinks.models.delivery import Delivery
 
 
 class Outcome(models.TextChoices):
-    """What came of one try."""
+    """The result of one try."""
 
-    DELIVERED = "delivered", "Delivered"  # the far end took it
+    DELIVERED = "delivered", "Delivered"  # the far end accepted it
     TEMPORARY = "temporary", "Temporary failure"  # may work another time
-    UNKNOWN = "unknown", "Outcome unknown"  # it had left, and no answer came: the far end may have it
-    REFUSED = "refused", "Event refused"  # never this event; others may
-    GONE = "gone", "Destination gone"  # nothing until somebody repairs it
+    UNKNOWN = "unknown", "Outcome unknown"  # it was sent, but no answer came: the far end may have it
+    REFUSED = "refused", "Event refused"  # this event will never be accepted; others may be
+    GONE = "gone", "Destination gone"  # nothing is accepted until somebody repairs it
 
 
 class Attempt(models.Model):
-    """One try. Times are milliseconds from its start; 0 where a step did not happen."""
+    """One try. Times are milliseconds from its start; 0 if a step did not happen."""
 
     id = models.UUIDField(primary_key=True)  # version 7: in order of time
     delivery = models.ForeignKey(
@@ -32,7 +32,7 @@ class Attempt(models.Model):
     status = models.PositiveSmallIntegerField(null=True)  # of the HTTP response, if one came
     reason = models.TextField(blank=True)
     excerpt = models.TextField(blank=True)  # the first part of the response's body
-    peer = models.CharField(max_length=64, blank=True)  # the address that was dialled
+    peer = models.CharField(max_length=64, blank=True)  # the address of the connection
     dns_ms = models.FloatField(default=0)
     connect_ms = models.FloatField(default=0)
     tls_ms = models.FloatField(default=0)

@@ -1,7 +1,7 @@
-"""Clearings: what an event sink is owed and will not be sent is suppressed, batch by batch.
+"""Clearings: jobs that suppress, batch by batch, the deliveries that an event sink will not get.
 
-The request that deletes a sink, or resumes it without its backlog, makes the row; from its commit on nothing that
-it names is sent. The sweep works it off.
+A request that deletes a sink, or resumes it without its backlog, creates the row. After its commit, none of these
+deliveries is sent. The sweep suppresses them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from eventsinks.models.delivery.row import DeliveryQuerySet, find_open_deliverie
 from eventsinks.models.destination import Destination
 from eventsinks.models.tenant import Tenant
 
-SEEN = 1_000  # open deliveries that are looked at to tell how many are left
+SEEN = 1_000  # open deliveries that are read to count what is left
 
 
 class ClearingQuerySet(models.QuerySet["Clearing"]):
-    """Clearings, as they are looked for."""
+    """Clearings, and the usual filters."""
 
     def running(self) -> Self:
-        """Keep those that are not at their end."""
+        """Keep those that have not ended."""
         return self.filter(ended_at=None)
 
     def runs_at(self, destination_id: int) -> bool:
-        """Whether something of a sink is still to be cleared."""
+        """Return whether a sink still has something to clear."""
         return self.running().filter(destination_id=destination_id).exists()
 
 
 class Clearing(models.Model):
-    """One job. What it takes is fixed when it is made: what was pending then, of a deleted sink all that is."""
+    """One job. Its deliveries are fixed at the start: those pending then; for a deleted sink, all of them."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
     destination = models.ForeignKey(
@@ -44,11 +44,11 @@ class Clearing(models.Model):
         db_index=False,
         verbose_name="event sink",
     )
-    reason = models.TextField()  # that its deliveries get
-    last_event = models.BigIntegerField(null=True)  # the newest event by then; None: of a deleted sink
+    reason = models.TextField()  # for the suppressed deliveries
+    last_event = models.BigIntegerField(null=True)  # the newest event at the start; None: the sink was deleted
     before = models.UUIDField(null=True)  # only deliveries below this id; None: all
     asked_at = models.DateTimeField(db_default=Now(), editable=False)
-    cursor = models.UUIDField(default=uuid.UUID(int=0))  # the last delivery that it has come to
+    cursor = models.UUIDField(default=uuid.UUID(int=0))  # the last delivery that it has reached
     suppressed = models.PositiveIntegerField(default=0)  # how many it has suppressed
     ended_at = models.DateTimeField(null=True)
 
@@ -66,10 +66,10 @@ class Clearing(models.Model):
         return f"{self.destination_id}: {self.reason}"
 
     def its(self, deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-        """Keep what it is to suppress.
+        """Keep the deliveries that it is to suppress.
 
-        A first try waits since `due_at`: what was made, or replayed, after it was asked for is not its own. What
-        has been tried was waiting before: no try begins while it runs.
+        A first try waits since its `due_at`: a delivery created or replayed after the request is not included. A
+        delivery that was tried already was waiting before the request, because no try begins while the job runs.
         """
         pending = Q(state=DeliveryState.PENDING)
         if self.last_event is None:
@@ -79,7 +79,7 @@ class Clearing(models.Model):
         return found if self.before is None else found.filter(id__lt=self.before)
 
     def left(self) -> tuple[int, bool]:
-        """Return how many of the SEEN that wait the longest are still to be suppressed, and whether more wait."""
+        """Return how many of the SEEN longest waiting deliveries it still must suppress, and whether more wait."""
         ids = find_open_deliveries(self.destination_id).order_by("tries", "due_at").values_list("id", flat=True)
         first = list(ids[: SEEN + 1])
         return self.its(Delivery.objects.filter(id__in=first[:SEEN])).count(), len(first) > SEEN

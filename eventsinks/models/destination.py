@@ -1,4 +1,4 @@
-"""Destinations: a tenant's configured places to send events. Event sinks and integrations are their two faces."""
+"""Destinations: the services that a tenant sends events to. Event sinks and integrations are their two faces."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Kind = type[AnyDestinationType]
 
 
 class DestinationState(models.TextChoices):
-    """Whether a destination is sent to. Its backlog is kept in every state."""
+    """Whether a destination gets messages. Its backlog stays in every state."""
 
-    ACTIVE = "active", "Active"  # sent to
+    ACTIVE = "active", "Active"  # it gets messages
     PAUSED = "paused", "Paused"  # a person said: not now
     PARKED = "parked", "Parked"  # the far end said: not until somebody repairs this
-    RESUMING = "resuming", "Resuming"  # sent to again as soon as what it skips is out of the way
+    RESUMING = "resuming", "Resuming"  # it gets messages again as soon as its skipped deliveries are suppressed
 
 
 class DestinationQuerySet(models.QuerySet["Destination"]):
-    """Destinations, as they are looked for."""
+    """Destinations, and the usual filters."""
 
     def present(self) -> Self:
-        """Keep those that were not deleted."""
+        """Keep those that are not deleted."""
         return self.filter(deleted_at=None)
 
     def of(self, tenant: Tenant) -> Self:
-        """Keep those of one tenant that were not deleted: where every API query starts."""
+        """Keep those of one tenant that are not deleted. Every API query starts here."""
         return self.filter(tenant=tenant, deleted_at=None)
 
     def sinks(self) -> Self:
@@ -55,10 +55,10 @@ class DestinationQuerySet(models.QuerySet["Destination"]):
 
 
 class Destination(models.Model):
-    """A tenant's configured place to send events. The UUID speaks /v1, the integer id speaks /api.
+    """A service that a tenant sends events to. /v1 uses the UUID, /api the integer id.
 
-    `config` is what a GET shows, with secrets masked; `sealed_secrets` is the same fields encrypted, so that
-    reading never decrypts. A deleted destination keeps its row, without secrets, for its history.
+    `config` is what a GET shows, with masked secrets. `sealed_secrets` has the same fields encrypted, so that
+    reading never decrypts. A deleted destination keeps its row for its history, but without secrets.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -71,44 +71,44 @@ class Destination(models.Model):
     config = models.JSONField(default=dict)
     sealed_secrets = models.TextField(blank=True, editable=False)
     sealed_signing_secret = models.TextField(blank=True, editable=False)
-    # The one before it, which signs too until its overlap is over.
+    # The previous secret, which also signs until its overlap is over.
     sealed_old_signing_secret = models.TextField(blank=True, db_default="", editable=False)
     old_signing_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     slack_workspace = models.ForeignKey(
         SlackWorkspace, on_delete=models.PROTECT, null=True, blank=True, related_name="destinations"
     )
-    event_types = models.JSONField(default=list)  # the keys of the event types it hears
-    mapping = models.CharField(max_length=32, default="as_accepted")  # the shape in which events are streamed
-    filter = models.TextField(blank=True)  # CEL over the event; empty hears everything of its event types
-    alert_template = models.JSONField(null=True, blank=True)  # how alerts are told there
-    quiet = models.JSONField(default=dict, blank=True)  # when not: the fields of options.Quiet
-    # Where an alert goes too when it can't be delivered here.
+    event_types = models.JSONField(default=list)  # the keys of the event types it gets
+    mapping = models.CharField(max_length=32, default="as_accepted")  # the form in which events are streamed
+    filter = models.TextField(blank=True)  # CEL over the event; empty wants every event of its event types
+    alert_template = models.JSONField(null=True, blank=True)  # how alerts are shown there
+    quiet = models.JSONField(default=dict, blank=True)  # what holds alerts back: the fields of options.Quiet
+    # The event sink that also gets an alert if it can't be delivered here.
     fallback = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, db_index=False, related_name="+"
     )
     fallback_after_failures = models.PositiveSmallIntegerField(default=3)
     fallback_after_s = models.PositiveIntegerField(default=600)
-    options = models.JSONField(default=dict, db_default={}, blank=True)  # those without a column of their own
+    options = models.JSONField(default=dict, db_default={}, blank=True)  # options without their own column
     drill_interval_s = models.PositiveIntegerField(null=True, blank=True)  # seconds between fire drills
     drilled_at = models.DateTimeField(null=True, blank=True)
     rate_limit_per_s = models.FloatField(null=True, blank=True)  # messages a second, at most
-    limited_until = models.DateTimeField(null=True, blank=True)  # until then there were enough of them
-    # What is sent in order: an incident's alerts ("incident"), everything ("event_sink"), or nothing ("none"); or
-    # what has the same value of an expression in CEL.
+    limited_until = models.DateTimeField(null=True, blank=True)  # no more messages until then
+    # What is sent in order: an incident's alerts ("incident"), everything ("event_sink") or nothing ("none"); or
+    # events with the same value of an expression in CEL.
     ordering = models.CharField(max_length=16, default="incident", db_default="incident")
     ordering_key = models.TextField(blank=True, default="", db_default="")
-    # Whether the next goes when one has failed for good ("skip"), or waits for a person ("wait").
+    # After a delivery failed for good, the next one goes ("skip") or waits for a person ("wait").
     ordering_policy = models.CharField(max_length=8, default="skip", db_default="skip")
-    version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers know it
+    version = models.PositiveIntegerField(default=1)  # rises with every change, so that workers notice it
     state = models.CharField(max_length=16, choices=DestinationState.choices, default=DestinationState.ACTIVE)
     state_reason = models.TextField(blank=True)
     state_since = models.DateTimeField(db_default=Now(), editable=False)
-    # How often in a row its credentials or place were refused by a status alone, and since when.
+    # How often in a row the far end refused its credentials or address by a status alone, and since when.
     doubts = models.PositiveSmallIntegerField(db_default=0, editable=False)
     doubted_since = models.DateTimeField(null=True, editable=False)
-    # What its type's rate interval is the limit of.
+    # The key to which its type's rate interval applies.
     rate_key = models.CharField(max_length=200, blank=True, db_default="", db_column="place")
-    paced_until = models.DateTimeField(null=True, blank=True)  # somebody has the turn there until then
+    paced_until = models.DateTimeField(null=True, blank=True)  # the rate key is leased until then
     held_until = models.DateTimeField(null=True, blank=True)  # the far end asked for a pause until then
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -140,30 +140,30 @@ class Destination(models.Model):
 
     @property
     def template(self) -> AlertTemplate | None:
-        """How alerts are told there, None as they are."""
+        """The alert template, None if alerts are sent as they are."""
         return load_template(self.alert_template) if self.alert_template else None
 
     def option(self, name: str) -> Any:
-        """Return an option that has no column of its own, as the tenant gave it, else what stands for it."""
+        """Return the tenant's value of an option without its own column, else the default."""
         return self.options.get(name, make_empty(name))
 
     @property
     def orders_incidents(self) -> bool:
-        """Whether what tells of one incident is sent in order, and nothing else."""
+        """Whether it gets the alerts of one incident in order, and nothing else."""
         return self.ordering == "incident" and not self.ordering_key
 
     @property
     def enabled(self) -> bool:
-        """Whether a person wants it to be sent to."""
+        """Whether a person wants it to get messages."""
         return self.state != DestinationState.PAUSED
 
     @property
     def signing_secret(self) -> str:
-        """The secret its requests are signed with, `whsec_…`, in clear."""
+        """The secret that signs its requests, `whsec_…`, in clear."""
         return open_sealed(self, "sealed_signing_secret")
 
     def set_config(self, config: Config) -> None:
-        """Keep `config`, its secrets sealed, and make the signing secret if there is none yet."""
+        """Store `config` with sealed secrets. Create the signing secret if there is none yet."""
         self.config = config.masked()
         key = self.kind(config).rate_key()
         self.rate_key = f"{self.type}:{key}"[:200] if key else ""
@@ -174,26 +174,26 @@ class Destination(models.Model):
             self.sealed_signing_secret = seal(make_secret(), self, "sealed_signing_secret")
 
     def opened_config(self) -> Any:
-        """Return the config with its secrets in clear. Raises lib.crypto.CannotOpen."""
+        """Return the config with its secrets in clear. Raises CannotOpen."""
         secrets = orjson.loads(open_sealed(self, "sealed_secrets")) if self.sealed_secrets else {}
         workspace = self.slack_workspace
         token = {"token": workspace.token, "scopes": workspace.scopes} if workspace else {}
         return self.kind.Config.model_validate({**self.config, **secrets, **token})
 
     def opened(self) -> AnyDestinationType:
-        """Return the destination type, ready to build requests. Raises lib.crypto.CannotOpen."""
+        """Return the destination type, ready to build requests. Raises CannotOpen."""
         keys = [decode_key(self.signing_secret)] if self.sealed_signing_secret else []
         if self.old_signing_secret_until and self.old_signing_secret_until > read_database_clock():
             keys.append(decode_key(open_sealed(self, "sealed_old_signing_secret")))
         return self.kind(self.opened_config(), keys, make_endpoints())
 
     def target(self) -> str:
-        """Return where it goes in a few words, for a list. Opens no secret."""
+        """Return a short description of the target, for a list. Opens no secret."""
         return self.kind(self.kind.Config.model_construct(**self.config)).target()
 
 
 class EventSinkManager(models.Manager["EventSink"]):
-    """Event sinks that were not deleted."""
+    """Event sinks that are not deleted."""
 
     def get_queryset(self) -> models.QuerySet[EventSink]:
         """Return them."""
@@ -201,7 +201,7 @@ class EventSinkManager(models.Manager["EventSink"]):
 
 
 class EventSink(Destination):
-    """A destination that gets one event per request, at once."""
+    """A destination that gets each event at once, in a request of its own."""
 
     objects: ClassVar[EventSinkManager] = EventSinkManager()  # type: ignore[assignment]
 
@@ -213,7 +213,7 @@ class EventSink(Destination):
 
 
 class IntegrationManager(models.Manager["Integration"]):
-    """Integrations that were not deleted."""
+    """Integrations that are not deleted."""
 
     def get_queryset(self) -> models.QuerySet[Integration]:
         """Return them."""
@@ -221,7 +221,7 @@ class IntegrationManager(models.Manager["Integration"]):
 
 
 class Integration(Destination):
-    """A destination that is streamed to in batches, in order."""
+    """A destination that gets the log in batches, in order."""
 
     objects: ClassVar[IntegrationManager] = IntegrationManager()  # type: ignore[assignment]
 
@@ -237,7 +237,7 @@ def list_types(face: str) -> list[str]:
 
 
 def make_endpoints() -> Endpoints:
-    """Return where the services are, as the operator set it."""
+    """Return the addresses of the services from the operator's settings."""
     server = make_mail_server()
     return Endpoints(
         slack=settings.SLACK_BASE_URL,
@@ -249,5 +249,5 @@ def make_endpoints() -> Endpoints:
 
 
 def make_mail_server() -> Server | None:
-    """Return the operator's mail server, with its credentials; None: there is none. Raises ValueError."""
+    """Return the operator's mail server with its credentials, None if there is none. Raises ValueError."""
     return Server.parse(settings.SMTP_URL) if settings.SMTP_URL else None

@@ -1,4 +1,4 @@
-"""Events: what happened, kept as accepted and never changed. Per tenant, a log in the order of `id`."""
+"""Events: what happened, stored as accepted and never changed; for each tenant, a log in the order of `id`."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class CurrentTransaction(Func):
 
 
 class Event(models.Model):
-    """Something that happened. `data` is the bytes that were accepted, and that go on."""
+    """Something that happened. `data` is the bytes that were accepted and are sent on."""
 
     id = models.BigAutoField(primary_key=True)
-    # No constraint: a tenant with events is never deleted behind their back, and each check would cost a look-up.
+    # No constraint: a tenant with events is never deleted, and each check would cost a look-up.
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
     type = models.CharField(max_length=32, choices=[(key, found.label) for key, found in EVENT_TYPES.items()])
-    key = models.CharField(max_length=255)  # its id as its sender gave it: unique per tenant and type
+    key = models.CharField(max_length=255)  # the sender's id of the event: unique per tenant and type
     data = models.BinaryField()
-    digest = models.BinaryField(max_length=16)  # of the data as received: tells a duplicate from a conflict
+    digest = models.BinaryField(max_length=16)  # of the received data: distinguishes a duplicate from a conflict
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField(db_default=Now())
-    owed = models.PositiveIntegerField(db_default=0)  # how many deliveries it has, suppressed ones among them
-    # Who wrote it: a reader of the log takes only events of transactions older than every running one.
+    owed = models.PositiveIntegerField(db_default=0)  # how many deliveries it has, including suppressed ones
+    # The transaction that wrote it: readers of the log take only transactions older than every running one.
     xid = models.BigIntegerField(db_default=CurrentTransaction())
 
     class Meta:
@@ -63,36 +63,36 @@ class Event(models.Model):
 
     @property
     def event_type(self) -> EventType:
-        """What sort of event it is."""
+        """The event type."""
         return event_type(self.type)
 
     @property
     def document(self) -> Any:
-        """Its data, parsed."""
+        """The parsed data."""
         return parse_accepted(bytes(self.data))
 
     @property
     def summary(self) -> Summary:
-        """It, as a person hears of it; where only a newer version knows its type, no more than that."""
+        """The event as a person reads it. If only a newer version knows its type, this is only the type's key."""
         known = EVENT_TYPES.get(self.type)
         return known.summary(self.document) if known else Summary(title=self.type)
 
 
 def make_digest(data: bytes) -> bytes:
-    """Return the 16 bytes that tell one content from another."""
+    """Return the 16 bytes that distinguish one content from another."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 WANTED_ON_SQLITE = "(SELECT value AS key FROM json_each(%s)) AS wanted"
-# What an event is written with; the database adds the rest.
+# The columns that we write; the database adds the others.
 WRITTEN = ("tenant_id", "type", "key", "data", "digest", "occurred_at", "owed")
 
 
 def insert_new(events: Sequence[Event]) -> list[Event]:
-    """Write those whose keys are free, and return them in their order, with what the database gave them.
+    """Write the events whose keys are free. Return them in their order, with the values from the database.
 
-    The unique constraint decides: where another transaction is just writing a key, this waits for its end. No two
-    of `events` have the same key.
+    The unique constraint decides: if another transaction is writing a key, this waits for its end. No two of
+    `events` may have the same key.
     """
     by_column = {field.column: field for field in Event._meta.concrete_fields}
     fields = [by_column[column] for column in WRITTEN]
@@ -116,9 +116,9 @@ def insert_new(events: Sequence[Event]) -> list[Event]:
 
 
 def find_digests(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[str, bytes]:
-    """Return the digests of the events with these keys, of those that are there.
+    """Return the digests of the events with these keys, if they exist.
 
-    Each key is looked for by itself: asked for a list of them in a table that was never analysed, both databases
+    This looks up each key separately. With a list of keys, in a table that was never analysed, both databases
     would read all events of the tenant.
     """
     wanted = "unnest(%s::text[]) AS wanted(key)" if sql.is_postgresql() else WANTED_ON_SQLITE

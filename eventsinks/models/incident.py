@@ -1,4 +1,4 @@
-"""Incidents: what a destination type wants to know again when the same incident is next told of there."""
+"""Incidents: what a destination type wants to know at the next message of the same incident."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.database.sql import clean_json, clean_text
 from eventsinks.models.destination import Destination
 
-KEPT = timedelta(days=30)  # after this long without news an incident is told of anew
+KEPT = timedelta(days=30)  # an incident is forgotten after this long without news
 AT_ONCE = 2_000  # incidents that one sweep forgets
 
-Place = tuple[int, str]  # the destination and the dedup key of an incident
+IncidentKey = tuple[int, str]  # the destination and the dedup key of an incident
 
 
 class IncidentQuerySet(models.QuerySet["Incident"]):
-    """Incidents, as they are looked for."""
+    """Incidents, and the usual queries."""
 
-    def memories(self, places: Iterable[Place]) -> dict[Place, Mapping[str, Any]]:
+    def memories(self, places: Iterable[IncidentKey]) -> dict[IncidentKey, Mapping[str, Any]]:
         """Return what is remembered of each."""
         wanted = {(id, clean_text(key)): (id, key) for id, key in places}
         rows = self.filter(destination_id__in={id for id, _ in wanted}, key__in={key for _, key in wanted})
         found = rows.values_list("destination_id", "key", "memory")
         return {wanted[id, key]: memory for id, key, memory in found if (id, key) in wanted}
 
-    def remember(self, place: Place, memory: Mapping[str, Any]) -> None:
+    def remember(self, place: IncidentKey, memory: Mapping[str, Any]) -> None:
         """Keep `memory` in place of what was remembered."""
         id, key = place
         told = clean_json(memory)
@@ -41,14 +41,14 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         )
 
     def forget_old(self) -> None:
-        """Take away what nothing was told of for so long, at most AT_ONCE, but for what is locked."""
+        """Delete at most AT_ONCE incidents without news for so long, except locked ones."""
         with transaction.atomic():
             old = self.filter(updated_at__lt=Now() - KEPT).select_for_update(skip_locked=True)
             self.filter(id__in=list(old.values_list("id", flat=True)[:AT_ONCE])).delete()
 
 
 class Incident(models.Model):
-    """One incident at one destination. `memory` is its type's own: where the first message is, what it said."""
+    """One incident at one destination. `memory` belongs to its type: where the first message is, what it said."""
 
     destination = models.ForeignKey(
         Destination, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"

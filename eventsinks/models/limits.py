@@ -1,6 +1,6 @@
 """Limits: what one tenant may have and do, declared once.
 
-From here come the setting EVENTSINKS_LIMITS, what is kept of a tenant, the form of the admin, /v1/tenant,
+These use it: the setting EVENTSINKS_LIMITS, the stored limits of a tenant, the form of the admin, /v1/tenant,
 /v1/usage and the table in docs/operating.md.
 """
 
@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model
 
-MOST = 1_000_000_000  # the largest that any of them can be
+MOST = 1_000_000_000  # the largest value of any limit
 
 
 class Rate(NamedTuple):
-    """Marks a limit as so many in `seconds`; so many seconds' worth, `burst`, may come at once."""
+    """Marks a limit as a number in `seconds`; `burst` seconds' worth may come at once."""
 
     seconds: int
     burst: int
@@ -29,7 +29,7 @@ PerMinute = Annotated[StrictInt, Field(ge=1, le=MOST), Rate(60, 60)]
 PerHour = Annotated[StrictInt, Field(ge=1, le=MOST), Rate(3600, 3600)]
 
 
-class Limits(BaseModel):
+class TenantLimits(BaseModel):
     """The limits of one tenant. What is over a limit that was lowered stays, and can only become less."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,38 +51,41 @@ class Limits(BaseModel):
     slack_installs_per_h: PerHour = Field(60, description="Installations of the Slack app begun.")
 
 
-NAMES = tuple(Limits.model_fields)
+NAMES = tuple(TenantLimits.model_fields)
 RATES = {
-    name: mark for name, field in Limits.model_fields.items() for mark in field.metadata if isinstance(mark, Rate)
+    name: mark
+    for name, field in TenantLimits.model_fields.items()
+    for mark in field.metadata
+    if isinstance(mark, Rate)
 }
-# Some of the limits, for whoever sets a tenant's own; None is the server's again.
+# Some of the limits, to set a tenant's own; None means the server's.
 own: dict[str, Any] = {
     name: (field.rebuild_annotation() | None, Field(None, description=field.description))
-    for name, field in Limits.model_fields.items()
+    for name, field in TenantLimits.model_fields.items()
 }
 OwnLimits: type[BaseModel] = create_model(
     "OwnLimits", __config__=ConfigDict(extra="forbid", hide_input_in_errors=True), **own
 )
 
 
-def get_server_limits() -> Limits:
+def get_server_limits() -> TenantLimits:
     """Return the limits of a tenant that has none of its own."""
     return get_limits({})
 
 
-def get_limits(own: Mapping[str, int]) -> Limits:
+def get_limits(own: Mapping[str, int]) -> TenantLimits:
     """Return the limits of a tenant: its own where there are any, the server's otherwise."""
     return _limits(tuple(settings.EVENTSINKS_LIMITS.items()), tuple(own.items()))
 
 
 @functools.lru_cache(10_000)
-def _limits(*said: tuple[tuple[str, int], ...]) -> Limits:
+def _limits(*said: tuple[tuple[str, int], ...]) -> TenantLimits:
     """Return the limits that the last of `said` names; a name that is none any more is passed over."""
-    return Limits(**{name: value for some in said for name, value in some if name in NAMES})
+    return TenantLimits(**{name: value for some in said for name, value in some if name in NAMES})
 
 
 def describe_limit(name: str, value: int) -> str:
-    """Return a limit as it is told: `10`, `10 a second`."""
+    """Return a limit as text: `10`, `10 a second`."""
     if (rate := RATES.get(name)) is None:
         return f"{value:,}"
     return f"{value:,} {({1: 'a second', 60: 'a minute', 3600: 'an hour'})[rate.seconds]}"

@@ -1,4 +1,4 @@
-"""What a tenant may say of any event sink, whatever its type: what it hears, how it is told, and when not."""
+"""Options: what a tenant may set for any event sink, no matter its type."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Window = Annotated[StrictInt, Field(ge=1, le=7 * DAY)]  # seconds
 
 
 def check_filter(text: str) -> str:
-    """Raise lib.event_filter.BadFilter, which is a ValueError, for what is no filter; "" hears everything."""
+    """Return the filter without outer blanks; "" wants every event. Raises BadFilter, which is a ValueError."""
     if text.strip():
         EventFilter(text)
     return text.strip()
 
 
 def check_event_type(key: str) -> str:
-    """Raise ValueError for a type of events that there is not, or that nobody chooses to hear."""
+    """Check the key of an event type. Raises ValueError if it is unknown, or nobody may choose it."""
     chosen = [found for found, event_type in EVENT_TYPES.items() if not event_type.ours]
     if key not in chosen:
         raise ValueError(f"must be one of {', '.join(chosen)}")
@@ -47,15 +47,17 @@ class OptionShape(BaseModel):
 class Throttle(OptionShape):
     """At most `limit` alerts in `window_s` seconds."""
 
-    limit: Annotated[StrictInt, Field(ge=1, le=100_000)]
-    window_s: Window
+    limit: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(description="how many alerts go on")
+    window_s: Window = Field(description="in how many seconds")
 
 
 class Group(OptionShape):
     """One alert in `window_s` seconds for each combination of the values of the fields `by`, as `user.name`."""
 
-    by: Annotated[tuple[Annotated[str, Field(max_length=200, pattern=FIELD_PATH)], ...], Field(min_length=1)]
-    window_s: Window
+    by: Annotated[tuple[Annotated[str, Field(max_length=200, pattern=FIELD_PATH)], ...], Field(min_length=1)] = (
+        Field(description="the paths of the fields")
+    )
+    window_s: Window = Field(description="one in how many seconds")
 
 
 class Quiet(OptionShape):
@@ -65,34 +67,34 @@ class Quiet(OptionShape):
     Only alerts that are firing are held back; acknowledged and resolved ones always go on.
     """
 
-    dedup_window_s: Window | None = None
-    group: Group | None = None
-    throttle: Throttle | None = None
+    dedup_window_s: Window | None = Field(None, description="one of an incident in how many seconds")
+    group: Group | None = Field(None, description="one of a group")
+    throttle: Throttle | None = Field(None, description="so many of all")
 
 
 class Fallback(OptionShape):
     """Where an alert goes too when it could not be delivered: after so many failures or seconds, or for good."""
 
-    event_sink_id: UUID
-    after_failures: Annotated[StrictInt, Field(ge=1, le=100)] = 3
-    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY)] = 600
+    event_sink_id: UUID = Field(description="the other event sink")
+    after_failures: Annotated[StrictInt, Field(ge=1, le=100, description="after so many failures")] = 3
+    after_s: Annotated[StrictInt, Field(ge=1, le=7 * DAY, description="after so many seconds")] = 600
 
 
 def check_key(text: str) -> str:
-    """Raise lib.event_key.BadKey, which is a ValueError, for what is no ordering key; "" is none."""
+    """Return the ordering key without outer blanks; "" means none. Raises BadKey, which is a ValueError."""
     if text.strip():
         EventKey(text)
     return text.strip()
 
 
 class Kept(NamedTuple):
-    """What stands for an option that nobody gave, or that was taken away: `empty`, where that is not null."""
+    """The default of an option that was not set or was removed: `empty`, if that is not null."""
 
     empty: Any
 
 
 def option(text: str) -> Any:
-    """Return the field of an option, which may be absent; `text` says in docs/api.md what it means."""
+    """Return the field of an option, which may be absent. `text` explains it in docs/api.md."""
     return Field(None, description=text)
 
 
@@ -144,11 +146,11 @@ class Options(OptionShape):
     )
 
     def given(self) -> dict[str, Any]:
-        """Return only what was said."""
+        """Return only the options that were given."""
         return {name: getattr(self, name) for name in Options.model_fields if name in self.model_fields_set}
 
 
 def make_empty(name: str) -> Any:
-    """Return what stands for an option that nobody gave: a new value each time."""
+    """Return the default of an option, a new value each time."""
     kept = (one.empty for one in Options.model_fields[name].metadata if isinstance(one, Kept))
     return deepcopy(next(kept, None))

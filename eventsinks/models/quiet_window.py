@@ -1,7 +1,7 @@
-"""Quiet windows: how much of a kind a sink has been sent in a time, and what was held back.
+"""Quiet windows: how many alerts of a kind a sink got in a time, and how many were held back.
 
-A window opens with the first alert that it would let through or hold back, and closes when its time is over; the
-next alert of the kind opens a new one. What a closed window held back is told in one digest.
+A window opens with the first alert that it lets through or holds back, and closes when its time is over. The next
+alert of the kind opens a new window. One digest reports what a closed window held back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventsinks.models.destination import Destination
 
 
 class WindowKind(models.TextChoices):
-    """What holds back, in the order in which it is asked."""
+    """The kinds of windows, in the order in which an alert passes them."""
 
     SILENCE = "silence", "Silence"
     DEDUP = "dedup", "Deduplication"
@@ -28,7 +28,7 @@ class WindowKind(models.TextChoices):
 
 
 class WindowClaim(NamedTuple):
-    """The wish of some alerts to pass one window: at most `limit` may, in `seconds` from the first."""
+    """The claim of some alerts on one window: at most `limit` may pass, within `seconds` from the first."""
 
     destination_id: int
     kind: str
@@ -37,7 +37,7 @@ class WindowClaim(NamedTuple):
     seconds: float
 
 
-Place = tuple[int, str, str]  # the destination, kind and key of a window
+WindowKey = tuple[int, str, str]  # the destination, kind and key of a window
 CHUNK = 100  # windows of one statement of those who enter them
 AT_ONCE = 2_000  # windows of one statement of the sweep
 # The columns of a window that an alert enters: those that `note` writes among them, or it would write them empty.
@@ -45,12 +45,12 @@ ENTERED = ("id", "destination_id", "kind", "key", "sent", "held", "last_event", 
 
 
 class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
-    """Windows, and their moves. Inside the transaction that accepts the alerts."""
+    """Windows and their moves, inside the transaction that accepts the alerts."""
 
-    def enter(self, claims: Sequence[WindowClaim]) -> dict[Place, QuietWindow]:
+    def enter(self, claims: Sequence[WindowClaim]) -> dict[WindowKey, QuietWindow]:
         """Return the open window of each claim, made if there is none, locked until the transaction ends.
 
-        They are locked in the order of `claims`: whoever enters several sorts them, so that no two wait for
+        They are locked in the order of `claims`. Callers with several claims sort them, so that no two wait for
         each other.
         """
         ended = self.filter(closed_at=None, ends_at__lte=Now(), kind__in={claim.kind for claim in claims})
@@ -64,47 +64,47 @@ class QuietWindowQuerySet(models.QuerySet["QuietWindow"]):
         return {(window.destination_id, window.kind, window.key): window for window in windows}
 
     def note(self, windows: Sequence[QuietWindow]) -> None:
-        """Keep what was let through and held back."""
+        """Store how many alerts passed and were held back."""
         self.bulk_update(windows, ["sent", "held", "last_event", "last_title"], batch_size=CHUNK)
 
     def close_ended(self) -> int:
-        """Close those whose time is over, at most AT_ONCE, but for those that are locked. Return how many."""
+        """Close at most AT_ONCE windows whose time is over, except locked ones. Return how many."""
         with transaction.atomic():
             ended = self.filter(closed_at=None, ends_at__lte=Now())
             return ended.filter(id__in=ended.unlocked()).update(closed_at=F("ends_at"))
 
     def forget_empty(self) -> int:
-        """Take away closed ones that held nothing back and so tell nothing, at most AT_ONCE. Return how many."""
+        """Delete at most AT_ONCE closed windows that held nothing back, and so need no digest. Return how many."""
         with transaction.atomic():
             empty = self.filter(closed_at__isnull=False, told_at=None, held=0)
             return empty.filter(id__in=empty.unlocked()).delete()[0]
 
     def unlocked(self) -> list[uuid.UUID]:
-        """Lock at most AT_ONCE of these that nobody else has locked. Return their ids."""
+        """Lock at most AT_ONCE of these that no other process has locked. Return their ids."""
         return list(self.select_for_update(skip_locked=True).order_by().values_list("id", flat=True)[:AT_ONCE])
 
     def sinks_to_tell(self) -> list[int]:
-        """Return the sinks that are owed digests."""
+        """Return the sinks for which digests wait."""
         waiting = "closed_at IS NOT NULL AND told_at IS NULL"
         return [
             id for (id,) in sql.fetch_rows(sql.distinct_sql("eventsinks_quietwindow", "destination_id", waiting))
         ]
 
     def to_tell(self) -> QuietWindowQuerySet:
-        """Keep those whose digest is still owed."""
+        """Keep those whose digest was not sent yet."""
         return self.filter(closed_at__isnull=False, told_at=None, held__gt=0)
 
     def due_to_tell(self) -> QuietWindowQuerySet:
-        """Keep those of them whose digest waits for no silence."""
+        """Keep those whose digest is due and waits for no silence."""
         return self.to_tell().filter(Q(tell_after=None) | Q(tell_after__lte=Now()))
 
     def stop_waiting(self) -> None:
-        """Have digests that wait for a silence told, or find another one to wait for."""
+        """End the wait for a silence: the digests are sent, or wait for another silence."""
         self.to_tell().filter(tell_after__gt=Now()).update(tell_after=None)
 
 
 class QuietWindow(models.Model):
-    """One window of one sink. `key` tells what is alike in it."""
+    """One window of one sink. `key` says what its alerts have in common."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     destination = models.ForeignKey(
@@ -116,11 +116,11 @@ class QuietWindow(models.Model):
     ends_at = models.DateTimeField()
     sent = models.PositiveIntegerField(default=0)  # let through
     held = models.PositiveIntegerField(default=0)  # held back
-    last_event = models.BigIntegerField(null=True)  # the last one held back,
-    last_title = models.TextField(blank=True)  # and what it was
+    last_event = models.BigIntegerField(null=True)  # the last alert that was held back,
+    last_title = models.TextField(blank=True)  # and its title
     closed_at = models.DateTimeField(null=True)
     told_at = models.DateTimeField(null=True)  # when its digest was accepted
-    tell_after = models.DateTimeField(null=True)  # when the silence ends that its digest waits for
+    tell_after = models.DateTimeField(null=True)  # end of the silence that its digest waits for
 
     objects = QuietWindowQuerySet.as_manager()
 

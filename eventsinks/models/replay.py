@@ -1,6 +1,6 @@
 """Replays: jobs that give a stretch of a destination's deliveries a fresh set of tries, step by step.
 
-An integration has deliveries, too: of the events that left its stream.
+An integration has deliveries too: those of events that left its stream.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ REPLAYABLE = (DeliveryState.FAILED, DeliveryState.DELIVERED)
 
 
 class ReplayState(models.TextChoices):
-    """Where a replay stands."""
+    """The state of a replay."""
 
-    RUNNING = "running", "Running"  # the sweep works it off
-    DONE = "done", "Done"  # nothing is left of it
-    CANCELLED = "cancelled", "Cancelled"  # somebody called it off, or its event sink was deleted
+    RUNNING = "running", "Running"  # the sweep does it step by step
+    DONE = "done", "Done"  # nothing is left to do
+    CANCELLED = "cancelled", "Cancelled"  # somebody cancelled it, or its event sink was deleted
 
 
 class ReplayQuerySet(models.QuerySet["Replay"]):
-    """Replays: what they are looked for by, and their moves."""
+    """Replays: the usual filters, and their moves."""
 
     def of(self, tenant: Tenant) -> Self:
-        """Keep those of one tenant: where every API query starts."""
+        """Keep those of one tenant. Every API query starts here."""
         return self.filter(tenant=tenant)
 
     def running(self) -> Self:
-        """Keep those that are not at their end."""
+        """Keep those that have not ended."""
         return self.filter(state=ReplayState.RUNNING)
 
     def due(self) -> Self:
-        """Keep those whose rate lets more go now."""
+        """Keep those whose rate allows more now."""
         return self.filter(Q(next_at=None) | Q(next_at__lte=Now()))
 
     def end(self, state: ReplayState) -> int:
-        """running -> done or cancelled. Return how many moved."""
+        """Move from running to done or cancelled. Return how many moved."""
         return self.running().update(state=state, ended_at=Now())
 
 
 class Replay(models.Model):
-    """One job. What it replays is fixed when it is made: only deliveries that had ended by then.
+    """One job. Its deliveries are fixed at the start: only those that had ended by then.
 
-    One that it has replayed ends later than that, if at all, so that none is replayed twice.
+    A replayed delivery ends after that, if at all, so none is replayed twice.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # version 7: in order of time
@@ -67,18 +67,18 @@ class Replay(models.Model):
         related_name="replays",
         verbose_name="destination",
     )
-    since = models.DateTimeField()  # of when its deliveries were made; both included
+    since = models.DateTimeField()  # creation time of its deliveries; both ends included
     until = models.DateTimeField()
-    states = models.JSONField()  # in which of REPLAYABLE its deliveries are
-    status_class = models.PositiveSmallIntegerField(null=True)  # of the last answer: 5 for 5xx, 0 for none at all
-    reason = models.CharField(max_length=1000, blank=True, db_default="")  # a part of why they failed
+    states = models.JSONField()  # the states of its deliveries, from REPLAYABLE
+    status_class = models.PositiveSmallIntegerField(null=True)  # of the last answer: 5 for 5xx, 0 for no answer
+    reason = models.CharField(max_length=1000, blank=True, db_default="")  # a part of the failure's reason
     event_type = models.CharField(max_length=32, blank=True, db_default="")  # the key of the type of their events
-    rate_per_s = models.FloatField(null=True)  # at most so many a second
-    next_at = models.DateTimeField(null=True)  # before then the rate lets no more go
-    counted = models.PositiveIntegerField(default=0)  # how many they were when it was made: it replays no more
+    rate_per_s = models.FloatField(null=True)  # deliveries a second, at most
+    next_at = models.DateTimeField(null=True)  # the rate allows no more before then
+    counted = models.PositiveIntegerField(default=0)  # their number at the start: it replays no more than these
     replayed = models.PositiveIntegerField(default=0)  # how many it has replayed
-    counted_to = models.UUIDField(null=True)  # up to where they are counted by now; None: all of them are
-    cursor = models.UUIDField(null=True)  # the last delivery that it has come to
+    counted_to = models.UUIDField(null=True)  # counted up to here by now; None: completely
+    cursor = models.UUIDField(null=True)  # the last delivery that it has reached
     state = models.CharField(max_length=16, choices=ReplayState.choices, default=ReplayState.RUNNING)
     asked_by = models.CharField(max_length=255)
     created_at = models.DateTimeField(db_default=Now())
@@ -102,16 +102,16 @@ class Replay(models.Model):
         return f"{self.id} ({self.get_state_display()})"
 
     def still_ended(self) -> DeliveryQuerySet:
-        """Return the deliveries of its destination that ended before it was made: the guard of its moves.
+        """Return the deliveries of its destination that ended before it was created. This guards its moves.
 
-        It joins no other table: PostgreSQL asks a condition over a join only once, before it waits for a lock.
+        It joins no other table: PostgreSQL checks a condition on a join only once, before it waits for a lock.
         """
         return Delivery.objects.filter(
             destination_id=self.destination_id, state__in=self.states, settled_at__lte=self.created_at
         )
 
     def its(self) -> DeliveryQuerySet:
-        """Return the deliveries that it is to replay: those that had ended when it was made, and are as asked."""
+        """Return the deliveries to replay: those that match, and had ended when it was created."""
         found = self.still_ended().filter(id__gte=make_least_id(self.since), id__lt=make_id_after(self.until))
         if self.status_class is not None:
             first = self.status_class * 100
@@ -121,7 +121,7 @@ class Replay(models.Model):
         return found.filter(event__type=self.event_type) if self.event_type else found
 
     def outcome(self, most: int) -> dict[str, int]:
-        """Return how many of what it has replayed are delivered, failed again or open, of the last `most`."""
+        """Return how many of the last `most` replayed deliveries are delivered, failed again or open."""
         done = Delivery.objects.filter(
             destination_id=self.destination_id,
             id__gte=make_least_id(self.since),
@@ -136,9 +136,9 @@ class Replay(models.Model):
         }
 
     def stretch(self, after: UUID | None, number: int) -> tuple[DeliveryQuerySet, UUID | None]:
-        """Return its own among the next `number` deliveries of the sink after `after`, and the last of these.
+        """Return its deliveries among the sink's next `number` after `after`, and the id of the last of these.
 
-        `after` is None at the start; the last is None where no more follow.
+        `after` is None at the start. The id is None if no more follow.
         """
         after = after or UUID(int=max(make_least_id(self.since).int - 1, 0))
         end = find_end_of_stretch(self.destination_id, after, make_id_after(self.until), number)
@@ -147,5 +147,5 @@ class Replay(models.Model):
 
 
 def make_id_after(until: datetime) -> UUID:
-    """Return the least id of what was made after `until`."""
+    """Return the least id of a delivery created after `until`."""
     return UUID(int=make_least_id(until).int + (1 << 80))

@@ -1,4 +1,4 @@
-"""Silences: alerts that match one are held back for a time, for a reason that somebody gave."""
+"""Silences: hold matching alerts back for a time, for a reason that somebody gave."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventsinks.models.tenant import Tenant
 
 
 class SilenceQuerySet(models.QuerySet["Silence"]):
-    """Silences, as they are looked for."""
+    """Silences, and the usual filters."""
 
     def of(self, tenant: Tenant) -> Self:
-        """Keep those of one tenant: where every API query starts."""
+        """Keep those of one tenant. Every API query starts here."""
         return self.filter(tenant=tenant)
 
     def in_force(self) -> Self:
@@ -25,12 +25,12 @@ class SilenceQuerySet(models.QuerySet["Silence"]):
         return self.filter(starts_at__lte=Now(), ends_at__gt=Now())
 
     def end(self) -> int:
-        """Let those that have not ended end now; one to come never begins. Return how many moved."""
+        """End those that have not ended; a future one never begins. Return how many moved."""
         return self.filter(ends_at__gt=Now()).update(starts_at=Least("starts_at", Now()), ends_at=Now())
 
 
 class Silence(models.Model):
-    """Holds back what matches `filter` at one event sink, or at all of a tenant's."""
+    """Holds back alerts that match `filter`, at one event sink or at all of a tenant's."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="silences", db_index=False)

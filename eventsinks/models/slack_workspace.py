@@ -1,4 +1,4 @@
-"""Slack workspaces where a tenant has installed the Slack app: what the Scanner API calls a Slack integration."""
+"""Slack workspaces: where a tenant has installed the Slack app. The Scanner API calls one a Slack integration."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SlackWorkspace(models.Model):
     sealed_token = models.TextField(editable=False)
     scopes = models.TextField(blank=True, default="", editable=False)  # with commas; empty: not known
     sealed_refresh_token = models.TextField(blank=True, default="", editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True, editable=False)  # of the token; null: it stays
-    refresh_leased_until = models.DateTimeField(null=True, blank=True, editable=False)  # somebody is at it
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)  # of the token; null: never
+    refresh_leased_until = models.DateTimeField(null=True, blank=True, editable=False)  # a refresh is running
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -49,12 +49,12 @@ class SlackWorkspace(models.Model):
 
     @property
     def refresh_token(self) -> str:
-        """What is traded for the next token, in clear."""
+        """The token that is exchanged for the next token, in clear."""
         return open_sealed(self, "sealed_refresh_token")
 
 
 class SlackInstall(models.Model):
-    """An installation that was begun: its state is good once, and until `expires_at`."""
+    """An installation that has begun. Its state works once, until `expires_at`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")

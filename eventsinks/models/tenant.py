@@ -1,4 +1,4 @@
-"""Tenants, and the API keys that stand for them."""
+"""Tenants, and their API keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventsinks.models.database.clock import read_database_clock
-from eventsinks.models.limits import Limits, get_limits
+from eventsinks.models.limits import TenantLimits, get_limits
 
-# What an API key may do, each with what it opens.
+# What an API key may do, each scope with a description.
 SCOPES = {
     "event_sink:read": "see event sinks",
     "event_sink:write": "create, change and delete event sinks",
@@ -32,12 +32,12 @@ KEY_PREFIX = "es_"
 
 
 class Tenant(models.Model):
-    """An organisation; owns everything else. `tenant_id` on /v1, `account_id` on /api."""
+    """An organisation, which owns everything else. `tenant_id` on /v1, `account_id` on /api."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    own_limits = models.JSONField(db_default={}, default=dict, blank=True, editable=False)  # those that differ
+    own_limits = models.JSONField(db_default={}, default=dict, blank=True, editable=False)  # only those set
 
     class Meta:
         verbose_name = "tenant"
@@ -48,31 +48,31 @@ class Tenant(models.Model):
         return self.name
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> TenantLimits:
         """What it may have and do."""
         return get_limits(self.own_limits)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """API keys, as they are looked for."""
+    """API keys, and the usual filters."""
 
     def usable(self) -> ApiKeyQuerySet:
         """Keep those that are neither revoked nor expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
 
     def of_text(self, text: str) -> ApiKeyQuerySet:
-        """Keep the one whose text this is."""
+        """Keep the key with this text."""
         return self.filter(digest=make_key_digest(text))
 
 
 class ApiKey(models.Model):
-    """A secret string that stands for a tenant with a set of scopes; only its hash is kept."""
+    """A secret text that stands for a tenant with a set of scopes. Only its hash is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # None: an operator's key, which manages tenants and sees none of their events.
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys", null=True, blank=True)
     name = models.CharField(max_length=200, blank=True)
-    prefix = models.CharField(max_length=12, editable=False)  # its first characters, to recognise it by
+    prefix = models.CharField(max_length=12, editable=False)  # its first characters, to recognise it
     digest = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256 of the whole, hexadecimal
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -91,12 +91,12 @@ class ApiKey(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it opens anything now."""
+        """Whether it is neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= read_database_clock()
         return self.revoked_at is None and not expired
 
     def allows(self, scope: str) -> bool:
-        """Whether it carries `scope`."""
+        """Return whether it has `scope`."""
         return scope in self.scopes
 
 
@@ -106,5 +106,5 @@ def make_key_text() -> str:
 
 
 def make_key_digest(text: str) -> str:
-    """Return what is kept of a key's text. A plain hash will do: the text is random, not a password."""
+    """Return the hash to store of a key's text. A plain hash is enough: the text is random, not a password."""
     return hashlib.sha256(text.encode()).hexdigest()

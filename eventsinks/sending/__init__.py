@@ -1,1 +1,1 @@
-"""Sending: the dispatcher of event sinks. Claim, send all at once, judge, settle; nothing is open meanwhile."""
+"""Sending: the dispatcher of event sinks. It claims, sends all at once, judges and settles."""

@@ -1,7 +1,7 @@
-"""Deliver: claim what is due, send it all concurrently, settle it in bulk, until nothing is due.
+"""Dispatcher: claims due deliveries, sends them all at once and settles them in bulk, until none is due.
 
-Nothing is open while we talk to the world: a claim is one short transaction, a settlement another. What a
-worker that dies leaves behind is due again when its lease runs out.
+No transaction is open during a request: a claim is one short transaction, a settlement is another. When a worker
+dies, the deliveries that it claimed are due again as soon as its lease runs out.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from eventsinks.sending.settle_attempts import EndedTries
 
 log = logging.getLogger(__name__)
 
-SLOTS = 1000  # exchanges under way at once
+SLOTS = 1000  # exchanges in flight at once
 CLAIM = 800  # deliveries of one claim
 LOW = 64  # with less than this in flight, claim at once
-LOOK_AGAIN = 0.05  # seconds until the next claim while others are in flight and nobody says that there is more
-LOOK_REST = 0.005  # seconds until then, at least, where somebody says so,
-LOOK_PART = 3  # and so many times as long as the last claim took
-LONGEST_WAIT = 0.5  # seconds without a look at anything but the world
+LOOK_AGAIN = 0.05  # seconds until the next claim while requests are in flight and no wake-up came
+LOOK_REST = 0.005  # after a wake-up, the next claim waits at least so many seconds,
+LOOK_PART = 3  # and at least so many times the duration of the last claim
+LONGEST_WAIT = 0.5  # seconds; the dispatcher waits for answers no longer than this
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """One message in flight."""
 
     claimed: ClaimedDelivery
@@ -51,39 +51,40 @@ class Sent(NamedTuple):
     message: Message
     started_at: datetime
     request: Request
-    requests: int = 1  # of this try, so far
+    requests: int = 1  # of this try, until now
 
 
 class Dispatcher:
-    """One process's deliveries, from claim to settlement. To be run by one thread at a time.
+    """The deliveries of one process, from claim to settlement. One thread at a time runs it.
 
-    `exchange` is the world; `stopping` says that no more is to be claimed. It waits for nobody's lock.
+    `exchange` sends the requests. When `stopping` returns true, the dispatcher claims no more. It never waits for
+    a lock that another process holds.
     """
 
     def __init__(self, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> None:
         self._exchange = exchange
         self._stopping = stopping
-        self._shares = CongestionWindows()
+        self._windows = CongestionWindows()
         self._lookout = Lookout()
         self._aside = PostponedWrites()
         self._sinks = OpenSinks(self._aside)
         self._memories = MemoryWrites(self._aside)
         self._ended = EndedTries()
-        self._doubted: set[int] = set()  # sinks that were refused by, and have taken nothing since
+        self._doubted: set[int] = set()  # sinks with doubts, which have accepted nothing since
         self._claim_at = 0.0
-        self._woken = False  # whether somebody said that there is more,
-        self._woken_at = 0.0  # and when that may be looked at, at the soonest
+        self._woken = False  # whether a wake-up came,
+        self._woken_at = 0.0  # and the earliest time of the claim that answers it
         self._found = False
-        self._paced_at = 0.0  # when turns may be asked for again, where a lock was in the way
-        self._key_free_at = 0.0  # when the next message may go to a place that takes so many a second
+        self._paced_at = 0.0  # when rate keys may be leased again, after a lock prevented it
+        self._key_free_at = 0.0  # when the next rate key or limited sink may be free
 
     def wake(self) -> None:
-        """Have a running dispatcher look at once, from any thread: something may be due that was not before."""
+        """Make a running dispatcher look for work now. Any thread may call this."""
         self._woken = True
         self._exchange.wake()
 
     def run(self) -> int:
-        """Deliver until nothing is due and nothing in flight. Return how many were settled."""
+        """Deliver until nothing is due and nothing is in flight. Return how many deliveries were settled."""
         settled = 0
         with sql.wait_shortly():
             while True:
@@ -99,21 +100,21 @@ class Dispatcher:
                     return settled
 
     def _may_claim(self) -> bool:
-        """Whether there is room, and it is time to look."""
+        """Return whether it is time for a claim and fewer than SLOTS requests are in flight."""
         in_flight, now = self._exchange.in_flight, time.monotonic()
         nothing_else = not in_flight and now >= self._key_free_at
         soon = nothing_else or (self._found and in_flight < LOW) or now >= self._next_look()
         return soon and not self._stopping() and in_flight < SLOTS
 
     def _next_look(self) -> float:
-        """Return the moment of the next claim while others are in flight."""
+        """Return the time of the next claim while requests are in flight."""
         return min(self._claim_at, self._woken_at) if self._woken else self._claim_at
 
     def _claim(self) -> int:
-        """Claim and send what there is room for. Return how many."""
+        """Claim and send as many deliveries as there are free slots. Return how many."""
         began = time.monotonic()
         self._claim_at = began + LOOK_AGAIN
-        self._woken = False  # before the look: what is said from here on is for the next one
+        self._woken = False  # before the claim: a wake-up from here on is for the next claim
         try:
             claimed = self._claim_lanes(min(SLOTS - self._exchange.in_flight, CLAIM))
         except OperationalError as error:
@@ -133,11 +134,11 @@ class Dispatcher:
         return len(claimed)
 
     def _claim_lanes(self, room: int) -> list[ClaimedDelivery]:
-        """Claim at most `room`, and have its sinks ready."""
+        """Claim at most `room` deliveries, and open their sinks."""
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
         self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
-        quotas = self._shares.quotas(lanes, room)
+        quotas = self._windows.share_out(lanes, room)
         paced = [(lane, quota) for lane, quota in quotas if lane.rate_key or lane.rate]
         free = [(lane, quota) for lane, quota in quotas if not (lane.rate_key or lane.rate)]
         claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
@@ -149,7 +150,7 @@ class Dispatcher:
         return claimed
 
     def _claim_paced(self, quotas: Quotas) -> list[ClaimedDelivery]:
-        """Claim what is sent by turns or within a limit; none for a moment, where a lock is in the way."""
+        """Claim from lanes that have a rate key or a limit. If a lock prevents it, claim none for a moment."""
         try:
             claimed, limited = claim_within_rates(quotas)
         except OperationalError as error:
@@ -159,12 +160,12 @@ class Dispatcher:
             self._paced_at = time.monotonic() + AGAIN
             return []
         pauses = count_against_limits(limited, claimed, self._aside)
-        if soon := [pause for pause in pauses if pause < LONGEST_WAIT]:  # for the others the sweep is soon enough
+        if soon := [pause for pause in pauses if pause < LONGEST_WAIT]:  # the sweep serves the longer pauses
             self._key_free_at = max(self._key_free_at, time.monotonic() + max(soon) + LOOK_AGAIN)
         return claimed
 
     def _send(self, claimed: ClaimedDelivery, message: Message | SendFailure, at: datetime) -> None:
-        """Start one exchange; what can't even be built is settled without."""
+        """Start one exchange. If the request can't be built, settle the delivery without one."""
         ready = self._sinks.ready.get(claimed.destination_id)
         if ready is None:
             why = self._sinks.why_not(claimed.destination_id)
@@ -178,19 +179,19 @@ class Dispatcher:
         except SendFailure as failure:
             self._settle_unsent(claimed, ready, at, failure)
         else:
-            self._shares.sent(claimed.destination_id)
-            self._exchange.start(request, Sent(claimed, ready, message, at, request))
+            self._windows.note_sent(claimed.destination_id)
+            self._exchange.start(request, SentRequest(claimed, ready, message, at, request))
 
     def _settle_unsent(
         self, claimed: ClaimedDelivery, ready: ReadySink, at: datetime, failure: SendFailure
     ) -> None:
-        """Settle what can't even be built."""
+        """Settle a delivery whose request can't be built."""
         self._free_rate_key(ready)
         settled_with = explain_held_or_parked(claimed.destination_id, ready.version, failure, self._aside)
         self._ended.add("unknown", make_settlement(claimed, at, None, settled_with))
 
     def _free_rate_key(self, ready: ReadySink) -> None:
-        """Let the next message go to a place that takes so many a second, and be there when it may."""
+        """Free the sink's rate key after its interval, and claim again at that time."""
         if ready.rate_key:
             key, interval = ready.rate_key, ready.kind.rate_interval
             with isolate(f"the rate key {key} is free when its lease ends"):
@@ -198,7 +199,7 @@ class Dispatcher:
                 self._aside.write(("rate key", key), free, settings.EVENTSINKS_LEASE)
             self._key_free_at = time.monotonic() + interval + LOOK_AGAIN
 
-    def _end(self, outcomes: Sequence[tuple[Sent, Outcome]]) -> None:
+    def _end(self, outcomes: Sequence[tuple[SentRequest, Outcome]]) -> None:
         """Judge what has ended, and hold or park the sinks that need it."""
         for sent, outcome in outcomes:
             if (after := next_request(sent, outcome)) is not None:
@@ -206,7 +207,7 @@ class Dispatcher:
                 continue
             failure, memory = judge_outcome(sent.ready.kind, sent.message, outcome)
             destination_id = sent.claimed.destination_id
-            self._shares.ended(destination_id, well=failure is None, seconds=outcome.timings.total)
+            self._windows.note_ended(destination_id, well=failure is None, seconds=outcome.timings.total)
             if memory is not None:  # before it is settled: a try that is made again knows what it did
                 self._memories.remember(sent.claimed, sent.message, memory)
             self._free_rate_key(sent.ready)
@@ -217,13 +218,13 @@ class Dispatcher:
             self._ended.add(kind.key, make_settlement(sent.claimed, sent.started_at, outcome, failure, kind))
 
     def _trust(self, destination_id: int) -> None:
-        """Forget the doubts about a sink that has taken something."""
+        """Forget the doubts about a sink that has accepted something."""
         self._doubted.discard(destination_id)
         with isolate(f"the next that destination {destination_id} takes ends the doubts about it"):
             self._aside.write(("trust", destination_id), lambda: forget_doubts(destination_id), DOUBTED_FOR)
 
     def _patience(self) -> float:
-        """Return how many seconds to wait for the world before looking at the rest."""
+        """Return how many seconds to wait for answers before the loop goes on."""
         now = time.monotonic()
         if not self._exchange.in_flight:
             return max(0.0, min(self._key_free_at - now, LOOK_AGAIN))
@@ -235,7 +236,7 @@ class Dispatcher:
         return max(0.0, min(moments) - now)
 
 
-def next_request(sent: Sent, outcome: Outcome) -> Request | None:
+def next_request(sent: SentRequest, outcome: Outcome) -> Request | None:
     """Return what a type sends after `outcome` in the same try, None if that was all."""
     if sent.requests == MAX_REQUESTS:
         return None

@@ -1,4 +1,4 @@
-"""Hold and park: a sink that asked for a pause, and one that somebody must repair."""
+"""Hold and park: what happens to a sink that asked for a pause, and to one that somebody must repair."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from eventsinks.models.database import sql
 from eventsinks.models.destination import DestinationState
 from eventsinks.sending.postpone import PostponedWrites
 
-DOUBTS = 3  # refusals in a row by a status alone that park a destination,
-DOUBTED_FOR = 60.0  # seconds, after which the next one does
+DOUBTS = 3  # a destination is parked after so many refusals in a row that only a status explains,
+DOUBTED_FOR = 60.0  # or at the next such refusal after so many seconds
 
 
 def explain_held_or_parked(
     destination_id: int, version: int, failure: SendFailure | None, aside: PostponedWrites
 ) -> SendFailure | None:
-    """Hold or park a sink whose failure asks for it. Return the failure that its delivery is settled with.
+    """Hold or park a sink whose failure asks for it. Return the failure to settle its delivery with.
 
-    Where somebody's lock is in the way it rests in `aside` until that is written. Where anything else goes wrong
-    the failure is a temporary one: a sink that is not parked would be sent to again at once.
+    If another process's lock prevents the write, `aside` postpones it, and the sink rests until it is written. If
+    anything else goes wrong, the failure becomes a temporary one: otherwise the sink, which is not parked, would
+    get the delivery again at once.
     """
     try:
         failure = weigh_failure(destination_id, version, failure)
@@ -53,9 +54,9 @@ def explain_held_or_parked(
 
 
 def weigh_failure(destination_id: int, version: int, failure: SendFailure | None) -> SendFailure | None:
-    """Return a failure as it is to be taken: that a destination is gone, where that is not sure, is first a doubt.
+    """Return the failure to act on. A DestinationGone that is not sure is a doubt, and temporary, at first.
 
-    DOUBTS in a row, or doubts for DOUBTED_FOR seconds, make it sure.
+    DOUBTS doubts in a row, or doubts for DOUBTED_FOR seconds, make it sure.
     """
     if not isinstance(failure, DestinationGone) or failure.sure or is_sure_now(destination_id, version):
         return failure
@@ -63,9 +64,9 @@ def weigh_failure(destination_id: int, version: int, failure: SendFailure | None
 
 
 def is_sure_now(destination_id: int, version: int) -> bool:
-    """Count one more doubt about a destination, unless it was changed since. Return whether they are enough.
+    """Add one doubt about a destination, unless it was changed since. Return whether there are enough doubts.
 
-    What somebody else has locked is not counted now.
+    A destination that another process has locked gets no doubt now.
     """
     counted = sql.fetch_rows(
         f"""UPDATE eventsinks_destination
@@ -79,12 +80,12 @@ def is_sure_now(destination_id: int, version: int) -> bool:
 
 
 def is_active(destination_id: int, version: int) -> bool:
-    """Whether a destination is sent to, as it was."""
+    """Return whether the destination is active and still at `version`."""
     return Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE).exists()
 
 
 def forget_doubts(destination_id: int) -> bool:
-    """Forget the doubts about a destination that has taken something. Return whether no lock was in the way."""
+    """Forget the doubts about a destination that has accepted something. Return False if a lock prevented it."""
     doubted = Destination.objects.filter(id=destination_id, doubts__gt=0)
     with transaction.atomic():
         if not doubted.select_for_update(no_key=True, skip_locked=True).values_list("id"):
@@ -94,7 +95,7 @@ def forget_doubts(destination_id: int) -> bool:
 
 
 def hold_or_park(destination_id: int, version: int, failure: SendFailure | None) -> bool:
-    """Hold or park a destination whose failure asks for it. Return whether nobody else's lock was in the way."""
+    """Hold or park a destination whose failure asks for it. Return False if another's lock prevented it."""
     if isinstance(failure, DestinationGone):
         return park(destination_id, version, failure.reason) is not None
     if isinstance(failure, Temporary) and failure.retry_after:
@@ -103,10 +104,10 @@ def hold_or_park(destination_id: int, version: int, failure: SendFailure | None)
 
 
 def hold(destination_id: int, seconds: float) -> bool:
-    """Send nothing to it for `seconds`, as the far end asked (`Retry-After`); a longer hold stays.
+    """Send nothing to the destination for `seconds`, as its service asked (`Retry-After`). A longer hold stays.
 
-    Slack counts by workspace: every sink of the same one is held. Those that somebody else has locked are passed
-    by. Return whether there were none.
+    Slack counts by workspace, so this holds every sink of the same workspace. It skips the sinks that another
+    process has locked. Return whether it skipped none.
     """
     together = find_held_together(destination_id)
     marks = ", ".join(["%s"] * len(together)) or "NULL"
@@ -121,7 +122,7 @@ def hold(destination_id: int, seconds: float) -> bool:
 
 
 def find_held_together(destination_id: int) -> list[int]:
-    """Return the destinations that a pause of this one is for."""
+    """Return the ids of the destinations that a pause of this one applies to."""
     found = sql.fetch_rows(
         """SELECT id FROM eventsinks_destination
            WHERE id = %s OR slack_workspace_id =
@@ -132,9 +133,10 @@ def find_held_together(destination_id: int) -> list[int]:
 
 
 def park(destination_id: int, version: int, reason: str) -> bool | None:
-    """active -> parked, unless it was changed since `version`. Return whether it moved; its tenant is told.
+    """Move from active to parked, unless the destination was changed since `version`. Return whether it moved.
 
-    None, and nothing is changed, where somebody else has locked it.
+    An audit event informs the tenant. If another process has locked the destination, return None and change
+    nothing.
     """
     reason = sql.clean_text(reason)
     active = Destination.objects.filter(id=destination_id, version=version, state=DestinationState.ACTIVE)

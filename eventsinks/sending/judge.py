@@ -1,4 +1,4 @@
-"""Judge: turn what came of a send into where the delivery goes."""
+"""Judge: decides from the outcome of a request what happens to its delivery."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from eventsinks.models.secrets.masking import mask_bytes, mask_failure, mask_tex
 
 log = logging.getLogger(__name__)
 
-EXCERPT = 2048  # bytes of the response's body that are kept
-LOOKED_AT = 4 * EXCERPT  # bytes in which secrets are looked for, so that none is cut before it is seen
-JITTER = 0.2  # a pause is up to this much longer, so that what failed together does not come back together
+EXCERPT = 2048  # bytes of the response's body that are stored
+LOOKED_AT = 4 * EXCERPT  # bytes that are searched for secrets, so that the cut does not hide one
+JITTER = 0.2  # a pause is up to this share longer, so that deliveries that failed together do not return together
 
 
 def get_max_tries() -> int:
-    """Return how many tries a delivery has."""
+    """Return how many tries a delivery gets."""
     return len(settings.EVENTSINKS_RETRY_SCHEDULE) + 1
 
 
@@ -45,9 +45,9 @@ Memory = Mapping[str, Any]
 def judge_outcome(
     kind: AnyDestinationType, message: Message, outcome: Outcome
 ) -> tuple[SendFailure | None, Memory | None]:
-    """Return why `message` did not arrive, None if it did, and what the type wants to remember of it.
+    """Return why `message` did not arrive (None if it did), and what the type wants to remember of it.
 
-    What a response means is the type's knowledge.
+    The destination type knows what a response means.
     """
     if isinstance(outcome, ExchangeFailed):
         return mask_failure(explain_no_answer(outcome), kind), None
@@ -63,13 +63,13 @@ def judge_outcome(
 
 
 def explain_no_answer(outcome: ExchangeFailed) -> SendFailure:
-    """Return what it means that no answer came. What can't be written as a request, no later try can send."""
+    """Return what a missing answer means. No later try can send a message that can't be written as a request."""
     reason = f"{outcome.reason}: {outcome.message}"
     return DestinationGone(reason) if outcome.reason == "bad_request" else Temporary(reason)
 
 
 def log_fault(to: logging.Logger, kind: AnyDestinationType, about: str) -> None:
-    """Log the exception that is being handled, without the secrets of `kind`."""
+    """Log the current exception, without the secrets of `kind`."""
     to.error("%s\n%s", about, mask_text(traceback.format_exc().rstrip(), kind))
 
 
@@ -80,9 +80,9 @@ def make_settlement(
     failure: SendFailure | None,
     kind: AnyDestinationType | None = None,
 ) -> Settlement:
-    """Return where the delivery goes, with the evidence. `outcome` is None where nothing was sent.
+    """Return the settlement of a delivery, with the attempt's data. `outcome` is None if nothing was sent.
 
-    What is kept of an answer is without the secrets of `kind`.
+    The stored part of the answer does not contain the secrets of `kind`.
     """
     response = outcome if isinstance(outcome, Response) else None
     state, pause, given_back = decide_next_state(claimed, failure)
@@ -103,17 +103,17 @@ def make_settlement(
 
 
 def make_reason(failure: SendFailure | None, response: Response | None) -> str:
-    """Return what is on record as the reason of a try: why it failed, and that its answer was cut."""
+    """Return the reason to record for a try: why it failed, and whether its answer was cut."""
     cut = f"the answer was cut: {response.cut}" if response and response.cut else ""
     return "; ".join(filter(None, [failure.reason if failure else "", cut]))
 
 
 def decide_next_state(claimed: ClaimedDelivery, failure: SendFailure | None) -> tuple[str, float, int]:
-    """Return (state, seconds until it is due again, tries given back)."""
+    """Return (state, seconds until it is due again, number of tries to give back)."""
     if failure is None:
         return "delivered", 0.0, 0
     if isinstance(failure, DestinationGone):
-        return "pending", 0.0, 1  # the sink is parked; this delivery waits, and the try does not count
+        return "pending", 0.0, 1  # the sink is parked; the delivery waits, and the try does not count
     if isinstance(failure, EventRefused) or claimed.tries >= get_max_tries():
         return "failed", 0.0, 0
     pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
@@ -124,24 +124,24 @@ def decide_next_state(claimed: ClaimedDelivery, failure: SendFailure | None) -> 
 def make_following_request(
     kind: AnyDestinationType, message: Message, request: Request, outcome: Outcome
 ) -> Request | None:
-    """Return what a type sends after `outcome` of `request` in the same try, None if that was all."""
+    """Return the request that the type sends after `outcome` in the same try. Return None if there is none."""
     if not isinstance(outcome, Response):
         return None
     try:
         return kind.then(message, request, outcome)
-    except Exception:  # what the answer means is read next, and says what is wrong with it
+    except Exception:  # the answer is read next; that reports the fault
         log_fault(log, kind, f"{kind.key} could not say what follows for {message.id}")
         return None
 
 
 def name_outcome(outcome: Outcome | None, failure: SendFailure | None) -> str:
-    """Return the word for an attempt's outcome, where it may not be known whether the far end has it."""
+    """Return the word for an attempt's outcome: "unknown" if the far end may or may not have got the message."""
     unknown = isinstance(outcome, ExchangeFailed) and outcome.outcome_unknown
     return "unknown" if unknown else name_failure(failure)
 
 
 def make_excerpt(response: Response | None, kind: AnyDestinationType | None) -> str:
-    """Return the first part of what the far end answered, as it is kept and shown: without secrets of `kind`."""
+    """Return the first part of the answer's body to store and show, without the secrets of `kind`."""
     if not response or not response.body:
         return ""
     seen = mask_bytes(response.body[:LOOKED_AT], kind)

@@ -1,8 +1,8 @@
-"""Put aside: what can't be written because somebody's lock is in the way is written a moment later.
+"""Postpone: repeats the writes that another process's lock prevents, a moment later.
 
-The sender waits for nobody's lock. What it could not write is kept here, in its process alone, and what depends
-on it is honoured meanwhile: a sink that could not be parked or held rests. What dies with the process is found out
-anew by the next one, at the price of a request.
+The dispatcher never waits for a lock. It keeps a prevented write here, in the memory of its process, and acts as
+if it were written: a sink that could not be parked or held rests. If the process dies, the write is lost. The next
+process learns the same again at the cost of one request.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from eventsinks.models.database import sql
 log = logging.getLogger(__name__)
 
 AGAIN = 1.0  # seconds between two rounds
-IN_VAIN = 0.05  # seconds; a try that waited longer than this is the last one of its kind for AGAIN seconds
-MOST = 10_000  # writes that are kept; the oldest goes first
+IN_VAIN = 0.05  # seconds; after a try that waited longer than this in vain, its kind rests for AGAIN seconds
+MOST = 10_000  # postponed writes at most; beyond that, the oldest is dropped
 
 
-About = tuple[str, Any]  # the kind of a write, and which one of that kind it is
+About = tuple[str, Any]  # the kind of a write, and what it is about
 
 
 class PostponedWrite(NamedTuple):
-    """One write. `do` returns whether it is done; `until` is when it is moot; the sinks `rests` rest meanwhile."""
+    """One write. `do` returns whether it succeeded. Until `until` the sinks `rests` rest; then it is obsolete."""
 
     do: Callable[[], bool]
     until: float
@@ -36,12 +36,12 @@ class PostponedWrite(NamedTuple):
 
 
 class PostponedWrites:
-    """The writes of one dispatcher that wait for a lock of somebody, by what they are about: the newest counts."""
+    """The writes of one dispatcher that wait for a lock. For each `about` only the newest counts."""
 
     def __init__(self) -> None:
         self._left: dict[About, PostponedWrite] = {}
         self._again_at = 0.0
-        self._waited_for: dict[str, float] = {}  # kinds of which one waited in vain, until when they are let alone
+        self._waited_for: dict[str, float] = {}  # kinds of which one waited in vain, and until when they rest
 
     def write(
         self,
@@ -50,9 +50,10 @@ class PostponedWrites:
         seconds: float = float("inf"),
         rests: Callable[[], Collection[int]] = frozenset,
     ) -> bool:
-        """Do it now, or later where a lock is in the way; after `seconds` it is moot. Return whether it is done.
+        """Write now, or later if a lock prevents it; after `seconds` it is obsolete. Return whether it is done.
 
-        What is about the same and is moot later stays, and this is dropped.
+        If a write about the same thing waits and becomes obsolete later than this one, it stays, and this one is
+        dropped.
         """
         if about not in self._left and self._is_done(about, do):
             return True
@@ -63,7 +64,7 @@ class PostponedWrites:
         return False
 
     def again(self) -> None:
-        """Try what waits, once in AGAIN seconds."""
+        """Try the waiting writes again, once in AGAIN seconds."""
         if not self._left or time.monotonic() < self._again_at:
             return
         self._waited_for = {}
@@ -71,11 +72,11 @@ class PostponedWrites:
             if time.monotonic() >= write.until or self._is_done_or_hopeless(about, write.do):
                 del self._left[about]
             elif about[0] in self._waited_for:
-                self._left[about] = self._left.pop(about)  # the others of its kind have their turn before it
+                self._left[about] = self._left.pop(about)  # to the end: the others of its kind come before it
         self._again_at = time.monotonic() + AGAIN
 
     def resting(self) -> set[int]:
-        """Return the sinks that are to be left alone, though nobody else can know it yet."""
+        """Return the sinks that get nothing now, although the database does not say so yet."""
         now = time.monotonic()
         return {id for write in self._left.values() if now < write.until for id in write.rests}
 
@@ -91,7 +92,7 @@ class PostponedWrites:
             log.error("%s %s was never written: too much waits for locks", *oldest)
 
     def _is_done(self, about: About, do: Callable[[], bool]) -> bool:
-        """Try it, unless one of its kind has just waited in vain. Return whether it is done."""
+        """Try the write, unless one of its kind has just waited in vain. Return whether it is done."""
         began = time.monotonic()
         if began < self._waited_for.get(about[0], 0.0):
             return False

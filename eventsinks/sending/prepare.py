@@ -1,4 +1,4 @@
-"""Prepare: make messages of what was claimed, each with its mark and with what is remembered of its incident."""
+"""Prepare: makes messages of claimed deliveries, with their marks and what is remembered of their incidents."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from eventsinks.sending.judge import log_fault
 
 log = logging.getLogger(__name__)
 
-READINGS = Readings()  # of this process: an alert is read once for all of its sinks
+READINGS = Readings()  # one per process: an alert is parsed once for all of its sinks
 
 
 class ReadySink(NamedTuple):
-    """A sink ready to be sent to, as it was at `version`."""
+    """An opened sink, as it was at `version`."""
 
     version: int
     kind: AnyDestinationType
@@ -38,9 +38,9 @@ class ReadySink(NamedTuple):
 def make_messages(
     claimed: Sequence[ClaimedDelivery], ready: Mapping[int, ReadySink]
 ) -> list[Message | SendFailure]:
-    """Return the message of each, or why there can't be one. A sink that is not ready gets one all the same.
+    """Return the message of each delivery, or why there is none. A sink that is not open gets a message too.
 
-    They are made together; where that goes wrong each on its own, so that one harms only itself.
+    All are made together. If that fails, each is made alone, so that a bad delivery harms no other.
     """
     with isolate("the messages of a claim are made one by one"):
         return make_together(claimed, ready)
@@ -48,7 +48,7 @@ def make_messages(
 
 
 def make_alone(claimed: ClaimedDelivery, ready: Mapping[int, ReadySink]) -> Message | SendFailure:
-    """Return one message, or why there can't be one."""
+    """Return the message of one delivery, or why there is none."""
     try:
         return make_together([claimed], ready)[0]
     except Exception as error:
@@ -59,7 +59,7 @@ def make_alone(claimed: ClaimedDelivery, ready: Mapping[int, ReadySink]) -> Mess
 def make_together(
     claimed: Sequence[ClaimedDelivery], ready: Mapping[int, ReadySink]
 ) -> list[Message | SendFailure]:
-    """Return the message of each, with its mark and what is remembered."""
+    """Return the message of each delivery, with its mark and what is remembered of its incident."""
     marks = find_marks(claimed)
     messages = [make_message(one, ready.get(one.destination_id), marks.get(one.id, "")) for one in claimed]
     remind_of_incidents(claimed, messages, ready)
@@ -67,7 +67,7 @@ def make_together(
 
 
 def make_message(claimed: ClaimedDelivery, ready: ReadySink | None, mark: str) -> Message | SendFailure:
-    """Return one message, or why there can't be one: its type of events may be one of a newer version."""
+    """Return one message, or why there is none: a newer version may have accepted a type unknown here."""
     try:
         type_ = event_type(claimed.event_type)
     except KeyError:
@@ -88,7 +88,7 @@ def make_message(claimed: ClaimedDelivery, ready: ReadySink | None, mark: str) -
 
 
 def make_request(kind: AnyDestinationType, message: Message, at: datetime) -> Request:
-    """Return the request that carries a message. Raises SendFailure, whatever it was that went wrong."""
+    """Return the request that carries a message. Raises SendFailure, whatever went wrong."""
     try:
         request = kind.build([message], at)
     except SendFailure as failure:
@@ -104,7 +104,7 @@ def make_request(kind: AnyDestinationType, message: Message, at: datetime) -> Re
 
 
 def find_marks(claimed: Sequence[ClaimedDelivery]) -> dict[UUID, str]:
-    """Return what stands before the title of each that goes in another's place."""
+    """Return the text that goes before the title of each delivery that is a fallback."""
     parents = {one.fallback_of: one.id for one in claimed if one.fallback_of}
     if not parents:
         return {}
@@ -117,14 +117,14 @@ def find_marks(claimed: Sequence[ClaimedDelivery]) -> dict[UUID, str]:
 def remind_of_incidents(
     claimed: Sequence[ClaimedDelivery], messages: Sequence[Message | SendFailure], ready: Mapping[int, ReadySink]
 ) -> None:
-    """Give the messages of types that remember what is remembered of their incidents."""
+    """Add what is remembered of their incidents to the messages of types that remember."""
     remembering = {id for id, sink in ready.items() if sink.kind.remembers}
     if not remembering:
         return
     reminded: dict[tuple[int, str], Message] = {}
     for one, message in zip(claimed, messages, strict=True):
         if one.destination_id in remembering and isinstance(message, Message):
-            with suppress(Exception):  # what is wrong with it is said when it is built
+            with suppress(Exception):  # building the request reports what is wrong with it
                 reminded[one.destination_id, message.summary.dedup_key] = message
     for place, memory in Incident.objects.memories(reminded).items():
         reminded[place].memory = memory

@@ -1,4 +1,4 @@
-"""Rate limit: of what a claim could take, leave what may be sent now, by rate keys and by limits of sinks."""
+"""Rate limit: reduces the quotas of a claim to what rate keys and sink limits allow now."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Quotas = Sequence[tuple[Lane, int]]
 
 
 def claim_within_rates(quotas: Quotas) -> tuple[list[ClaimedDelivery], Quotas]:
-    """Claim what rate keys and limits leave of `quotas`. Return it, and what the limits alone have left.
+    """Claim what rate keys and limits allow of `quotas`. Return it, and the quotas that the limits alone allow.
 
-    In one transaction: who can't claim leases no key either.
+    All this is one transaction: if the claim fails, no key stays leased.
     """
     with transaction.atomic():
         limited = leave_what_limits_allow(quotas)
@@ -38,7 +38,7 @@ def claim_within_rates(quotas: Quotas) -> tuple[list[ClaimedDelivery], Quotas]:
 
 
 def leave_one_per_key(quotas: Quotas) -> list[tuple[Lane, int]]:
-    """Leave one message of each rate key, where the key is free."""
+    """Reduce the quotas to one message for each free rate key, and none for a key in use."""
     paced = {lane.rate_key: lane for lane, _ in reversed(quotas) if lane.rate_key}
     free = lease_rate_keys(paced, settings.EVENTSINKS_LEASE)
     turns = [(paced[key], 1) for key in free]
@@ -46,7 +46,7 @@ def leave_one_per_key(quotas: Quotas) -> list[tuple[Lane, int]]:
 
 
 def give_back_rate_keys(quotas: Quotas, claimed: Sequence[ClaimedDelivery]) -> None:
-    """Free the rate keys that nothing could be claimed for."""
+    """Free the rate keys for which nothing was claimed."""
     used = {one.destination_id for one in claimed}
     for lane, _ in quotas:
         if lane.rate_key and lane.destination_id not in used:
@@ -54,7 +54,7 @@ def give_back_rate_keys(quotas: Quotas, claimed: Sequence[ClaimedDelivery]) -> N
 
 
 def leave_what_limits_allow(quotas: Quotas) -> list[tuple[Lane, int]]:
-    """Leave of each sink that has a limit what it takes in a second, where nobody else is at it."""
+    """Reduce the quota of each limited sink to one second's worth; to none if another worker is at it."""
     left = {lane.destination_id: math.ceil(lane.rate) for lane, _ in quotas if lane.rate}
     free = lease_limited_sinks(left, settings.EVENTSINKS_LEASE)
     allowed = []
@@ -70,7 +70,7 @@ def leave_what_limits_allow(quotas: Quotas) -> list[tuple[Lane, int]]:
 def count_against_limits(
     quotas: Quotas, claimed: Sequence[ClaimedDelivery], aside: PostponedWrites
 ) -> list[float]:
-    """Leave each sink that has a limit alone for as long as what was claimed takes. Return these pauses (s)."""
+    """Let each limited sink rest for as long as its claimed deliveries take. Return these pauses in seconds."""
     rates = {lane.destination_id: lane.rate for lane, _ in quotas if lane.rate}
     if not rates:
         return []

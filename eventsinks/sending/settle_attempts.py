@@ -1,4 +1,4 @@
-"""Settle tries: keep what has ended until it is written, many at once, whatever the database does meanwhile."""
+"""Settle tries: keeps ended tries until they are written, many at once, even if the database is briefly away."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from eventsinks.models.delivery import (
 
 log = logging.getLogger(__name__)
 
-SETTLE = 800  # settle when so many have ended,
+SETTLE = 800  # settle as soon as so many tries have ended,
 SETTLE_AFTER = 0.02  # or after so many seconds
 SETTLE_TRIES = 5
-AGAIN = 1.0  # seconds until what somebody else has locked is tried again
+AGAIN = 1.0  # seconds until deliveries that another process has locked are tried again
 
 
 class EndedTries:
-    """What has ended and is not settled yet. Some of it may be locked by somebody else: it is settled apart."""
+    """Tries that have ended and are not settled yet. Those that another process has locked are settled apart."""
 
     def __init__(self) -> None:
-        self._unsettled: list[tuple[str, Settlement]] = []  # with the keys of their types
+        self._unsettled: list[tuple[str, Settlement]] = []  # each with the key of its destination type
         self._locked: list[Settlement] = []
         self._again_at = 0.0
         self.settle_at = 0.0
-        self.has_called = False  # whether something is due that stood behind what was settled
+        self.has_called = False  # whether a settlement made a delivery due that stood behind another
 
     def __bool__(self) -> bool:
-        """Whether anything could be settled now."""
+        """Return whether something could be settled now."""
         return bool(self._unsettled)
 
     def add(self, key: str, settled: Settlement) -> None:
-        """Keep one until it is settled; `key` is that of its destination type."""
+        """Keep one settlement until it is written. `key` is the key of its destination type."""
         if not self._unsettled:
             self.settle_at = time.monotonic() + SETTLE_AFTER
         self._unsettled.append((key, settled))
 
     def settle_if_due(self, in_flight: int) -> int:
-        """Settle if it is time, or nothing is in flight. Return how many."""
+        """Settle if it is time, or if nothing is in flight. Return how many were settled."""
         if self._locked and time.monotonic() >= self._again_at:
             self._locked = self._settled(self._locked)
         due = len(self._unsettled) >= SETTLE or time.monotonic() >= self.settle_at
@@ -63,7 +63,7 @@ class EndedTries:
         return len(ended)
 
     def _settled(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """Settle them, and call who stands behind. Return what is left because somebody else has locked it."""
+        """Settle them, and call the deliveries behind them. Return those that another process has locked."""
         if left := settle_surely(settlements):
             log.warning("%d deliveries are locked by somebody else; they are settled later", len(left))
             self._again_at = time.monotonic() + AGAIN
@@ -71,9 +71,9 @@ class EndedTries:
         return left
 
     def without_untold(self, claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
-        """Return what is to be sent: not the end of an incident whose beginning was not told, which is settled.
+        """Return the deliveries to send. Suppress the end of an incident if its beginning did not reach the sink.
 
-        Where a lock is in the way, ends are due again when their leases run out.
+        If a lock prevents this, leave the ends out: they are due again when their leases run out.
         """
         try:
             left = suppress_untold_ends(claimed)
@@ -87,7 +87,7 @@ class EndedTries:
         return left
 
     def _call_behind(self, ended: Sequence[ClaimedDelivery]) -> None:
-        """Call who stands behind what has ended for good, but for what is not settled yet: calling finds out."""
+        """Call the deliveries behind those that ended for good. Calling skips what is not settled yet."""
         lines = {(one.destination_id, one.ordering_key) for one in ended if one.ordering_key is not None}
         if lines:
             with isolate("who stands behind is called by the sweep"):
@@ -95,7 +95,7 @@ class EndedTries:
 
 
 def settle_surely(settlements: Sequence[Settlement]) -> list[Settlement]:
-    """Settle, over a database that comes back. Return what somebody else has locked.
+    """Settle, and try again if the database is away for a while. Return what another process has locked.
 
     What stays unsettled is due again when its lease runs out.
     """
@@ -111,11 +111,11 @@ def settle_surely(settlements: Sequence[Settlement]) -> list[Settlement]:
 
 
 def settle_past_locks(settlements: Sequence[Settlement]) -> list[Settlement]:
-    """Settle what nobody else has locked. Return the rest."""
+    """Settle what no other process has locked. Return the rest."""
     moved = settle_unless_locked(settle, settlements)
     if moved is None:
         moved = settle_unless_locked(settle_free, settlements)
-    if moved is None:  # nobody can write any of it
+    if moved is None:  # none of it can be written now
         return list(settlements)
     if moved == len(settlements):
         return []
@@ -128,7 +128,7 @@ def settle_past_locks(settlements: Sequence[Settlement]) -> list[Settlement]:
 def settle_unless_locked(
     settle: Callable[[Sequence[Settlement]], int], settlements: Sequence[Settlement]
 ) -> int | None:
-    """Settle, and return how many moved; None, and nothing is changed, where somebody's lock is in the way."""
+    """Settle, and return how many moved. If another process's lock prevents it, return None and change nothing."""
     try:
         return settle(settlements)
     except OperationalError as error:

@@ -1,1 +1,1 @@
-"""Streaming: send each integration the events of its tenant's log, in order, batch by batch."""
+"""Streaming: sends each integration the events of its tenant's log, in order, batch by batch."""

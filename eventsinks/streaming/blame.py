@@ -1,8 +1,8 @@
-"""Blame: whose fault it is that events of a batch were not taken, one event's or the whole destination's.
+"""Blame: decides whether one event or the whole destination caused a failure of a batch.
 
-A receiver that chokes on one event takes its neighbours; one that is set up wrongly takes nothing. So what was
-refused leaves the stream's way, and is tried again on its own, as long as others are taken. Once REFUSALS in a row
-were refused and none was taken, it is the destination: the stream stands and says why, and after the repair
+A receiver that fails on one event fails on its neighbours too; a receiver with a wrong setup accepts nothing. So a
+refused event leaves the stream and is tried again alone, as long as other events are accepted. After REFUSALS
+refusals in a row without a success, the destination is the cause: the stream stops and says why. After the repair
 everything arrives.
 """
 
@@ -14,14 +14,16 @@ from typing import NamedTuple
 from eventsinks.destinations.base import EventRefused, SendFailure, Temporary, TooLarge
 from eventsinks.models import Batch, Position
 
-REFUSALS = 5  # events that are refused in a row, with none taken, before it is the destination
-BUSY = 429  # the far end takes no more for now: never an event's fault
+REFUSALS = 5  # refused events in a row, with none accepted, after which the destination is the cause
+BUSY = 429  # the far end accepts no more for now: never an event's fault
 
 
 class Faults(NamedTuple):
-    """What came of one try. `refused` will never be taken, which we know without asking; `suspected` were refused
-    or failed where others were taken, or may be; `left` stays in the stream. `refusals` counts those that the far
-    end refused where it took none.
+    """The result of one try.
+
+    `refused` events can never be sent; we know this without asking. `suspected` events were refused or failed
+    while others were accepted, or may be accepted. `left` events stay in the stream. `refusals` counts the events
+    that the far end refused when it accepted none.
     """
 
     taken: int
@@ -32,7 +34,7 @@ class Faults(NamedTuple):
 
 
 def find_faults(position: Position, batch: Batch, failures: Mapping[int, SendFailure]) -> Faults:
-    """Return whose fault each failure is. `failures` are by event id."""
+    """Return whose fault each failure is. The keys of `failures` are event ids."""
     failed = {id: failures[id] for id in batch.members if id in failures}
     ours = {id: failure for id, failure in failed.items() if is_certain(failure)}
     theirs = {
@@ -51,17 +53,17 @@ def find_faults(position: Position, batch: Batch, failures: Mapping[int, SendFai
 
 
 def is_certain(failure: SendFailure) -> bool:
-    """Whether an event can't be sent at all, whoever is asked: nothing went out."""
+    """Return whether an event can't be sent to anybody: no request went out."""
     return isinstance(failure, EventRefused) and failure.response is None
 
 
 def may_be_fault_of_event(failure: SendFailure) -> bool:
-    """Whether the far end answered to this event, and did not say that it is busy."""
+    """Return whether the far end answered to this event, and did not say that it is busy."""
     if not isinstance(failure, Temporary) or isinstance(failure, TooLarge) or failure.response is None:
         return False
     return failure.response.status != BUSY and not failure.retry_after
 
 
 def is_refused_for_good(position: Position, failure: SendFailure | None) -> bool:
-    """Whether an event that was refused when it was tried on its own is given up: where others are taken."""
+    """Return whether to give up an event that was refused when it was tried alone: yes, if others are accepted."""
     return isinstance(failure, EventRefused) and (is_certain(failure) or not position.refused_in_a_row)

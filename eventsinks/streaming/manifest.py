@@ -1,7 +1,7 @@
-"""Manifest: write down what each hour's batches were stored as, so that whoever reads them can prove them whole.
+"""Manifest: lists the objects of each hour's batches, so that a reader can prove that none is missing.
 
-Batches are numbered without a gap and settled in the order of their numbers, and a settled one never changes. So
-the manifest of an hour that is over is the same whoever writes it, however often.
+Batches are numbered without a gap and settled in the order of their numbers, and a settled batch never changes. So
+the manifest of a past hour is always the same, no matter which worker writes it and how often.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from eventsinks.streaming.transmit import MARGIN
 
 log = logging.getLogger(__name__)
 
-PAUSE = 30.0  # seconds; where a manifest can't be written now, a batch could hardly be either
+PAUSE = 30.0  # seconds; if a manifest can't be written now, a batch probably can't either
 
 
 def write_manifests(position: Position, kind: AnyDestinationType) -> float | None:
-    """Write the manifest of each hour that is over. Return None, or for how many seconds the stream must wait.
+    """Write the manifest of each past hour. Return None, or how many seconds the stream must wait.
 
-    The lease must be held.
+    The caller must hold the lease.
     """
     if not (isinstance(kind, ClientType) and kind.keeps_manifests):
         return None
@@ -44,7 +44,7 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
                 return PAUSE
             reason = f"the manifest of an hour can't be written: {mask_text(failure.reason, kind)}"
             parked = park(destination.id, destination.version, reason)
-            return PAUSE if parked is None else 0.0  # it can't be parked while somebody else has locked it
+            return PAUSE if parked is None else 0.0  # another process's lock prevented it
         except Exception:  # a fault in a type, or an answer it did not expect: the stream waits
             log_fault(log, kind, "the manifest of an hour could not be written")
             return PAUSE
@@ -55,7 +55,7 @@ def write_manifests(position: Position, kind: AnyDestinationType) -> float | Non
 
 
 def make_manifest(position: Position, batches: Sequence[Batch]) -> HourManifest:
-    """Return what is to be written of the batches of one hour, in the order of their numbers."""
+    """Return the manifest of one hour's batches, in the order of their numbers."""
     first, last = batches[0], batches[-1]
     stored = [
         {"number": batch.number, "id": str(batch.id), **object}
@@ -66,5 +66,5 @@ def make_manifest(position: Position, batches: Sequence[Batch]) -> HourManifest:
 
 
 def list_objects(batch: Batch) -> Sequence[Mapping[str, Any]]:
-    """Return what was stored of a batch. Before there was an object for each hour of it, there was one."""
+    """Return the stored objects of a batch. Older batches have one object, newer ones one for each hour."""
     return [batch.stored] if isinstance(batch.stored, dict) else batch.stored or []

@@ -1,4 +1,4 @@
-"""Next batch: choose which events of the log an integration is sent next, and save that before they are sent."""
+"""Next batch: chooses the events that an integration gets next, and saves the choice before they are sent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from eventsinks.models.stream import find_last_settled, look_ahead, read_members
 from eventsinks.models.stream.read import Logged, Next
 from eventsinks.models.stream.rows import LogPlace
 
-MOST_STEPS = 1_000_000  # about a second, of asking a filter for one batch
-LONGEST_LOOK = 5.0  # seconds that a filter which wants little is looked for; then others have a turn
+MOST_STEPS = 1_000_000  # filter steps for one batch; about a second
+LONGEST_LOOK = 5.0  # seconds to search for events that a filter wants; then other integrations come first
 
 
 def open_next_batch(position: Position, kind: AnyDestinationType) -> Batch | None:
-    """Save the membership of the next batch. None, and the integration given back, where it is not time.
+    """Save the members of the next batch. If nothing is to be sent now, release the integration, return None.
 
-    A replay and what is new take turns. What a filter does not want is passed by.
+    Batches of a replay and of new events alternate. Events that the filter does not want are skipped.
     """
     until = time.monotonic() + LONGEST_LOOK
     while True:
@@ -47,10 +47,11 @@ def open_next_batch(position: Position, kind: AnyDestinationType) -> Batch | Non
 
 
 def choose_wanted(destination: Destination, events: Sequence[Next]) -> tuple[list[int], int]:
-    """Return the ids of those that the integration's filter wants, and how many it was asked of.
+    """Return the ids of the events that the integration's filter wants, and how many events it was asked about.
 
-    Without a filter, all of them are wanted. So are those of a type that is not known here: they are set aside
-    when they are to be sent. What is dear to look through ends the batch early, so that others have a turn.
+    Without a filter, all events are wanted. Events of an unknown type are wanted too: they become dead letters
+    when they are sent. Events that are expensive to filter end the batch early, so that other integrations get
+    their share.
     """
     ids = [event.id for event in events]
     if not destination.filter:
@@ -68,7 +69,7 @@ def choose_wanted(destination: Destination, events: Sequence[Next]) -> tuple[lis
 
 
 def is_wanted(event: Logged, filter: EventFilter) -> tuple[bool, int]:
-    """Return whether a filter wants an event, or can't be asked of one of its type; and what that cost."""
+    """Return whether a filter wants an event, and the cost of asking. It wants every event of an unknown type."""
     type_ = EVENT_TYPES.get(event.type)
     if type_ is None:
         return True, 0
@@ -85,13 +86,13 @@ def pass_by(position: Position, place: LogPlace, *, replayed: bool) -> None:
 
 
 def read_unsent(position: Position, kind: AnyDestinationType) -> tuple[Sequence[Next], float]:
-    """Return the next events, or none and for how many seconds it is better to wait for more."""
+    """Return the next events. If it is better to wait for more, return none, and for how many seconds."""
     limits, destination = kind.limits, position.destination
     most = limits.max_events * limits.max_requests
     end = find_last_settled(destination.tenant_id)
     found = look_ahead(destination.tenant_id, destination.event_types, position.place, most)
     if not found:
-        Position.objects.skip(position, end)  # or each look would walk through all that is not for it
+        Position.objects.skip(position, end)  # or each search would read all the events that are not for it
         return [], 0.0
     fitting = cut_to_bytes(found, limits.max_bytes * limits.max_requests)
     if len(found) < most and len(fitting) == len(found) and found[0].age < limits.linger:
@@ -100,7 +101,7 @@ def read_unsent(position: Position, kind: AnyDestinationType) -> tuple[Sequence[
 
 
 def read_sent_before(position: Position, kind: AnyDestinationType) -> Sequence[Next]:
-    """Return the next events of the replay; none, and the replay ended, where there are no more."""
+    """Return the next events of the replay. If there are no more, end the replay and return none."""
     if position.replay is None:
         return []
     limits, destination = kind.limits, position.destination
@@ -112,7 +113,7 @@ def read_sent_before(position: Position, kind: AnyDestinationType) -> Sequence[N
 
 
 def cut_to_bytes(events: Sequence[Next], most: int) -> Sequence[Next]:
-    """Return as many of the first events as have at most `most` bytes together, and at least one."""
+    """Return as many of the first events as have at most `most` bytes together, but at least one."""
     total = 0
     for count, event in enumerate(events):
         total += event.size + 1

@@ -16,12 +16,13 @@ COUNTED = 10_000  # events; more are not counted
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`event_id` and `received_at` are of the newest event that is accounted for, None before the first.
+    """How far an integration has come.
 
-    `backlog` counts what waits among the next 100,000 events of the log; `backlog_capped`: there are more.
-    `tries` are those of the batch that is under way; `replay` is (the event it has come to, the last one of it).
-    It stands since `stands_since`, None while it goes on; `reason` says why. `set_aside` events were given up, and
-    can be replayed; `tried_apart` were refused among others that were taken, and are tried on their own.
+    `event_id` and `received_at` are of the newest event that is accounted for, None before the first. `backlog`
+    counts the waiting events among the next 100,000 of the log; `backlog_capped` means that there are more.
+    `tries` are the tries of the open batch. `replay` is (the event it has reached, its last event). The stream has
+    stopped since `stands_since`, None while it goes on; `reason` says why. `set_aside` counts dead letters, which
+    can be replayed. `tried_apart` counts events that were refused while others were accepted, and are tried alone.
     """
 
     event_id: int | None
@@ -40,7 +41,7 @@ class Progress:
 
 
 def measure_progress(destination: Destination) -> Progress:
-    """Return how far it has come."""
+    """Return how far an integration has come."""
     position = Position.objects.get(destination=destination)
     event_id, received_at = find_newest_until(destination.tenant_id, position.place) or (None, None)
     waiting, capped = count_backlog(destination.tenant_id, destination.event_types, position.place)
@@ -62,7 +63,7 @@ def measure_progress(destination: Destination) -> Progress:
 
 
 class StreamStanding(NamedTuple):
-    """Since when nothing was taken by an integration, None while it goes on; why; and what was given up."""
+    """Since when an integration accepts nothing (None: it goes on), why, and how many events were given up."""
 
     stands_since: datetime | None
     stands_reason: str
@@ -70,7 +71,7 @@ class StreamStanding(NamedTuple):
 
 
 def explain_standing(destination: Destination) -> StreamStanding:
-    """Return whether an integration stands, and why."""
+    """Return whether an integration has stopped, and why."""
     position = Position.objects.get(destination=destination)
     since = find_standing_since(destination, position)
     reason = find_reason(destination, position.open_batch()) if since else ""
@@ -78,28 +79,28 @@ def explain_standing(destination: Destination) -> StreamStanding:
 
 
 def find_reason(destination: Destination, batch: Batch | None) -> str:
-    """Return the last thing that went wrong: of the destination, of its batch, or of what is tried on its own."""
+    """Return the last error: of the destination, of its batch, or of the events that are tried alone."""
     if destination.state_reason or (batch and batch.reason):
         return destination.state_reason or (batch.reason if batch else "")
     return find_open_deliveries(destination.id).order_by("-id").values_list("reason", flat=True).first() or ""
 
 
 def find_standing_since(destination: Destination, position: Position) -> datetime | None:
-    """Return since when nothing was taken, or nothing is sent; None while it goes on."""
+    """Return since when nothing was accepted or sent. Return None while the stream goes on."""
     if destination.state != DestinationState.ACTIVE:
         return destination.state_since
     return position.stands_since
 
 
 def count_apart(destination: Destination) -> tuple[int, int]:
-    """Return how many events were given up, and how many are tried on their own; each at most COUNTED."""
+    """Return how many events were given up, and how many are tried alone; each at most COUNTED."""
     its = Delivery.objects.filter(destination_id=destination.id)
     failed = its.filter(state=DeliveryState.FAILED)[:COUNTED].count()
     return failed, find_open_deliveries(destination.id)[:COUNTED].count()
 
 
 def find_next_try(destination: Destination, position: Position, batch: Batch | None) -> datetime | None:
-    """Return when a batch that was not taken is tried again; None where nothing is tried, or it is being sent."""
+    """Return when a failed batch is tried again. Return None if no try is planned, or one is in flight."""
     if destination.state != DestinationState.ACTIVE or position.lease or batch is None or not batch.tries:
         return None
     return max(position.due_at, destination.held_until or position.due_at)

@@ -1,4 +1,4 @@
-"""Settle a batch: move the position past what is accounted for, keep what is left for the next try."""
+"""Settle a batch: moves the position past the events that are accounted for, and keeps the rest for later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventsinks.sending.hold import forget_doubts, is_sure_now, park
 from eventsinks.sending.judge import JITTER
 from eventsinks.streaming.blame import Faults, find_faults
 
-LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and is tried at least this often
+LONGEST_PAUSE = 300.0  # seconds; a stream never gives up, and tries at least this often
 
 
 def settle_batch(
@@ -32,18 +32,18 @@ def settle_batch(
     status: int | None = None,
     stored: Sequence[Mapping[str, Any]] = (),
 ) -> bool:
-    """Record what came of one try: `failures` by event id, and what was `stored` of those that were taken.
+    """Record the result of one try. Return whether the stream may go on at once.
 
-    Return whether the stream may go on at once.
+    The keys of `failures` are event ids; `stored` lists the objects that were stored of the accepted events.
 
-    Moves nothing where the lease was lost: the worker that holds it now sends the same batch.
+    If the lease was lost, this changes nothing: the worker that holds it now sends the same batch.
     """
     failures = weigh_together(position, batch, failures)
     faults = find_faults(position, batch, failures)
     left = faults.left
     if faults.taken and position.destination.doubts:
         forget_doubts(position.destination_id)
-    batch.stored = [*(batch.stored or []), *stored] or None  # by earlier tries, too
+    batch.stored = [*(batch.stored or []), *stored] or None  # of earlier tries, too
     with transaction.atomic():
         if not Position.objects.held(position).update(**count_doubts(position, faults)):
             return False
@@ -60,7 +60,7 @@ def settle_batch(
         keep_rest(batch, left, failures[left[0]], status)
     gone = next((failure for failure in failures.values() if isinstance(failure, DestinationGone)), None)
     asked = max((getattr(failures[id], "retry_after", None) or 0.0) for id in left)
-    # Who is parked waits for its repair, and then no longer. One that is locked by somebody else can't be parked.
+    # A parked integration waits for its repair only. One that another process has locked can't be parked now.
     parked = gone and park(position.destination_id, position.destination.version, gone.reason) is not None
     Position.objects.release(position, 0.0 if parked else max(choose_pause(batch.tries), asked))
     return False
@@ -69,7 +69,7 @@ def settle_batch(
 def weigh_together(
     position: Position, batch: Batch, failures: Mapping[int, SendFailure]
 ) -> Mapping[int, SendFailure]:
-    """Return the failures of one try as they are to be taken: one doubt for all, none where any was taken."""
+    """Return the failures to act on. Together they are one doubt, and no doubt if any event was accepted."""
     gone = {id: failure for id, failure in failures.items() if isinstance(failure, DestinationGone)}
     if not gone or any(failure.sure for failure in gone.values()):
         return failures
@@ -81,7 +81,7 @@ def weigh_together(
 
 
 def count_doubts(position: Position, faults: Faults) -> dict[str, Any]:
-    """Return the columns of a position after a try: what was taken, and for how long nothing was."""
+    """Return the columns of a position after a try: how many events were accepted, and since when none was."""
     if faults.taken:
         position.refused_in_a_row = 0
         return {"sent_events": F("sent_events") + faults.taken, "refused_in_a_row": 0, "stands_since": None}
@@ -91,7 +91,7 @@ def count_doubts(position: Position, faults: Faults) -> dict[str, Any]:
 
 
 def advance_position(position: Position, batch: Batch, status: int | None) -> None:
-    """Everything of the batch is accounted for: go on with its rest, or move past it."""
+    """Close a batch whose events are all accounted for. Go on with its rest, or move past it."""
     Batch.objects.filter(id=batch.id).update(
         state=BatchState.SENT,
         members=[],
@@ -109,12 +109,12 @@ def advance_position(position: Position, batch: Batch, status: int | None) -> No
     if place > position.place:
         held.update(xid=place.xid, event_id=place.event_id, sent_at=Now())
         position.xid, position.event_id = place
-    else:  # it was of a replay, which may have been called off meanwhile
+    else:  # the batch was of a replay, which may have been cancelled meanwhile
         held.exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
 
 
 def keep_rest(batch: Batch, left: Sequence[int], failure: SendFailure, status: int | None) -> None:
-    """Keep what is left of the batch, and why, for the next try."""
+    """Keep the rest of the batch, and the reason, for the next try."""
     batch.tries += 1
     Batch.objects.filter(id=batch.id).update(
         members=list(left),
@@ -126,7 +126,7 @@ def keep_rest(batch: Batch, left: Sequence[int], failure: SendFailure, status: i
 
 
 def split_batch(position: Position, batch: Batch, left: Sequence[int]) -> None:
-    """Go on with the first half as a batch of its own, and then with the rest: what was taken is in neither."""
+    """Open a batch with the first half of `left`; the second half follows. Neither has the accepted events."""
     half, rest = left[: len(left) // 2], left[len(left) // 2 :]
     Batch.objects.filter(id=batch.id).update(
         state=BatchState.SPLIT,
@@ -140,9 +140,9 @@ def split_batch(position: Position, batch: Batch, left: Sequence[int]) -> None:
 
 
 def write_dead_letters(position: Position, events: Mapping[int, SendFailure], state: DeliveryState) -> None:
-    """Make deliveries of events that are out of the stream's way: visible, and with a road of their own.
+    """Make deliveries of events that have left the stream, so that they are visible and can be sent alone.
 
-    Failed ones are what will never be taken; pending ones are tried again, each on its own.
+    A failed one can never be sent; a pending one is tried again, alone.
     """
     if not events:
         return
@@ -166,12 +166,12 @@ def write_dead_letters(position: Position, events: Mapping[int, SendFailure], st
 
 
 def is_replayed(position: Position, batch: Batch) -> bool:
-    """Whether a batch is of a replay: the stream has been there before."""
+    """Return whether a batch is of a replay: the stream has passed it before."""
     return batch.last_place <= position.place
 
 
 def take_back(position: Position, taken: Sequence[int]) -> None:
-    """failed or pending -> delivered: what had left the stream was taken when its stretch was sent again."""
+    """Move from failed or pending to delivered: the replay has delivered events that had left the stream."""
     Delivery.objects.filter(destination_id=position.destination_id, event_id__in=taken).arrive()
 
 

@@ -1,8 +1,8 @@
-"""Stream: send an integration the next events of its tenant's log, batch by batch, in order.
+"""Streamer: sends an integration the next events of its tenant's log, batch by batch, in order.
 
-Lease the integration, take its open batch or save the membership of the next one, send, settle; nothing is open
-while we talk to the world. A worker that dies leaves the batch as it was saved: the next one sends the same events
-in the same order under the same id.
+It leases the integration, takes its open batch or saves the members of the next one, sends it and settles it. No
+transaction is open during a request. If a worker dies, the saved batch remains: the next worker sends the same
+events in the same order under the same id.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ from eventsinks.streaming.transmit import MARGIN, BatchOutcome, transmit
 
 log = logging.getLogger(__name__)
 
-REFUSED_PAUSE = 60.0  # seconds until an event is tried on its own again, where nothing is taken
-LOCKED_PAUSE = 5.0  # seconds; where a destination is locked by somebody else it can't be held or parked
-APART_AT_ONCE = 20  # events that are tried on their own before the stream has its turn
+REFUSED_PAUSE = 60.0  # seconds until an event is tried alone again, while the destination accepts nothing
+LOCKED_PAUSE = 5.0  # seconds; while another process has locked a destination, it can't be held or parked
+APART_AT_ONCE = 20  # events that are tried alone before the stream goes on
 
 
 def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool] = lambda: False) -> int:
-    """Send what an integration is owed until there is nothing more, or it must wait. Return how many batches."""
+    """Send to an integration until nothing is left or it must wait. Return the number of batches."""
     sent = 0
-    ready: tuple[int, AnyDestinationType] | None = None  # with the version that it was made of
+    ready: tuple[int, AnyDestinationType] | None = None  # with its destination's version
     while not stopping():
         position = Position.objects.lease(destination_id, settings.EVENTSINKS_LEASE)
         if position is None:
@@ -75,7 +75,7 @@ def stream(destination_id: int, exchange: Exchange, stopping: Callable[[], bool]
 
 
 def open_type(position: Position) -> AnyDestinationType | None:
-    """Return the integration's type, ready to send; None, and the integration parked, where that can't be."""
+    """Return the integration's type, ready to send. If that fails, park the integration and return None."""
     destination = position.destination
     try:
         kind = destination.opened()
@@ -89,20 +89,20 @@ def open_type(position: Position) -> AnyDestinationType | None:
 
 
 def send_past_locks(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
-    """Send what is next. Where somebody else's lock is in the way the integration is given back for a while."""
+    """Send what is next. If another process's lock prevents it, release the integration for a while."""
     try:
         return send_next(position, kind, exchange)
     except OperationalError as error:
         if not sql.is_locked(error):
             raise
         log.warning("the stream to %s met a lock: %s", position.destination_id, error)
-        with suppress(OperationalError):  # its position may be what is locked; then its lease runs out
+        with suppress(OperationalError):  # if its position is locked, its lease runs out
             Position.objects.release(position, LOCKED_PAUSE)
         return False
 
 
 def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
-    """Send what is next. Return whether the stream may go on at once; the integration is given back if not."""
+    """Send what is next. Return whether the stream may go on at once; if not, release the integration."""
     deadline = time.monotonic() + settings.EVENTSINKS_LEASE - MARGIN
     if not send_replayed(position, kind, exchange, deadline):
         Position.objects.release(position)
@@ -110,7 +110,7 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
     if (pause := write_manifests(position, kind)) is not None:
         Position.objects.release(position, pause)
         return False
-    with sql.wait_shortly():  # nothing has been sent yet that would have to be settled
+    with sql.wait_shortly():  # nothing has been sent yet, so nothing must be settled
         batch = position.open_batch() or open_next_batch(position, kind)
     return batch is not None and send_batch(position, kind, batch, exchange)
 
@@ -132,7 +132,7 @@ def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, excha
             refused[event.id] = failure
     sent = BatchOutcome({})
     if messages:
-        # What came before took its time: another worker must not begin this batch while it is being sent.
+        # The steps before took time. No other worker may begin this batch while it is being sent.
         if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
             return False
         parcel = Parcel(batch.id, batch.number, messages)
@@ -142,9 +142,9 @@ def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, excha
 
 
 def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchange, deadline: float) -> bool:
-    """Send what was set aside before and is to be tried again, each event on its own.
+    """Send the dead letters that are due, each alone.
 
-    Return whether there is time left, and the integration in a state, for more.
+    Return whether there is time for more, and the integration's state allows it.
     """
     destination = position.destination
     for _ in range(APART_AT_ONCE):
@@ -164,14 +164,14 @@ def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchan
 
 
 def has_to_wait(failure: SendFailure | None) -> bool:
-    """Whether nothing more may be sent to the destination for now."""
+    """Return whether nothing more may be sent to the destination for now."""
     return isinstance(failure, DestinationGone) or bool(getattr(failure, "retry_after", None))
 
 
 def send_again(
     claimed: ClaimedDelivery, position: Position, kind: AnyDestinationType, exchange: Exchange, seconds: float
 ) -> SendFailure | None:
-    """Send one event that was set aside, under the id it always had. Return why it was not taken."""
+    """Send one dead letter, under the id that it always had. Return why it was not accepted."""
     at, id = datetime.now(UTC), make_message_id(position.destination_id, claimed.event_id)
     event = Logged(claimed.event_id, 0, claimed.event_type, claimed.occurred_at, claimed.data)
     failure: SendFailure | None
@@ -184,7 +184,7 @@ def send_again(
     except EventRefused as refused:
         failure = refused
     if isinstance(failure, EventRefused) and not is_refused_for_good(position, failure):
-        # The destination takes nothing: that is not this event's fault, and the try does not count.
+        # The destination accepts nothing. That is not this event's fault, and the try does not count.
         waits = DestinationGone(failure.reason, failure.response)
         settle([make_settlement(claimed, at, response, waits, kind)._replace(pause=REFUSED_PAUSE)])
         return Temporary(failure.reason, failure.response)
@@ -198,9 +198,9 @@ def send_again(
 
 
 def make_message(destination: Destination, id: UUID, event: Logged, replayed: bool = False) -> Message:
-    """Return an event as the integration's type is to see it. Raises EventRefused where there is no such form."""
+    """Return an event in the form that the integration gets. Raises EventRefused if there is no such form."""
     type_ = EVENT_TYPES.get(event.type)
-    if type_ is None:  # it may be one of a newer version
+    if type_ is None:  # a newer version may have accepted it
         raise EventRefused(f"events of type {event.type} are not known here")
     try:
         data = mapping(destination.mapping).written(type_, bytes(event.data), event.occurred_at)
@@ -213,5 +213,5 @@ def make_message(destination: Destination, id: UUID, event: Logged, replayed: bo
 
 
 def make_message_id(destination_id: int, event_id: int) -> UUID:
-    """Return what names one event at one integration over every try."""
+    """Return the id of one event at one integration; it is the same in every try."""
     return UUID(int=destination_id << 64 | event_id)

@@ -1,4 +1,4 @@
-"""Transmit: send the messages of a batch, in as many requests as the type needs, and say what came of each."""
+"""Transmit: sends the messages of a batch in as many requests as the type needs, and judges the answers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from eventsinks.sending.judge import explain_no_answer, log_fault
 
 log = logging.getLogger(__name__)
 
-MARGIN = 10.0  # seconds of a lease that are kept for settling
+MARGIN = 10.0  # seconds of a lease that are reserved for settling
 
 Failures = dict[UUID, SendFailure]
 
 
 class BatchOutcome(NamedTuple):
-    """What came of a batch: the failures by message (none: every one was taken), and the last response."""
+    """The result of a batch: the failures by message (empty if all were accepted), and the last response."""
 
     failures: Failures
     response: Response | None = None
@@ -42,14 +42,14 @@ class BatchOutcome(NamedTuple):
 
     @property
     def status(self) -> int | None:
-        """The last response's status."""
+        """The status of the last response."""
         return self.response.status if self.response else None
 
 
 def transmit(
     kind: AnyDestinationType, batch: MessageBatch, at: datetime, exchange: Exchange, seconds: float
 ) -> BatchOutcome:
-    """Send a batch within `seconds` and say what came of it."""
+    """Send a batch within `seconds`, and return its outcome."""
     if isinstance(kind, ClientType):
         kind.seconds = seconds
         return spread_outcome(kind, lambda: kind.send(batch, at), batch.messages)
@@ -61,13 +61,13 @@ def transmit(
             request = kind.build(messages, at)
         except SendFailure as failure:
             failures |= dict.fromkeys([message.id for message in messages], mask_failure(failure, kind))
-        except Exception as error:  # a fault in a type, which halving narrows down to the event it stumbles over
+        except Exception as error:  # a fault in a type; halving the batch finds the event that causes it
             log_fault(log, kind, f"{kind.key} could not build a request")
             reason = mask_text(f"the request could not be built: {error!r}", kind)
             fault = TooLarge(reason) if len(messages) > 1 else EventRefused(reason)
             failures |= dict.fromkeys([message.id for message in messages], fault)
         else:
-            token = object()  # what another batch has left in the exchange is no answer to this one
+            token = object()  # tells this batch's answers from those that another batch left in the exchange
             started[token] = messages
             exchange.start(request, token)
     for token, outcome in collect_answers(exchange, started, seconds):
@@ -78,7 +78,7 @@ def transmit(
 
 
 def split_into_requests(messages: Sequence[Message], limits: BatchLimits) -> Iterator[Sequence[Message]]:
-    """Yield the messages of each request, within the type's limits, in order."""
+    """Yield the messages of each request, in order and within the type's limits."""
     portion: list[Message] = []
     size = 0
     for message in messages:
@@ -95,7 +95,7 @@ def split_into_requests(messages: Sequence[Message], limits: BatchLimits) -> Ite
 def collect_answers(
     exchange: Exchange, started: Collection[object], seconds: float
 ) -> Iterator[tuple[object, Outcome]]:
-    """Yield what came of each request; of those without an answer in time, that."""
+    """Yield the outcome of each request. A request without an answer in time yields a timeout."""
     waiting = set(started)
     deadline = time.monotonic() + seconds
     while waiting and time.monotonic() < deadline:
@@ -108,7 +108,7 @@ def collect_answers(
 
 
 def judge_answer(kind: AnyDestinationType, messages: Sequence[Message], outcome: Outcome) -> BatchOutcome:
-    """Return what came of one request."""
+    """Return the outcome of one request."""
     if isinstance(outcome, ExchangeFailed):
         failure = mask_failure(explain_no_answer(outcome), kind)
         return BatchOutcome(dict.fromkeys([message.id for message in messages], failure))
@@ -118,7 +118,7 @@ def judge_answer(kind: AnyDestinationType, messages: Sequence[Message], outcome:
 def spread_outcome(
     kind: AnyDestinationType, asked: Callable[[], Receipt], messages: Sequence[Message]
 ) -> BatchOutcome:
-    """Return a receipt, or the failure that is raised instead, as failures by message."""
+    """Return the receipt as failures by message. If a failure is raised instead, it applies to every message."""
     try:
         receipt = asked()
     except SendFailure as failure:

@@ -1,1 +1,1 @@
-"""Sweeping: what runs by the clock. The tasks of Celery's beat call these; no door does."""
+"""Sweeping: the periodic work. Only the tasks of Celery's beat call it."""

@@ -1,4 +1,4 @@
-"""Account: prove that everything accepted is delivered, pending, failed or suppressed."""
+"""Account: proves that every accepted event is delivered, pending, failed or suppressed."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.delivery import DeliveryState, find_open_deliveries
 from eventsinks.models.destination import list_types
 
-MARGIN = timedelta(minutes=10)  # by so much, and really far less, ids may be out of the order of received_at
+MARGIN = timedelta(minutes=10)  # ids may differ from the order of received_at by at most this; really by far less
 
 
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
-    """What was accepted for event sinks, as deliveries, and what became of it."""
+    """The deliveries that event sinks were owed, and what became of them."""
 
     accepted: int
     delivered: int
     pending: int
     failed: int
     suppressed: int
-    unaccounted: int  # deliveries that should be there and are not, or are and should not
+    unaccounted: int  # deliveries that are missing, or that should not exist
 
     @property
     def balances(self) -> bool:
-        """Whether nothing is missing and nothing too much."""
+        """Whether nothing is missing and nothing is too much."""
         return self.unaccounted == 0
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBacklog:
-    """What is owed and not ended, and for how many seconds the one that is due the longest has been due."""
+    """The open deliveries, and for how many seconds the oldest due one has been due."""
 
     deliveries: int
     late: float
-    clearing: int = 0  # of them at sinks whose backlog is being suppressed
-    behind: int = 0  # of them, those that wait for an earlier one of their line,
-    longest_behind: float = 0.0  # and for how many seconds the first of these does
+    clearing: int = 0  # how many of them are at sinks whose backlog is being suppressed
+    behind: int = 0  # how many of them wait for an earlier delivery of their line,
+    longest_behind: float = 0.0  # and for how many seconds the first of these has waited
 
 
 def count_open() -> OpenBacklog:
-    """Count what is open, by the engine's own index."""
+    """Count the open deliveries, using the engine's own index."""
     found = Delivery.objects.filter(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]).aggregate(
         n=Count("pk"), first=Min("due_at")
     )
@@ -60,9 +60,9 @@ def count_open() -> OpenBacklog:
 
 
 def audit_account(tenant: Tenant | None = None, since: datetime | None = None) -> AccountBalance:
-    """Count what was accepted, of one tenant or of all, since a moment or ever. Reads every row of that time.
+    """Count the deliveries of one tenant or of all, since a moment or ever. It reads every row of that time.
 
-    Each event says how many deliveries it was given when it was accepted; a row that is missing shows.
+    Each event stores how many deliveries it got when it was accepted, so a missing row shows.
     """
     asked = Q(owed__gt=0) | Q(type__in=["detection_alert", "notice"])
     events = Event.objects.filter(asked)
@@ -88,9 +88,9 @@ def audit_account(tenant: Tenant | None = None, since: datetime | None = None) -
 
 
 def find_last_before(since: datetime) -> int:
-    """Return an id that every event received from `since` on is above; 0 where there is none. Reads no older ones.
+    """Return an id below all events received from `since` on; 0 if there is none. Read no older events.
 
-    There is no index of received_at: the ids are walked backwards until one is older.
+    There is no index on received_at, so this walks the ids backwards until it finds an older event.
     """
     older = Event.objects.filter(received_at__lt=since - MARGIN).order_by("-id")
     return older.values_list("id", flat=True).first() or 0

@@ -1,4 +1,4 @@
-"""Digest: close the windows whose time is over, and tell each sink what was held back."""
+"""Digest: closes the quiet windows that are over, and sends each sink a summary of what they held back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventsinks.models import Destination, Event, QuietWindow
 from eventsinks.models.quiet_window import AT_ONCE as WINDOWS
 from eventsinks.models.quiet_window import WindowKind
 
-AT_ONCE = 50  # digests of one sink's turn
+AT_ONCE = 50  # digests of one sink in one batch
 
 HELD_BY = {
     WindowKind.SILENCE: "a silence",
@@ -29,7 +29,7 @@ HELD_BY = {
 
 
 def send_digests() -> int:
-    """Close what is over and accept the digests that are owed, some of each tenant in turn. Return how many."""
+    """Close the ended windows and accept the due digests, some of each tenant in turn. Return how many."""
     until = time.monotonic() + SECONDS
     for some in (QuietWindow.objects.close_ended, QuietWindow.objects.forget_empty):
         while some() == WINDOWS and time.monotonic() < until:
@@ -46,9 +46,9 @@ def send_digests_of_sink(sink_id: int) -> tuple[int, bool]:
 
 
 def send_digest(window: QuietWindow) -> bool:
-    """Accept the digest of one window, once: that it was told is committed with it.
+    """Accept the digest of one window, once: the same transaction marks the window as told.
 
-    That of a silence waits for the end of another one that would hold its last alert back too.
+    If another silence would hold back the last alert too, the digest of a silence waits for the end of that one.
     """
     with transaction.atomic():
         mine = QuietWindow.objects.due_to_tell().filter(id=window.id)
@@ -78,7 +78,7 @@ def send_digest(window: QuietWindow) -> bool:
 
 
 def find_longest_silence(sink: Destination, event: Event) -> SilenceInForce | None:
-    """Return the longest silence in force that holds `event` back at a sink, None if none does."""
+    """Return the longest active silence that holds `event` back at a sink, None if there is none."""
     silences = [hush for hush in find_silences(sink.tenant) if hush.sink in (None, sink.id)]
     if not silences:
         return None
@@ -87,7 +87,7 @@ def find_longest_silence(sink: Destination, event: Event) -> SilenceInForce | No
 
 
 def find_incident(window: QuietWindow, sink: Destination, last: Event | None) -> dict[str, str]:
-    """Return the incident that a digest belongs to: the one of whose alerts only the first was told."""
+    """Return the incident of a digest whose window let only the first alert of an incident through."""
     if window.kind != WindowKind.DEDUP or last is None:
         return {}
     return {"dedup_key": last.event_type.dedup_key(last.document, sink.template)}

@@ -1,7 +1,7 @@
-"""Fall back: send to another sink too what could not be delivered where it belongs.
+"""Fall back: sends to the fallback sink as well what its own sink could not get.
 
-What has failed so often, has waited so long, or waits for a parked sink goes to the fallback sink as a delivery of
-its own, marked with whose place it takes. The first one is still tried. A delivery that took another's place never
+A delivery that has failed so often, has waited so long, or waits for a parked sink gets a second delivery at the
+fallback sink, marked with the name of the first sink. The first delivery is still tried. A fallback delivery never
 falls back again, so there are no loops.
 """
 
@@ -34,15 +34,15 @@ AT_ONCE = 500  # deliveries of one transaction
 
 
 def fall_back_everywhere() -> int:
-    """Look at every sink with a fallback, a batch of each tenant in turn. Return how many took another's place."""
+    """Look at every sink with a fallback, one batch of each tenant in turn. Return how many fallbacks it made."""
     sinks = Destination.objects.present().filter(fallback__isnull=False, fallback__deleted_at=None)
     return do_in_turns([(sink.tenant_id, sink) for sink in sinks.select_related("tenant")], fall_back_sink)
 
 
 def fall_back_sink(sink: Destination) -> tuple[int, bool]:
-    """Give the fallback of one sink what is due there next, while it has room for it.
+    """Send the next due deliveries of one sink to its fallback, if the fallback has room.
 
-    Return how many it got, and whether there is more.
+    Return how many deliveries it got, and whether there are more.
     """
     if not backlog.has_room(sink.tenant, sink.fallback_id or 0):
         return 0, False
@@ -51,14 +51,14 @@ def fall_back_sink(sink: Destination) -> tuple[int, bool]:
 
 
 def fall_back_some(sink: Destination) -> tuple[int, int]:
-    """Do it for at most AT_ONCE. Return how many were taken, and how many deliveries were made of them.
+    """Make at most AT_ONCE fallbacks. Return how many deliveries were taken, and how many fallbacks were made.
 
-    Run by two at once, each takes what the other has not; an event that the fallback sink has already is not
-    sent there again. What somebody else has locked, delivery or event, is left for the next time.
+    Two runs at the same time take different deliveries. If the fallback sink has the event already, it does not
+    get it again. Deliveries and events that another process has locked wait for the next time.
     """
     with transaction.atomic():
         due = Delivery.objects.filter(make_due_condition(sink), destination_id=sink.id)
-        in_order = due.order_by("id")  # of a line, the earlier ones first
+        in_order = due.order_by("id")  # earlier deliveries of a line first
         found = list(in_order.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE])
         events = Event.objects.filter(id__in=[one.event_id for one in found]).order_by("id")
         free = set(events.select_for_update(no_key=True, skip_locked=True).values_list("id", flat=True))
@@ -81,9 +81,9 @@ def fall_back_some(sink: Destination) -> tuple[int, int]:
 
 
 def add_ends(sink: Destination, found: list[Delivery]) -> list[Delivery]:
-    """Return them with what tells, after the firings among them, that their incidents went on and ended.
+    """Return `found` with the later deliveries that report the progress and the end of its firing incidents.
 
-    With their incidents locked: what is accepted later goes to the fallback by itself, for it was told.
+    This locks the incidents. Ends that are accepted later go to the fallback anyway, because it got the beginning.
     """
     firings = [one for one in found if one.phase == Phase.FIRING and one.incident]
     if not firings:
@@ -94,7 +94,7 @@ def add_ends(sink: Destination, found: list[Delivery]) -> list[Delivery]:
 
 
 def make_due_condition(sink: Destination) -> Q:
-    """Return what must be true of a delivery of `sink` that falls back."""
+    """Return the condition for a delivery of `sink` to fall back."""
     failures, parked = sink.fallback_after_failures, sink.state == DestinationState.PARKED
     failed = Q(state=DeliveryState.FAILED)
     pending = Q(state=DeliveryState.PENDING)
@@ -102,13 +102,13 @@ def make_due_condition(sink: Destination) -> Q:
     long = Q(id__lt=make_least_id(read_database_clock() - timedelta(seconds=sink.fallback_after_s)))
     still = Q(state__in=[DeliveryState.PENDING, DeliveryState.SENDING]) & long
     found = failed | often | still | pending if parked else failed | often | still
-    if sink.state in (DestinationState.PAUSED, DestinationState.RESUMING):  # a person wants it to wait, or to go
+    if sink.state in (DestinationState.PAUSED, DestinationState.RESUMING):  # a person stopped the others
         found = failed
     begun = Delivery.objects.filter(
         incident=OuterRef("incident"),
         destination_id=OuterRef("destination_id"),
         phase=Phase.FIRING,
         event_id__lt=OuterRef("event_id"),
-    )  # the fallback hears the end of what it was told the beginning of, and that comes with it
+    )  # the fallback gets the end together with the beginning
     comes_with_it = Q(Exists(begun), phase__in=ENDS)
     return found & Q(fell_back=False, fallback_of=None) & ~comes_with_it

@@ -1,4 +1,4 @@
-"""Heartbeat: send a marked event along the road of every alert, on a schedule, so that a fault shows early."""
+"""Heartbeat: sends a marked event on a schedule, the same way as every alert, so that a fault shows early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventsinks.models.destination import DestinationState
 
 
 def send_heartbeats() -> int:
-    """Accept a heartbeat test for every sink whose time has come. Return how many."""
+    """Accept a heartbeat test for every sink that is due for one. Return how many."""
     asked = Destination.objects.present().sinks().filter(drill_interval_s__isnull=False)
     active = asked.filter(state=DestinationState.ACTIVE).select_related("tenant")
     now = read_database_clock()
@@ -24,13 +24,13 @@ def send_heartbeats() -> int:
 
 
 def is_due(sink: Destination, now: datetime) -> bool:
-    """Whether its last test is an interval ago."""
+    """Return whether the sink's last test is at least one interval ago."""
     interval = timedelta(seconds=sink.drill_interval_s or 0)
     return sink.drilled_at is None or sink.drilled_at + interval <= now
 
 
 def send_heartbeat(sink: Destination) -> bool:
-    """Accept one test, unless somebody else has just done so."""
+    """Accept one test, unless another process has just done so."""
     interval = timedelta(seconds=sink.drill_interval_s or 0)
     due = Q(drilled_at=None) | Q(drilled_at__lte=Now() - interval)
     same = Destination.objects.present().filter(due, id=sink.id, drill_interval_s=sink.drill_interval_s)

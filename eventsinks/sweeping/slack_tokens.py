@@ -1,4 +1,4 @@
-"""Refresh: give workspaces whose tokens expire new ones, well before that."""
+"""Slack tokens: gets new tokens for Slack workspaces, well before the old ones expire."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from eventsinks.models.database import sql
 
 log = logging.getLogger(__name__)
 
-EARLY = timedelta(hours=2)  # before a token expires; Slack's live twelve hours
+EARLY = timedelta(hours=2)  # before a token expires; Slack's tokens live twelve hours
 LEASE = timedelta(minutes=2)  # of one refresh
-KEEP_TRYING = 60.0  # seconds for which a lock may be in the way of a new token; shorter than the lease
+KEEP_TRYING = 60.0  # seconds to try to write a new token past a lock; shorter than the lease
 AT_ONCE = 10  # refreshes of one sweep
 
 
 def refresh_due_tokens() -> int:
-    """Refresh what expires soon. Return how many got a new token.
+    """Refresh the tokens that expire soon. Return how many workspaces got a new token.
 
-    A refresh token is good once. If the process dies between Slack's answer and our commit, the new one is lost:
-    the old token works until it expires, then the sinks are parked, and the app must be installed again.
+    A refresh token works once. If the process dies between Slack's answer and our commit, the new token is lost.
+    The old token works until it expires; then the sinks are parked, and the app must be installed again.
     """
     with isolate("what was begun and is over is still there"):
         over = SlackInstall.objects.filter(expires_at__lt=Now()).values_list("pk", flat=True)
@@ -40,7 +40,7 @@ def refresh_due_tokens() -> int:
 
 
 def refresh_token(workspace: SlackWorkspace) -> bool:
-    """Give one workspace a new token, unless somebody else is at it. Return whether it has one."""
+    """Get one workspace a new token, unless another process is doing it. Return whether it got one."""
     same = SlackWorkspace.objects.filter(pk=workspace.pk, sealed_refresh_token=workspace.sealed_refresh_token)
     free = same.filter(Q(refresh_leased_until=None) | Q(refresh_leased_until__lt=Now()))
     with transaction.atomic():
@@ -51,14 +51,14 @@ def refresh_token(workspace: SlackWorkspace) -> bool:
         grant = slack.exchange_refresh_token(find_app(), workspace.refresh_token)
     except (slack.SlackSaid, slack.Unreachable, NotInstallable, CannotOpen) as error:
         log.warning("the token of the Slack workspace %s could not be refreshed: %s", workspace.pk, error)
-        return False  # looked at again when the lease is over
+        return False  # tried again after the lease
     until = time.monotonic() + KEEP_TRYING
     while True:
         try:
             with transaction.atomic():
                 if same.update(**make_columns(grant, workspace)):
                     reopen_sinks(workspace)
-        except OperationalError as error:  # the old refresh token is used up: this one must not be lost to a lock
+        except OperationalError as error:  # the old refresh token is used up: a lock must not lose the new one
             if not sql.is_locked(error) or time.monotonic() > until:
                 raise
             time.sleep(1.0)

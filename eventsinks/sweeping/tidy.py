@@ -1,4 +1,4 @@
-"""Tidy: put right what no worker will come back for."""
+"""Tidy: ends the deliveries that no worker will handle any more."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from eventsinks.sending.judge import get_max_tries
 
 
 def tidy_up() -> int:
-    """Fail what lost its worker on the last try; suppress what is owed to a deleted sink. Return how many.
+    """Fail deliveries whose worker died on the last try; suppress those of deleted sinks. Return how many.
 
-    What somebody else has locked is left for the next time.
+    Deliveries that another process has locked wait for the next time.
     """
     Incident.objects.forget_old()
     owed = Destination.objects.filter(id__in=find_sinks_with_lost(get_max_tries())).values_list("tenant_id", "id")
@@ -21,6 +21,6 @@ def tidy_up() -> int:
 
 
 def give_up_some(destination_id: int) -> tuple[int, bool]:
-    """Do it for some deliveries of one destination. Return how many moved, and whether there may be more."""
+    """Fail some such deliveries of one destination. Return how many moved, and whether there may be more."""
     moved = give_up_lost(get_max_tries(), destination_id)
     return moved, moved == AT_ONCE

@@ -29,9 +29,9 @@ from eventsinks.sweeping import digest, fall_back
 from eventsinks.sweeping import tidy as tidying
 from eventsinks.sweeping.account import audit_account, count_open
 from eventsinks.sweeping.tidy import tidy_up
-from tests import replays
-from tests.actions.crowd import at_once
-from tests.actions.worlds import World
+from tests.helpers import replays
+from tests.helpers.crowd import at_once
+from tests.helpers.worlds import World
 
 SKIPPED, DELETED = "skipped when the event sink was resumed", "the event sink was deleted"
 

@@ -13,7 +13,7 @@ from eventsinks.lib.secrets.crypto import make_key
 from eventsinks.models import Delivery, Destination, SlackWorkspace
 from eventsinks.models.secrets.sealing import make_canary
 from eventsinks.sending.hold import hold, park
-from tests.actions.crowd import at_once
+from tests.helpers.crowd import at_once
 
 SECRET = "zebra-crossing-42"
 HEADERS = {"headers": {"X-Api-Key": SECRET}}

@@ -9,8 +9,8 @@ from eventsinks.actions.trying import probe as probing
 from eventsinks.actions.trying.probe import probe_connection
 from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import SendFailure
-from tests.actions.test_stream import far, integrate  # noqa: F401 - fixtures
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
+from tests.streaming.test_streamer import far, integrate  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,8 @@ from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.replaying.replay_job import ReplayUnderWay, cancel_replay, replay_step, work_off_replays
 from eventsinks.models import Delivery, Destination, Event, Replay
 from eventsinks.models.delivery import make_least_id
-from tests.actions.crowd import at_once
-from tests.replays import preview, start
+from tests.helpers.crowd import at_once
+from tests.helpers.replays import preview, start
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -13,9 +13,9 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.lib.secrets.signing import decode_key
 from eventsinks.models import Destination
 from eventsinks.sending.dispatcher import Dispatcher
-from tests.actions.crowd import at_once
-from tests.actions.worlds import World
 from tests.api.conftest import Caller, fields_of
+from tests.helpers.crowd import at_once
+from tests.helpers.worlds import World
 
 pytestmark = pytest.mark.django_db
 

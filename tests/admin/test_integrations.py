@@ -21,8 +21,9 @@ from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Destination, Event, Integration, Position
 from eventsinks.models.stream import LogPlace
 from tests.admin.conftest import HOSTILE
-from tests.receiver import Receiver, answer
-from tests.visible import visible
+from tests.destinations.examples import example, make_type
+from tests.helpers.receiver import Receiver, answer
+from tests.helpers.visible import visible
 
 LIST, ADD = reverse("admin:eventsinks_integration_changelist"), reverse("admin:eventsinks_integration_add")
 KEY = "never-to-be-seen-0123456789abcdef"
@@ -86,6 +87,18 @@ def test_adding_begins_with_the_tenant_and_the_type(operator, acme):
     for type in TYPES:
         assert operator.get(f"{ADD}?type={type}&tenant={acme.pk}").status_code == 200
     assert "Whose events" in operator.get(f"{ADD}?type=webhook&tenant={acme.pk}").content.decode()
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_every_type_is_added_by_what_a_person_types_in(operator, acme, type):
+    given = example(type)
+    fields = {f"config_{name}": value for name, value in given.items()}
+    response = add(operator, acme, type, enabled="", **{"config_url": "", **fields})
+    assert response.status_code == 302, response.context["adminform"].form.errors
+    made = Integration.objects.get()
+    assert made.opened_config() == make_type(type).config
+    page = operator.get(page_of(made)).content.decode()
+    assert not [secret for secret in made.opened_config().secrets().values() if str(secret) in page]
 
 
 def test_an_integration_is_added(operator, acme):

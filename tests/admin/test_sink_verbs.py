@@ -15,7 +15,7 @@ from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
 from eventsinks.sweeping.heartbeat import send_heartbeats
 from tests.admin.conftest import HEADER, HOSTILE
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
 
 
 def page_of(sink, name="change"):

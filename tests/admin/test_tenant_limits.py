@@ -12,7 +12,7 @@ from eventsinks.models.limits import NAMES
 from tests.admin import test_event_sinks as event_sinks
 from tests.admin import test_integrations as integrations
 from tests.admin import test_silences as silences
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
 
 URL = "https://example.com/hook"
 

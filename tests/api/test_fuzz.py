@@ -33,8 +33,8 @@ from eventsinks.actions.silence import make_silence
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.models import Delivery, Destination, Event
 from project.wsgi import application
-from tests import replays
 from tests.api.conftest import Caller
+from tests.helpers import replays
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 IS_THOROUGH = bool(EXAMPLES or os.environ.get("CI"))

@@ -27,8 +27,8 @@ from eventsinks.models import (
     Tenant,
 )
 from eventsinks.sending.hold import park
-from tests import replays
 from tests.api.conftest import says
+from tests.helpers import replays
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ FOR_OPERATORS = {"v1/tenant": None, "v1/tenant/{id}": "tenant", "v1/api_key": No
 BEGINS = ["v1/slack_integration/install", "v1/usage"]  # each for the tenant of the key, whatever the body says
 OF_NO_TENANT = ["slack/install", "slack/oauth/callback", "readyz", "metrics", "schema", "docs", "admin/"]
 OF_PERSONS = ("admin/account/", "admin/login/")  # of whoever is logged in to the admin, and of no tenant
-OF_NETBIRD = "api/"  # paths that tests/api/test_netbird_isolation.py knows all of
+OF_NETBIRD = "api/"  # paths that tests/api/netbird/test_isolation.py knows all of
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 

@@ -14,9 +14,9 @@ from eventsinks.actions.tenants import issue_key
 from eventsinks.api import wrong_keys
 from eventsinks.event_types.documents import write_time
 from eventsinks.models import Destination, Event, Tenant
-from eventsinks.models.limits import NAMES, Limits
+from eventsinks.models.limits import NAMES, TenantLimits
 from tests.api.conftest import Caller, says
-from tests.receiver import Receiver
+from tests.helpers.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 ALERTS, AUDIT, TRAFFIC = "/v1/detection_alert", "/api/events/audit", "/api/events/network-traffic"
@@ -209,7 +209,7 @@ def test_a_tenant_sees_its_limits_and_what_it_uses(api, acme, limit, make_webhoo
     found = api.get("/v1/usage").json()["usage"]
     assert tuple(found["limits"]) == NAMES
     sinks, alerts = found["limits"]["event_sinks"], found["limits"]["alerts_per_s"]
-    what = Limits.model_fields["event_sinks"].description
+    what = TenantLimits.model_fields["event_sinks"].description
     assert sinks == {"limit": 1, "used": 1, "refused": 1, "per_seconds": None, "burst": None, "what": what}
     assert (alerts["limit"], alerts["per_seconds"], alerts["burst"], alerts["refused"]) == (3, 1, 30, 0)
     assert 9 <= alerts["used"] <= 12

@@ -13,7 +13,7 @@ from eventsinks.api.broken_arrays import split_elements
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import ClientType, Message
 from eventsinks.models import Event
-from tests.api.netbird_examples import AUDIT, FLOW, PROXY
+from tests.api.netbird.examples import AUDIT, FLOW, PROXY
 from tests.destinations.examples import make_type
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ import pytest
 from eventsinks.models import Delivery, Event
 from eventsinks.models.options import Options
 from tests.admin.conftest import operator  # noqa: F401
-from tests.destinations.test_numbers_told import NUMBERS
+from tests.destinations.every_type.test_numbers_told import NUMBERS
 
 pytestmark = pytest.mark.django_db
 every_number = pytest.mark.parametrize("number", NUMBERS)

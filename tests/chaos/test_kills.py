@@ -18,8 +18,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from eventsinks.models import Attempt, Delivery, Event
-from tests.broker import broker
-from tests.receiver import Receiver, answer
+from tests.helpers.broker import broker
+from tests.helpers.receiver import Receiver, answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ from eventsinks.intake import audit
 from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Delivery, Event, Position
 from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
-from tests.visible import visible
+from tests.helpers.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]

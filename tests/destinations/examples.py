@@ -13,13 +13,17 @@ from pathlib import Path
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.destinations.base import Message, MessageBatch
 from eventsinks.event_types import event_type
+from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.wire import Response
 from eventsinks.mappings import MAPPINGS
 
+# Which of them a field takes that may name any host: with a path or without one.
+ANYWHERE = ("https://logs.acme.example/in", "https://logs.acme.example")
 GOLDEN = Path(__file__).parent.parent / "golden"
 ACME = UUID("6a1d5f0e-3c58-4b8f-9a51-0b6f6c1f2e10")
 MESSAGE_ID = UUID("0198f2c4-7d1a-7c3e-8f55-2b9d6a7e4c01")
@@ -150,12 +154,62 @@ def make_response(status=200, body=b"", **headers):
 
 def example(key):
     """Return the EXAMPLE of the type's test module: a valid configuration with its secrets."""
-    module = DESTINATION_TYPES[key].__module__.rpartition(".")[2]
-    name = f"tests.destinations.test_{module}"
+    return of_its_test(key, "EXAMPLE", "a configuration")
+
+
+def find_test(key):
+    """Return the test module of a type. Raises ModuleNotFoundError."""
+    return importlib.import_module(
+        f"tests.destinations.test_{DESTINATION_TYPES[key].__module__.rpartition('.')[2]}"
+    )
+
+
+def of_its_test(key, name, what):
+    """Return what the test module of a type must define."""
     try:
-        return importlib.import_module(name).EXAMPLE
+        return getattr(find_test(key), name)
     except (ModuleNotFoundError, AttributeError):
-        raise AssertionError(f"{name} must define EXAMPLE, a configuration of {key!r}") from None
+        module = DESTINATION_TYPES[key].__module__.rpartition(".")[2]
+        raise AssertionError(f"tests.destinations.test_{module} must define {name}, {what} of {key!r}") from None
+
+
+def is_valid(key, **changes):
+    """Whether the example, changed so, is a configuration."""
+    try:
+        DESTINATION_TYPES[key].Config.model_validate(
+            {**example(key), **changes}, context={"guard": AddressGuard()}
+        )
+    except ValidationError:
+        return False
+    return True
+
+
+def find_urls():
+    """Return each field that is a URL, of any type: its type, its name, and a URL that it takes."""
+    return [
+        (
+            key,
+            name,
+            next(url for url in (example(key).get(name), *ANYWHERE) if url and is_valid(key, **{name: url})),
+        )
+        for key, kind in sorted(DESTINATION_TYPES.items())
+        for name in kind.Config.model_fields
+        if takes_urls(key, name)
+    ]
+
+
+def takes_urls(key, name):
+    """Whether a field is a URL: what of a URL is wrong is said at it."""
+    try:
+        DESTINATION_TYPES[key].Config.model_validate({**example(key), name: "https://example.com/a b"})
+    except ValidationError as error:
+        return "a URL must not contain spaces" in str(error)
+    return False
+
+
+def goes_anywhere(key, name):
+    """Whether the URL in a field may be of any host, or of its vendor's only."""
+    return any(is_valid(key, **{name: url}) for url in ANYWHERE)
 
 
 def make_type(key, config=None, **arguments):

@@ -29,6 +29,13 @@ EXAMPLE = {
     "ddtags": "env:prod,team:blue",
     "hostname": "gw-1",
 }
+STATUSES = {
+    "taken": (202,),
+    "refused": (400, 413),
+    "broken": (401, 403),
+    "passing": (408, 429, 500, 503),
+}
+LIMITS = {"": 5_000_000}
 KEY = {"api_key": EXAMPLE["api_key"]}
 
 
@@ -48,7 +55,7 @@ def read(status, body=b"", count=1, **headers):
 
 def test_the_request_is_the_golden_one():
     request = make_type("datadog").build([make_audit(), make_traffic()], AT)
-    assert_golden("datadog", request)
+    assert_golden("datadog/batch", request)
 
 
 def test_datadogs_own_client_takes_every_log():

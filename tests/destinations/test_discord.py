@@ -24,7 +24,24 @@ from tests.destinations.examples import (
 EXAMPLE = {
     "url": "https://discord.com/api/webhooks/1234567890123456789/n0t-a-real-t0ken_of-a-webhook-aaaaaaaaaaaaaaa"
 }
-UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*[*_~`|>#\[\]()<:@]")
+STATUSES = {
+    "taken": (200, 204),
+    "plainer": (400, 413),
+    "broken": (401, 404),
+    "passing": (429, 500, 502, 503),
+}
+LIMITS = {
+    "embeds.*.title": 256,
+    "embeds.*.description": 4_096,
+    "embeds.*.fields.*.name": 256,
+    "embeds.*.fields.*.value": 1_024,
+}
+MARKUP = re.compile(r"(?<!\\)(?:\\\\)*[*_~`|>#\[\]()<:@]")
+
+
+def make_error(code):
+    """Return the answer with an error code."""
+    return make_response(403, json.dumps({"code": int(code), "message": "why"}).encode())
 
 
 def built(message=None, **changes):
@@ -58,15 +75,15 @@ def assert_discord_would_take(embed):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("discord_firing", built())
+    assert_golden("discord/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("discord_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("discord/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("discord_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("discord/templated", built(with_summary(**TEMPLATED)))
 
 
 def test_nobody_is_mentioned():
@@ -95,7 +112,7 @@ def test_nothing_of_an_event_is_markup_or_a_link(text):
     told = [found["title"], found["description"], found["fields"][-1]["value"]]
     told += [found["fields"][1]["name"], found["fields"][1]["value"]]
     for words in told:
-        assert not UNESCAPED.search(words)
+        assert not MARKUP.search(words)
         assert re.sub(r"\\([\W_])", r"\1", words) == text
 
 

@@ -25,9 +25,11 @@ from tests.destinations.examples import (
     make_type,
     with_summary,
 )
-from tests.mail_server import MailServer
+from tests.helpers.mail_server import MailServer
 
 EXAMPLE = {"to": ["soc@acme.example", "jo.berg+night@acme.example"]}
+MARKUP = None  # the text of a mail is plain
+LIMITS = {}  # a mail server names its own, if any
 OPERATOR = Endpoints(smtp="smtp+starttls://mail.example:587", smtp_from="alerts@mail.example")
 HEADERS = {
     "From",
@@ -63,11 +65,11 @@ def assert_golden_mail(name, request):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden_mail("email_firing", built())
+    assert_golden_mail("email/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden_mail("email_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden_mail("email/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_told_as_text_and_as_html():

@@ -20,7 +20,7 @@ from tests.destinations.examples import (
     make_traffic,
     make_type,
 )
-from tests.receiver import Receiver, answer
+from tests.helpers.receiver import Receiver, answer
 
 EXAMPLE = {
     "stream_name": "acme-events",
@@ -88,7 +88,7 @@ def test_what_goes_over_the_wire_is_the_golden_one():
     (got,) = receiver.got
     body = json.loads(got.body)
     body["Records"] = [base64.b64decode(record["Data"]).decode() for record in body["Records"]]
-    assert_golden_data("firehose", {"target": got.header("x-amz-target"), "body": body})
+    assert_golden_data("firehose/batch", {"target": got.header("x-amz-target"), "body": body})
     assert f"/{REGION}/firehose/aws4_request" in got.header("authorization")
 
 

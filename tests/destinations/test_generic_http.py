@@ -23,6 +23,13 @@ EXAMPLE = {
     "headers": json.dumps({"Authorization": f"Bearer {TOKEN}", "X-Index": "network-blue"}),
     "body_template": '{"time": {{.Timestamp.UnixNano}}, "event": {"what": "{{.Message}}", "meta": {{.Meta}}}}',
 }
+STATUSES = {
+    "taken": (200, 201, 202, 204),
+    "refused": (400, 413, 422),
+    "broken": (401, 410),
+    "passing": (301, 302, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504),
+}
+LIMITS = {}  # each receiver has its own
 PLAIN = {"url": EXAMPLE["url"]}
 
 
@@ -34,19 +41,19 @@ def body(message, template=None):
 
 def test_an_audit_event_is_the_golden_one():
     assert_golden(
-        "generic_http_audit", make_type("generic_http", PLAIN).build([in_shape("netbird_http", make_audit())], AT)
+        "generic_http/audit", make_type("generic_http", PLAIN).build([in_shape("netbird_http", make_audit())], AT)
     )
 
 
 def test_a_flow_is_the_golden_one():
     assert_golden(
-        "generic_http_traffic",
+        "generic_http/traffic",
         make_type("generic_http", PLAIN).build([in_shape("netbird_http", make_traffic())], AT),
     )
 
 
 def test_a_filled_in_template_is_the_golden_one():
-    assert_golden("generic_http_template", make_type("generic_http").build([make_audit()], AT))
+    assert_golden("generic_http/template", make_type("generic_http").build([make_audit()], AT))
 
 
 def test_an_alert_is_told_by_its_name_and_goes_on_whole_in_meta():

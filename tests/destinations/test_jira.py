@@ -29,6 +29,14 @@ EXAMPLE = {
     "project_key": "SEC",
     "issue_type": "Incident",
 }
+STATUSES = {
+    "taken": (200, 201),
+    "plainer": (400, 413, 422),
+    "broken": (401, 403, 404),
+    "passing": (429, 500, 503),
+}
+MARKUP = None  # its documents are trees: no text in them is read for markup
+LIMITS = {"fields.summary": 255}
 # Which marks and children https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/ allows.
 CHILDREN = {
     "doc": {"paragraph", "bulletList", "table"},
@@ -101,21 +109,21 @@ def assert_a_document(node):
 
 
 def test_the_search_comes_first():
-    assert_golden("jira_search", make_type("jira").build([make_message()], AT))
+    assert_golden("jira/search", make_type("jira").build([make_message()], AT))
 
 
 def test_the_issue_is_the_golden_one():
-    assert_golden("jira_firing", created())
+    assert_golden("jira/firing", created())
 
 
 def test_the_comment_on_what_is_over_is_the_golden_one():
     jira, message = make_type("jira"), make_message(status="resolved", dedup_key="okta-admin/jo.berg")
     found = make_response(200, b'{"issues":[{"key":"SEC-7","fields":{"labels":[]}}]}')
-    assert_golden("jira_resolved", jira.then(message, jira.build([message], AT), found))
+    assert_golden("jira/resolved", jira.then(message, jira.build([message], AT), found))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("jira_templated", created(with_summary(**TEMPLATED)))
+    assert_golden("jira/templated", created(with_summary(**TEMPLATED)))
 
 
 def test_the_account_and_its_token_are_the_basic_pair():

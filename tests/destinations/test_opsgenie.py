@@ -22,6 +22,14 @@ from tests.destinations.examples import (
 )
 
 EXAMPLE = {"api_key": "eb243592-faa2-4ba2-a551-1afdf565c889", "region": "eu"}
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413, 422),
+    "broken": (401, 402, 403),
+    "passing": (429, 500, 502, 503, 504),
+}
+LIMITS = {"message": 130, "alias": 512, "description": 15_000, "source": 100, "tags.*": 50}
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")  # a tag begins there
 
 
 def built(message=None, **changes):
@@ -50,15 +58,15 @@ def assert_opsgenie_would_take(alert):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("opsgenie_firing", built())
+    assert_golden("opsgenie/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("opsgenie_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("opsgenie/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("opsgenie_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("opsgenie/templated", built(with_summary(**TEMPLATED)))
 
 
 @pytest.mark.parametrize(("region", "host"), [("us", "api.opsgenie.com"), ("eu", "api.eu.opsgenie.com")])

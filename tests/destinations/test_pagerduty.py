@@ -20,6 +20,14 @@ from tests.destinations.examples import (
 )
 
 EXAMPLE = {"integration_key": "R0ut1ngK3y5f0rAcm3sBlu3T3amX9876"}
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413),
+    "broken": (401, 403),
+    "passing": (408, 429, 500, 502, 503, 504),
+}
+LIMITS = {"": 512_000, "payload.summary": 1_024, "dedup_key": 255, "links.*.href": 3_000}
+MARKUP = None  # it shows plain text
 
 
 def built(**changes):
@@ -40,11 +48,11 @@ def refusal(*errors):
 
 
 def test_the_trigger_is_the_golden_one():
-    assert_golden("pagerduty_trigger", built())
+    assert_golden("pagerduty/trigger", built())
 
 
 def test_the_resolve_is_the_golden_one():
-    assert_golden("pagerduty_resolve", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("pagerduty/resolve", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 @pytest.mark.parametrize(

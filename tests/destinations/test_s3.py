@@ -21,7 +21,7 @@ from tests.destinations.examples import (
     make_traffic,
     make_type,
 )
-from tests.receiver import Receiver, answer
+from tests.helpers.receiver import Receiver, answer
 
 EXAMPLE = {
     "bucket_name": "acme-events",
@@ -144,7 +144,7 @@ def test_what_goes_over_the_wire_is_the_golden_one():
         or name.lower().startswith(("x-amz-meta-", "x-amz-server-side", "x-amz-expected"))
     )
     body = [json.loads(line) for line in gzip.decompress(got.body).splitlines()]
-    assert_golden_data("s3_batch", {"method": got.method, "path": got.path, "headers": headers, "body": body})
+    assert_golden_data("s3/batch", {"method": got.method, "path": got.path, "headers": headers, "body": body})
 
 
 def test_encryption_without_a_key_of_ones_own_is_asked_for():

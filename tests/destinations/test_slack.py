@@ -19,6 +19,7 @@ from tests.destinations.examples import (
     TEMPLATED,
     assert_golden,
     make_message,
+    make_response,
     make_type,
     with_summary,
 )
@@ -28,6 +29,10 @@ EXAMPLE = {
     "channel_name": "#security-alerts",
     "token": "xoxb-not-a-real-token",
 }
+STATUSES = {
+    "passing": (429, 500, 502, 503),
+}
+LIMITS = {"text": 4_000, "attachments.*.blocks.*.text.text": 3_000, "attachments.*.blocks.*.elements.*.url": 3_000}
 # What Slack acts on. An entity may follow `&`; anything else after it would be ours to escape.
 MARKUP = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)")
 # Blocks, and what may stand in them: no mrkdwn, no mention, no emoji by its name.
@@ -36,9 +41,14 @@ KINDS = {
     *("section", "context", "plain_text", "actions", "button", "table"),
 }
 HOSTILE = "<!channel> <!here|x> <@U0123> <#C1> <!subteam^S1> <http://evil.example|good.example> & *b* `c` :fire:"
-STATUSES = ("firing", "acknowledged by Jo", "resolved")
+STATES = ("firing", "acknowledged by Jo", "resolved")
 # What is posted with every message, beside the message itself.
 POSTED = {"parse": "none", "link_names": False, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+
+
+def make_error(code):
+    """Return the answer with an error code."""
+    return make_response(200, json.dumps({"ok": False, "error": code}).encode())
 
 
 def built(**changes):
@@ -105,13 +115,18 @@ def assert_slack_would_take(message):
         assert found.get("type") != "button" or (width(found["text"]["text"]) <= 75 and len(found["url"]) <= 3_000)
 
 
+def read_marked(message):
+    """Return the texts in which Slack looks for entities: not those of rich text."""
+    flat = [found for found in objects(parts(message)) if found.get("type") == "plain_text"]
+    return [*(found["text"] for found in flat), message["text"]]
+
+
 def assert_nothing_is_read_into(message):
     """No text is markup, and Slack is told to look for none."""
     kinds = {found["type"] for found in objects(parts(message)) if "type" in found}
     assert kinds <= KINDS
-    flat = [found for found in objects(parts(message)) if found.get("type") == "plain_text"]
-    assert not any(found["emoji"] for found in flat)
-    assert not [text for text in [*(found["text"] for found in flat), message["text"]] if MARKUP.search(text)]
+    assert not any(found["emoji"] for found in objects(parts(message)) if found.get("type") == "plain_text")
+    assert not [text for text in read_marked(message) if MARKUP.search(text)]
     assert not re.search(r":[^\s:\u2060][^\s:]*:", message["text"])
     assert all(url.startswith(("http://", "https://")) for url in urls(message))
     assert message["parse"] == "none"
@@ -120,7 +135,7 @@ def assert_nothing_is_read_into(message):
 
 
 def test_a_message_by_name_is_the_golden_one():
-    assert_golden("slack_detection_alert", built())
+    assert_golden("slack/detection_alert", built())
 
 
 def test_a_resolved_alert_without_details_is_the_golden_one():
@@ -130,19 +145,19 @@ def test_a_resolved_alert_without_details_is_the_golden_one():
         "status": "resolved",
         "timestamp": ALERT["timestamp"],
     }
-    assert_golden("slack_resolved", built(raw=orjson.dumps(bare)))
+    assert_golden("slack/resolved", built(raw=orjson.dumps(bare)))
 
 
 def test_a_templated_alert_with_a_table_is_the_golden_one():
     built = make_type("slack").build([with_summary(**TEMPLATED)], AT)
-    assert_golden("slack_templated", built)
+    assert_golden("slack/templated", built)
     assert_slack_would_take(json.loads(built.body))
 
 
 def test_an_acknowledged_alert_of_the_api_is_the_golden_one():
     rows = [{"user": f"user{number}@acme.example", "role": "admin", "n": number} for number in range(8)]
     table = {"columns": ["user", "role", "n"], "rows": rows, "total_row_count": 40}
-    assert_golden("slack_acknowledged", built(status="acknowledged", results_table=table))
+    assert_golden("slack/acknowledged", built(status="acknowledged", results_table=table))
 
 
 def test_a_realistic_message_is_one_that_slack_takes():
@@ -207,7 +222,7 @@ def test_a_later_status_changes_mark_line_and_colour_and_nothing_else():
     assert taken["text"].startswith("👀 High · acknowledged by Jo &lt;!here&gt;: ")
     assert "High · acknowledged by Jo &lt;!here&gt;" in texts(taken)
     assert texts(firing)[3:] == texts(taken)[3:]
-    colours = {status: {one["color"] for one in shown(status, **TEMPLATED)["attachments"]} for status in STATUSES}
+    colours = {status: {one["color"] for one in shown(status, **TEMPLATED)["attachments"]} for status in STATES}
     assert len(set(map(frozenset, colours.values()))) == 3
     assert {len(found) for found in colours.values()} == {1}
 

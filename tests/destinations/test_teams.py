@@ -1,6 +1,7 @@
 """Microsoft Teams: a card that its schema knows, of a size that is shown, in which nothing is Markdown."""
 
 import json
+import re
 
 import orjson
 import pytest
@@ -25,6 +26,14 @@ EXAMPLE = {
     "url": "https://prod-12.westeurope.logic.azure.com:443/workflows/0f3a/triggers/manual/paths/invoke"
     "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=n0t-a-real-signature"
 }
+STATUSES = {
+    "taken": (202,),
+    "plainer": (400, 413),
+    "broken": (401, 403, 404),
+    "passing": (429, 500, 502),
+}
+LIMITS = {"": 20_000}
+MARKUP = re.compile(r"\{\{")  # a `{{DATE(…)}}` is filled in even in a text run
 # What the schema of Adaptive Cards 1.5 allows of each element that is used here
 # (https://github.com/microsoft/AdaptiveCards/blob/main/schemas/1.5.0/adaptive-card.json).
 ALLOWED = {
@@ -68,15 +77,15 @@ def read(status, code="", body=None):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("teams_firing", built())
+    assert_golden("teams/firing", built())
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("teams_resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
+    assert_golden("teams/resolved", built(status="resolved", dedup_key="okta-admin/jo.berg"))
 
 
 def test_an_alert_with_a_template_and_rows_is_the_golden_one():
-    assert_golden("teams_templated", built(with_summary(**TEMPLATED)))
+    assert_golden("teams/templated", built(with_summary(**TEMPLATED)))
 
 
 def test_a_card_has_nothing_that_its_schema_does_not_know():

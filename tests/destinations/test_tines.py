@@ -8,6 +8,14 @@ from eventsinks.destinations.tines import TinesConfig
 from tests.destinations.examples import AT, assert_golden, make_message, make_response, make_type
 
 EXAMPLE = {"tines_tenant": "quiet-river-1234", "path": "scanner-alerts/n0t_a-real-secret"}
+STATUSES = {
+    "taken": (200, 201, 202),
+    "refused": (400, 413, 422),
+    "broken": (403, 404),
+    "passing": (429, 500, 503),
+}
+MARKUP = None  # a machine reads the alert as it is
+LIMITS = {}  # a body may be larger than any alert is
 
 
 def read(status):
@@ -15,11 +23,11 @@ def read(status):
 
 
 def test_the_alert_is_the_golden_one():
-    assert_golden("tines_firing", make_type("tines").build([make_message()], AT))
+    assert_golden("tines/firing", make_type("tines").build([make_message()], AT))
 
 
 def test_the_resolved_alert_is_the_golden_one():
-    assert_golden("tines_resolved", make_type("tines").build([make_message(status="resolved")], AT))
+    assert_golden("tines/resolved", make_type("tines").build([make_message(status="resolved")], AT))
 
 
 def test_the_event_goes_on_to_the_byte():

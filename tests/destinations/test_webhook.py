@@ -24,6 +24,13 @@ EXAMPLE = {
     "url": "https://hooks.acme.example/alerts?team=blue",
     "headers": {"x-api-key": "zebra-crossing-42", "X-Team": "blue team only"},
 }
+STATUSES = {
+    "taken": (200, 201, 202, 204, 299),
+    "broken": (401, 410),
+    "passing": (301, 400, 403, 404, 408, 425, 429, 500, 502, 503, 504, 599),
+}
+MARKUP = None  # a machine reads the alert as it is
+LIMITS = {}  # each receiver has its own
 KEYS = (bytes(range(32)), b"an older key of thirty-two bytes")
 
 
@@ -42,7 +49,7 @@ def config(**changes):
 
 def test_the_request_is_the_golden_one():
     request = make_type("webhook", signing_keys=KEYS).build([make_message()], AT)
-    assert_golden("webhook_detection_alert", request)
+    assert_golden("webhook/detection_alert", request)
 
 
 def test_the_body_is_what_was_accepted_to_the_byte():

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from tests.broker import named
+from tests.helpers.broker import named
 
 ROOT = Path(__file__).parents[2]
 STARTUP = 60  # seconds; much less, unless the machine has other things to do

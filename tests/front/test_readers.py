@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 
 from eventsinks.front.answers import Refusal
-from eventsinks.front.limits import Limits
+from eventsinks.front.limits import FrontLimits
 from eventsinks.front.readers import Readers
 
-LIMITS = Limits(
+LIMITS = FrontLimits(
     head_seconds=9,
     body_seconds=9,
     answer_seconds=9,

@@ -15,9 +15,9 @@ from eventsinks.lib.net.http import exchange_once, open_outlet
 from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
 from eventsinks.lib.net.wire import ExchangeFailed, Request
 from eventsinks.management import direct
+from tests.helpers.mail_server import MailServer
+from tests.helpers.receiver import Receiver, answer
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
-from tests.mail_server import MailServer
-from tests.receiver import Receiver, answer
 
 ROOT = Path(__file__).parent.parent.parent
 LOCAL = AddressGuard(["127.0.0.0/8"])

@@ -13,7 +13,7 @@ from eventsinks.lib.filters.cel_text import measure_shape
 from eventsinks.lib.filters.event_filter import BadFilter, EventFilter
 from eventsinks.lib.filters.pattern import count_pattern_steps
 from eventsinks.lib.size import measure_size
-from tests.work import calls_of
+from tests.helpers.work import calls_of
 
 LARGE = {"a": [{"k": n, "s": "x" * 20} for n in range(5_000)], "name": "root"}
 TOO_LARGE = "too large to be looked through"

@@ -10,8 +10,8 @@ import pytest
 from eventsinks.lib.net import aws, aws_dial
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, Client
+from tests.helpers.receiver import Receiver, answer
 from tests.lib.test_http import certificate, tls_of  # noqa: F401
-from tests.receiver import Receiver, answer
 
 ACCOUNT = AwsAccount("eu-central-1", AwsKeys("AKIAACME", "secret"))
 LOCAL = AddressGuard(["127.0.0.0/8"])

@@ -21,7 +21,7 @@ from eventsinks.lib.templates.template import (
     count_compile_steps,
 )
 from eventsinks.lib.templates.template_text import MAX_TEMPLATE
-from tests.work import calls_of
+from tests.helpers.work import calls_of
 
 ALERT = event_type("detection_alert")
 LOOP = "{% for i in (1..1000) %}{{ alert.a | sort | reverse | join | size }}{% endfor %}"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import CAP, Outlet, exchange_once, open_outlet
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
-from tests.receiver import Receiver, answer, hang, lose
+from tests.helpers.receiver import Receiver, answer, hang, lose
 
 LOCAL = AddressGuard(["127.0.0.0/8"])
 JSON = (("Content-Type", "application/json"),)

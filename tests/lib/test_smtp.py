@@ -8,9 +8,9 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import exchange_once, open_outlet
 from eventsinks.lib.net.smtp import FROM, MAIL, TO, Server
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
+from tests.helpers.mail_server import MailServer
+from tests.helpers.receiver import Receiver
 from tests.lib.test_http import certificate, tls_of  # noqa: F401  (a fixture)
-from tests.mail_server import MailServer
-from tests.receiver import Receiver
 
 STRICT = AddressGuard()  # lets nobody dial this machine
 BODY = b"Subject: hello\r\n\r\nfirst\r\n.\r\n..two dots\r\nlast\r\n"

@@ -56,7 +56,7 @@ def test_a_mapping_says_what_it_is(key):
 @every_mapping
 def test_an_event_of_each_type_is_the_golden_one(key, type):
     text = json.dumps(mapped(key, type), indent=2, ensure_ascii=False) + "\n"
-    path = GOLDEN / f"{type}_{key}.json"
+    path = GOLDEN / type / f"{key}.json"
     if os.environ.get("GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")

@@ -13,8 +13,8 @@ from eventsinks.models import Delivery, Destination
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import Lookout, claim, find_due_lanes, settle
 from eventsinks.models.delivery import look as looking
-from tests.actions.test_deliver import owe
 from tests.models.test_delivery import MAX_TRIES, settled
+from tests.sending.test_dispatcher import owe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 postgresql = pytest.mark.skipif(

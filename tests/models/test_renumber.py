@@ -17,7 +17,8 @@ from eventsinks.destinations.base import Temporary
 from eventsinks.models import Batch, Event, Position
 from eventsinks.models.stream import find_due_positions, find_end_of_log, find_last_settled, log_is_ahead
 from eventsinks.streaming.streamer import stream
-from tests.actions.test_stream import (  # noqa: F401 - fixtures
+from tests.helpers.visible import visible
+from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
     all_that_came,
     far,
     integrate,
@@ -27,7 +28,6 @@ from tests.actions.test_stream import (  # noqa: F401 - fixtures
     silent_audit,
     stored,
 )
-from tests.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AHEAD = 10**9  # of this cluster's transactions is the other's
@@ -54,7 +54,7 @@ def renumber_log():
 @pytest.fixture
 def log_unseen(log, monkeypatch):  # noqa: F811
     """Write events as `log`, without waiting until they are the last ones that may be read."""
-    monkeypatch.setattr("tests.actions.test_stream.visible", lambda tenant: None)
+    monkeypatch.setattr("tests.streaming.test_streamer.visible", lambda tenant: None)
     return log
 
 

@@ -13,7 +13,7 @@ from eventsinks.models import NetworkTraffic, TrafficTerm
 from eventsinks.models.traffic import network_traffic, traffic_term
 from eventsinks.models.traffic.network_traffic import find_with_text
 from eventsinks.models.traffic.traffic_term import list_terms, make_number
-from tests.api.netbird_examples import END, take_traffic
+from tests.api.netbird.examples import END, take_traffic
 
 pytestmark = pytest.mark.django_db
 kept = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no terms: it reads every flow")

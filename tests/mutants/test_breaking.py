@@ -77,14 +77,14 @@ def test_no_more_places_are_broken_than_there_are():
 
 def test_the_nearest_tests_begin_with_those_of_the_same_name():
     found = nearest(TOP, Path("eventsinks/sweeping/fall_back.py"))
-    assert found[0] == "tests/actions/test_fall_back.py"
-    assert "tests/actions/test_account.py" in found  # it imports who imports it
+    assert found[0] == "tests/sweeping/test_fall_back.py"
+    assert "tests/sweeping/test_account.py" in found  # it imports who imports it
     assert all((TOP / file).is_file() for file in found)
 
 
 def test_tests_that_say_the_name_are_near_and_those_that_ask_by_url_are_not_far():
     failure, validation = Path("eventsinks/destinations/base/failure.py"), Path("eventsinks/lib/validation.py")
-    assert "tests/destinations/test_retry_after.py" in nearest(TOP, failure, "retry_after")[:4]
+    assert "tests/destinations/every_type/test_retry_after.py" in nearest(TOP, failure, "retry_after")[:4]
     assert any(file.startswith("tests/api/") for file in nearest(TOP, validation, "given_twice"))
 
 

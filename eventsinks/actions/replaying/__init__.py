@@ -1,1 +1,1 @@
-"""Replaying: send again what was sent before, or let go of what was not."""
+"""Replaying: sends events again, or skips deliveries that were not sent."""

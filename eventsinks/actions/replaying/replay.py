@@ -1,4 +1,4 @@
-"""Replay: give deliveries that ended a fresh set of tries."""
+"""Replay: gives ended deliveries a fresh set of tries."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
 def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
-    """failed or delivered -> pending; what waits for a later try is due now. Return how many moved.
+    """Move from failed or delivered to pending, and make waiting deliveries due now. Return how many moved.
 
-    What was owed to a deleted destination stays as it is: it would only be suppressed.
+    Deliveries of a deleted destination stay as they are: they would only be suppressed.
     """
     moved = 0
     with transaction.atomic():
@@ -33,9 +33,9 @@ def replay(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
 
 
 def replay_in_order(deliveries: DeliveryQuerySet) -> int:
-    """failed or delivered -> pending, each at its place in its line. Return how many moved.
+    """Move from failed or delivered to pending, each at its place in its line. Return how many moved.
 
-    The end of an incident that was kept from a sink, since the firing was not told there, is owed again with it.
+    If the end of an incident was suppressed because its firing did not reach the sink, it becomes pending too.
     """
     lines, firings = deliveries.lines(), deliveries.lock_firings()
     moved = deliveries.replay()

@@ -1,8 +1,7 @@
-"""Replay job: give a stretch of a destination's deliveries a fresh set of tries, step by step, by the sweep.
+"""Replay job: gives a stretch of a destination's deliveries a fresh set of tries, step by step, in the sweep.
 
-Of an integration these are the events that left its stream and were given up.
-
-A step is one short transaction: the cursor, the progress and the deliveries move together or not at all.
+For an integration, these are the events that left its stream and were given up. A step is one short transaction:
+the cursor, the progress and the deliveries move together or not at all.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.replay import REPLAYABLE, ReplayState
 
 STARTED, FINISHED, CANCELLED = "replay.create", "replay.finish", "replay.cancel"
-# How many open deliveries a sink has at most after a step: what is new waits behind no more than these.
+# Open deliveries of a sink after a step, at most: a new delivery waits behind no more than these.
 MOST_OPEN = 500
-COUNTED = 50_000  # deliveries that one request, or one step, looks at to count
-LOOKED_AT = 20_000  # deliveries that one step looks at to replay some of them
-MOST_OPEN_AT_A_RATE_KEY = 10  # where one message a second is taken
+COUNTED = 50_000  # deliveries that one request, or one step, reads to count
+LOOKED_AT = 20_000  # deliveries that one step reads to replay some of them
+MOST_OPEN_AT_A_RATE_KEY = 10  # if the sink accepts one message a second
 
 
-CATCH_UP = timedelta(seconds=2)  # that a rate makes up for, where the sweep came late
+CATCH_UP = timedelta(seconds=2)  # of a late sweep that a rate makes up for
 SHOWN = 10  # deliveries that a preview shows
 
 
 class ReplayUnderWay(Exception):
-    """Another replay of this destination is not at its end yet."""
+    """Another replay of this destination has not ended yet."""
 
     def __init__(self, destination: Destination) -> None:
         super().__init__(destination.name)
@@ -51,10 +50,10 @@ class ReplayUnderWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which deliveries: made from `since` to `until` (now), in one of `states`, and what else must be true.
+    """Which deliveries to replay: those created from `since` to `until` (default: now) and in one of `states`.
 
-    `status_class` is that of the last answer: 5 for 5xx, 0 for none. `reason` is a part of why they failed;
-    `event_type` the key of the type of their events.
+    `status_class` is that of the last answer: 5 for 5xx, 0 for none. `reason` is a part of the failure's reason;
+    `event_type` is the key of the event's type.
     """
 
     since: datetime
@@ -66,7 +65,7 @@ class Selection:
 
 
 class ReplayPreview(NamedTuple):
-    """What a replay would take now: how many, whether more were not looked at, and the newest of them."""
+    """What a replay would replay now: how many, whether more were not counted, and the newest of them."""
 
     deliveries: int
     capped: bool
@@ -79,10 +78,9 @@ def start_replays(
     rate_per_s: float | None = None,
     initiator: Initiator = SYSTEM,
 ) -> list[Replay]:
-    """Make a job for each destination, all or none, and count what it will replay; of a long stretch, the sweep
-    counts the rest.
+    """Create a job for each destination, all or none, and count its deliveries.
 
-    Raises NotConfigurable, UnderWay and LimitReached.
+    If a stretch is long, the sweep counts the rest. Raises NotConfigurable, ReplayUnderWay and LimitReached.
     """
     jobs = [make_job(destination, selection) for destination in destinations]
     if not jobs:
@@ -90,7 +88,7 @@ def start_replays(
     tenant = jobs[0].tenant
     take_rate(tenant, "replays_per_h")
     with transaction.atomic():
-        hold_room(tenant, "replays_at_once")  # for what was asked for at once, of however many destinations
+        hold_room(tenant, "replays_at_once")  # one place for one request, whatever its number of destinations
         for made in jobs:
             made.rate_per_s = rate_per_s
             made.asked_by = initiator.email or initiator.name or initiator.id
@@ -99,7 +97,7 @@ def start_replays(
 
 
 def write_job(made: Replay, initiator: Initiator) -> None:
-    """Write a job, with what is counted at once. Raises UnderWay."""
+    """Write a job and its first count. Raises ReplayUnderWay."""
     try:
         with transaction.atomic():
             made.save(force_insert=True)
@@ -113,7 +111,7 @@ def write_job(made: Replay, initiator: Initiator) -> None:
 
 
 def make_job(destination: Destination, selection: Selection) -> Replay:
-    """Return the job that would be made. Raises NotConfigurable."""
+    """Return the job for a selection, without saving it. Raises NotConfigurable."""
     until, states = check_selection(selection.since, selection.until, selection.states)
     return Replay(
         tenant=destination.tenant,
@@ -128,7 +126,7 @@ def make_job(destination: Destination, selection: Selection) -> Replay:
 
 
 def preview_replay(destination: Destination, selection: Selection) -> ReplayPreview:
-    """Return what such a replay would take now. Raises NotConfigurable."""
+    """Return what such a replay would replay now. Raises NotConfigurable."""
     asked = make_job(destination, selection)
     asked.created_at = Now()
     stretch, end = asked.stretch(None, COUNTED)
@@ -137,7 +135,7 @@ def preview_replay(destination: Destination, selection: Selection) -> ReplayPrev
 
 
 def check_selection(since: datetime, until: datetime | None, states: Sequence[str]) -> tuple[datetime, list[str]]:
-    """Return the end of the stretch, now at the latest, and the states, each once. Raises NotConfigurable."""
+    """Return the end of the stretch, now at the latest, and the states without repeats. Raises NotConfigurable."""
     now = read_database_clock()
     if since > now + PRECISION:
         raise NotConfigurable(FieldError("since", "must not be in the future"))
@@ -149,12 +147,12 @@ def check_selection(since: datetime, until: datetime | None, states: Sequence[st
 
 
 def cancel_replay(replay: Replay, initiator: Initiator = SYSTEM) -> bool:
-    """Call it off; what it has replayed stays. Return False if it had ended already."""
+    """Cancel a replay; deliveries that it has replayed stay so. Return False if it had ended already."""
     return end_replay(replay, ReplayState.CANCELLED, CANCELLED, initiator)
 
 
 def work_off_replays() -> int:
-    """Take one step of every running replay. Return how many deliveries were replayed."""
+    """Do one step of every running replay. Return how many deliveries were replayed."""
     running = Replay.objects.running().due().select_related("destination", "tenant")
     return do_in_turns(
         [(replay.tenant_id, replay) for replay in running], lambda replay: (replay_step(replay), False)
@@ -162,16 +160,16 @@ def work_off_replays() -> int:
 
 
 def count_next_stretch(replay: Replay) -> None:
-    """Count the next stretch of a replay; it begins when all of it is counted. Of two at once, one counts."""
+    """Count the next stretch of a replay, which starts once all is counted. Of two runs at a time, one counts."""
     stretch, end = replay.stretch(replay.counted_to, COUNTED)
     here = Replay.objects.running().filter(id=replay.id, counted_to=replay.counted_to)
     here.update(counted=F("counted") + stretch.count(), counted_to=end)
 
 
 def replay_step(replay: Replay) -> int:
-    """Replay the next deliveries, as many as the sink has room for. Return how many.
+    """Replay as many of the next deliveries as the sink has room for. Return how many.
 
-    Run by two at once, only one finds the cursor where it was read; the other moves nothing.
+    Of two runs at the same time, one finds the cursor where it was read; the other moves nothing.
     """
     sink = replay.destination
     if sink.deleted_at is not None:
@@ -204,21 +202,21 @@ def replay_step(replay: Replay) -> int:
 
 
 def count_at_a_time(replay: Replay) -> int:
-    """Return how many deliveries one step may replay by the rate that was asked for: what one second allows."""
+    """Return how many deliveries one step may replay by the requested rate: one second's worth."""
     return MOST_OPEN if replay.rate_per_s is None else max(int(replay.rate_per_s), 1)
 
 
 def plan_next_step(replay: Replay, number: int) -> dict[str, Any]:
-    """Return the columns that keep a replay waiting after a step of so many, where it has a rate."""
+    """Return the columns that make a replay with a rate wait after a step of `number` deliveries."""
     if not replay.rate_per_s or not number:
         return {}
     now = read_database_clock()
-    began = max(replay.next_at or now, now - CATCH_UP)  # a step that came late makes the next one come sooner
+    began = max(replay.next_at or now, now - CATCH_UP)  # after a late step, the next one comes sooner
     return {"next_at": began + timedelta(seconds=number / replay.rate_per_s)}
 
 
 def count_room(sink: Destination) -> int:
-    """Return how many deliveries a step may open at a sink. Counts no further than it must."""
+    """Return how many deliveries a step may open at a sink. Count no further than necessary."""
     most = MOST_OPEN_AT_A_RATE_KEY if sink.rate_key else MOST_OPEN
     waiting = Delivery.objects.filter(
         destination_id=sink.id, state__in=[DeliveryState.PENDING, DeliveryState.SENDING]
@@ -227,7 +225,7 @@ def count_room(sink: Destination) -> int:
 
 
 def end_replay(replay: Replay, state: ReplayState, activity_code: str, initiator: Initiator = SYSTEM) -> bool:
-    """running -> done or cancelled, and its tenant is told. Return False if it had ended already."""
+    """Move from running to done or cancelled, and inform the tenant. Return False if it had ended already."""
     with transaction.atomic():
         if not Replay.objects.filter(id=replay.id).end(state):
             return False
@@ -238,7 +236,7 @@ def end_replay(replay: Replay, state: ReplayState, activity_code: str, initiator
 
 
 def record_replay(activity_code: str, replay: Replay, initiator: Initiator) -> None:
-    """Record it in the tenant's audit log."""
+    """Record a replay in the tenant's audit log."""
     wanted = {"status_class": replay.status_class, "reason": replay.reason, "event_type": replay.event_type}
     destination = replay.destination
     is_sink = destination.kind.face == "event_sink"

@@ -1,7 +1,7 @@
-"""Replay of a stream: send an integration again what it was sent before.
+"""Replay stream: sends an integration events again that it got before.
 
-The position stays where it is. A second, temporary one goes through what is to be sent again, and takes
-turns with what is new: nothing is skipped, nothing after the stretch comes twice, and nobody waits for the other.
+The position stays. A second, temporary position goes through the stretch, and its batches alternate with those of
+new events. So nothing is skipped, nothing after the stretch is sent twice, and neither waits for the other.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from eventsinks.models.stream import find_end_of_moment, find_moment_of_log
 
 
 class StreamReplayUnderWay(Exception):
-    """Another replay of this integration is not at its end yet."""
+    """Another replay of this integration has not ended yet."""
 
 
 def replay_stream(
     destination: Destination, since: datetime, until: datetime | None = None, initiator: Initiator = SYSTEM
 ) -> bool:
-    """Send again what was received from `since` to `until`, both included; to where the stream stands without it.
+    """Send again what was received from `since` to `until`, both included, but not past the stream's position.
 
-    Return False where nothing of it was sent before: it comes anyway. Raises UnderWay and LimitReached.
+    Return False if nothing of it was sent before: the stream sends it anyway. Raises StreamReplayUnderWay and
+    LimitReached.
     """
     tenant_id, place = destination.tenant_id, Position.objects.get(destination=destination).place
     start = min(find_moment_of_log(tenant_id, since), place)
@@ -47,7 +48,7 @@ def replay_stream(
 
 
 def stop_replay(destination: Destination, initiator: Initiator = SYSTEM) -> bool:
-    """Send no more again than was sent by now. Return False where no replay was under way."""
+    """Stop the replay after what was sent by now. Return False if none was running."""
     with transaction.atomic():
         if not Position.objects.stop_replay(destination.id):
             return False

@@ -1,4 +1,4 @@
-"""Skip: let go of deliveries that are not to be sent any more, so that what waits behind them goes."""
+"""Skip: suppresses deliveries that are no longer to be sent, so that the ones behind them can go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventsinks.models.delivery.row import DeliveryQuerySet
 
 
 def skip_deliveries(deliveries: DeliveryQuerySet, initiator: Initiator = SYSTEM) -> int:
-    """pending or failed -> suppressed. Return how many moved; what is being sent stays."""
+    """Move from pending or failed to suppressed. Return how many moved. Deliveries that are being sent stay."""
     moved = 0
     reason = f"skipped by {initiator.email or initiator.name or initiator.id}"
     with transaction.atomic():

@@ -1,1 +1,1 @@
-"""Secrets: seal them anew, rotate and reset them, and check the keys at the start."""
+"""Secrets: seals them again, rotates and resets them, and checks the encryption keys at the start."""

@@ -1,4 +1,4 @@
-"""Reencrypt: seal every secret that is kept with the newest key and for its row, so that an old key may go."""
+"""Reencrypt: seals every stored secret with the newest key and for its row, so that an old key can be removed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SEALED: tuple[tuple[type[Model], str], ...] = (
     (SlackWorkspace, "sealed_token"),
     (SlackWorkspace, "sealed_refresh_token"),
 )
-PAGE = 200  # rows that are read at once
-GRACE = timedelta(days=1)  # after an upgrade, in which processes of the version before may still run
+PAGE = 200  # rows of one query
+GRACE = timedelta(days=1)  # after an upgrade; processes of the old version may run until then
 
 
 @dataclass(slots=True)
 class Reencrypted:
-    """How many secrets are sealed anew, how many were so already, and which could not be opened."""
+    """How many secrets were sealed again, how many were current already, and which could not be opened."""
 
     anew: int = 0
     current: int = 0
@@ -46,10 +46,10 @@ class Reencrypted:
 
 
 def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
-    """Seal all of them anew, and from then on open nothing that is not bound to its row. Raises WrongKeys.
+    """Seal all secrets again. From then on, open only secrets that are bound to their rows. Raises WrongKeys.
 
-    One that is changed meanwhile is left as it was changed. Killed in between, it leaves some done and some not,
-    and may be run again. `forget_lost` takes away what no key opens: it must be given again.
+    A secret that changes meanwhile keeps its change. If the process dies, some secrets are done and some are not;
+    it may be run again. `forget_lost` deletes the secrets that no key opens; they must be entered again.
     """
     prove_keys(forget_lost=forget_lost)
     Canary.objects.filter(binding=Binding.UNBOUND).update(binding=Binding.BINDING)
@@ -64,7 +64,7 @@ def reencrypt(*, forget_lost: bool = False) -> Reencrypted:
 
 
 def prove_keys(*, forget_lost: bool) -> None:
-    """Seal the canary with the newest key. Raises WrongKeys where no key opens it and nothing may be lost."""
+    """Seal the canary with the newest key. Raises WrongKeys if no key opens it, unless `forget_lost`."""
     try:
         read_canary()
     except WrongKeys:
@@ -74,7 +74,7 @@ def prove_keys(*, forget_lost: bool) -> None:
 
 
 def read_pages(model: type[Model], column: str) -> Iterator[Any]:
-    """Yield the rows with a secret in this column, a page at a time."""
+    """Yield the rows with a secret in this column, one page at a time."""
     rows = model._default_manager.exclude(**{column: ""}).order_by("pk")
     page = list(rows[:PAGE])
     while page:
@@ -101,7 +101,7 @@ def seal_anew(row: Any, column: str, done: Reencrypted, *, forget_lost: bool) ->
 
 
 def find_unbound(model: type[Model], column: str) -> Any:
-    """Return the rows whose secret was sealed by a key that there is, for no row."""
+    """Return the rows whose secret was sealed by a current key but is bound to no row."""
     ours = Q()
     for id in get_box().key_ids:
         ours |= Q(**{f"{column}__startswith": f"{id}:"}) & ~Q(**{f"{column}__startswith": f"{id}:{BOUND}"})
@@ -109,7 +109,7 @@ def find_unbound(model: type[Model], column: str) -> Any:
 
 
 def count_strangers() -> int:
-    """Return how many secrets name a key that is not among EVENTSINKS_ENCRYPTION_KEYS."""
+    """Return how many secrets name a key that is not in EVENTSINKS_ENCRYPTION_KEYS."""
     count = 0
     for model, column in SEALED:
         rows = model._default_manager.exclude(**{column: ""})
@@ -120,7 +120,7 @@ def count_strangers() -> int:
 
 
 def finish_binding(*, at_once: bool = False) -> bool:
-    """Bind what an upgrade has left unbound, once its grace is over or `at_once`. Return whether there was any."""
+    """Bind the secrets that an upgrade left unbound, after GRACE or `at_once`. Return whether there were any."""
     left = Canary.objects.exclude(binding=Binding.BOUND)
     if not at_once:
         left = left.filter(created_at__lt=Now() - GRACE)
@@ -131,7 +131,7 @@ def finish_binding(*, at_once: bool = False) -> bool:
 
 
 def reencrypt_factors(done: Reencrypted) -> None:
-    """Seal the secrets of people's second factors anew, each under `secret` or `seed` of its data."""
+    """Seal the secrets of second factors again. Each is in `secret` or `seed` of the factor's data."""
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN).iterator():
         name = "secret" if "secret" in factor.data else "seed"
         if get_box().is_current(factor.data[name]):

@@ -1,4 +1,4 @@
-"""Reset: take the second factors of an account of the admin away, and note who did."""
+"""Reset second factor: removes the second factors of an admin account, and records who did it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import transaction
 
 
 def reset_second_factor(person: User, by: User) -> bool:
-    """Take somebody's second factors away: the password alone lets them in. Return False if there were none."""
+    """Remove a person's second factors: the password alone is enough then. Return False if there were none."""
     with transaction.atomic():
         if not Authenticator.objects.filter(user=person).delete()[0]:
             return False
@@ -20,5 +20,5 @@ def reset_second_factor(person: User, by: User) -> bool:
 
 
 def note_reset(person: Any, by: Any, what: str) -> None:
-    """Write into the history of an account what was done to its second factors."""
+    """Record in an account's history what was done to its second factors."""
     LogEntry.objects.log_actions(by.pk, [person], CHANGE, change_message=what, single_object=True)

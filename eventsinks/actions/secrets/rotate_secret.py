@@ -1,4 +1,4 @@
-"""Show a signing secret, or rotate it: the new one signs at once, the old one beside it while they overlap."""
+"""Rotate secret: shows or rotates a signing secret. During the overlap, the new and the old secret both sign."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from eventsinks.models.secrets.sealing import seal
 
 
 def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYSTEM) -> str | None:
-    """Give a sink a new signing secret and return it; None where somebody else changed the sink at the same time.
+    """Give a sink a new signing secret and return it. Return None if somebody changed the sink at the same time.
 
-    A secret that an earlier rotation kept for its overlap signs no more.
+    If an earlier rotation still overlaps, its old secret no longer signs.
     """
     secret = make_secret()
     old = keep_old_secret(sink) if overlap_s else ""
@@ -43,9 +43,9 @@ def rotate_secret(sink: Destination, overlap_s: int, initiator: Initiator = SYST
 
 
 def reveal_secret(sink: Destination, initiator: Initiator) -> str:
-    """Return the secret that a sink's requests are signed with, and record who was shown it.
+    """Return the secret that signs a sink's requests, and record who saw it.
 
-    Raises lib.crypto.CannotOpen.
+    Raises CannotOpen.
     """
     secret = sink.signing_secret
     audit.record_destination(audit.SECRET_SHOWN, sink, initiator, {"signing_secret": make_fingerprint(secret)})
@@ -53,7 +53,7 @@ def reveal_secret(sink: Destination, initiator: Initiator) -> str:
 
 
 def keep_old_secret(sink: Destination) -> str:
-    """Return the signing secret as it is kept for its overlap; empty where no key opens it: it could not sign."""
+    """Return the signing secret, sealed for its overlap. Return "" if no key opens it: then it could not sign."""
     try:
         return seal(sink.signing_secret, sink, "sealed_old_signing_secret")
     except CannotOpen:
@@ -61,9 +61,9 @@ def keep_old_secret(sink: Destination) -> str:
 
 
 def end_overlaps() -> int:
-    """Forget old secrets whose overlap is over; workers open the sinks anew. Return how many.
+    """Delete old secrets whose overlap is over, so that workers open the sinks again. Return how many.
 
-    A sink that somebody else has locked is left for the next time: an old secret that is over signs nothing.
+    A sink that another process has locked waits for the next time: an expired old secret signs nothing anyway.
     """
     over = Destination.objects.filter(old_signing_secret_until__lte=Now())
     with transaction.atomic():

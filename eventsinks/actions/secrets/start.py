@@ -1,4 +1,4 @@
-"""Start: what must be true before a process may open or seal a secret."""
+"""Start: checks the encryption keys before a process may open or seal a secret."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eventsinks.models.secrets.sealing import WrongKeys, make_canary, read_canar
 
 log = logging.getLogger(__name__)
 
-_proved: set[tuple[str, ...]] = set()  # keys that this process has seen to be the database's
+_proved: set[tuple[str, ...]] = set()  # keys that this process has found to be the database's
 
 
 def refuse_wrong_keys() -> None:
-    """End this process where its encryption keys are not the database's. If it is away, it is asked later."""
+    """End this process if its encryption keys are not the database's. If the database is away, check later."""
     try:
         prove_keys()
     except WrongKeys as error:
@@ -25,11 +25,11 @@ def refuse_wrong_keys() -> None:
         log.warning("the encryption keys could not be compared with the database yet: %s", error)
     finally:
         if not connection.in_atomic_block:
-            connection.close()  # what is started here may fork
+            connection.close()  # the process that starts here may fork
 
 
 def prove_keys() -> None:
-    """Raise WrongKeys unless the encryption keys are the database's; make its canary if there is none."""
+    """Check that the encryption keys are the database's. Make its canary if there is none. Raises WrongKeys."""
     keys = tuple(settings.EVENTSINKS_ENCRYPTION_KEYS)
     if keys in _proved:
         return
@@ -42,5 +42,5 @@ def prove_keys() -> None:
 
 
 def describe_strangers(count: int) -> str:
-    """Return what is wrong where secrets need a key that is not there."""
+    """Return the message for secrets that need a missing key."""
     return f"{count} secrets are sealed with keys that are not among them; `manage.py reencrypt` names them"

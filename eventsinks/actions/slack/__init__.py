@@ -1,1 +1,1 @@
-"""Installing our Slack app into a tenant's workspace."""
+"""Slack: installs our Slack app into a tenant's workspace."""

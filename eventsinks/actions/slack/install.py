@@ -1,6 +1,6 @@
-"""Install: bring our Slack app into a tenant's workspace by OAuth v2, and take it out again.
+"""Install: installs our Slack app into a tenant's workspace by OAuth v2, and removes it again.
 
-Nothing is open in the database while Slack is asked.
+No transaction is open during a request to Slack.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BEGUN = "slack_integration.begin"
 
 
 class InUse(Exception):
-    """Event sinks post to it. `names` are theirs."""
+    """Event sinks use this workspace. `names` are their names."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(f"used by the event sinks {', '.join(names)}" if names else "used by event sinks")
@@ -58,20 +58,20 @@ def begin_installation(tenant: Tenant, initiator: Initiator = SYSTEM) -> str:
 
 
 def make_landing_url(state: str) -> str:
-    """Return our own page that asks whether this tenant may have the workspace, before Slack does."""
+    """Return the URL of our page that asks, before Slack does, whether this tenant may have the workspace."""
     return f"{settings.PUBLIC_URL}/slack/install?{urlencode({'state': state})}"
 
 
 def make_authorize_url(state: str) -> str:
-    """Return the page of Slack where a person allows the app. Raises NotInstallable."""
+    """Return the URL of Slack's page where a person allows the app. Raises NotInstallable."""
     return find_app().authorize_url(state)
 
 
 def finish_installation(state: str, cookie: str, code: str, address: str = "") -> SlackWorkspace:
-    """Install what `state` began in the browser that has `cookie`, with Slack's code.
+    """Finish the installation of `state` in the browser that has `cookie`, with the code from Slack.
 
-    `address` is the browser's, for the audit. Raises NotInstallable, and LimitReached where too much is under way
-    for the tenant: then nothing is used up.
+    `address` is the browser's address, for the audit. Raises NotInstallable. Raises LimitReached if too many
+    trials of the tenant run; then the state and the code stay usable.
     """
     begun = find_install(state)
     with hold_trial(begun.tenant, counted=False):
@@ -81,14 +81,14 @@ def finish_installation(state: str, cookie: str, code: str, address: str = "") -
 
 
 def install(tenant: Tenant, code: str, initiator: Initiator = SYSTEM) -> SlackWorkspace:
-    """Trade `code` for a token and keep it. Raises NotInstallable and LimitReached."""
+    """Exchange `code` for a token and store it. Raises NotInstallable and LimitReached."""
     take_rate(tenant, "slack_installs_per_h")
     with hold_trial(tenant, counted=False):
         return trade_code(tenant, code, initiator)
 
 
 def trade_code(tenant: Tenant, code: str, initiator: Initiator) -> SlackWorkspace:
-    """Trade `code` for a token and keep it; the same team again gets the new one. Raises NotInstallable."""
+    """Exchange `code` for a token and store it. A known team gets the new token. Raises NotInstallable."""
     try:
         grant = slack.exchange_code(find_app(), code)
     except slack.SlackSaid as said:
@@ -111,7 +111,7 @@ def trade_code(tenant: Tenant, code: str, initiator: Initiator) -> SlackWorkspac
 
 
 def keep_workspace(workspace: SlackWorkspace, initiator: Initiator) -> None:
-    """Keep a workspace that was written by hand; where its token is another, its sinks are configured anew."""
+    """Store a workspace that was entered by hand. If its token changed, configure its sinks again."""
     with transaction.atomic():
         before = SlackWorkspace.objects.select_for_update().filter(pk=workspace.pk).first()
         workspace.save()
@@ -123,7 +123,7 @@ def keep_workspace(workspace: SlackWorkspace, initiator: Initiator) -> None:
 
 
 def describe_workspace(workspace: SlackWorkspace) -> dict[str, str]:
-    """Return what the audit tells of a workspace."""
+    """Return the fields of a workspace that the audit records."""
     try:
         token = make_fingerprint(workspace.token)
     except CannotOpen:
@@ -132,7 +132,7 @@ def describe_workspace(workspace: SlackWorkspace) -> dict[str, str]:
 
 
 def make_columns(grant: slack.Grant, workspace: SlackWorkspace) -> dict[str, object]:
-    """Return a grant as the columns of a workspace, which its tokens are sealed for."""
+    """Return a grant as columns of a workspace. Its tokens are sealed for this row."""
     stays, refresh = grant.expires_in is None, grant.refresh_token
     return {
         "sealed_token": seal(grant.token, workspace, "sealed_token"),
@@ -145,7 +145,7 @@ def make_columns(grant: slack.Grant, workspace: SlackWorkspace) -> dict[str, obj
 
 
 def reopen_sinks(workspace: SlackWorkspace, repaired: bool = False) -> None:
-    """Have workers take the new token; `repaired`: what was parked is sent to again."""
+    """Make workers use the new token. If `repaired`, parked sinks become active or resuming."""
     sinks = Destination.objects.present().filter(slack_workspace=workspace)
     sinks.update(version=F("version") + 1)
     if repaired:
@@ -157,7 +157,7 @@ def reopen_sinks(workspace: SlackWorkspace, repaired: bool = False) -> None:
 
 
 def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:
-    """Forget a workspace and its token, and have Slack revoke it if Slack can be asked. Raises InUse."""
+    """Delete a workspace and its token. Ask Slack to revoke the token, but only log errors. Raises InUse."""
     sinks = Destination.objects.filter(slack_workspace=workspace)
     names = list(sinks.present().order_by("id").values_list("name", flat=True)[:20])
     if names:
@@ -171,7 +171,7 @@ def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:
             sinks.exclude(deleted_at=None).update(slack_workspace=None)
             record_workspace(audit.DELETED, workspace, initiator)
             workspace.delete()
-    except (ProtectedError, IntegrityError):  # a sink that was made meanwhile
+    except (ProtectedError, IntegrityError):  # a sink was created meanwhile
         raise InUse([]) from None
     try:
         if token:
@@ -183,13 +183,13 @@ def uninstall(workspace: SlackWorkspace, initiator: Initiator = SYSTEM) -> None:
 def record_workspace(
     activity_code: str, workspace: SlackWorkspace, initiator: Initiator, more: Mapping[str, str] | None = None
 ) -> None:
-    """Record a change of a workspace. `more` says what."""
+    """Record a change of a workspace. `more` adds details."""
     meta = {"platform": "slack", "name": workspace.team_name, **(more or {})}
     audit.record_change(workspace.tenant, activity_code, f"slack_integration:{workspace.pk}", meta, initiator)
 
 
 def find_app() -> slack.App:
-    """Return our app of the settings. Raises NotInstallable where there is none."""
+    """Return our Slack app from the settings. Raises NotInstallable if there is none."""
     if not settings.SLACK_CLIENT_ID or not settings.SLACK_CLIENT_SECRET:
         raise NotInstallable("this server has no Slack app: SLACK_CLIENT_ID and SLACK_CLIENT_SECRET are not set")
     return slack.App(

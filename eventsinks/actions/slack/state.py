@@ -1,7 +1,8 @@
-"""The state of an installation at Slack: signed, good once and for ten minutes, in one browser alone.
+"""State: the signed state of a Slack installation. It works once, for ten minutes, and in one browser only.
 
-Whoever begins an installation holds its state, and may send it to somebody else. So it installs nothing until the
-browser that comes back from Slack shows the cookie that it was given when its person said yes to this tenant.
+The person who begins an installation has its state, and could send it to somebody else. So nothing is installed
+until the browser that comes back from Slack shows a cookie. The browser got it when its person agreed to this
+tenant.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ELSEWHERE = "it was not begun in this browser; begin the installation again, and
 
 
 class NotInstallable(Exception):
-    """It can't be installed, and the message says why: to a person, without a secret."""
+    """The app can't be installed. The message tells a person why, and contains no secret."""
 
 
 def make_state(tenant: Tenant, initiator: Initiator) -> str:
@@ -39,7 +40,7 @@ def make_state(tenant: Tenant, initiator: Initiator) -> str:
 
 
 def find_install(state: str) -> SlackInstall:
-    """Return the installation that `state` stands for, and leave it usable. Raises NotInstallable."""
+    """Return the installation of `state`, which stays usable. Raises NotInstallable."""
     begun = SlackInstall.objects.select_related("tenant").filter(id=read_id(state), expires_at__gt=Now()).first()
     if begun is None:
         raise NotInstallable(OVER)
@@ -47,9 +48,9 @@ def find_install(state: str) -> SlackInstall:
 
 
 def use_up_state(state: str, cookie: str) -> SlackInstall:
-    """Return the installation that `state` stands for, which is used up with that. Raises NotInstallable.
+    """Return the installation of `state`, and use the state up. Raises NotInstallable.
 
-    Another browser than the one that has the `cookie` uses nothing up.
+    A browser without the right `cookie` uses nothing up.
     """
     begun = find_install(state)
     try:
@@ -64,7 +65,7 @@ def use_up_state(state: str, cookie: str) -> SlackInstall:
 
 
 def make_cookie(state: str) -> dict[str, Any]:
-    """Return the arguments of `set_cookie` for the browser whose person said yes. Raises NotInstallable."""
+    """Return the arguments of `set_cookie` for the browser whose person agreed. Raises NotInstallable."""
     return {
         "key": get_cookie_name(),
         "value": make_signer("browser").sign(str(read_id(state))),
@@ -76,12 +77,12 @@ def make_cookie(state: str) -> dict[str, Any]:
 
 
 def get_cookie_name() -> str:
-    """Return the cookie's name; behind TLS no other host of the domain can set one of this name."""
+    """Return the cookie's name. Behind TLS, no other host of the domain can set a cookie with this name."""
     return "__Host-slack_install" if settings.SESSION_COOKIE_SECURE else "slack_install"
 
 
 def read_id(state: str) -> UUID:
-    """Return the id that a state names; its row says whether it is over. Raises NotInstallable."""
+    """Return the id in a state. Its row tells whether it has expired. Raises NotInstallable."""
     try:
         return UUID(make_signer("state").unsign(state))
     except (BadSignature, ValueError):
@@ -89,5 +90,5 @@ def read_id(state: str) -> UUID:
 
 
 def make_signer(what: str) -> Signer:
-    """Return what signs states, or what marks browsers, and nothing else."""
+    """Return a signer for states, or one for browsers. Neither accepts the other's signatures."""
     return Signer(salt=f"eventsinks.slack_install.{what}")

@@ -1,1 +1,1 @@
-"""Trying out: what somebody waits for while it is made or sent. Counts nowhere."""
+"""Trying: previews and tests, while somebody waits for the result. They count nowhere."""

@@ -1,4 +1,4 @@
-"""Preview: what a destination would be sent for an alert, made and not sent."""
+"""Preview: makes the request that a destination would get for an alert, and sends nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = UUID(int=0)  # the tenant of a message that is not sent
 
 @dataclass(frozen=True, slots=True)
 class AlertPreview:
-    """One alert: its title, the clause of the filter that rejects it if one does, and what would be sent."""
+    """One alert: its title, the clause of the filter that rejects it (None: none does), and its request."""
 
     title: str
     rejected: str | None
@@ -40,9 +40,9 @@ def preview_alerts(
     alerts: Iterable[bytes],
     wanted: EventFilter | None = None,
 ) -> list[AlertPreview]:
-    """Return what `where`, the key of an event sink's type or a sink, would be sent. Opens no secret.
+    """Return the requests that `where`, a sink or the key of an event sink's type, would get. Opens no secret.
 
-    `template` goes before the sink's own. Raises KeyError for a type that can't be previewed.
+    `template` replaces the sink's own. Raises KeyError for a type that can't be previewed.
     """
     kind = make_stand_in(where)
     template = template or (where.template if isinstance(where, Destination) else None)
@@ -58,7 +58,7 @@ def find_last_alerts(tenant: Tenant, number: int) -> list[bytes]:
 def preview_alert(
     kind: DestinationType[Any], template: AlertTemplate | None, alert: bytes, wanted: EventFilter | None
 ) -> AlertPreview:
-    """Return what is made of one alert."""
+    """Return the preview of one alert."""
     now = datetime.now(UTC)
     document = parse_accepted(alert)
     message = Message(uuid7(), ALERT, NOBODY, read_moment(document.get("timestamp")), alert, template=template)
@@ -67,7 +67,7 @@ def preview_alert(
 
 
 def make_stand_in(where: str | Destination) -> DestinationType[Any]:
-    """Return a type that can build: the config of the sink as far as a GET shows it, the rest made up."""
+    """Return a type that can build requests. It uses the config that a GET shows, and examples for the rest."""
     key, shown = (where, {}) if isinstance(where, str) else (where.type, where.config)
     told = {name: value for name, value in shown.items() if value and MASK not in str(value)}
     kind: type[AnyDestinationType] = destination_type(key)

@@ -1,4 +1,4 @@
-"""Probe: try a connection before it is kept, with one message that says it is a test."""
+"""Probe: tests a connection before it is stored, with one message that says that it is a test."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from eventsinks.models.destination import make_endpoints
 from eventsinks.sending.judge import explain_no_answer, make_excerpt
 from eventsinks.streaming.transmit import spread_outcome
 
-NOBODY = UUID(int=0)  # the tenant of a message that is no tenant's event
+NOBODY = UUID(int=0)  # the tenant of a test message, which belongs to none
 
 
 def probe_connection(tenant: Tenant, kind: AnyDestinationType, mapping: str | None = None) -> Receipt:
-    """Send one test message for a tenant, in a shape, or the type's usual one. Return what came of it.
+    """Send one test message in a mapping, or in the type's usual one. Return its receipt.
 
-    Raises SendFailure, whatever it was that went wrong, and LimitReached.
+    Raises SendFailure for whatever went wrong, and LimitReached.
     """
     with hold_trial(tenant):
         return send_test_message(kind, mapping or kind.usual_mapping)
@@ -64,19 +64,19 @@ def send_test_message(kind: AnyDestinationType, mapping: str) -> Receipt:
 
 
 def make_new_type(type: str, config: Mapping[str, Any], signing_secret: str) -> AnyDestinationType:
-    """Return the destination type of this key as a new destination would have it. Raises NotConfigurable."""
+    """Return the destination type with this key, as a new destination would have it. Raises NotConfigurable."""
     return destination_type(type)(check_config(type, config), [decode_key(signing_secret)], make_endpoints())
 
 
 def make_changed_type(destination: Destination, changes: Mapping[str, Any]) -> AnyDestinationType:
-    """Return the type of `destination` as it would be after `changes` of its config. Raises NotConfigurable."""
+    """Return the type of `destination`, as it would be after `changes` of its config. Raises NotConfigurable."""
     changed = change_config(destination, changes)
     keys = [decode_key(destination.signing_secret)] if destination.sealed_signing_secret else []
     return destination.kind(changed, keys, make_endpoints())
 
 
 def exchange_message(kind: AnyDestinationType, message: Message, now: datetime) -> Receipt:
-    """Send a message over HTTP and return what came of it. Raises SendFailure."""
+    """Send a message over HTTP and return the receipt. Raises SendFailure."""
     _, outcome = send_now(kind, message, now)
     if isinstance(outcome, ExchangeFailed):
         raise explain_no_answer(outcome)
@@ -84,7 +84,7 @@ def exchange_message(kind: AnyDestinationType, message: Message, now: datetime) 
 
 
 def make_test_message(now: datetime, mapping: str) -> Message:
-    """Return the message in this shape: NetBird's "integration test"."""
+    """Return the test message in this mapping: NetBird's "integration test"."""
     document = {
         "id": f"test-event-{int(now.timestamp())}",
         "timestamp": write_time(now),
@@ -102,9 +102,9 @@ def make_test_message(now: datetime, mapping: str) -> Message:
 
 
 def probe_destination(destination: Destination, initiator: Initiator = SYSTEM) -> dict[str, Any]:
-    """Send the test message to a destination as it is, and return what came of it.
+    """Send the test message to a destination as it is now, and return the result.
 
-    That somebody asked for it is on record before anything is sent. Raises NotConfigurable and LimitReached.
+    The audit records the test before it is sent. Raises NotConfigurable and LimitReached.
     """
     kind = make_changed_type(destination, {})
     audit.record_destination(audit.TESTED, destination, initiator)

@@ -1,4 +1,4 @@
-"""Send now: one message with all that follows in the same try, while somebody waits for what comes of it."""
+"""Send now: sends one message, with all requests of the same try, while somebody waits for the result."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eventsinks.models.destination import make_mail_server
 from eventsinks.sending.judge import make_following_request
 from eventsinks.sending.prepare import make_request
 
-TIMEOUT = 10.0  # seconds that whoever asks is kept waiting for each request
+TIMEOUT = 10.0  # seconds to wait for each request
 
 
 def send_now(kind: AnyDestinationType, message: Message, at: datetime) -> tuple[Request, Outcome]:
-    """Return the last request that was sent and what came of it. Raises SendFailure for what can't be built."""
+    """Return the last request that was sent and its outcome. Raises SendFailure if a request can't be built."""
     request = make_request(kind, message, at)
     with open_outlet(make_guard(), TIMEOUT, make_mail_server()) as way_out:
         for number in range(1, MAX_REQUESTS + 1):

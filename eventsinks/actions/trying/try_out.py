@@ -1,4 +1,4 @@
-"""Try out: send an event sink one alert now and say all that came of it. Counts nowhere."""
+"""Try out: sends an event sink one alert now and shows the whole attempt. It counts nowhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_TIMINGS = Timings()
 
 @dataclass(frozen=True, slots=True)
 class TryOut:
-    """One try and its evidence. Secrets are in none of it: of the request only method, host and body are shown."""
+    """One try with its evidence, without secrets: of the request it shows only method, host and body."""
 
     started_at: datetime
     outcome: str
@@ -46,9 +46,9 @@ class TryOut:
 
 
 def try_out(sink: Destination, event: Event | None = None, initiator: Initiator = SYSTEM) -> TryOut:
-    """Send `event`, or a sample alert, to a sink in whatever state, and return the whole attempt.
+    """Send `event`, or a sample alert, to a sink in any state, and return the whole attempt.
 
-    That somebody asked for it is on record before anything is sent. Raises LimitReached.
+    The audit records the test before it is sent. Raises LimitReached.
     """
     audit.record_destination(audit.TESTED, sink, initiator, {"alert": event.key if event else "a sample"})
     now = datetime.now(UTC)
@@ -68,7 +68,7 @@ def try_out(sink: Destination, event: Event | None = None, initiator: Initiator 
 def show_evidence(
     kind: AnyDestinationType, now: datetime, request: Request, outcome: Outcome, failure: SendFailure | None
 ) -> TryOut:
-    """Return what is to be shown of a try, without the secrets of `kind`."""
+    """Return what to show of a try, without the secrets of `kind`."""
     response = outcome if isinstance(outcome, Response) else None
     return TryOut(
         now,
@@ -85,7 +85,7 @@ def show_evidence(
 
 
 def make_message(sink: Destination, event: Event | None, now: datetime) -> Message:
-    """Return the message: a given alert, or a sample of one."""
+    """Return the message of the given alert, or of a sample."""
     template = sink.template
     if event is not None:
         type_, occurred_at, data = event.event_type, event.occurred_at, bytes(event.data)
@@ -95,7 +95,7 @@ def make_message(sink: Destination, event: Event | None, now: datetime) -> Messa
 
 
 def make_sample(sink: Destination, now: datetime) -> dict[str, object]:
-    """Return an alert that says it is a test."""
+    """Return an alert that says that it is a test."""
     return {
         "id": f"test-{int(now.timestamp() * 1000)}",
         "tenant_id": str(sink.tenant_id),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from eventsinks.actions.obstacles import Obstacle, find_obstacle_of_sink
 from eventsinks.models import Destination
 from eventsinks.models.attempt import Outcome
 from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.models.destination import DestinationState
 
 Tone = Literal["good", "bad", "warning", "busy", "quiet"]
 
@@ -42,22 +42,29 @@ def make_chip(tone: Tone, text: str, title: str = "") -> SafeString:
     return format_html('<span class="es-chip es-{}" title="{}">{}</span>', tone, title, text)
 
 
+STATUSES: Mapping[Obstacle, tuple[Tone, str]] = {
+    Obstacle.DELETED: ("quiet", "Deleted"),
+    Obstacle.PAUSED: ("quiet", "Paused"),
+    Obstacle.PARKED: ("bad", "Parked"),
+    Obstacle.RESUMING: ("busy", "Resuming"),
+    Obstacle.HELD: ("warning", "Held"),
+}
+
+
 def make_delivery_chip(state: str) -> SafeString:
     """Return the chip of a delivery's state."""
     return make_chip(DELIVERY_TONES[state], DeliveryState(state).label)
 
 
 def name_status(sink: Destination) -> tuple[Tone, str]:
-    """Return the status of a sink, in a few words."""
-    if sink.state == DestinationState.PAUSED:
-        return "quiet", "Paused"
-    if sink.state == DestinationState.PARKED:
-        return "bad", f"Parked: {sink.state_reason}" if sink.state_reason else "Parked"
-    if sink.state == DestinationState.RESUMING:
-        return "busy", "Resuming"
-    if sink.held_until and sink.held_until > estimate_database_clock():
-        return "warning", f"Held until {write_clock(sink.held_until)}"
-    return "good", "Active"
+    """Return how a sink stands, in a few words: what keeps everything from being sent to it."""
+    found = find_obstacle_of_sink(sink)
+    if found is None:
+        return "good", "Active"
+    tone, text = STATUSES[found.obstacle]
+    if found.obstacle is Obstacle.PARKED and sink.state_reason:
+        text = f"{text}: {sink.state_reason}"
+    return tone, f"{text} until {write_clock(found.until)}" if found.until else text
 
 
 def write_clock(moment: datetime) -> str:

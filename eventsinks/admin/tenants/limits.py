@@ -11,7 +11,7 @@ from unfold import widgets
 
 from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.models import Tenant
-from eventsinks.models.limits import NAMES, Limits, describe_limit, get_server_limits
+from eventsinks.models.limits import NAMES, TenantLimits, describe_limit, get_server_limits
 
 PREFIX = "limit_"  # of the form's fields
 FIELDS = [PREFIX + name for name in NAMES]
@@ -40,9 +40,9 @@ def make_tenant_form() -> type[TenantForm]:
 
 
 def make_limit_field(name: str) -> forms.IntegerField:
-    """Return the form's field for one limit. If it is empty, the server's limit applies."""
-    field, server = Limits.model_fields[name], getattr(get_server_limits(), name)
-    bounds = Limits.model_json_schema()["properties"][name]
+    """Return the form's field for one limit: empty, the server's holds."""
+    field, server = TenantLimits.model_fields[name], getattr(get_server_limits(), name)
+    bounds = TenantLimits.model_json_schema()["properties"][name]
     return forms.IntegerField(
         label=name,
         required=False,

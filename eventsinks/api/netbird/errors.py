@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import Http404
-from drf_spectacular.utils import OpenApiResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
@@ -23,8 +22,8 @@ NOT_JSON = "couldn't parse JSON request"
 class ErrorBody(BaseModel):
     """What is wrong. `code` is the status."""
 
-    message: str
-    code: int
+    message: str = Field(description="what is wrong, and where")
+    code: int = Field(description="the status")
 
 
 class InvalidArgument(APIException):
@@ -88,13 +87,15 @@ def make_not_json() -> ParseError:
 
 
 ERRORS = {
-    400: OpenApiResponse(ErrorBody, "the body is not JSON, or an id is no number"),
-    401: OpenApiResponse(ErrorBody, "no API key, or one that opens nothing"),
-    403: OpenApiResponse(ErrorBody, "the API key lacks the scope"),
-    404: OpenApiResponse(ErrorBody, "there is no such thing in this account"),
-    413: OpenApiResponse(ErrorBody, "the body is too large"),
-    415: OpenApiResponse(ErrorBody, "the body is not JSON"),
-    422: OpenApiResponse(ErrorBody, "something is not right; the message names the field"),
-    429: OpenApiResponse(ErrorBody, "a limit is reached, which the message names; with Retry-After"),
-    503: OpenApiResponse(ErrorBody, "the database can't be reached"),
+    400: "The body is not JSON, or an id is no number.",
+    401: "There is no API key, or one that opens nothing.",
+    403: "The API key lacks the scope.",
+    404: "There is no such thing in this account.",
+    409: "It clashes with what is there; `message` says how.",
+    412: "The far end did not take the test message, or kept secrets must be given again; nothing was kept.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or not in UTF-8.",
+    422: "Something is not right; the message names the field.",
+    429: "A limit is reached, which the message names.",
+    503: "The database can't be reached.",
 }

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
-from pydantic import BaseModel, ConfigDict, RootModel
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import SAFE_METHODS
@@ -16,88 +15,32 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.api.authentication import get_tenant
-from eventsinks.api.documents import EventsParser, Many, read_documents
+from eventsinks.api.documents import EventsParser, read_documents
 from eventsinks.api.errors import Conflict
-from eventsinks.api.json import TooLarge
+from eventsinks.api.json import BodyTooLarge
 from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.errors import NOT_JSON, ErrorBody, InvalidArgument
+from eventsinks.api.netbird.errors import NOT_JSON, InvalidArgument
+from eventsinks.api.netbird.event_shapes import AuditIn, AuditTaken, ManyAudit
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, document_answers
 from eventsinks.event_types import event_type
-from eventsinks.event_types.audit import Audit, AuditData
-from eventsinks.event_types.network_traffic import NetworkTraffic, NetworkTrafficData
-from eventsinks.event_types.proxy import Proxy, ProxyData
+from eventsinks.event_types.audit import Audit
+from eventsinks.event_types.network_traffic import NetworkTraffic
+from eventsinks.event_types.proxy import Proxy
 from eventsinks.intake.accept import Acceptance, Rejection, accept
 from eventsinks.models import Event
 
 MOST = 10_000  # audit events that one answer holds, as NetBird's
 
 
-class EventOut(BaseModel):
-    """An event: the fields of NetBird's, and whatever else it came with."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-
-
-class AuditOut(EventOut):
-    """An audit event."""
-
-    timestamp: str
-    activity: str
-    activity_code: str
-    initiator_id: str
-    initiator_name: str
-    initiator_email: str
-    target_id: str
-    meta: dict[str, str]
-
-
-class ManyAudit(RootModel[list[AuditOut]]):
-    """Audit events, newest first."""
-
-
-class Rejected(BaseModel):
-    """One document that was not taken. `index` counts from 0."""
-
-    index: int
-    field: str
-    error: str
-
-
-class Counts(BaseModel):
-    """What became of many documents."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejected]
-
-
-class Taken(RootModel[EventOut | Counts]):
-    """The event, if it came alone; else what became of them all."""
-
-
-class AuditIn(RootModel[AuditData | Many[AuditData]]):
-    """One audit event, or many."""
-
-
-class NetworkTrafficIn(RootModel[NetworkTrafficData | Many[NetworkTrafficData]]):
-    """One flow, or many."""
-
-
-class ProxyIn(RootModel[ProxyData | Many[ProxyData]]):
-    """One request to the reverse proxy, or many."""
-
-
 LINES = {"type": "string", "description": "one event a line"}
-TAKING = {409: OpenApiResponse(ErrorBody, "the id was accepted before, with other content")}
 
 
 class EventsView(NetBirdView):
     """The events of one type: POST takes them in, GET shows them."""
 
     scope = "event"
+    verbs = {"get": "list", "post": "create"}
     type: ClassVar[str]
 
     def get_parsers(self) -> list[BaseParser]:
@@ -123,22 +66,18 @@ class AuditView(EventsView):
     """Audit events."""
 
     type = "audit"
+    resource = "audit_event"
 
-    @document_answers(ManyAudit, operation_id="api_events_audit_list")
+    @document_answers(ManyAudit)
     def get(self, request: Request) -> Response:
-        """List the newest audit events of the account, at most 10,000."""
+        """List audit events. The newest of the account, at most 10,000."""
         found = Event.objects.filter(tenant=get_tenant(request), type=self.type).order_by("-id")[:MOST]
         # By the order in which they came in, then by the time they tell: late ones find their place.
         return Response([show_event(event) for event in sorted(found, key=lambda e: e.occurred_at, reverse=True)])
 
-    @document_answers(
-        Taken,
-        request={JSON: AuditIn, NDJSON: LINES},
-        operation_id="api_events_audit_create",
-        errors=TAKING,
-    )
+    @document_answers(AuditTaken, request={JSON: AuditIn, NDJSON: LINES}, errors=[409])
     def post(self, request: Request) -> Response:
-        """Take in one audit event, an array or NDJSON."""
+        """Send audit events: one, an array or NDJSON. 409: an event of this id has other content."""
         return self.take(request)
 
 
@@ -163,7 +102,7 @@ def make_refusal(rejection: Rejection) -> Exception:
     if rejection.conflict:
         return Conflict(f"{rejection.field}: {rejection.message}")
     if rejection.too_large:
-        return TooLarge(f"the event {rejection.message}")
+        return BodyTooLarge(f"the event {rejection.message}")
     if not rejection.is_json:
         return ParseError(f"{NOT_JSON}: {rejection.message}")
     return InvalidArgument([(rejection.field, rejection.message)])

@@ -6,7 +6,7 @@ they send is enough.
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -14,7 +14,7 @@ from rest_framework.viewsets import ViewSet
 from eventsinks.actions import configure
 from eventsinks.actions.trying.probe import make_changed_type, make_new_type, probe_connection
 from eventsinks.api.authentication import get_initiator, get_tenant
-from eventsinks.api.netbird.errors import ErrorBody, InvalidArgument, PreconditionFailed
+from eventsinks.api.netbird.errors import InvalidArgument, PreconditionFailed
 from eventsinks.api.netbird.shapes import (
     CreateIntegration,
     IntegrationOut,
@@ -39,24 +39,23 @@ from eventsinks.limits.quotas import check_room
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.destination import list_types
 
-UNTESTED = {412: OpenApiResponse(ErrorBody, "the far end did not take the test message; nothing was kept")}
-
 
 class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
     """Create, list, get, update and delete integrations."""
 
     scope = "event_streaming"
+    resource = "integration"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
     @document_answers(ManyIntegrations)
     def list(self, request: Request) -> Response:
-        """List the integrations of the account."""
+        """List integrations. All of the account, oldest first."""
         return Response([show_integration(found) for found in find_integrations(request).order_by("id")])
 
-    @document_answers(IntegrationOut, request=CreateIntegration, errors=UNTESTED)
+    @document_answers(IntegrationOut, request=CreateIntegration, errors=[412])
     def create(self, request: Request) -> Response:
-        """Create an integration, once the far end has taken a test message."""
+        """Create an integration. One that is on is kept once the far end has taken a test message."""
         asked = read_body(CreateIntegration, request)
         if asked.platform not in list_types("integration"):
             raise InvalidArgument([("platform", f"must be one of {', '.join(list_types('integration'))}")])
@@ -87,9 +86,9 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
         """Get an integration."""
         return Response(show_integration(find_integration(request, id)))
 
-    @document_answers(IntegrationOut, request=UpdateIntegration, errors=UNTESTED)
+    @document_answers(IntegrationOut, request=UpdateIntegration, errors=[412])
     def update(self, request: Request, id: str) -> Response:
-        """Update an integration: what is given changes, the rest stays. One that is on is tried first."""
+        """Update an integration. What is given changes, the rest stays. One that is on is tried first."""
         integration = find_integration(request, id)
         asked = read_body(UpdateIntegration, request)
         if not asked.model_dump(exclude_none=True):
@@ -116,7 +115,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
 
     @document_answers(Nothing, request=None)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete an integration; its history stays."""
+        """Delete an integration. Its history stays."""
         configure.delete(find_integration(request, id), initiator=get_initiator(request))
         return Response({})
 

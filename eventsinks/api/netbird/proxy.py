@@ -12,7 +12,8 @@ from rest_framework.response import Response
 
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.events import LINES, TAKING, EventOut, EventsView, ProxyIn, Taken
+from eventsinks.api.netbird.event_shapes import ProxyIn, ProxyPage, ProxyTaken
+from eventsinks.api.netbird.events import LINES, EventsView
 from eventsinks.api.netbird.traffic import End, Moment, make_choice_check, make_parameter, show_page
 from eventsinks.api.netbird.view import document_answers, read_query
 from eventsinks.api.queries import Text
@@ -70,40 +71,6 @@ class ProxyQuery(BaseModel):
     end_date: End | None = None
 
 
-class ProxyOut(EventOut):
-    """A request to the reverse proxy."""
-
-    service_id: str
-    timestamp: str
-    method: str
-    host: str
-    path: str
-    duration_ms: int
-    status_code: int
-    source_ip: str
-    reason: str
-    user_id: str
-    auth_method_used: str
-    country_code: str
-    city_name: str
-    subdivision_code: str
-    protocol: str
-    bytes_upload: int
-    bytes_download: int
-    metadata: dict[str, str]
-
-
-class ProxyPage(BaseModel):
-    """A page of requests. `total_capped`: there are more than `total_records`, behind the last page."""
-
-    data: list[ProxyOut]
-    page: int
-    page_size: int
-    total_records: int
-    total_pages: int
-    total_capped: bool
-
-
 FILTERS = [
     make_parameter("page", "counts from 1", type="integer", minimum=1, maximum=2**31 - 1),
     make_parameter("page_size", "50 unless said otherwise", type="integer", minimum=1, maximum=LARGEST_PAGE),
@@ -129,22 +96,18 @@ class ProxyView(EventsView):
     """Requests to the reverse proxy."""
 
     type = "proxy"
+    resource = "proxy_event"
 
-    @document_answers(ProxyPage, parameters=FILTERS, operation_id="api_events_proxy_list")
+    @document_answers(ProxyPage, parameters=FILTERS)
     def get(self, request: Request) -> Response:
-        """List the requests of the account, newest first; the newest 100,000 that match are counted and sorted."""
+        """List requests to the proxy, newest first. The newest 100,000 that match are counted and sorted."""
         asked = read_query(ProxyQuery, request)
         found = read_page(find_requests(get_tenant(request), asked), asked)
         return Response(show_page(asked.page, asked.page_size, *found))
 
-    @document_answers(
-        Taken,
-        request={JSON: ProxyIn, NDJSON: LINES},
-        operation_id="api_events_proxy_create",
-        errors=TAKING,
-    )
+    @document_answers(ProxyTaken, request={JSON: ProxyIn, NDJSON: LINES}, errors=[409])
     def post(self, request: Request) -> Response:
-        """Take in one request, an array or NDJSON."""
+        """Send requests to the proxy: one, an array or NDJSON. 409: one of this id has other content."""
         return self.take(request)
 
 

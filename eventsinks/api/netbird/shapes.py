@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from django.http import Http404
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StrictBool, StrictInt, StrictStr
@@ -18,7 +19,7 @@ from eventsinks.event_types import EVENT_TYPES
 from eventsinks.mappings import MAPPINGS
 from eventsinks.models import Destination, Tenant
 from eventsinks.models.database.clock import read_database_clock
-from eventsinks.models.destination import list_types
+from eventsinks.models.destination import DestinationState, list_types
 from eventsinks.models.options import Options, check_filter
 from eventsinks.models.stream import LogPlace, find_end_of_log, find_moment_of_log, get_beginning
 from eventsinks.streaming.progress import explain_standing
@@ -59,7 +60,7 @@ class Hours(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hours: Annotated[StrictInt, Field(ge=1, le=MOST_HOURS)]
+    hours: Annotated[StrictInt, Field(ge=1, le=MOST_HOURS)] = Field(description="how many")
 
 
 Start = Literal["now", "beginning"] | Hours
@@ -68,43 +69,45 @@ Start = Literal["now", "beginning"] | Hours
 class CreateIntegration(BaseModel):
     """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
 
-    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*list_types("integration")]})]
-    config: dict[StrictStr, StrictStr]
-    enabled: StrictBool = True
-    start: Start = "now"
-    mapping: MappingKey | None = None
-    event_types: EventTypes | None = None
-    filter: Filter | None = None
+    platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*list_types("integration")]})] = Field(
+        description="what it is"
+    )
+    config: dict[StrictStr, StrictStr] = Field(description="where it goes, and how")
+    enabled: StrictBool = Field(True, description="whether it sends")
+    start: Start = Field("now", description="where in what was received it begins")
+    mapping: MappingKey | None = Field(None, description="the shape in which events go out")
+    event_types: EventTypes | None = Field(None, description="what it hears; audit and traffic if absent")
+    filter: Filter | None = Field(None, description="CEL over the event; everything if absent")
 
 
 class UpdateIntegration(BaseModel):
     """What changes of an integration: what is absent stays. A `****` in the config stays, too."""
 
-    config: dict[StrictStr, StrictStr] | None = None
-    enabled: StrictBool | None = None
-    mapping: MappingKey | None = None
-    event_types: EventTypes | None = None
-    filter: Filter | None = None
+    config: dict[StrictStr, StrictStr] | None = Field(None, description="what of it changes")
+    enabled: StrictBool | None = Field(None, description="whether it sends")
+    mapping: MappingKey | None = Field(None, description="the shape in which events go out")
+    event_types: EventTypes | None = Field(None, description="what it hears")
+    filter: Filter | None = Field(None, description='CEL over the event; "" takes it away')
 
 
 class IntegrationOut(BaseModel):
     """An integration."""
 
-    id: int
-    account_id: str
-    enabled: bool
-    platform: str
-    created_at: datetime
-    updated_at: datetime
-    config: dict[str, str]
-    state: str
-    state_reason: str
-    event_types: list[str]
-    mapping: str
-    filter: str
-    stands_since: datetime | None
-    stands_reason: str
-    set_aside: int
+    id: int = Field(description="its id")
+    account_id: UUID = Field(description="whose it is")
+    enabled: bool = Field(description="whether it sends")
+    platform: str = Field(description="what it is", json_schema_extra={"enum": [*list_types("integration")]})
+    created_at: datetime = Field(description="when it was made")
+    updated_at: datetime = Field(description="when it was changed last")
+    config: dict[str, str] = Field(description="where it goes, and how; secrets as `****`")
+    state: DestinationState = Field(description="whether it sends, and what else it does")
+    state_reason: str = Field(description="why it is so")
+    event_types: list[str] = Field(description="what it hears")
+    mapping: str = Field(description="the shape in which events go out")
+    filter: str = Field(description="CEL over the event; empty: it hears everything")
+    stands_since: datetime | None = Field(description="since when nothing is taken; null while it goes on")
+    stands_reason: str = Field(description="why nothing is taken")
+    set_aside: int = Field(description="how many events were given up, and can be replayed")
 
 
 class ManyIntegrations(RootModel[list[IntegrationOut]]):
@@ -113,6 +116,8 @@ class ManyIntegrations(RootModel[list[IntegrationOut]]):
 
 class Nothing(BaseModel):
     """An empty object."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def read_options(asked: CreateIntegration | UpdateIntegration) -> Options:

@@ -16,7 +16,8 @@ from rest_framework.response import Response
 
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.media_types import JSON, NDJSON
-from eventsinks.api.netbird.events import LINES, TAKING, EventsView, NetworkTrafficIn, Taken, show_event
+from eventsinks.api.netbird.event_shapes import NetworkTrafficIn, NetworkTrafficTaken, TrafficPage
+from eventsinks.api.netbird.events import LINES, EventsView, show_event
 from eventsinks.api.netbird.view import document_answers, read_query
 from eventsinks.api.queries import Text
 from eventsinks.event_types.network_traffic import CONNECTION_TYPES, DIRECTIONS, PROTOCOLS, TYPES, FlowShape
@@ -103,17 +104,6 @@ class TrafficQuery(BaseModel):
         return None if isinstance(text, str) and text.upper() in ALL else text
 
 
-class TrafficPage(BaseModel):
-    """A page of flows. `total_capped`: there are more than `total_records`, behind the last page."""
-
-    data: list[dict[str, Any]]
-    page: int
-    page_size: int
-    total_records: int
-    total_pages: int
-    total_capped: bool
-
-
 def make_parameter(name: str, description: str, **schema: Any) -> OpenApiParameter:
     """Return a parameter of the query for the schema; an empty one is as if it were absent."""
     return OpenApiParameter(name, {"anyOf": [schema, {"type": "string", "maxLength": 0}]}, description=description)
@@ -128,8 +118,8 @@ FILTERS = [
     ),
     make_parameter("protocol", "IANA's number, or a name as tcp", type="integer", minimum=0, maximum=255),
     make_parameter("type", "one that happened to the flow", type="string", enum=list(TYPES)),
-    make_parameter("connection_type", "", type="string", enum=list(CONNECTION_TYPES)),
-    make_parameter("direction", "", type="string", enum=list(DIRECTIONS)),
+    make_parameter("connection_type", "whether both ends are peers", type="string", enum=list(CONNECTION_TYPES)),
+    make_parameter("direction", "the way, as its reporter sees it", type="string", enum=list(DIRECTIONS)),
     make_parameter("search", "a part of the user's email, a name or an address", type="string", maxLength=1000),
     make_parameter("start_date", "from then on", type="string", format="date-time"),
     make_parameter("end_date", "until then; of a day, until its end", type="string", format="date-time"),
@@ -140,22 +130,18 @@ class NetworkTrafficView(EventsView):
     """Flows of network traffic."""
 
     type = "network_traffic"
+    resource = "network_traffic_event"
 
-    @document_answers(TrafficPage, parameters=FILTERS, operation_id="api_events_network_traffic_list")
+    @document_answers(TrafficPage, parameters=FILTERS)
     def get(self, request: Request) -> Response:
-        """List the flows of the account, newest first; at most 100,000 are counted, 5,000 in a search."""
+        """List flows, newest first. At most 100,000 are counted, 5,000 in a search."""
         asked = read_query(TrafficQuery, request)
         found = read_page(find_flows(get_tenant(request), asked), asked)
         return Response(show_page(asked.page, asked.page_size, *found))
 
-    @document_answers(
-        Taken,
-        request={JSON: NetworkTrafficIn, NDJSON: LINES},
-        operation_id="api_events_network_traffic_create",
-        errors=TAKING,
-    )
+    @document_answers(NetworkTrafficTaken, request={JSON: NetworkTrafficIn, NDJSON: LINES}, errors=[409])
     def post(self, request: Request) -> Response:
-        """Take in one flow, an array or NDJSON."""
+        """Send flows: one, an array or NDJSON. 409: a flow of this id has other content."""
         return self.take(request)
 
 

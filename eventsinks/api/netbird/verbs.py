@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from drf_spectacular.utils import OpenApiResponse
 from pydantic import BaseModel, BeforeValidator, Field, StrictInt, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,11 +17,11 @@ from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secre
 from eventsinks.actions.trying.probe import probe_destination
 from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict
-from eventsinks.api.netbird.errors import ErrorBody
 from eventsinks.api.netbird.shapes import IntegrationOut, find_integration, locate_in_config, show_integration
 from eventsinks.api.netbird.view import document_answers, read_body, read_input
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
+from eventsinks.models.destination import DestinationState
 from eventsinks.streaming.progress import measure_progress
 
 
@@ -46,8 +45,8 @@ End = Annotated[datetime, BeforeValidator(read_end_moment)]
 class ReplayIntegration(BaseModel):
     """What is to be sent again: what was received from `since` to `until`, or to where the stream stands."""
 
-    since: Moment
-    until: End | None = None
+    since: Moment = Field(description="what was received then or later")
+    until: End | None = Field(None, description="and then or before; to where the stream stands if absent")
 
     @model_validator(mode="after")
     def ends_after_it_begins(self) -> Self:
@@ -60,64 +59,63 @@ class ReplayIntegration(BaseModel):
 class RotateSecret(BaseModel):
     """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
 
-    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = 86_400
+    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = Field(
+        86_400, description="for how many seconds the old secret signs, too"
+    )
 
 
 class SigningSecret(BaseModel):
-    """What its requests are signed with."""
+    """What requests are signed with."""
 
-    signing_secret: str
+    signing_secret: str = Field(description="the secret, as Standard Webhooks write it: `whsec_…`")
 
 
 class Tried(BaseModel):
     """What came of the test event. `status` and `answer` are the far end's, if there was an answer."""
 
-    taken: bool
-    reason: str
-    status: int | None
-    answer: str
-    duration_ms: float
+    taken: bool = Field(description="whether the far end took it")
+    reason: str = Field(description="why not")
+    status: int | None = Field(description="the status of its answer, if one came")
+    answer: str = Field(description="the beginning of its answer")
+    duration_ms: float = Field(description="how long it took")
 
 
-class ReplayOut(BaseModel):
-    """How far a replay is: the id of the event it has come to, and of its last one."""
+class StreamReplayOut(BaseModel):
+    """How far a replay is."""
 
-    event_id: int
-    until_event_id: int
+    event_id: int = Field(description="the id of the event that it has come to")
+    until_event_id: int = Field(description="the id of its last event")
 
 
 class PositionOut(BaseModel):
     """How far an integration has come in the event log of the account."""
 
-    event_id: int | None
-    received_at: datetime | None
-    backlog: int
-    backlog_capped: bool
-    state: str
-    reason: str
-    tries: int
-    next_try_at: datetime | None
-    sent_events: int
-    sent_at: datetime | None
-    replay: ReplayOut | None
-    stands_since: datetime | None
-    set_aside: int
-    tried_apart: int
-
-
-UNSIGNED = {409: OpenApiResponse(ErrorBody, "its requests are not signed, or it was changed at the same time")}
-UNDER_WAY = {409: OpenApiResponse(ErrorBody, "another replay is under way")}
+    event_id: int | None = Field(description="the id of the newest event that is accounted for")
+    received_at: datetime | None = Field(description="when this one was received")
+    backlog: int = Field(description="how many events wait, of the next 100,000 of the log")
+    backlog_capped: bool = Field(description="whether there are more")
+    state: DestinationState = Field(description="whether it sends, and what else it does")
+    reason: str = Field(description="why what is under way is not taken")
+    tries: int = Field(description="how often what is under way was tried")
+    next_try_at: datetime | None = Field(description="when it is tried next")
+    sent_events: int = Field(description="how many events were sent")
+    sent_at: datetime | None = Field(description="when the last was")
+    replay: StreamReplayOut | None = Field(description="the replay that is under way")
+    stands_since: datetime | None = Field(description="since when nothing is taken; null while it goes on")
+    set_aside: int = Field(description="how many events were given up, and can be replayed")
+    tried_apart: int = Field(description="how many were refused among others, and are tried on their own")
 
 
 class IntegrationVerbs:
     """The verbs of one integration, each a path under its own."""
 
     needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
+    without_body = frozenset({"integration_rotate_secret"})
 
-    @document_answers(Tried, request=None)
+    @document_answers(Tried, request=None, errors=[422])
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
-        """Send the test event now and say what came of it. It counts nowhere."""
+        """Test an integration. Sends the test event now and says what came of it; it counts nowhere."""
         try:
             return Response(
                 Tried(**probe_destination(find_integration(request, id), get_initiator(request))).model_dump()
@@ -125,16 +123,19 @@ class IntegrationVerbs:
         except configure.NotConfigurable as error:
             raise locate_in_config(error) from None
 
-    @document_answers(SigningSecret, errors=UNSIGNED)
+    @document_answers(SigningSecret, errors=[409])
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
-        """Show the secret that requests are signed with. Needs the scope event_streaming:write."""
+        """Show the signing secret. Requests of the integration are signed with it. 409: its platform's are not."""
         return Response({"signing_secret": reveal_secret(find_signing(request, id), get_initiator(request))})
 
-    @document_answers(SigningSecret, request=RotateSecret, errors=UNSIGNED)
+    @document_answers(SigningSecret, request=RotateSecret, errors=[409])
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
-        """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
+        """Make a new signing secret. It is shown; the old one signs beside it for `overlap_s` seconds.
+
+        409: requests of its platform are not signed, or it was changed at the same time.
+        """
         integration, asked = find_signing(request, id), read_input(RotateSecret, request.data or {})
         secret = rotate_secret(integration, asked.overlap_s, get_initiator(request))
         if secret is None:
@@ -144,7 +145,7 @@ class IntegrationVerbs:
     @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
-        """Send nothing until it is resumed. What comes meanwhile waits."""
+        """Pause an integration. What comes meanwhile waits."""
         return Response(
             show_integration(configure.pause(find_integration(request, id), initiator=get_initiator(request)))
         )
@@ -152,15 +153,18 @@ class IntegrationVerbs:
     @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
-        """Go on where it stopped, whoever stopped it."""
+        """Resume an integration. It goes on where it stopped, whoever stopped it."""
         return Response(
             show_integration(configure.resume(find_integration(request, id), initiator=get_initiator(request)))
         )
 
-    @document_answers(PositionOut, request=ReplayIntegration, errors=UNDER_WAY)
+    @document_answers(PositionOut, request=ReplayIntegration, errors=[409])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Send again what was sent before. The position stays, and what is new takes turns with it."""
+        """Replay what an integration sent. The position stays, and what is new takes turns with it.
+
+        409: another replay is under way.
+        """
         integration, asked = find_integration(request, id), read_body(ReplayIntegration, request)
         try:
             replay_stream(integration, asked.since, asked.until, get_initiator(request))
@@ -171,7 +175,7 @@ class IntegrationVerbs:
     @document_answers(PositionOut, request=None)
     @replay.mapping.delete
     def stop_replay(self, request: Request, id: str) -> Response:
-        """Call the replay off, if there is one."""
+        """Call off the replay of an integration. Nothing happens if there is none."""
         integration = find_integration(request, id)
         stop_replay(integration, get_initiator(request))
         return Response(show_position(integration))
@@ -179,7 +183,7 @@ class IntegrationVerbs:
     @document_answers(PositionOut)
     @action(detail=True, methods=["get"])
     def position(self, request: Request, id: str) -> Response:
-        """Say how far it has come, what waits, and what it waits for."""
+        """Get the position of an integration. It tells how far it has come, what waits, and what it waits for."""
         return Response(show_position(find_integration(request, id)))
 
 
@@ -205,7 +209,7 @@ def show_position(integration: Destination) -> dict[str, Any]:
         "next_try_at": found.next_try_at,
         "sent_events": found.sent_events,
         "sent_at": found.sent_at,
-        "replay": dict(zip(ReplayOut.model_fields, found.replay, strict=True)) if found.replay else None,
+        "replay": dict(zip(StreamReplayOut.model_fields, found.replay, strict=True)) if found.replay else None,
         "stands_since": found.stands_since,
         "set_aside": found.set_aside,
         "tried_apart": found.tried_apart,

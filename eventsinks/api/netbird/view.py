@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import IO, Any, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
 from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema
@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from eventsinks.api import queries
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.json import JSONParser, JSONRenderer, NulFound
-from eventsinks.api.netbird.errors import ERRORS, InvalidArgument, handle_exception, make_not_json
+from eventsinks.api.netbird.errors import ERRORS, ErrorBody, InvalidArgument, handle_exception, make_not_json
 from eventsinks.lib.validation import list_errors
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -42,9 +42,18 @@ class NetBirdRenderer(JSONRenderer):
 
 
 class NetBirdView(APIView):
-    """A view of /api. `scope` is the first half of the scope that its keys need."""
+    """A view of /api. `scope` is the first half of the scope that its keys need; the rest is for the schema."""
 
     scope = ""
+    resource: ClassVar[str]
+    verbs: ClassVar[Mapping[str, str]] = {}
+    without_body: ClassVar[frozenset[str]] = frozenset()
+    api = "NetBird"
+    error_body = ErrorBody
+    errors = ERRORS
+    id_schema: ClassVar[Mapping[str, Any]] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    errors_of_a_path = frozenset([400, 404])
+    errors_of_a_query = frozenset([422])
     parser_classes = (NetBirdParser,)
     renderer_classes = (NetBirdRenderer,)
 
@@ -83,7 +92,7 @@ def read_query(model: type[Input], request: Request) -> Input:
 
 
 def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
-    """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
-    extra = options.pop("errors", {})
+    """Return the decorator that tells the schema what a view answers: `ok`, and which errors beside the usual."""
     set_override(ok, "many", False)  # a list is written out as one
-    return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)
+    errors = dict.fromkeys(options.pop("errors", ()), ErrorBody)
+    return extend_schema(responses={200: ok, **errors}, **options)

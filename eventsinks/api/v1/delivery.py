@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,16 @@ from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.queries import Text
-from eventsinks.api.v1.shapes import End, Free, Moment, show_attempt, show_delivery
+from eventsinks.api.v1.shapes import (
+    AttemptOut,
+    DeliveryOut,
+    End,
+    Moment,
+    make_one_model,
+    make_page_model,
+    show_attempt,
+    show_delivery,
+)
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
@@ -57,9 +66,9 @@ class DeliveryQuery(Listing):
 
 
 FILTERS = [
-    make_parameter("event_sink_id", type="string", format="uuid"),
-    make_parameter("detection_alert_id", type="string", maxLength=1000),
-    make_parameter("state", type="string", enum=DeliveryState.values),
+    make_parameter("event_sink_id", "of one event sink", type="string", format="uuid"),
+    make_parameter("detection_alert_id", "of one alert", type="string", maxLength=1000),
+    make_parameter("state", "in one state", type="string", enum=DeliveryState.values),
     make_parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
     make_parameter("reason", "a part of the reason", type="string", maxLength=1000),
     make_parameter("since", "made then or later", type="string", format="date-time"),
@@ -67,14 +76,38 @@ FILTERS = [
 ]
 
 
+class DeliveryWithAttempts(DeliveryOut):
+    """A delivery with its tries."""
+
+    attempts: list[AttemptOut] = Field(description="every try, oldest first")
+
+
+DeliveryPage = make_page_model("deliveries", DeliveryOut)
+OneDelivery = make_one_model("delivery", DeliveryWithAttempts)
+
+
+class ReplayedDelivery(BaseModel):
+    """A delivery that was to be replayed."""
+
+    delivery: DeliveryOut = Field(description="the delivery, as it is now")
+    replayed: bool = Field(description="false where there was nothing to do")
+
+
+class SkippedDelivery(BaseModel):
+    """A delivery that was to be let go of."""
+
+    delivery: DeliveryOut = Field(description="the delivery, as it is now")
+    skipped: bool = Field(description="false where there was nothing to do")
+
+
 class DeliveryViewSet(V1View, ViewSet):
     """Deliveries: see them, give them fresh tries, and let go of them."""
 
-    scope = "delivery"
+    scope = resource = "delivery"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @document_answers(Free, parameters=[TENANT, *FILTERS, *PAGING])
+    @document_answers(DeliveryPage, parameters=[TENANT, *FILTERS, *PAGING])
     def list(self, request: Request) -> Response:
         """List deliveries, newest first."""
         query = read_query(DeliveryQuery, request)
@@ -82,27 +115,27 @@ class DeliveryViewSet(V1View, ViewSet):
         found, token = read_page(filter_deliveries(find_deliveries(request), query), query.page)
         return Response(show_page("deliveries", [show_delivery(delivery) for delivery in found], token))
 
-    @document_answers(Free)
+    @document_answers(OneDelivery)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a delivery with its attempts."""
         delivery = find_row(find_deliveries(request), id)
         attempts = [show_attempt(attempt) for attempt in delivery.attempts.order_by("id")]
         return Response({"delivery": {**show_delivery(delivery), "attempts": attempts}})
 
-    @document_answers(Free, request=None)
+    @document_answers(ReplayedDelivery, request=None)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Give a delivery that ended a fresh set of tries; one that waits is tried now."""
+        """Replay a delivery. One that ended gets a fresh set of tries; one that waits is tried now."""
         delivery = find_row(find_deliveries(request), id)
         moved = replay(Delivery.objects.filter(id=delivery.id), get_initiator(request))
         return Response(
             {"delivery": show_delivery(find_row(find_deliveries(request), id)), "replayed": bool(moved)}
         )
 
-    @document_answers(Free, request=None)
+    @document_answers(SkippedDelivery, request=None)
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, id: str) -> Response:
-        """Let go of a delivery that waits or failed: it is suppressed, and what waits behind it is sent."""
+        """Skip a delivery that waits or failed. It is suppressed, and what waits behind it is sent."""
         delivery = find_row(find_deliveries(request), id)
         moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), get_initiator(request))
         return Response(

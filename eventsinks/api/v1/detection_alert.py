@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +19,7 @@ from eventsinks.actions.explain import explain_event
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.json import JSONParser
 from eventsinks.api.v1.detection_alert_intake import DetectionAlertView
-from eventsinks.api.v1.shapes import Free, show_attempt
+from eventsinks.api.v1.shapes import AttemptOut, make_one_model, make_page_model, show_attempt
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
@@ -27,7 +31,70 @@ from eventsinks.api.v1.view import (
     require_tenant,
     show_page,
 )
+from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.models import Delivery, Event
+from eventsinks.models.delivery import DeliveryState
+
+# An id is its sender's.
+KEY = OpenApiParameter("key", str, OpenApiParameter.PATH, description="the id of the alert, percent-encoded")
+
+
+class AlertDeliveryOut(BaseModel):
+    """What became of an alert at one event sink."""
+
+    id: UUID = Field(description="the id of the delivery")
+    event_sink_id: UUID = Field(description="where it goes")
+    event_sink_name: str = Field(description="the name of the event sink")
+    state: DeliveryState = Field(description="what became of it")
+    tries: int = Field(description="how often it was tried since it had fresh tries")
+    reason: str = Field(description="why it is so")
+
+
+class DetectionAlertOut(BaseModel):
+    """An alert in short."""
+
+    id: str = Field(description="its id, its sender's or one that was made")
+    tenant_id: UUID = Field(description="whose it is")
+    name: str = Field(description="what happened")
+    severity: str = Field(description="how bad it is, as `High`")
+    status: str = Field(description="`firing`, `acknowledged` or `resolved`")
+    occurred_at: datetime = Field(description="when it happened")
+    received_at: datetime = Field(description="when it was accepted")
+    deliveries: list[AlertDeliveryOut] = Field(description="what became of it, at each event sink")
+
+
+class AcceptedAlertData(DetectionAlertData):
+    """An alert, to the byte as it was accepted."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class WholeDetectionAlert(DetectionAlertOut):
+    """An alert with all that it came with."""
+
+    data: AcceptedAlertData = Field(description="the alert, to the byte as it was accepted")
+
+
+class VerdictOut(BaseModel):
+    """Whether an alert went to an event sink, and why."""
+
+    event_sink_id: UUID = Field(description="the event sink")
+    event_sink_name: str = Field(description="its name")
+    verdict: DeliveryState | Literal["not_sent"] = Field(description="the state of the delivery, or `not_sent`")
+    why: str = Field(description="why, in words")
+    delivery_id: UUID | None = Field(description="the delivery, where there is one")
+    attempts: list[AttemptOut] = Field(description="every try, oldest first")
+
+
+class Explanation(BaseModel):
+    """Why an alert went where it went."""
+
+    detection_alert_id: str = Field(description="the alert")
+    event_sinks: list[VerdictOut] = Field(description="every event sink of the tenant")
+
+
+AlertPage = make_page_model("detection_alerts", DetectionAlertOut)
+WholeAlert = make_one_model("detection_alert", WholeDetectionAlert)
 
 
 class DetectionAlerts(DetectionAlertView):
@@ -38,9 +105,9 @@ class DetectionAlerts(DetectionAlertView):
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
         return [JSONParser()] if asks else super().get_parsers()
 
-    @document_answers(Free, parameters=[TENANT, *PAGING], operation_id="v1_detection_alert_list")
+    @document_answers(AlertPage, parameters=[TENANT, *PAGING])
     def get(self, request: Request) -> Response:
-        """List detection alerts, newest first, with what became of each at its event sinks."""
+        """List detection alerts, newest first. Each with what became of it at its event sinks."""
         asked = read_query(Listing, request)
         require_tenant(request, asked.tenant_id)
         found, token = read_page(find_alerts(request), asked.page)
@@ -50,11 +117,12 @@ class DetectionAlerts(DetectionAlertView):
 class DetectionAlertDetail(V1View):
     """One detection alert."""
 
-    scope = "detection_alert"
+    scope = resource = "detection_alert"
+    verbs = {"get": "get"}
 
-    @document_answers(Free, operation_id="v1_detection_alert_retrieve")
+    @document_answers(WholeAlert, parameters=[KEY])
     def get(self, request: Request, key: str) -> Response:
-        """Get a detection alert, as accepted, with what became of it."""
+        """Get a detection alert. It is as it was accepted, with what became of it."""
         event = find_alert(request, key)
         return Response({"detection_alert": {**show_alert(event), "data": orjson.Fragment(bytes(event.data))}})
 
@@ -62,11 +130,12 @@ class DetectionAlertDetail(V1View):
 class DetectionAlertExplain(V1View):
     """Why an alert went where it went."""
 
-    scope = "detection_alert"
+    scope = resource = "detection_alert"
+    verbs = {"get": "explain"}
 
-    @document_answers(Free, operation_id="v1_detection_alert_explain")
+    @document_answers(Explanation, parameters=[KEY])
     def get(self, request: Request, key: str) -> Response:
-        """Say for each event sink what became of the alert and why, with every attempt."""
+        """Explain an alert. For each event sink: what became of it there and why, with every attempt."""
         event = find_alert(request, key)
         verdicts = [
             {

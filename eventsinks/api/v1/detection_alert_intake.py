@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, Field, RootModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.documents import EventsParser, Many, read_documents
-from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
-from eventsinks.api.json import TooLarge
+from eventsinks.api.errors import Conflict, Invalid
+from eventsinks.api.json import BodyTooLarge
 from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.v1.view import V1View, document_answers
@@ -29,42 +30,42 @@ class OneAccepted(BaseModel):
     replay sends it.
     """
 
-    id: str
-    tenant_id: str
-    received_at: datetime
-    deliveries: int
-    backlog_full: int = 0
-    duplicate: bool
+    id: str = Field(description="its id, its sender's or one that was made")
+    tenant_id: UUID = Field(description="whose it is")
+    received_at: datetime = Field(description="when it was accepted")
+    deliveries: int = Field(description="how many event sinks it is owed to")
+    backlog_full: int = Field(0, description="at how many event sinks it has failed at once; absent where it is 0")
+    duplicate: bool = Field(description="whether it had been accepted before")
 
 
 class OneAlert(BaseModel):
     """The answer to one alert."""
 
-    detection_alert: OneAccepted
+    detection_alert: OneAccepted = Field(description="the alert")
 
 
 class RejectedAlert(BaseModel):
     """One document that was not taken. `index` counts from 0."""
 
-    index: int
-    field: str
-    error: str
+    index: int = Field(description="which of the alerts, from 0")
+    field: str = Field(description="the path of what is wrong; empty for the whole alert")
+    error: str = Field(description="what is wrong with it")
 
 
 class AlertCounts(BaseModel):
     """What became of many alerts."""
 
-    accepted: int
-    duplicates: int
-    deliveries: int
-    backlog_full: int = 0
-    rejected: list[RejectedAlert]
+    accepted: int = Field(description="how many are new")
+    duplicates: int = Field(description="how many had been accepted before")
+    deliveries: int = Field(description="how many deliveries they are owed")
+    backlog_full: int = Field(0, description="how many of these have failed at once; absent where it is 0")
+    rejected: list[RejectedAlert] = Field(description="those that were not taken")
 
 
 class ManyAlerts(BaseModel):
     """The answer to many alerts."""
 
-    data: AlertCounts
+    data: AlertCounts = Field(description="what became of them")
 
 
 class AlertAnswer(RootModel[OneAlert | ManyAlerts]):
@@ -78,7 +79,8 @@ class AlertsIn(RootModel[DetectionAlertData | Many[DetectionAlertData]]):
 class DetectionAlertView(V1View):
     """Take in detection alerts."""
 
-    scope = "detection_alert"
+    scope = resource = "detection_alert"
+    verbs = {"get": "list", "post": "create"}
     parser_classes = (EventsParser,)
 
     @document_answers(
@@ -87,11 +89,14 @@ class DetectionAlertView(V1View):
             JSON: AlertsIn,
             NDJSON: {"type": "string", "description": "one alert a line"},
         },
-        operation_id="v1_detection_alert_create",
-        errors={409: ErrorResponse},
+        errors=[409],
     )
     def post(self, request: Request) -> Response:
-        """Take in one alert, an array or NDJSON. When this answers 200, what it says is committed."""
+        """Send detection alerts: one, an array or NDJSON.
+
+        When this answers 200, what it says is committed. Of many, one that is no alert is named in `rejected`, and
+        the others are taken. 409: an alert of this id has other content.
+        """
         documents, many = read_documents(request)
         tenant = get_tenant(request)
         count_events(tenant, "detection_alert", documents)
@@ -108,7 +113,7 @@ def make_refusal(rejection: Rejection) -> Exception:
     if rejection.conflict:
         return Conflict(rejection.message)
     if rejection.too_large:
-        return TooLarge(f"the event {rejection.message}")
+        return BodyTooLarge(f"the event {rejection.message}")
     return Invalid([(rejection.field, rejection.message)])
 
 

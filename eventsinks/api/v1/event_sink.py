@@ -54,16 +54,14 @@ class SinkListing(Listing):
 class EventSinkViewSet(V1View, ViewSet):
     """Create, list, get, update and delete event sinks."""
 
-    scope = "event_sink"
+    scope = resource = "event_sink"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
     @document_answers(ManyEventSinks, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List the event sinks of the tenant: all, oldest first, or a page, newest first, if one is asked for.
-
-        The real client follows no pages.
-        """
+        """List event sinks. All of the tenant, oldest first, or a page, newest first, if one is asked for."""
+        # The real client follows no pages.
         asked = read_query(SinkListing, request)
         require_tenant(request, asked.tenant_id)
         rows, paging = find_sinks(request), asked.page
@@ -75,7 +73,7 @@ class EventSinkViewSet(V1View, ViewSet):
         sinks = [show_sink(sink) for sink in found]
         return Response({"data": {"event_sinks": sinks}, "event_sinks": sinks, "pagination": pagination})
 
-    @document_answers(OneEventSink, request=CreateEventSink)
+    @document_answers(OneEventSink, request=CreateEventSink, errors=[404])
     def create(self, request: Request) -> Response:
         """Create an event sink."""
         asked = read_input(CreateEventSink, request.data)
@@ -105,7 +103,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
     @document_answers(OneEventSink, request=UpdateEventSink)
     def update(self, request: Request, id: str) -> Response:
-        """Update an event sink: what is given changes, the rest stays."""
+        """Update an event sink. What is given changes, the rest stays."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(UpdateEventSink, request.data)
         if asked.id not in (None, str(sink.uuid)):
@@ -131,7 +129,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
     @document_answers(Deleted)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete an event sink; what it was still owed is suppressed, its history stays."""
+        """Delete an event sink. What it was still owed is suppressed, its history stays."""
         sink = find_row(find_sinks(request), id, "uuid")
         configure.delete(sink, get_initiator(request))
         return Response({"id": sink.uuid, "tenant_id": sink.tenant_id})

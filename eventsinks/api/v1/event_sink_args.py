@@ -19,32 +19,94 @@ from eventsinks.models.destination import list_types
 WIRE_TYPES = {key: DESTINATION_TYPES[key].__name__ for key in list_types("event_sink")}
 KINDS = {WIRE_TYPES[key]: DESTINATION_TYPES[key] for key in WIRE_TYPES}
 SCANNERS = frozenset(["PagerDuty", "Slack", "Tines", "Webhook"])  # its client fails on any other
-SLACK_SCHEMA = {
+SLACK_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "description": "Which channel of which workspace: by its id, or by its name.",
     "additionalProperties": False,
-    "oneOf": [{"required": ["slack_integration_id"]}, {"required": ["slack_oauth_code"]}],
     "properties": {
-        "slack_integration_id": {"type": "string", "format": "uuid"},
-        "slack_oauth_code": {"type": "string", "minLength": 1},
-        "channel_id": {"type": ["string", "null"]},
-        "channel": {"type": ["string", "null"]},
+        "slack_integration_id": {"type": "string", "format": "uuid", "description": "The workspace."},
+        "slack_oauth_code": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The code of an installation, in place of the workspace; for a new event sink only.",
+        },
+        "channel_id": {"type": ["string", "null"], "description": "The id of the channel."},
+        "channel": {"type": ["string", "null"], "description": "Its name, with or without `#`."},
     },
 }
+SHOWN_SLACK = {
+    "type": "object",
+    "description": "Which channel is posted to.",
+    "required": ["channel_id", "channel_name"],
+    "properties": {
+        "channel_id": {"type": "string", "description": "Its id; empty where it is known by its name."},
+        "channel_name": {"type": "string", "description": "Its name; empty where it is known by its id."},
+    },
+}
+OF_A_FIELD = ("type", "anyOf", "items", "enum", "additionalProperties", "description")
 
 
 def make_args_schema() -> dict[str, Any]:
     """Return the schema of `event_sink_args`: exactly one type."""
     inside = {name: kind.Config.model_json_schema(mode="validation") for name, kind in KINDS.items()}
+    slack = {**SLACK_SCHEMA, "oneOf": [{"required": [name]} for name in list(SLACK_SCHEMA["properties"])[:2]]}
     return {
         "type": "object",
+        "description": "Exactly one type, with its arguments.",
         "minProperties": 1,
         "maxProperties": 1,
         "additionalProperties": False,
-        "properties": {**inside, "Slack": SLACK_SCHEMA},
+        "properties": {**{name: describe_fields(one) for name, one in inside.items()}, "Slack": slack},
     }
 
 
-ARGS_SCHEMA = make_args_schema()
+def make_changes_schema() -> dict[str, Any]:
+    """Return the schema of `event_sink_args` where an event sink changes: what is absent stays."""
+    whole = make_args_schema()
+    inside = {
+        name: {key: value for key, value in one.items() if key not in ("required", "oneOf")}
+        for name, one in whole["properties"].items()
+    }
+    return {**whole, "description": "Its type, with the arguments that change.", "properties": inside}
+
+
+def make_shown_schema() -> dict[str, Any]:
+    """Return the schema of a configuration as it is shown, with `****` for each secret."""
+    whole = make_args_schema()
+    inside = {
+        name: {
+            **{key: value for key, value in one.items() if key in ("type", "description", "required")},
+            "properties": {field: keep_type(value) for field, value in one["properties"].items()},
+        }
+        for name, one in whole["properties"].items()
+    }
+    hidden = {"type": "null", "description": "Which service of PagerDuty is alerted is never shown."}
+    return {
+        "type": "object",
+        "description": "Its type with its arguments, `****` for a secret. Beside a type that Scanner does not "
+        "have stands a `Webhook`.",
+        "properties": {**inside, "Slack": SHOWN_SLACK, "PagerDuty": hidden},
+    }
+
+
+def describe_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a config in which each field has a description: its label, if nothing else."""
+    fields = {
+        name: {**field, "description": field.get("description") or f"{field['title']}."}
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
+
+
+def keep_type(schema: Any) -> Any:
+    """Return the schema of a field without what only a sender has to keep: a masked secret fits no pattern."""
+    if isinstance(schema, list):
+        return [keep_type(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: keep_type(value) if name != "enum" else value for name, value in schema.items() if name in OF_A_FIELD
+    }
 
 
 def unwrap(

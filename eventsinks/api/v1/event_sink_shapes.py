@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
 
 from eventsinks.actions.options import show_options
-from eventsinks.api.v1.event_sink_args import ARGS_SCHEMA, show_args, show_type
+from eventsinks.api.v1.event_sink_args import (
+    WIRE_TYPES,
+    make_args_schema,
+    make_changes_schema,
+    make_shown_schema,
+    show_args,
+    show_type,
+)
+from eventsinks.api.v1.shapes import NextPage
 from eventsinks.api.v1.view import Description, Name
 from eventsinks.models import Clearing, Destination
 from eventsinks.models.delivery import count_behind
 from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
 
-
-def use_args_schema(schema: dict[str, Any]) -> None:
-    """Put the schema of every type's arguments where pydantic only knows an object."""
-    schema.clear()
-    schema.update(ARGS_SCHEMA)
-
-
 OPTIONS: Any = Options.model_fields
-ARGS: Any = Field(json_schema_extra=use_args_schema)
+# What pydantic only knows as an object.
+Args = Annotated[dict[str, Any], WithJsonSchema(make_args_schema())]
+Changes = Annotated[dict[str, Any], WithJsonSchema(make_changes_schema())]
+Shown = Annotated[dict[str, Any], WithJsonSchema(make_shown_schema())]
 
 
 class CreateEventSink(Options):
@@ -30,11 +44,11 @@ class CreateEventSink(Options):
 
     model_config = ConfigDict(extra="ignore")
 
-    tenant_id: str = Field(json_schema_extra={"format": "uuid"})
-    name: Name
-    description: Description
-    event_sink_args: dict[str, Any] = ARGS
-    enabled: StrictBool = True
+    tenant_id: str = Field(json_schema_extra={"format": "uuid"}, description="the key's own")
+    name: Name = Field(description="what people call it")
+    description: Description = Field(description="what it is for")
+    event_sink_args: Args
+    enabled: StrictBool = Field(True, description="whether it sends; else it is paused")
 
 
 class UpdateEventSink(Options):
@@ -42,11 +56,11 @@ class UpdateEventSink(Options):
 
     model_config = ConfigDict(extra="ignore")
 
-    id: str | None = Field(None, json_schema_extra={"format": "uuid"})
-    name: Name | None = None
-    description: Description | None = None
-    event_sink_args: dict[str, Any] | None = None
-    enabled: StrictBool | None = None
+    id: str | None = Field(None, json_schema_extra={"format": "uuid"}, description="its own, as in the path")
+    name: Name | None = Field(None, description="what people call it")
+    description: Description | None = Field(None, description="what it is for")
+    event_sink_args: Changes | None = None
+    enabled: StrictBool | None = Field(None, description="whether it sends")
 
     @field_validator("id")
     @classmethod
@@ -65,49 +79,66 @@ OptionsOut = create_model("OptionsOut", **SHOWN)
 class OrderingLag(BaseModel):
     """How many deliveries wait for an earlier one, 10,000 at most, and since when the first of them does."""
 
-    waiting: int
-    since: str | None
+    waiting: int = Field(description="how many deliveries wait for an earlier one, at most 10,000")
+    since: datetime | None = Field(description="since when the first of them waits")
+
+
+class ClearingOut(BaseModel):
+    """A backlog that is being suppressed."""
+
+    asked_at: datetime = Field(description="since when it is")
+    suppressed: int = Field(description="how many deliveries are suppressed so far")
+    left: int = Field(description="how many are left of the 1,000 that wait the longest")
+    left_capped: bool = Field(description="whether more than these wait")
 
 
 class EventSinkOut(OptionsOut):  # type: ignore[misc, valid-type]
     """An event sink."""
 
-    id: str
-    tenant_id: str
-    name: str
-    description: str
-    event_sink_type: str
-    destination_type: str
-    configuration: dict[str, Any]
-    integration_id: str | None
-    created_at: str
-    updated_at: str
-    enabled: bool
-    state: str
-    state_reason: str
-    clearing: dict[str, Any] | None = None  # only where a backlog is being suppressed
-    ordering_lag: OrderingLag
+    id: UUID = Field(description="its id")
+    tenant_id: UUID = Field(description="whose it is")
+    name: str = Field(description="what people call it")
+    description: str = Field(description="what it is for")
+    event_sink_type: Literal["PagerDuty", "Slack", "Tines", "Webhook"] = Field(
+        description="its type as Scanner knows it: `Webhook` for every type of ours"
+    )
+    destination_type: str = Field(description="its own type", json_schema_extra={"enum": [*sorted(WIRE_TYPES)]})
+    configuration: Shown
+    integration_id: UUID | None = Field(description="its Slack workspace, where it has one")
+    created_at: datetime = Field(description="when it was made")
+    updated_at: datetime = Field(description="when it was changed last")
+    enabled: bool = Field(description="whether it sends")
+    state: DestinationState = Field(description="whether it sends, and what else it does")
+    state_reason: str = Field(description="why it is so")
+    clearing: ClearingOut = Field(None, description="absent, unless a backlog is being suppressed")  # type: ignore[assignment]
+    ordering_lag: OrderingLag = Field(description="what waits for an earlier delivery")
 
 
 class OneEventSink(BaseModel):
     """One event sink in its envelope."""
 
-    event_sink: EventSinkOut
+    event_sink: EventSinkOut = Field(description="the event sink, as it is now")
+
+
+class EventSinkRows(BaseModel):
+    """The rows of a list."""
+
+    event_sinks: list[EventSinkOut] = Field(description="the event sinks")
 
 
 class ManyEventSinks(BaseModel):
     """Event sinks in the envelopes of both editions of the API."""
 
-    data: dict[str, list[EventSinkOut]]
-    event_sinks: list[EventSinkOut]
-    pagination: dict[str, str | None] | None
+    data: EventSinkRows = Field(description="the event sinks in the later edition's envelope")
+    event_sinks: list[EventSinkOut] = Field(description="the same in the first edition's")
+    pagination: NextPage | None = Field(description="where the list goes on; null where no page was asked for")
 
 
 class Deleted(BaseModel):
     """What was deleted."""
 
-    id: str
-    tenant_id: str
+    id: UUID = Field(description="its id")
+    tenant_id: UUID = Field(description="whose it was")
 
 
 def show_sink(sink: Destination) -> dict[str, Any]:

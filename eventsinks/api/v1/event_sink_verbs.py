@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -13,15 +14,17 @@ from eventsinks.actions import configure
 from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.actions.trying.try_out import TryOut, try_out
 from eventsinks.api.authentication import get_initiator
-from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
+from eventsinks.api.errors import Conflict, Invalid
 from eventsinks.api.queries import Text
 from eventsinks.api.v1.detection_alert import find_alerts
 from eventsinks.api.v1.event_sink import EventSinkViewSet, find_sinks
 from eventsinks.api.v1.event_sink_shapes import OneEventSink, show_sink
 from eventsinks.api.v1.replay import ReplaySink, start_or_preview
-from eventsinks.api.v1.shapes import Free, Moment, show_timings
+from eventsinks.api.v1.replay_shapes import SinkReplayAnswer
+from eventsinks.api.v1.shapes import Moment, TimingsOut, show_timings
 from eventsinks.api.v1.view import document_answers, find_row, read_input
 from eventsinks.lib.net.addresses import show_peer
+from eventsinks.models.attempt import Outcome
 
 
 class Since(BaseModel):
@@ -29,61 +32,103 @@ class Since(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: Moment
+    since: Moment = Field(description="from when on")
 
 
 class ResumeSink(BaseModel):
     """What to do with what was kept: send all of it, none, or what came since a moment; the rest is suppressed."""
 
-    backlog: Literal["all", "skip"] | Since = "all"
+    backlog: Literal["all", "skip"] | Since = Field("all", description="what of it is sent")
 
 
 class RotateSecret(BaseModel):
     """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
 
-    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = 86_400
+    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = Field(
+        86_400, description="for how many seconds the old secret signs, too"
+    )
+
+
+class SigningSecret(BaseModel):
+    """What requests are signed with."""
+
+    signing_secret: str = Field(description="the secret, as Standard Webhooks write it: `whsec_…`")
 
 
 class TestSink(BaseModel):
     """Which alert to send; a sample if none is named."""
 
-    detection_alert_id: Text | None = None
+    detection_alert_id: Text | None = Field(None, description="an alert that was accepted; a sample if absent")
+
+
+class TriedRequest(BaseModel):
+    """What was sent, without its secrets."""
+
+    method: str = Field(description="the method")
+    host: str = Field(description="to which host")
+    body: str = Field(description="the body")
+
+
+class TryOutOut(BaseModel):
+    """A try with its evidence."""
+
+    started_at: datetime = Field(description="when it began")
+    outcome: Outcome = Field(description="what came of it")
+    reason: str = Field(description="why it came so")
+    request: TriedRequest = Field(description="what was sent; empty where it came to nothing")
+    status: int | None = Field(description="the status of the answer, if one came")
+    excerpt: str = Field(description="the beginning of the answer")
+    peer: str = Field(description="the address that was dialled, if it is the internet's")
+    timings_ms: TimingsOut = Field(description="how long each step took")
+
+
+class TestedSink(BaseModel):
+    """What came of a test."""
+
+    attempt: TryOutOut = Field(description="the whole try")
 
 
 class OperatedEventSinkViewSet(EventSinkViewSet):
     """Scanner's event sinks, and the verbs that are ours."""
 
     needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
+    without_body = frozenset({"event_sink_resume", "event_sink_test", "event_sink_rotate_secret"})
 
     @document_answers(OneEventSink, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
-        """Send nothing for now; what comes is kept."""
+        """Pause an event sink. It sends nothing for now; what comes is kept."""
         sink = find_row(find_sinks(request), id, "uuid")
         return Response({"event_sink": show_sink(configure.pause(sink, initiator=get_initiator(request)))})
 
     @document_answers(OneEventSink, request=ResumeSink)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
-        """Send again, all that was kept unless `backlog` says otherwise; a parked one gets another chance."""
+        """Resume an event sink.
+
+        All that was kept is sent, unless `backlog` says otherwise. A parked one gets another chance.
+        """
         sink = find_row(find_sinks(request), id, "uuid")
         backlog = read_input(ResumeSink, request.data or {}).backlog
         since = backlog.since if isinstance(backlog, Since) else None
         resumed = configure.resume(sink, get_initiator(request), since, skip=backlog == "skip")
         return Response({"event_sink": show_sink(resumed)})
 
-    @document_answers(Free, request=ReplaySink, errors={409: ErrorResponse})
+    @document_answers(SinkReplayAnswer, request=ReplaySink, errors=[409])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Give a stretch of its deliveries a fresh set of tries, as a job: see /v1/replay."""
+        """Replay deliveries of an event sink. A stretch of them gets a fresh set of tries, as a job.
+
+        409: another replay of it is running.
+        """
         sink = find_row(find_sinks(request), id, "uuid")
         answer = start_or_preview(request, [sink], read_input(ReplaySink, request.data or {}))
         return Response({"replay": answer["replays"][0]} if "replays" in answer else answer)
 
-    @document_answers(Free, request=TestSink)
+    @document_answers(TestedSink, request=TestSink)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
-        """Send a sample, or an alert that was accepted, now, and answer with the whole attempt. Counts nowhere."""
+        """Test an event sink. Sends a sample, or an alert that was accepted, now; it counts nowhere."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(TestSink, request.data or {})
         alert = None
@@ -93,10 +138,10 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
                 raise Invalid([("detection_alert_id", "no such detection alert")])
         return Response({"attempt": show_try_out(try_out(sink, alert, get_initiator(request)))})
 
-    @document_answers(Free, request=RotateSecret, errors={409: ErrorResponse})
+    @document_answers(SigningSecret, request=RotateSecret, errors=[409])
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
-        """Make a new signing secret and show it; the old one signs beside it for `overlap_s` seconds."""
+        """Make a new signing secret. It is shown; the old one signs beside it for `overlap_s` seconds."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(RotateSecret, request.data or {})
         secret = rotate_secret(sink, asked.overlap_s, get_initiator(request))
@@ -104,10 +149,10 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
             raise Conflict("was changed by somebody else at the same time; try again")
         return Response({"signing_secret": secret})
 
-    @document_answers(Free)
+    @document_answers(SigningSecret)
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
-        """Show the secret that requests are signed with. Needs the scope event_sink:write."""
+        """Show the signing secret. Requests to the event sink are signed with it."""
         sink = find_row(find_sinks(request), id, "uuid")
         return Response({"signing_secret": reveal_secret(sink, get_initiator(request))})
 

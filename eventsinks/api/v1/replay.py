@@ -18,9 +18,10 @@ from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.replaying.replay_job import SHOWN, ReplayPreview, Selection
 from eventsinks.api.authentication import get_initiator, get_tenant, has_scope
-from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
+from eventsinks.api.errors import Conflict, Invalid
 from eventsinks.api.queries import Text
-from eventsinks.api.v1.shapes import End, Free, Moment
+from eventsinks.api.v1.replay_shapes import OneReplay, OneReplayWithOutcome, ReplayAnswer, ReplayPage
+from eventsinks.api.v1.shapes import End, Moment
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
@@ -50,14 +51,20 @@ class ReplaySink(BaseModel):
 
     model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would replay too much
 
-    since: Moment
-    until: End | None = None
-    states: Annotated[list[Literal["failed", "delivered"]], Field(min_length=1, max_length=2)] = ["failed"]
-    status_class: Annotated[StrictInt, Field(ge=0, le=5)] | None = None
-    reason: Annotated[Text, Field(min_length=1)] | None = None
-    event_type: HeardType | None = None
-    rate_per_s: Annotated[float, Field(strict=True, ge=0.01, le=500)] | None = None
-    dry_run: StrictBool = False
+    since: Moment = Field(description="made then or later")
+    until: End | None = Field(None, description="made then or before; now if absent")
+    states: Annotated[list[Literal["failed", "delivered"]], Field(min_length=1, max_length=2)] = Field(
+        ["failed"], description="in these states"
+    )
+    status_class: Annotated[StrictInt, Field(ge=0, le=5)] | None = Field(
+        None, description="of the last answer: 5 for 500 to 599; 0 where there was none"
+    )
+    reason: Annotated[Text, Field(min_length=1)] | None = Field(None, description="a part of the reason")
+    event_type: HeardType | None = Field(None, description="of this type of events")
+    rate_per_s: Annotated[float, Field(strict=True, ge=0.01, le=500)] | None = Field(
+        None, description="so many a second at most"
+    )
+    dry_run: StrictBool = Field(False, description="only count them, and show some")
 
     def selection(self) -> Selection:
         """Return what is to be replayed."""
@@ -68,40 +75,48 @@ class ReplaySink(BaseModel):
 class ReplayMany(ReplaySink):
     """The same of several event sinks and integrations; of all event sinks where none is named."""
 
-    event_sink_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)] | None = None
-    integration_ids: Annotated[list[IntegrationId], Field(min_length=1, max_length=100)] | None = None
+    event_sink_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="of these event sinks"
+    )
+    integration_ids: Annotated[list[IntegrationId], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="of these integrations"
+    )
 
 
 class ReplayViewSet(V1View, ViewSet):
     """Start, list, get and cancel replays."""
 
     scope = "event_sink"
+    resource = "replay"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @document_answers(Free, parameters=[TENANT, *PAGING])
+    @document_answers(ReplayPage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List replays, newest first, those that have ended among them."""
+        """List replays, newest first. Those that have ended are among them."""
         query = read_query(Listing, request)
         require_tenant(request, query.tenant_id)
         found, token = read_page(find_replays(request), query.page)
         return Response(show_page("replays", [show_replay(replay) for replay in found], token))
 
-    @document_answers(Free, request=ReplayMany, errors={409: ErrorResponse})
+    @document_answers(ReplayAnswer, request=ReplayMany, errors=[409])
     def create(self, request: Request) -> Response:
-        """Replay deliveries of event sinks and integrations: a job for each, all of them or none."""
+        """Replay deliveries of event sinks and integrations. A job for each, all of them or none.
+
+        409: another replay of one of them is running.
+        """
         asked = read_input(ReplayMany, request.data)
         return Response(start_or_preview(request, choose_destinations(request, asked), asked))
 
-    @document_answers(Free)
+    @document_answers(OneReplayWithOutcome)
     def retrieve(self, request: Request, id: str) -> Response:
-        """Get a replay, with how far it is, and what came of the last 10,000 that it has replayed."""
+        """Get a replay. It tells how far it is, and what came of the last 10,000 that it has replayed."""
         found = find_row(find_replays(request), id)
         return Response({"replay": {**show_replay(found), "outcome": found.outcome(MOST_TOLD)}})
 
-    @document_answers(Free, errors={409: ErrorResponse})
+    @document_answers(OneReplay, errors=[409])
     def destroy(self, request: Request, id: str) -> Response:
-        """Cancel a replay. What it has replayed stays; the rest is left as it is."""
+        """Cancel a replay. What it has replayed stays; the rest is left as it is. 409: it had ended."""
         found = find_row(find_replays(request), id)
         if not replay_job.cancel_replay(found, get_initiator(request)):
             raise Conflict("the replay has ended already")

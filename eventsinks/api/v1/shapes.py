@@ -6,21 +6,95 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from eventsinks.actions.obstacles import describe_obstacle, find_obstacle
+from eventsinks.actions.obstacles import Obstacle, describe_obstacle, find_obstacle
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.lib.net.addresses import show_peer
 from eventsinks.lib.net.wire import Timings
 from eventsinks.models import Attempt, Delivery
+from eventsinks.models.attempt import Outcome
 from eventsinks.models.delivery import DeliveryState
 
 
-class Free(BaseModel):
-    """An object; its fields stand in docs/api.md."""
+class WaitingOut(BaseModel):
+    """What is in the way of a delivery that is pending."""
 
-    model_config = ConfigDict(extra="allow")
+    obstacle: Obstacle = Field(description="what it is, in a word; the first of several that counts")
+    until: datetime | None = Field(description="until when, if that is known")
+    ahead: int = Field(description="of `queue`: how many of the same event sink are due before it")
+    text: str = Field(description="the same in words")
+
+
+class DeliveryOut(BaseModel):
+    """One event owed to one event sink."""
+
+    id: UUID = Field(description="the `webhook-id` that the far end sees, the same over every try")
+    event_sink_id: UUID = Field(description="where it goes")
+    event_sink_name: str = Field(description="the name of the event sink")
+    detection_alert_id: str = Field(description="the id of the event")
+    state: DeliveryState = Field(description="what became of it")
+    tries: int = Field(description="how often it was tried since it had fresh tries")
+    due_at: datetime | None = Field(description="when it is tried next; null where it waits for an earlier one")
+    waits_for: UUID | None = Field(description="the earlier delivery that it waits for")
+    waiting: WaitingOut | None = Field(description="what is in its way; null where it is not pending")
+    status: int | None = Field(description="the status of the last answer, if one came")
+    reason: str = Field(description="why it is so")
+    created_at: datetime = Field(description="when it was made")
+    settled_at: datetime | None = Field(description="when it ended")
+    replayed: bool = Field(description="whether it was sent again on purpose")
+
+
+class TimingsOut(BaseModel):
+    """Milliseconds from the start of a try; 0 where a step did not happen."""
+
+    dns: float = Field(description="until the address was known")
+    connect: float = Field(description="until the connection stood")
+    tls: float = Field(description="until it was encrypted")
+    first_byte: float = Field(description="until the answer began")
+    total: float = Field(description="until the end")
+
+
+class AttemptOut(BaseModel):
+    """One try of a delivery, kept as evidence."""
+
+    id: UUID = Field(description="its id")
+    number: int = Field(description="which try it is, from 1")
+    started_at: datetime = Field(description="when it began")
+    outcome: Outcome = Field(description="what came of it; `unknown`: the far end may have it")
+    status: int | None = Field(description="the status of the answer, if one came")
+    reason: str = Field(description="why it came so")
+    excerpt: str = Field(description="the beginning of the answer")
+    peer: str = Field(description="the address that was dialled, if it is the internet's")
+    timings_ms: TimingsOut = Field(description="how long each step took")
+
+
+class NextPage(BaseModel):
+    """Where a list goes on."""
+
+    next_page_token: str | None = Field(description="the `page_token` of the next page; null on the last one")
+
+
+def make_page_model(name: str, row: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of a page of rows in its envelope, as `show_page` makes it."""
+    kind = row.__name__.removesuffix("Out")
+    rows: Any = (list[row], Field(description="the rows of this page"))  # type: ignore[valid-type]
+    data = create_model(f"{kind}Rows", __doc__="The rows of a page, by what they are.", **{name: rows})
+    return create_model(
+        f"{kind}Page",
+        __doc__="A page of a list.",
+        data=(data, Field(description="what is on the page")),
+        pagination=(NextPage, Field(description="where the list goes on")),
+    )
+
+
+def make_one_model(name: str, row: type[BaseModel], **more: Any) -> type[BaseModel]:
+    """Return the model of one row in its envelope; `more` are the fields beside it."""
+    one: Any = (row, Field(description="what was asked for, as it is now"))
+    kind = row.__name__.removesuffix("Out")
+    return create_model(f"One{kind}", __doc__="One of them in its envelope.", **{name: one}, **more)
 
 
 def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import Http404
@@ -17,7 +18,8 @@ from eventsinks.actions import silence as silences
 from eventsinks.actions.errors import NotConfigurable
 from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.errors import Invalid
-from eventsinks.api.v1.shapes import End, Free, Moment
+from eventsinks.api.v1.event_sink_shapes import Deleted
+from eventsinks.api.v1.shapes import End, Moment, make_one_model, make_page_model
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
@@ -40,39 +42,84 @@ Filter = Annotated[str, StringConstraints(max_length=4_000)]
 class CreateSilence(BaseModel):
     """A new silence; without `event_sink_id` at every event sink, without `filter` of every alert."""
 
-    event_sink_id: str | None = Field(None, json_schema_extra={"format": "uuid"})
-    filter: Filter = ""
-    reason: Reason
-    author: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    starts_at: Moment | None = None
-    ends_at: End
+    event_sink_id: str | None = Field(
+        None, json_schema_extra={"format": "uuid"}, description="at this event sink only"
+    )
+    filter: Filter = Field("", description="of alerts that this CEL matches only")
+    reason: Reason = Field(description="why")
+    author: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="who wants it")
+    starts_at: Moment | None = Field(None, description="from then on; now if absent")
+    ends_at: End = Field(description="until then")
 
 
 class PreviewSilence(BaseModel):
     """Which alerts of the last hours a filter matches."""
 
-    filter: Filter = ""
-    hours: Annotated[StrictInt, Field(ge=1, le=24 * 30)] = 24
+    filter: Filter = Field("", description="CEL over the alert; every alert if empty")
+    hours: Annotated[StrictInt, Field(ge=1, le=24 * 30)] = Field(24, description="how far back to look")
+
+
+class SilenceOut(BaseModel):
+    """A silence."""
+
+    id: UUID = Field(description="its id")
+    tenant_id: UUID = Field(description="whose it is")
+    event_sink_id: UUID | None = Field(description="at which event sink; null: at every one")
+    filter: str = Field(description="which alerts; empty: every one")
+    author: str = Field(description="who wants it")
+    reason: str = Field(description="why")
+    starts_at: datetime = Field(description="from when on")
+    ends_at: datetime = Field(description="until when")
+    created_at: datetime = Field(description="when it was made")
+    held: int = Field(description="how many alerts it has held back, counted once per event sink")
+
+
+class MatchOut(BaseModel):
+    """An alert that a filter matches."""
+
+    id: str = Field(description="its id")
+    name: str = Field(description="what happened")
+    received_at: datetime = Field(description="when it was accepted")
+
+
+class SilencePreviewOut(BaseModel):
+    """Which of the newest alerts a filter matches."""
+
+    looked_at: int = Field(description="how many alerts were looked at")
+    matching: int = Field(description="how many of these match")
+    examples: list[MatchOut] = Field(description="some that match")
+
+
+class PreviewedSilence(BaseModel):
+    """What a silence would hold back."""
+
+    preview: SilencePreviewOut = Field(description="what matches")
+
+
+SilencePage = make_page_model("silences", SilenceOut)
+OneSilence = make_one_model("silence", SilenceOut)
 
 
 class SilenceViewSet(V1View, ViewSet):
     """Create, list, get and end silences."""
 
     scope = "event_sink"
+    resource = "silence"
+    without_body = frozenset({"silence_preview"})
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @document_answers(Free, parameters=[TENANT, *PAGING])
+    @document_answers(SilencePage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List silences, those that have ended among them."""
+        """List silences. Those that have ended are among them."""
         query = read_query(Listing, request)
         require_tenant(request, query.tenant_id)
         found, token = read_page(find_silences(request), query.page)
         return Response(show_page("silences", [show_silence(silence) for silence in found], token))
 
-    @document_answers(Free, request=CreateSilence)
+    @document_answers(OneSilence, request=CreateSilence, errors=[404])
     def create(self, request: Request) -> Response:
-        """Hold alerts back from now or from a moment on."""
+        """Create a silence. It holds alerts back from now or from a moment on."""
         asked = read_input(CreateSilence, request.data)
         sink = None
         if asked.event_sink_id is not None:
@@ -92,12 +139,12 @@ class SilenceViewSet(V1View, ViewSet):
             raise make_invalid(error) from None
         return Response({"silence": show_silence(made)})
 
-    @document_answers(Free)
+    @document_answers(OneSilence)
     def retrieve(self, request: Request, id: str) -> Response:
-        """Get a silence, with how much it has held back."""
+        """Get a silence. It tells how much it has held back."""
         return Response({"silence": show_silence(find_row(find_silences(request), id))})
 
-    @document_answers(Free)
+    @document_answers(Deleted)
     def destroy(self, request: Request, id: str) -> Response:
         """End a silence now. It stays in the list; what it held back is told in a digest."""
         found = find_row(find_silences(request), id)
@@ -105,10 +152,10 @@ class SilenceViewSet(V1View, ViewSet):
             raise Http404("the silence has ended already")
         return Response({"id": found.id, "tenant_id": found.tenant_id})
 
-    @document_answers(Free, request=PreviewSilence)
+    @document_answers(PreviewedSilence, request=PreviewSilence)
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        """Say which of the newest alerts a filter matches. Keeps nothing."""
+        """Preview a silence. Says which of the newest alerts a filter matches, and keeps nothing."""
         asked = read_input(PreviewSilence, request.data)
         try:
             seen = silences.preview_silence(get_tenant(request), asked.filter, asked.hours)

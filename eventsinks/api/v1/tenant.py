@@ -9,15 +9,15 @@ from uuid import UUID
 from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import tenants
 from eventsinks.api.authentication import get_initiator
-from eventsinks.api.errors import Conflict, ErrorResponse, Invalid
-from eventsinks.api.v1.shapes import Free, Moment
+from eventsinks.api.errors import Conflict, Invalid
+from eventsinks.api.v1.shapes import Moment, make_one_model, make_page_model
 from eventsinks.api.v1.view import (
     PAGING,
     Name,
@@ -31,50 +31,92 @@ from eventsinks.api.v1.view import (
     show_page,
 )
 from eventsinks.models import ApiKey, Tenant
-from eventsinks.models.limits import OwnLimits
+from eventsinks.models.limits import OwnLimits, TenantLimits
 from eventsinks.models.tenant import OPERATOR
 
 
 class CreateTenant(BaseModel):
     """A new tenant; with an id of its own, or one that is given."""
 
-    name: Name
-    id: UUID | None = None
-    limits: OwnLimits | None = None  # type: ignore[valid-type]
+    name: Name = Field(description="what people call it")
+    id: UUID | None = Field(None, description="an id that it shall have; made if absent")
+    limits: OwnLimits | None = Field(None, description="limits of its own")  # type: ignore[valid-type]
 
 
 class UpdateTenant(BaseModel):
     """What is given changes. A limit that is null is the server's again."""
 
-    name: Name | None = None
-    limits: OwnLimits | None = None  # type: ignore[valid-type]
+    name: Name | None = Field(None, description="what people call it")
+    limits: OwnLimits | None = Field(None, description="limits of its own")  # type: ignore[valid-type]
 
 
 class CreateApiKey(BaseModel):
     """A new API key of a tenant; without scopes it may do everything."""
 
-    tenant_id: UUID
-    name: Name = "API key"
-    scopes: list[str] | None = None
-    expires_at: Moment | None = None
+    tenant_id: UUID = Field(description="for whom")
+    name: Name = Field("API key", description="what it is for")
+    scopes: list[str] | None = Field(None, description="what it opens; everything of the tenant if absent")
+    expires_at: Moment | None = Field(None, description="until when it is good; for ever if absent")
+
+
+class TenantOut(BaseModel):
+    """A tenant."""
+
+    id: UUID = Field(description="its id: `tenant_id` on /v1, `account_id` on /api")
+    name: str = Field(description="what people call it")
+    created_at: datetime = Field(description="when it was made")
+    limits: TenantLimits = Field(description="its limits, each its own or the server's")
+    own_limits: OwnLimits = Field(description="those of them that are its own")  # type: ignore[valid-type]
+
+
+class ApiKeyOut(BaseModel):
+    """An API key, without its text."""
+
+    id: UUID = Field(description="its id")
+    tenant_id: UUID = Field(description="whose it is")
+    name: str = Field(description="what it is for")
+    prefix: str = Field(description="how its text begins")
+    scopes: list[str] = Field(description="what it opens")
+    created_at: datetime = Field(description="when it was issued")
+    expires_at: datetime | None = Field(description="until when it is good; null: for ever")
+    revoked_at: datetime | None = Field(description="when it was revoked")
+
+
+class NewApiKey(ApiKeyOut):
+    """An API key with its text, which is shown this once."""
+
+    key: str = Field(description="the text: `es_…`")
+
+
+class Revoked(BaseModel):
+    """A key that opens nothing from now on."""
+
+    id: UUID = Field(description="its id")
+
+
+TenantPage = make_page_model("tenants", TenantOut)
+OneTenant = make_one_model("tenant", TenantOut)
+ApiKeyPage = make_page_model("api_keys", ApiKeyOut)
+OneNewApiKey = make_one_model("api_key", NewApiKey)
 
 
 class TenantViewSet(V1View, ViewSet):
     """Create, list and get tenants."""
 
     scope = OPERATOR
+    resource = "tenant"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @document_answers(Free, parameters=PAGING)
+    @document_answers(TenantPage, parameters=PAGING)
     def list(self, request: Request) -> Response:
-        """List tenants."""
+        """List tenants, newest first."""
         found, token = read_page(Tenant.objects.all(), read_query(Pages, request).page)
         return Response(show_page("tenants", [show_tenant(tenant) for tenant in found], token))
 
-    @document_answers(Free, request=CreateTenant, errors={409: ErrorResponse})
+    @document_answers(OneTenant, request=CreateTenant, errors=[409])
     def create(self, request: Request) -> Response:
-        """Create a tenant."""
+        """Create a tenant. 409: there is one of this id."""
         asked = read_input(CreateTenant, request.data)
         try:
             limits = read_limits(asked.limits)
@@ -83,14 +125,14 @@ class TenantViewSet(V1View, ViewSet):
             raise Conflict(f"tenant {asked.id} exists already") from None
         return Response({"tenant": show_tenant(tenant)})
 
-    @document_answers(Free)
+    @document_answers(OneTenant)
     def retrieve(self, request: Request, id: str) -> Response:
         """Get a tenant."""
         return Response({"tenant": show_tenant(find_row(Tenant.objects.all(), id))})
 
-    @document_answers(Free, request=UpdateTenant)
+    @document_answers(OneTenant, request=UpdateTenant)
     def update(self, request: Request, id: str) -> Response:
-        """Give a tenant another name, or limits of its own; what is over them stays, and can only become less."""
+        """Update a tenant. A new name, or limits of its own; what is over them stays, and can only become less."""
         tenant, asked = find_row(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
         changed = tenants.change_tenant(tenant, asked.name, read_limits(asked.limits), get_initiator(request))
         return Response({"tenant": show_tenant(changed)})
@@ -100,18 +142,19 @@ class ApiKeyViewSet(V1View, ViewSet):
     """Issue, list and revoke API keys."""
 
     scope = OPERATOR
+    resource = "api_key"
     lookup_field = "id"
     lookup_value_regex = "[^/]+"
 
-    @document_answers(Free, parameters=PAGING)
+    @document_answers(ApiKeyPage, parameters=PAGING)
     def list(self, request: Request) -> Response:
-        """List the keys of all tenants; their texts are not kept."""
+        """List API keys. Those of all tenants; their texts are not kept."""
         found, token = read_page(find_keys(), read_query(Pages, request).page)
         return Response(show_page("api_keys", [show_key(key) for key in found], token))
 
-    @document_answers(Free, request=CreateApiKey)
+    @document_answers(OneNewApiKey, request=CreateApiKey, errors=[404])
     def create(self, request: Request) -> Response:
-        """Issue a key. Its text is in this answer and can't be had again."""
+        """Issue an API key. Its text is in this answer and can't be had again."""
         asked = read_input(CreateApiKey, request.data)
         tenant = find_row(Tenant.objects.all(), str(asked.tenant_id))
         try:
@@ -126,9 +169,9 @@ class ApiKeyViewSet(V1View, ViewSet):
             raise Invalid([("scopes", str(error))]) from None
         return Response({"api_key": {**show_key(key), "key": text}})
 
-    @document_answers(Free)
+    @document_answers(Revoked)
     def destroy(self, request: Request, id: str) -> Response:
-        """Revoke a key at once."""
+        """Revoke an API key. It opens nothing from now on."""
         key = find_row(find_keys(), id)
         if not tenants.revoke_key(key, get_initiator(request)):
             raise Http404("no such API key")

@@ -4,48 +4,50 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.v1.view import V1View, document_answers
-from eventsinks.models.limits import Limits
+from eventsinks.models.limits import TenantLimits
 
 
 class UsedOut(BaseModel):
     """One limit. Of a rate, `limit` is for `per_seconds`, and `used` is how much of its `burst` is used now."""
 
-    limit: int
-    used: int
-    refused: int
-    per_seconds: int | None
-    burst: int | None
-    what: str
+    limit: int = Field(description="how many there may be")
+    used: int = Field(description="how many there are")
+    refused: int = Field(description="how many were refused since `refused_since`")
+    per_seconds: int | None = Field(description="of a rate: in how many seconds; else null")
+    burst: int | None = Field(description="of a rate: how many may come at once; else null")
+    what: str = Field(description="what is counted")
 
 
 class UsageOut(BaseModel):
     """Every limit by its name; `refused` counts since `refused_since`."""
 
-    limits: dict[str, UsedOut]
-    refused_since: datetime | None
+    limits: dict[str, UsedOut] = Field(description="each limit by its name")
+    refused_since: datetime | None = Field(description="since when it is counted; null: nothing was refused")
 
 
 class OneUsage(BaseModel):
     """The usage of the key's tenant."""
 
-    usage: UsageOut
+    usage: UsageOut = Field(description="what is used")
 
 
 class UsageView(V1View):
     """What the tenant may have and do, and what it has and does."""
 
     scope = "event_sink"
+    resource = "usage"
+    verbs = {"get": "get"}
 
-    @document_answers(OneUsage, operation_id="v1_usage")
+    @document_answers(OneUsage)
     def get(self, request: Request) -> Response:
-        """Get the limits of the tenant with what is used of each. Takes from none but that of requests."""
+        """Get the limits of the tenant, and what is used. Asking takes from none but that of requests."""
         found = measure_usage(get_tenant(request))
         limits = {used.name: show_limit(used) for used in found.limits}
         return Response({"usage": {"limits": limits, "refused_since": found.since}})
@@ -59,5 +61,5 @@ def show_limit(used: Used) -> dict[str, object]:
         "refused": used.refused,
         "per_seconds": used.per_seconds,
         "burst": used.burst,
-        "what": Limits.model_fields[used.name].description,
+        "what": TenantLimits.model_fields[used.name].description,
     }

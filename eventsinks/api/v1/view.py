@@ -6,14 +6,14 @@ import base64
 import binascii
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import orjson
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet, UUIDField
 from django.http import Http404
 from drf_spectacular.drainage import set_override
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -34,11 +34,36 @@ DEFAULT_PAGE = 100
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
 
+ERRORS = {
+    400: "Something in the request is not right; `fields` says where.",
+    401: "There is no API key, or one that opens nothing.",
+    403: "The API key lacks the scope.",
+    404: "There is no such thing for this tenant.",
+    409: "It clashes with what is there; `message` says how.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or not in UTF-8.",
+    429: "A limit is reached, which `fields` names.",
+    503: "The database can't be reached.",
+}
+
 
 class V1View(APIView):
-    """A view of /v1. `scope` is the first half of the scope that its keys need."""
+    """A view of /v1. `scope` is the first half of the scope that its keys need.
+
+    The rest is for the schema: which `resource` it is about, how its methods are called where it is no view set,
+    which operations take no body, too, and which errors there are.
+    """
 
     scope = ""
+    resource: ClassVar[str]
+    verbs: ClassVar[Mapping[str, str]] = {}
+    without_body: ClassVar[frozenset[str]] = frozenset()
+    api = "V1"
+    error_body = ErrorResponse
+    errors = ERRORS
+    id_schema: ClassVar[Mapping[str, Any]] = {"type": "string", "format": "uuid"}
+    errors_of_a_path = frozenset([404])
+    errors_of_a_query = frozenset([400])
 
     def get_exception_handler(self) -> Callable[..., Any]:
         """Return how this format says that something is wrong."""
@@ -141,18 +166,6 @@ def show_page(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
     return {"data": {name: rows}, "pagination": {"next_page_token": token}}
 
 
-ERRORS = {
-    400: OpenApiResponse(ErrorResponse, "something in the request is not right; `fields` says where"),
-    401: OpenApiResponse(ErrorResponse, "no API key, or one that opens nothing"),
-    403: OpenApiResponse(ErrorResponse, "the API key lacks the scope"),
-    404: OpenApiResponse(ErrorResponse, "there is no such thing for this tenant"),
-    413: OpenApiResponse(ErrorResponse, "the body is too large"),
-    415: OpenApiResponse(ErrorResponse, "the body is not JSON"),
-    429: OpenApiResponse(ErrorResponse, "a limit is reached, which `fields` names; with Retry-After"),
-    503: OpenApiResponse(ErrorResponse, "the database can't be reached"),
-}
-
-
 def make_parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
     """Return a parameter of a query for the schema; an empty one is as if it were absent."""
     empty = {"type": "string", "maxLength": 0}
@@ -171,7 +184,7 @@ PAGING = [
 
 
 def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
-    """Return the decorator that tells the schema what a view answers: `ok` on 200, and every error."""
-    extra = options.pop("errors", {})
+    """Return the decorator that tells the schema what a view answers: `ok`, and which errors beside the usual."""
     set_override(ok, "many", False)  # our lists are objects with rows inside, never bare arrays
-    return extend_schema(responses={200: ok, **ERRORS, **extra}, **options)
+    errors = dict.fromkeys(options.pop("errors", ()), ErrorResponse)
+    return extend_schema(responses={200: ok, **errors}, **options)

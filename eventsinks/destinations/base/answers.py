@@ -15,6 +15,7 @@ from eventsinks.destinations.base.failure import (
     TooLarge,
     read_retry_after,
 )
+from eventsinks.destinations.base.rendering import MAX_REASON, cut, render_line
 from eventsinks.lib.net.wire import Response
 
 
@@ -83,7 +84,8 @@ class Answers:
         """Return what an answer that did not take `count` messages means for them."""
         code = self.code(response) if response.status < self.trouble_from else ""
         parts = (f"{self.service} answered {response.status}", self.explained(response.status, code))
-        reason = ": ".join(filter(None, (*parts, self.words(response) or code)))
+        said = cut(render_line(self.words(response) or code), MAX_REASON)  # which others wrote
+        reason = ": ".join(filter(None, (*parts, said)))
         meaning = self.meaning_of(response.status, code)
         if meaning is Meaning.BROKEN and code not in self.codes and response.status != GONE:
             return DestinationGone(reason, response, sure=False)

@@ -36,15 +36,15 @@ LOOKS = 32  # places before such an end where half a secret may begin
 ALPHABET = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
-class Needle(NamedTuple):
-    """A text to search for, in lower case. With `is_base64`, the characters beside it contain bits of it too."""
+class SecretForm(NamedTuple):
+    """What is looked for, in lower case; `is_base64` says that the signs beside it hold a bit of it too."""
 
     text: bytes
     is_base64: bool = False
 
 
-class View(NamedTuple):
-    """A text without its escapes, in lower case, and where each of its bytes begins and ends in the original."""
+class TextView(NamedTuple):
+    """A text as it reads, in lower case, and where each of its bytes begins and ends in the text as it came."""
 
     text: bytes
     starts: list[int] | range
@@ -58,8 +58,8 @@ class Redactor:
         found = {needle for secret in secrets for needle in make_needles(secret)}
         self._needles = sorted(found, key=lambda needle: (-len(needle.text), needle))
         squeezed = {(squeeze(needle.text), needle.is_base64) for needle in found}
-        self._squeezed = sorted(Needle(*one) for one in squeezed if len(one[0]) >= SURE)
-        self._last = (b"", b"")  # the last text and its masked form: a far end mostly sends the same answer
+        self._squeezed = sorted(SecretForm(*one) for one in squeezed if len(one[0]) >= SURE)
+        self._last = (b"", b"")  # what was masked last, and how: a far end mostly answers the same
 
     def mask(self, text: str) -> str:
         """Return `text` with `****` in place of every secret."""
@@ -86,18 +86,18 @@ class Redactor:
         return mask_spans(data, spans)
 
 
-def make_needles(secret: str | bytes) -> Iterator[Needle]:
-    """Yield each form of a secret to search for."""
+def make_needles(secret: str | bytes) -> Iterator[SecretForm]:
+    """Yield every form of a secret that is looked for."""
     for raw in encode_secret(secret):
         raw = raw.strip()
         if len(raw) < SHORTEST or raw.lower() in COMMON:
             continue
-        yield Needle(raw.lower())
-        yield Needle(raw.hex().encode())
+        yield SecretForm(raw.lower())
+        yield SecretForm(raw.hex().encode())
         if b" " in raw:
-            yield Needle(raw.replace(b" ", b"+").lower())
+            yield SecretForm(raw.replace(b" ", b"+").lower())
         for text in encode_base64(raw):
-            yield Needle(text.lower(), is_base64=True)
+            yield SecretForm(text.lower(), is_base64=True)
 
 
 def encode_secret(secret: str | bytes) -> set[bytes]:
@@ -120,9 +120,9 @@ def encode_base64(raw: bytes) -> Iterator[bytes]:
             yield ours.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def make_views(data: bytes) -> Iterator[View]:
-    """Yield the text as it is, and with its escapes undone once, twice, …"""
-    view = View(data.lower(), range(len(data)), range(1, len(data) + 1))
+def make_views(data: bytes) -> Iterator[TextView]:
+    """Yield the text as it is, and as it reads with its escapes undone once, twice, …"""
+    view = TextView(data.lower(), range(len(data)), range(1, len(data) + 1))
     raw = data
     for _ in range(ROUNDS):
         yield view
@@ -132,7 +132,7 @@ def make_views(data: bytes) -> Iterator[View]:
     yield view
 
 
-def unescape(raw: bytes, view: View) -> tuple[bytes, View]:
+def unescape(raw: bytes, view: TextView) -> tuple[bytes, TextView]:
     """Return the text with its escapes undone once, and its view."""
     parts: list[bytes] = []
     starts: list[int] = []
@@ -149,7 +149,7 @@ def unescape(raw: bytes, view: View) -> tuple[bytes, View]:
         ends += [view.ends[at - 1]] * len(meant)
     parts.append(raw[at:])
     whole = b"".join(parts)
-    return whole, View(whole.lower(), [*starts, *view.starts[at:]], [*ends, *view.ends[at:]])
+    return whole, TextView(whole.lower(), [*starts, *view.starts[at:]], [*ends, *view.ends[at:]])
 
 
 def read_escape(escape: bytes) -> bytes:
@@ -169,16 +169,16 @@ def squeeze(text: bytes) -> bytes:
     return b"".join(text.split())
 
 
-def make_view_without_space(view: View) -> View | None:
-    """Return the view without white space, None if it has none."""
+def make_view_without_space(view: TextView) -> TextView | None:
+    """Return the view without white space; None where there is none in it."""
     kept = [at for at, byte in enumerate(view.text) if byte not in b" \t\r\n\f\v"]
     if len(kept) == len(view.text):
         return None
-    return View(squeeze(view.text), [view.starts[at] for at in kept], [view.ends[at] for at in kept])
+    return TextView(squeeze(view.text), [view.starts[at] for at in kept], [view.ends[at] for at in kept])
 
 
-def find_spans(view: View, needles: Iterable[Needle]) -> Iterator[tuple[int, int]]:
-    """Yield where the original text contains a needle, or the beginning of one before a cut."""
+def find_spans(view: TextView, needles: Iterable[SecretForm]) -> Iterator[tuple[int, int]]:
+    """Yield where in the text as it came a needle stands, or the beginning of one where the text is cut."""
     cuts = find_cuts(view.text)
     for needle in needles:
         for start, end in (*find_whole(view.text, needle.text), *find_halves(view.text, needle.text, cuts)):
@@ -187,8 +187,8 @@ def find_spans(view: View, needles: Iterable[Needle]) -> Iterator[tuple[int, int
             yield view.starts[start], view.ends[end - 1]
 
 
-def belongs(view: View, at: int, beside: int) -> bool:
-    """Whether `at` is a base64 character directly beside another."""
+def belongs(view: TextView, at: int, beside: int) -> bool:
+    """Whether a sign of base64 is `at`, right beside another."""
     if not 0 <= at < len(view.text) or view.text[at] not in ALPHABET:
         return False
     first, second = sorted((at, beside))

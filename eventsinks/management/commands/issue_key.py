@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import uuid
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make the key. Raises CommandError for an unknown tenant or scope."""
+        """Make it. Raises CommandError for a tenant or a scope that there is not."""
         if bool(options["tenant"]) is options["operator"]:
             raise CommandError("name a tenant, or say --operator")
         tenant = None if options["operator"] else find_tenant(options["tenant"])
@@ -43,8 +44,11 @@ class Command(BaseCommand):
 
 
 def read_moment(text: str) -> datetime:
-    """Read a moment. Raises ValueError, which argparse shows."""
-    return read_time(text)
+    """Read a moment. Raises argparse.ArgumentTypeError."""
+    try:
+        return read_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid moment value: {text!r}") from None
 
 
 def find_tenant(text: str) -> Tenant:

@@ -1,1 +1,1 @@
-"""What PostgreSQL and SQLite differ in: their clock, their words, and how they fail."""
+"""Database: the differences of PostgreSQL and SQLite in clocks, SQL and errors."""

@@ -1,7 +1,7 @@
-"""The database's clock, for what is decided in Python.
+"""Clock: the database's clock, for decisions in Python.
 
-The machines of an installation need not agree on the time: what the database has dated is compared with its own
-clock alone. Most of that is done in SQL, by Now() and `sql.now()`; this is for the rest.
+The machines of an installation may disagree on the time. So times from the database are compared only with the
+database's clock. SQL does most of this, with Now() and `sql.now_sql()`; these functions are for the rest.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from eventsinks.models.database import sql
 
-GOOD_FOR = 1.0  # seconds that `estimate_database_clock` goes on from one look at the clock
+GOOD_FOR = 1.0  # seconds for which `estimate_database_clock` uses one reading of the clock
 PRECISION = timedelta(milliseconds=1)  # of SQLite's clock; PostgreSQL's is finer
 
-_looked: tuple[float, datetime] | None = None  # when this process looked at the clock last, and what it said
+_looked: tuple[float, datetime] | None = None  # time and result of this process's last reading
 
 
 def read_database_clock() -> datetime:
-    """Return what the database's clock says, in one query."""
+    """Return the time of the database's clock, in one query."""
     ((said,),) = sql.fetch_rows(f"SELECT {sql.now_sql()}")
     if isinstance(said, datetime):
         return said.astimezone(UTC)
@@ -26,7 +26,7 @@ def read_database_clock() -> datetime:
 
 
 def estimate_database_clock() -> datetime:
-    """Return the same to a few milliseconds, at a query a second: for pages that tell many ages."""
+    """Return this time to a few milliseconds, with one query a second, for pages that show many ages."""
     global _looked
     at = time.monotonic()
     if _looked is None or at - _looked[0] > GOOD_FOR:

@@ -1,4 +1,4 @@
-"""The few words in which PostgreSQL and SQLite differ, for the statements of the hot path."""
+"""SQL: the few parts in which PostgreSQL and SQLite differ, for the statements of the hot path."""
 
 from __future__ import annotations
 
@@ -12,63 +12,63 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, connection
 
-# How long the sender and the sweep wait for a lock: what they can't write now they write a moment later.
+# How long the dispatcher and the sweep wait for a lock: they write a moment later instead.
 IMPATIENT_MS = 100
-IMPATIENT_MS_SQLITE = 1000  # it has one writer at a time, whose turns are short but many
+IMPATIENT_MS_SQLITE = 1000  # it has one writer at a time; many short transactions follow each other
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 def is_postgresql() -> bool:
-    """Whether the database is PostgreSQL; otherwise it is SQLite."""
+    """Return whether the database is PostgreSQL; otherwise it is SQLite."""
     return connection.vendor == "postgresql"
 
 
 def now_sql() -> str:
-    """Return the SQL for the database's clock, the same that Django's Now() reads."""
+    """Return the SQL of the database's clock, the same that Django's Now() reads."""
     return "statement_timestamp()" if is_postgresql() else "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 
 
 def this_hour_sql() -> str:
-    """Return the SQL for the beginning of this hour, in UTC."""
+    """Return the SQL of the beginning of this hour, in UTC."""
     if is_postgresql():
         return "date_trunc('hour', statement_timestamp(), 'UTC')"
     return "strftime('%%Y-%%m-%%d %%H:00:00', 'now')"
 
 
 def in_seconds_sql() -> str:
-    """Return the SQL for that many seconds from now; its one parameter is a float."""
+    """Return the SQL of the time in some seconds from now; its one parameter is a float."""
     if is_postgresql():
         return "statement_timestamp() + %s * interval '1 second'"
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
 def skip_locked_sql() -> str:
-    """Return the SQL that locks the rows of a SELECT as an UPDATE does, but for those locked by somebody else.
+    """Return the SQL that locks the rows of a SELECT as an UPDATE does, and skips rows that others have locked.
 
-    SQLite has one writer, and needs none.
+    SQLite has one writer and needs no locks.
     """
     return "FOR NO KEY UPDATE SKIP LOCKED" if is_postgresql() else ""
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether it says that somebody's lock was in the way, and nothing worse."""
+    """Return whether the error says only that another transaction's lock prevented the statement."""
     cause = error.__cause__
     return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE or "database is locked" in str(error)
 
 
 @contextmanager
 def wait_shortly() -> Iterator[None]:
-    """Wait for no lock longer than a moment inside; what is raised instead `is_locked`."""
+    """Wait only a moment for locks inside the block. Then an error is raised for which `is_locked` holds."""
     be_impatient()
     try:
         yield
     finally:
-        with suppress(Error):  # a connection that is lost keeps no setting
+        with suppress(Error):  # a lost connection has no settings
             be_patient()
 
 
 def be_impatient() -> None:
-    """Let this thread's connection wait for a lock no longer than a moment."""
+    """Make this thread's connection wait only a moment for a lock."""
     if is_postgresql():
         set_patience(f"SET lock_timeout = {IMPATIENT_MS}")
     else:
@@ -76,7 +76,7 @@ def be_impatient() -> None:
 
 
 def be_patient() -> None:
-    """Let this thread's connection wait for a lock as long as the settings say."""
+    """Make this thread's connection wait for a lock as long as the settings say."""
     if is_postgresql():
         set_patience("RESET lock_timeout")
     else:
@@ -91,15 +91,15 @@ def set_patience(statement: str) -> None:
 
 
 def later_sql(one: str, other: str) -> str:
-    """Return the SQL for the later of two moments; the second may be NULL."""
+    """Return the SQL of the later of two moments; the second may be NULL."""
     return f"greatest({one}, {other})" if is_postgresql() else f"max({one}, coalesce({other}, ''))"
 
 
 def distinct_sql(table: str, column: str, condition: str) -> str:
-    """Return the SQL for the values `id` of an integer column where `condition` holds, none twice.
+    """Return the SQL of the distinct values `id` of an integer column where `condition` holds.
 
-    Jumps from one to the next in an index that begins with the column, so that it costs by the value and not by
-    the row. More can be asked of them, with AND behind it.
+    It jumps from value to value in an index that begins with the column, so the cost depends on the values, not on
+    the rows. More conditions may follow it with AND.
     """
     return f"""
         WITH RECURSIVE found(id) AS (
@@ -112,12 +112,12 @@ def distinct_sql(table: str, column: str, condition: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """Return text that every database takes: PostgreSQL refuses NUL, and both half a surrogate pair."""
+    """Return text that every database accepts: PostgreSQL refuses NUL, and both refuse half a surrogate pair."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def clean_json(value: Any) -> Any:
-    """Return a JSON value with every text in it clean."""
+    """Return a JSON value in which every text is clean."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, Mapping):
@@ -133,15 +133,15 @@ def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
 
 
 class Uuids(list[UUID]):
-    """A `uuid[]` parameter for `fetch_bound_rows`, written at an eighth of what psycopg's lists cost."""
+    """A `uuid[]` parameter for `fetch_bound_rows`. Writing it costs an eighth of psycopg's lists."""
 
 
 class Floats(list[float]):
-    """A `float8[]` parameter for `fetch_bound_rows`, written at half of what psycopg's lists cost."""
+    """A `float8[]` parameter for `fetch_bound_rows`. Writing it costs half of psycopg's lists."""
 
 
 def fetch_bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement on PostgreSQL with parameters bound by the server, binary where `%b` says so.
+    """Run one statement on PostgreSQL. The server binds the parameters, in binary for `%b`.
 
     Django binds on the client, which costs four times as much for arrays. Errors are Django's.
     """
@@ -157,7 +157,7 @@ def fetch_bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...
 
 @functools.cache
 def make_array_dumpers() -> dict[type, Any]:
-    """Return how psycopg is to write our arrays: the header and elements of PostgreSQL's binary arrays.
+    """Return psycopg's dumpers for our arrays: the header and elements of PostgreSQL's binary arrays.
 
     https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
     """

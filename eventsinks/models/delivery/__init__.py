@@ -1,16 +1,16 @@
-"""Deliveries: one event owed to one sink, and the state machine of what becomes of it.
+"""Delivery: one event owed to one sink, and the state machine of what becomes of it.
 
     pending --claim--> sending --settle--> delivered
        ^                 |  |
        |<--- settle -----+  +----settle--> failed --replay--> pending
        |                           |
        +--suppress--> suppressed <-+ skip           (delivered --replay--> pending, when a person asks;
-                                                     sending --keep_untold--> suppressed --owe_ends--> pending)
+                              sending --suppress_untold_ends--> suppressed --owe_ends--> pending)
 
-Every move is one guarded UPDATE that names the state (and the lease) it leaves, and nothing outside this package
-writes `state`. `due_at` is the only clock: the pause between tries, the lease of a worker, and the recovery of a
-lost worker's rows are all "not before"; what stands behind another (see line.py) is due at no time. The database's
-clock decides.
+Every move is one guarded UPDATE that names the state (and the lease) it leaves, and only this package writes
+`state`. `due_at` is the only clock: the pause between tries, the lease of a worker and the recovery of a lost
+worker's rows all mean "not before". A delivery behind another (see line.py) is never due. The database's clock
+decides.
 """
 
 from eventsinks.models.delivery.claim import ClaimedDelivery, Lane, claim, find_due_lanes
@@ -45,8 +45,8 @@ from eventsinks.models.delivery.rate_limit import (
 from eventsinks.models.delivery.row import (
     BEHIND,
     Delivery,
+    DeliveryLine,
     DeliveryState,
-    Line,
     Phase,
     find_open_deliveries,
     make_id,
@@ -60,10 +60,10 @@ __all__ = [
     "UNTOLD",
     "ClaimedDelivery",
     "Delivery",
+    "DeliveryLine",
     "DeliveryState",
     "IncidentStanding",
     "Lane",
-    "Line",
     "LineLag",
     "Lookout",
     "Phase",

@@ -1,7 +1,8 @@
-"""Claim: take due deliveries for a limited time. pending, or sending with its lease run out -> sending.
+"""Claim: takes due deliveries for a limited time. They move from pending to sending.
 
-A lane is all that one sink has open after the same number of tries. Lanes are what fairness deals with: each sink
-gets its share, and within a sink first tries are not starved by retries.
+A delivery in state sending is due again when its lease runs out. A lane is the open deliveries of one sink after
+the same number of tries. Claims are shared out by lane: each sink gets its share, and within a sink, retries do
+not starve first tries.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ EVER = datetime(1, 1, 1, tzinfo=UTC)
 class Lane(NamedTuple):
     """A sink's due deliveries after `tries` tries. `version` is that of the sink's configuration.
 
-    `place` is where it sends to, if that takes so many messages a second; `rate` is how many a second the tenant
-    wants at most, 0 if that was not said. `due_at` is that of the first one; a claim takes nothing older. `doubts`
-    is how often in a row the sink's credentials or place were refused.
+    `rate_key` is set if only so many messages a second go out under it. `rate` is the tenant's limit in messages a
+    second, 0 without a limit. `due_at` is that of the first delivery; a claim takes nothing older. `doubts` counts
+    how often in a row the far end refused the sink's credentials or address.
     """
 
     destination_id: int
@@ -39,7 +40,7 @@ class Lane(NamedTuple):
 
 
 class ClaimedDelivery(NamedTuple):
-    """A delivery that this worker holds, with the event it carries. `tries` counts the one to come."""
+    """A delivery that this worker holds, with its event. `tries` includes the coming try."""
 
     id: uuid.UUID
     destination_id: int
@@ -52,12 +53,12 @@ class ClaimedDelivery(NamedTuple):
     data: bytes | memoryview
     fallback_of: uuid.UUID | None = None
     ordering_key: uuid.UUID | None = None
-    phase: int | None = None  # one of row.Phase, where it tells of an incident
+    phase: int | None = None  # one of row.Phase, if it belongs to an incident
     replayed: bool = False
 
 
-# Jumps from lane to lane in the index, so that it costs by the lane and not by the backlog. (`>=` the next number
-# of tries: with `>` this one, SQLite would walk through the rest of the lane.)
+# Jumps from lane to lane in the index: the cost depends on the lanes, not on the backlog. (`>=` the next number
+# of tries: with `>` this one, SQLite would read the rest of the lane.)
 OPEN_LANES = f"""
     RECURSIVE lane(code) AS (
         SELECT * FROM (
@@ -72,7 +73,7 @@ OPEN_LANES = f"""
 
 
 def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
-    """Return the lanes with something due, of destinations with this face that may be sent to now."""
+    """Return the lanes with due deliveries, of destinations with this face that may get messages now."""
     types = list_types(face)
     statement = f"""
         WITH {OPEN_LANES}
@@ -91,7 +92,7 @@ def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
 
 
 def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[ClaimedDelivery]:
-    """Take at most `quota` due deliveries of each lane, oldest first, for `lease_seconds`."""
+    """Claim at most `quota` due deliveries of each lane, oldest first, for `lease_seconds`."""
     lease = uuid.uuid4()
     take = _claim_on_postgresql if sql.is_postgresql() else _claim_on_sqlite
     taken = take(quotas, lease, lease_seconds)
@@ -105,24 +106,24 @@ def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[Clai
     ]
 
 
-Told = tuple[int, uuid.UUID, str, datetime, bytes | memoryview]
+EventRow = tuple[int, uuid.UUID, str, datetime, bytes | memoryview]
 
 
-def read_events(ids: Collection[int]) -> Iterable[Told]:
+def read_events(ids: Collection[int]) -> Iterable[EventRow]:
     """Return what a claim tells of these events: (id, tenant, type, moment, data) of each."""
     columns = ("id", "tenant_id", "type", "occurred_at", "data")
     if not sql.is_postgresql():
         return Event.objects.filter(id__in=ids).values_list(*columns)
-    # One parameter, where Django would write each id into the statement.
+    # One parameter; Django would write each id into the statement.
     statement = f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[])"
-    return cast(list[Told], sql.fetch_bound_rows(statement, [list(ids)]))
+    return cast(list[EventRow], sql.fetch_bound_rows(statement, [list(ids)]))
 
 
-Taken = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
+ClaimRows = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
 
-# The claim, in the words that both databases know: which rows are due in a lane, how they move, and what is told
-# of them. PostgreSQL takes all lanes in one statement and passes by what is locked. SQLite has no LATERAL and one
-# writer: it takes one lane after the other.
+# The parts of the claim that both databases share: which rows of a lane are due, how they move, and the columns
+# to return. PostgreSQL claims all lanes in one statement and skips locked rows. SQLite has no LATERAL and one
+# writer: it claims one lane after the other.
 DUE = f"""{OPEN} AND destination_id = {{destination_id}} AND tries = {{tries}} AND due_at <= {{now}}"""
 MOVE = "state = 'sending', lease = {lease}, tries = tries + 1, due_at = {lease_ends}"
 CLAIMED = (
@@ -131,7 +132,7 @@ CLAIMED = (
 )
 
 
-def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> ClaimRows:
     due = DUE.format(destination_id="lane.destination_id", tries="lane.tries", now=sql.now_sql())
     move = MOVE.format(lease="%b", lease_ends=f"{sql.now_sql()} + %b::float8 * interval '1 second'")
     statement = f"""
@@ -154,14 +155,14 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
     return sql.fetch_bound_rows(statement, [*columns, lease, lease_seconds])
 
 
-def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> Taken:
+def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> ClaimRows:
     due = DUE.format(destination_id="%s", tries="%s", now=sql.now_sql())
     move = MOVE.format(lease="%s", lease_ends=sql.in_seconds_sql())
     statement = f"""
         UPDATE eventsinks_delivery SET {move}
         WHERE id IN (SELECT id FROM eventsinks_delivery WHERE {due} ORDER BY due_at LIMIT %s)
         RETURNING {", ".join(CLAIMED)}"""
-    taken: Taken = []
+    taken: ClaimRows = []
     with transaction.atomic():
         for lane, quota in quotas:
             parameters = [lease.hex, lease_seconds, lane.destination_id, lane.tries, quota]

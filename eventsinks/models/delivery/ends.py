@@ -1,7 +1,7 @@
-"""Told: what became of an incident's firing at a sink, which decides whether its end is told there.
+"""Ends: what became of an incident's firing at a sink, which decides whether the sink gets the end.
 
-A delivery of an incident knows the incident, by a hash, and its `phase`. An episode of an incident at a sink ends
-with a resolution that was told there; what counts for the next one comes after that.
+A delivery of an incident stores a hash of the incident, and its `phase`. An episode of an incident at a sink ends
+with a delivered resolution; later deliveries belong to the next episode.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ENDS = (Phase.ACKNOWLEDGED, Phase.RESOLVED)
 GOES_ON = "('pending', 'sending', 'delivered')"
 UNTOLD = "this event sink was not told that it began"
 
-Place = tuple[uuid.UUID, int]  # an incident and a destination
+IncidentAtSink = tuple[uuid.UUID, int]  # an incident and a destination
 
 SAME = "here.incident = ending.incident AND here.destination_id = ending.destination_id"
-# The firings before an end that are of its episode: after the last end before it that was told.
+# The firings of an end's episode: those before it, and after the last delivered end before it.
 FIRINGS = f"""
     SELECT 1 FROM eventsinks_delivery AS here
     WHERE {SAME} AND here.phase = {Phase.FIRING} AND here.event_id < ending.event_id
@@ -36,7 +36,7 @@ FIRINGS = f"""
             AND last.event_id < ending.event_id AND last.state = 'delivered'
           ORDER BY last.event_id DESC LIMIT 1), 0)"""
 
-# What was said of an incident at the sink after a firing, up to the first resolution.
+# The deliveries of an incident at the sink after a firing, up to the first resolution.
 ENDS_AFTER = f"""
     SELECT here.id FROM eventsinks_delivery AS firing JOIN eventsinks_delivery AS here
         ON here.incident = firing.incident AND here.destination_id = firing.destination_id
@@ -49,20 +49,21 @@ ENDS_AFTER = f"""
 
 
 class IncidentStanding(StrEnum):
-    """How an incident stands at a sink."""
+    """The state of an incident at a sink."""
 
-    TOLD = "told"  # its firing was told, or may be yet
-    UNTOLD = "untold"  # it was kept from the sink: silenced, filtered, held back, skipped
-    ENDED = "ended"  # its end was told, or is on its way
+    TOLD = "told"  # its firing was sent, or may be sent later
+    UNTOLD = "untold"  # the sink did not get it: silenced, filtered, held back, skipped
+    ENDED = "ended"  # its end was sent, or will be
 
 
-def find_standings(incidents: Collection[uuid.UUID]) -> dict[Place, IncidentStanding]:
+def find_standings(incidents: Collection[uuid.UUID]) -> dict[IncidentAtSink, IncidentStanding]:
     """Return how each incident stands at each sink that it was ever owed to. To be asked with them locked.
 
-    A firing that failed may be told yet: it can be replayed. It costs by the sink, not by what was said before.
+    The caller must have locked the incidents. A failed firing may be sent later: it can be replayed. The cost
+    depends on the number of sinks, not on the number of old deliveries.
     """
     ordered = sorted(incidents)
-    found: dict[Place, IncidentStanding] = {}
+    found: dict[IncidentAtSink, IncidentStanding] = {}
     for start in range(0, len(ordered), AT_ONCE):
         for incident, sink, fired, goes_on, ended in sql.fetch_rows(
             *make_standing_query(ordered[start : start + AT_ONCE])
@@ -76,8 +77,10 @@ def find_standings(incidents: Collection[uuid.UUID]) -> dict[Place, IncidentStan
 
 
 def make_standing_query(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
-    """Return the statement and its parameters that ask of each incident at each sink: whether it fired after its
-    last end, whether any of those firings was not kept from the sink, and whether there was such an end.
+    """Return the statement, and its parameters, that finds the standing of each incident at each sink.
+
+    It finds whether the incident fired after its last end, whether the sink may get any of those firings, and
+    whether there was such an end.
     """
     if sql.is_postgresql():
         given, parameters = "unnest(%s::uuid[]) AS given(incident)", [convert_ids(incidents)]
@@ -111,10 +114,11 @@ def make_standing_query(incidents: Sequence[uuid.UUID]) -> tuple[str, list[Any]]
 
 
 def suppress_untold_ends(claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
-    """Suppress those ends of incidents whose firing was not told at their sink. Return what is still to be sent.
+    """Suppress the ends whose firing did not reach their sink. Return the deliveries that are still to be sent.
 
-    sending -> suppressed, by whoever holds the lease. The firings are locked: whoever replays one meanwhile waits,
-    and then finds the end suppressed (`owe_ends`), or has committed, and the end is sent.
+    They move from sending to suppressed, by the holder of the lease. The firings are locked. So a process that
+    replays one at the same time either waits, and then finds the end suppressed (`owe_ends`); or it has committed,
+    and the end is sent.
     """
     ends = [one.id for one in claimed if one.phase in ENDS]
     if not ends or not find_untold_ends(ends):
@@ -126,7 +130,7 @@ def suppress_untold_ends(claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDeli
 
 
 def find_untold_ends(ends: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-    """Return those of these ends that have firings before them in their episode, of which none was or is told."""
+    """Return the ends whose episode has earlier firings, none of which was or will be sent."""
     statement = f"""
         SELECT ending.id FROM eventsinks_delivery AS ending
         WHERE ending.id IN {placeholders_sql(ends)} AND EXISTS ({FIRINGS})
@@ -149,7 +153,7 @@ def lock_firings(ends: Sequence[uuid.UUID]) -> None:
 
 
 def suppress_sending(ends: Sequence[uuid.UUID], leases: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """sending -> suppressed, where the lease is one of these. Return which moved."""
+    """Move from sending to suppressed if the lease is one of `leases`. Return which moved."""
     if not ends:
         return []
     statement = f"""
@@ -161,9 +165,9 @@ def suppress_sending(ends: Sequence[uuid.UUID], leases: Collection[uuid.UUID]) -
 
 
 def owe_ends(firings: Sequence[uuid.UUID]) -> None:
-    """suppressed -> pending: the ends of incidents whose firings, which these deliveries are, are told after all.
+    """Move the ends after these firings from suppressed to pending, because the firings are sent after all.
 
-    To be called in the transaction that replays the firings, after it has locked them.
+    Call this in the transaction that replays the firings, after it has locked them.
     """
     for start in range(0, len(firings), AT_ONCE):
         some = firings[start : start + AT_ONCE]
@@ -177,20 +181,20 @@ def owe_ends(firings: Sequence[uuid.UUID]) -> None:
 
 
 def find_ends_after(firings: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-    """Return what tells, after these deliveries at the same sink, how their incidents went on, up to the end."""
+    """Return the later deliveries at the same sink that report how these incidents went on, up to the end."""
     return read_ids(sql.fetch_rows(ENDS_AFTER.format(placeholders_sql(firings)), convert_ids(firings)))
 
 
 def placeholders_sql(ids: Collection[uuid.UUID]) -> str:
-    """Return the SQL of a list of so many parameters."""
+    """Return the SQL of a list with a placeholder for each id."""
     return f"({', '.join(['%s'] * len(ids))})"
 
 
 def convert_ids(ids: Collection[uuid.UUID]) -> list[Any]:
-    """Return ids as the database takes them."""
+    """Return ids in the form that the database takes."""
     return list(ids) if sql.is_postgresql() else [id.hex for id in ids]
 
 
 def read_ids(rows: Sequence[Sequence[Any]]) -> list[uuid.UUID]:
-    """Return the ids that the database gave."""
+    """Return the ids in rows of the database."""
     return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in rows]

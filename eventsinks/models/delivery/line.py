@@ -1,9 +1,9 @@
-"""Lines: deliveries of one sink with the same ordering key are sent one after another, in the order of acceptance.
+"""Line: sends deliveries of one sink with the same ordering key one after another, in the order of acceptance.
 
-Of a line at most one is due, waits for its next try or is being sent: the first. The others stand BEHIND it, at a
-`due_at` that never comes, so that no claim walks through them. A unique index holds that there is one first. Who
-ends the first for good calls the next, after that is committed: what was accepted meanwhile is seen then. Where
-that was lost with a process, `out_of_order` finds it.
+At most one delivery of a line is due, waits for its next try or is being sent: the first. The others stand BEHIND
+it, at a `due_at` that never comes, so no claim reads them. A unique index makes sure that there is only one first.
+The process that ends the first for good calls the next one after the commit, when it sees what was accepted
+meanwhile. If that call is lost with its process, the sweep (`line_up.call_uncalled`) finds the line.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, transaction
 
 from eventsinks.models.database import sql
-from eventsinks.models.delivery.row import BEHIND, Delivery, Line
+from eventsinks.models.delivery.row import BEHIND, Delivery, DeliveryLine
 
-SLOTS = 32  # locks of a tenant: few enough that a thousand keys in one request leave room in the table of locks
+SLOTS = 32  # locks of a tenant: so few that a thousand keys in one request do not fill the table of locks
 AT_ONCE = 400  # lines of one statement
-MOST_COUNTED = 10_000  # deliveries behind others that are counted
+MOST_COUNTED = 10_000  # deliveries behind others, counted at most
 NEVER = f"'{BEHIND:%Y-%m-%d %H:%M:%S}{{}}'"
-# To the letter the conditions of the indexes delivery_in_line, delivery_first_in_line and delivery_failed_in_line.
+# Exactly the conditions of the indexes delivery_in_line, delivery_first_in_line and delivery_failed_in_line.
 IN_LINE = "here.ordering_key IS NOT NULL AND here.state IN ('pending', 'sending')"
 FAILED = "here.ordering_key IS NOT NULL AND here.state = 'failed'"
 OF_LINE = "here.destination_id = line.destination_id AND here.ordering_key = line.ordering_key"
 
 
 class LineLag(NamedTuple):
-    """How many deliveries of a sink wait for an earlier one, MOST_COUNTED at most, and since when."""
+    """How many deliveries of a sink wait for an earlier one (MOST_COUNTED at most), and since when."""
 
     waiting: int
     since: datetime | None
 
 
 def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
-    """Let nobody else accept events of these keys until the transaction ends: ids are in the order of commits.
+    """Let nobody else accept events of these keys until the transaction ends, so that ids are in commit order.
 
-    SQLite has one writer, and needs none.
+    SQLite has one writer, and needs no locks.
     """
     slots = {key.int % SLOTS for key in keys}
     if slots and sql.is_postgresql():
@@ -47,9 +47,9 @@ def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
         sql.fetch_rows("SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
 
 
-def find_busy_lines(lines: Collection[Line]) -> set[Line]:
+def find_busy_lines(lines: Collection[DeliveryLine]) -> set[DeliveryLine]:
     """Return those of `lines` in which somebody stands, so that who comes now stands behind."""
-    found: set[Line] = set()
+    found: set[DeliveryLine] = set()
     for relation, parameters in make_relations(lines):
         statement = f"""
             SELECT line.destination_id, line.ordering_key FROM {relation}
@@ -59,15 +59,15 @@ def find_busy_lines(lines: Collection[Line]) -> set[Line]:
     return found
 
 
-def call_next(lines: Collection[Line]) -> int:
+def call_next(lines: Collection[DeliveryLine]) -> int:
     """Let the first of each line go, where none does. Return how many were called.
 
-    What somebody else has locked, or is just calling, is left to `out_of_order`.
+    The sweep does this for lines that another process has locked, or is just calling.
     """
     return sum(call_unless_taken(some) for some in split_lines(lines))
 
 
-def call_unless_taken(lines: Sequence[Line]) -> int:
+def call_unless_taken(lines: Sequence[DeliveryLine]) -> int:
     """Call the next of each line; one by one where one of them has just got a first from somebody else."""
     with suppress(IntegrityError), transaction.atomic():
         return call_lines(lines)
@@ -78,7 +78,7 @@ def call_unless_taken(lines: Sequence[Line]) -> int:
     return count
 
 
-def call_lines(lines: Sequence[Line]) -> int:
+def call_lines(lines: Sequence[DeliveryLine]) -> int:
     """Call the next of each line. Raises IntegrityError where a line has just got another first."""
     ((relation, parameters),) = make_relations(lines)
     lock = "FOR NO KEY UPDATE OF head SKIP LOCKED" if sql.is_postgresql() else ""
@@ -97,7 +97,7 @@ def call_lines(lines: Sequence[Line]) -> int:
     return len(sql.fetch_rows(statement, parameters))
 
 
-def put_in_order(lines: Collection[Line]) -> int:
+def put_in_order(lines: Collection[DeliveryLine]) -> int:
     """Do the same, where an earlier one may have come back: who waits for its next try steps back behind it."""
     for relation, parameters in make_relations(lines):
         sql.fetch_rows(
@@ -115,7 +115,7 @@ def put_in_order(lines: Collection[Line]) -> int:
     return call_next(lines)
 
 
-def read_lines_from(after: Line, most: int) -> list[Line]:
+def read_lines_from(after: DeliveryLine, most: int) -> list[DeliveryLine]:
     """Return the next lines in which somebody stands, in the order of their index, `most` at most."""
     if sql.is_postgresql():
         rows = sql.fetch_rows(LINES, [*after, most])
@@ -124,7 +124,7 @@ def read_lines_from(after: Line, most: int) -> list[Line]:
     return [read_line(row) for row in rows]
 
 
-# Jumps from line to line in the index, however many stand in one.
+# Jumps from line to line in the index, however long they are.
 LINES = f"""
     WITH RECURSIVE line AS (
         (SELECT destination_id, ordering_key FROM eventsinks_delivery AS here
@@ -153,9 +153,9 @@ def count_behind(destination_id: int) -> LineLag:
 
 
 def find_before(delivery: Delivery) -> Delivery | None:
-    """Return the delivery that one waits for: the first of its line, or an earlier one that failed and holds it.
+    """Return what a delivery waits for: the first of its line, or an earlier failed one that stops the line.
 
-    None where it is the next, and about to be called.
+    Return None if the delivery is the next, and about to be called.
     """
     line = Delivery.objects.filter(
         destination_id=delivery.destination_id, ordering_key=delivery.ordering_key
@@ -168,30 +168,30 @@ def find_before(delivery: Delivery) -> Delivery | None:
 
 
 def never_sql() -> str:
-    """Return the SQL for the moment that never comes, as the indexes have it."""
+    """Return the SQL of the moment that never comes, as in the indexes."""
     return NEVER.format("+00" if sql.is_postgresql() else "")
 
 
 def is_held_sql(which: str = "") -> str:
-    """Return the SQL that one which failed keeps the line waiting: its sink has the policy `wait`."""
+    """Return the SQL condition that a failed delivery stops the line: its sink has the policy `wait`."""
     return f"""(
         EXISTS (SELECT 1 FROM eventsinks_destination AS sink
                 WHERE sink.id = line.destination_id AND sink.ordering_policy = 'wait')
         AND EXISTS (SELECT 1 FROM eventsinks_delivery AS here WHERE {OF_LINE} AND {FAILED} {which}))"""
 
 
-def split_lines(lines: Collection[Line]) -> list[list[Line]]:
+def split_lines(lines: Collection[DeliveryLine]) -> list[list[DeliveryLine]]:
     """Return the lines, each once and in order, as many at a time as a statement takes."""
     ordered = sorted(set(lines))
     return [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
 
 
-def make_relations(lines: Collection[Line]) -> list[tuple[str, list[Any]]]:
+def make_relations(lines: Collection[DeliveryLine]) -> list[tuple[str, list[Any]]]:
     """Return the SQL of the relation `line`, and its parameters, for each part of the lines."""
     return [make_relation(some) for some in split_lines(lines)]
 
 
-def make_relation(lines: Sequence[Line]) -> tuple[str, list[Any]]:
+def make_relation(lines: Sequence[DeliveryLine]) -> tuple[str, list[Any]]:
     """Return the SQL of a relation `line(destination_id, ordering_key)`, and its parameters."""
     if sql.is_postgresql():
         columns = [[id for id, _ in lines], [key for _, key in lines]]
@@ -200,7 +200,7 @@ def make_relation(lines: Sequence[Line]) -> tuple[str, list[Any]]:
     return f"({rows}) AS line", [value for id, key in lines for value in (id, key.hex)]
 
 
-def read_line(row: Sequence[Any]) -> Line:
+def read_line(row: Sequence[Any]) -> DeliveryLine:
     """Return a line as the database tells it."""
     id, key = row
     return int(id), key if isinstance(key, uuid.UUID) else uuid.UUID(key)

@@ -1,11 +1,11 @@
-"""Look: find what is due without walking through what has been dealt with.
+"""Look: finds due deliveries without reading the ones that are done.
 
-PostgreSQL keeps the index entries of rows that have moved on for as long as anybody may still see them: while a
-dump is under way, that is every delivery that was sent meanwhile. So who looks often remembers of the busiest
-lanes from which `due_at` on anything may be alive, and looks at them from there. What is due and older than that
-is found by a full look, about once a second: a transaction that took long to commit, a clock that was set back.
+PostgreSQL keeps the index entries of moved rows as long as any transaction may still see them. During a dump,
+these are all deliveries that were sent meanwhile. So a dispatcher remembers, for the busiest lanes, from which
+`due_at` on deliveries may be open, and begins there. About once a second, a full look finds older due deliveries,
+which come from a slow transaction or a clock that was set back.
 
-SQLite clears its index at once, and needs nothing of this.
+SQLite cleans its index at once and needs none of this.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from eventsinks.models.delivery.claim import EVER, ClaimedDelivery, Lane, find_d
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import list_types
 
-FULL = 1.0  # seconds from one full look to the next at least,
-FULL_PART = 20  # and so many times as long as it took: they take a twentieth of the time at most
-BUSY = 200  # deliveries of a lane that are claimed before it is remembered: fewer are walked through in no time
-MOST = 1000  # lanes that are remembered; those that were claimed from last stay
+FULL = 1.0  # seconds between two full looks, at least,
+FULL_PART = 20  # and so many times its duration: full looks use a twentieth of the time at most
+BUSY = 200  # claimed deliveries after which a lane is remembered: fewer are read quickly
+MOST = 1000  # remembered lanes; the most recently claimed ones stay
 IDLE = 3600.0  # seconds without a claim after which a lane is forgotten
-SLACK = "interval '1 second'"  # for which what is being committed may be older than what is seen
+SLACK = "interval '1 second'"  # a running commit may be older by so much than the visible rows
 
 
 class Lookout:
-    """What one sender remembers of its lanes. A lane's code is 256 times its destination's id, and its tries."""
+    """What one dispatcher remembers of its lanes. A lane's code is 256 * its destination's id + its tries."""
 
     def __init__(self) -> None:
-        self._claimed: dict[int, int] = {}  # how many, by the codes of lanes; what was claimed last is last
+        self._claimed: dict[int, int] = {}  # counts by lane code; the last claimed lane is last
         self._claimed_at: dict[int, float] = {}
-        self._since: dict[int, datetime] = {}  # from when on anything may be alive, by the codes of busy lanes
+        self._since: dict[int, datetime] = {}  # by code of a busy lane: deliveries may be open from here on
         self._full_at = 0.0
 
     def due_lanes(self, max_tries: int) -> list[Lane]:
-        """Return the lanes of event sinks with something due, as the function of this name does."""
+        """Return the lanes of event sinks with due deliveries, like `find_due_lanes`."""
         if not sql.is_postgresql():
             return find_due_lanes(max_tries)
         began = time.monotonic()
@@ -58,7 +58,7 @@ class Lookout:
         return lanes
 
     def note(self, claimed: Sequence[ClaimedDelivery]) -> None:
-        """Remember the lanes that much is claimed from, and those that it went to."""
+        """Remember the lanes from which many are claimed, and the lanes that these moved to."""
         if not sql.is_postgresql():
             return
         now = time.monotonic()
@@ -82,9 +82,9 @@ class Lookout:
 def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
     """Return (code, due_at, since, version, place, rate, doubts) of the lanes `codes`, and of others that are due.
 
-    `due_at` is that of the first delivery that is due, None without one; `since` the moment from which on anything
-    may be alive; the rest is of the sink, None where it may not be sent to now. Between the lanes that are known
-    it jumps from lane to lane in the index.
+    `due_at` is that of the first due delivery, None if there is none. Deliveries may be open from `since` on. The
+    rest is of the sink, None if it may not get messages now. Between the known lanes it jumps from lane to lane in
+    the index.
     """
     statement = f"""
         WITH RECURSIVE known AS MATERIALIZED (
@@ -119,7 +119,7 @@ def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: in
 
 
 def first_lane_sql(start: str, stop: str) -> str:
-    """Return the SQL for the first lane with anything open from the code `start` on, and before `stop`."""
+    """Return the SQL of the first lane with open deliveries from the code `start` on, before `stop`."""
     return f"""
         SELECT destination_id * 256 + tries FROM eventsinks_delivery
         WHERE {OPEN} AND (destination_id, tries) >= (({start}) / 256, ({start}) %% 256)

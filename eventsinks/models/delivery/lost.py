@@ -1,4 +1,4 @@
-"""Lost: what no worker will come back for, found lane by lane, and moved a bounded number at a time."""
+"""Lost: ends deliveries that no worker will handle any more, lane by lane, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SINKS = sql.distinct_sql("eventsinks_delivery", "destination_id", OPEN)
 
 
 def find_sinks_with_open() -> list[int]:
-    """Return the destinations that are still owed something."""
+    """Return the destinations with open deliveries."""
     return [id for (id,) in sql.fetch_rows(SINKS)]
 
 
 def find_sinks_with_lost(max_tries: int) -> list[int]:
-    """Return the destinations of which `give_up_lost` would move something."""
+    """Return the destinations for which `give_up_lost` would move something."""
     statement = f"""{SINKS} AND EXISTS (
         SELECT 1 FROM eventsinks_delivery
         WHERE {OPEN} AND destination_id = found.id AND tries >= %s AND due_at <= {sql.now_sql()})"""
@@ -26,11 +26,11 @@ def find_sinks_with_lost(max_tries: int) -> list[int]:
 
 
 def give_up_lost(max_tries: int, destination_id: int) -> int:
-    """sending -> failed, where the lease of the last try ran out: an event that kills its workers runs out.
+    """Move from sending to failed if the lease of the last try ran out. So an event that kills its workers ends.
 
-    Likewise what is pending with no tries left, because the schedule has become shorter: nobody would claim it.
-    At most AT_ONCE of one sink, and none that is locked. Return how many moved. They are chosen once: a subquery
-    with a limit may be asked anew for every row.
+    The same happens to pending deliveries without tries left, because the schedule became shorter: nobody would
+    claim them. It moves at most AT_ONCE of one sink, and none that is locked. Return how many moved. A
+    materialized query chooses them once: a subquery with a limit may run again for every row.
     """
     statement = f"""
         WITH lost AS MATERIALIZED (

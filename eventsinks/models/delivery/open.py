@@ -1,4 +1,4 @@
-"""How many deliveries are open at a sink, counted no further than it matters."""
+"""Open: counts the open deliveries of a sink, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventsinks.models.delivery.row import OPEN, Delivery, find_open_deliveries
 
 
 def count_open(ids: Collection[int], most: int) -> dict[int, int]:
-    """Return how many deliveries are pending or being sent at each of these sinks, `most` where there are more."""
+    """Return how many deliveries are pending or being sent at each of these sinks, `most` if there are more."""
     if not ids:
         return {}
     marks = ", ".join(["%s"] * len(ids))
@@ -23,6 +23,6 @@ def count_open(ids: Collection[int], most: int) -> dict[int, int]:
 
 
 def count_ahead(delivery: Delivery, most: int) -> int:
-    """Return how many of its sink are due before a delivery after as many tries, `most` where there are more."""
+    """Return how many deliveries of the same sink and tries are due before this one, `most` if there are more."""
     lane = find_open_deliveries(delivery.destination_id).filter(tries=delivery.tries, state="pending")
     return lane.filter(due_at__lt=delivery.due_at).order_by()[:most].count()

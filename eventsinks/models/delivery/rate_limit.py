@@ -1,15 +1,15 @@
-"""Rate limits: how many messages a second go out under one rate key, or to one sink, over all workers.
+"""Rate limit: how many messages a second all workers together send under one rate key, or to one sink.
 
-A rate key is what several destinations may share: a channel of a Slack workspace (the column is called `place`).
-One worker at a time leases the key and sends one message. The key is free again when the message is sent and the
-interval after it is over.
+Several destinations may share a rate key, such as a channel of a Slack workspace (the column is called `place`).
+One worker at a time leases the key and sends one message. The key is free again one interval after the message was
+sent.
 
-A limit is what a tenant wants of a sink. One worker at a time claims for it, at most what the sink takes in a
-second. Then the sink is left alone for as long as that takes.
+A tenant sets a limit for a sink. One worker at a time claims for the sink, at most what it takes in a second. Then
+the sink rests for as long as these messages take.
 
-What a worker that dies has taken is free again when its lease would be.
+If a worker dies, what it leased is free again when the lease ends.
 
-Nobody waits here for a row that somebody else has locked: what it is needed for is left alone until it is free.
+Nobody waits here for a row that another process has locked. The key or sink rests until the row is free.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from eventsinks.models.database import sql
 
 
 def lease_rate_keys(keys: Collection[str], lease_seconds: float) -> set[str]:
-    """Lease each of `keys` that is free. Return those that were.
+    """Lease each of `keys` that is free. Return the leased ones.
 
-    A locked row of a key is passed by as long as another row can keep the lease. With none there is no lease.
+    If a row of a key is locked, another row of the key keeps the lease. If all are locked, there is no lease.
     """
     if not keys:
         return set()
@@ -47,10 +47,10 @@ def lease_rate_keys(keys: Collection[str], lease_seconds: float) -> set[str]:
 
 
 def find_unasked(keys: Collection[str]) -> list[str]:
-    """Return those of `keys` that nobody else is about to lease, until the transaction ends."""
+    """Return those of `keys` that no other process is about to lease, until the transaction ends."""
     if not sql.is_postgresql():
         return sorted(keys)
-    # Of rows that may be locked by anybody none can stand for the key.
+    # An advisory lock stands for the key, because any of its rows may be locked by others.
     return [
         key
         for key in sorted(keys)
@@ -59,7 +59,7 @@ def find_unasked(keys: Collection[str]) -> list[str]:
 
 
 def free_rate_key(key: str, pause: float) -> bool:
-    """Let the next one lease the key after `pause` seconds. Return whether that is written everywhere."""
+    """Free the key after `pause` seconds. Return whether this is written to all its rows."""
     ended = sql.fetch_rows(
         f"""UPDATE eventsinks_destination SET paced_until = {sql.in_seconds_sql()}
             WHERE id IN (
@@ -73,7 +73,7 @@ def free_rate_key(key: str, pause: float) -> bool:
 
 
 def lease_limited_sinks(ids: Collection[int], lease_seconds: float) -> set[int]:
-    """Take each of the sinks `ids`, which have a limit, for one claim. Return those that could be taken."""
+    """Lease each of the limited sinks `ids` for one claim. Return the leased ones."""
     if not ids:
         return set()
     marks = ", ".join(["%s"] * len(ids))
@@ -90,7 +90,7 @@ def lease_limited_sinks(ids: Collection[int], lease_seconds: float) -> set[int]:
 
 
 def free_limited_sink(destination_id: int, pause: float) -> bool:
-    """Let the next claim for a sink that has a limit be after `pause` seconds. Return whether that is written."""
+    """Allow the next claim for a limited sink after `pause` seconds. Return whether this is written."""
     return bool(
         sql.fetch_rows(
             f"""UPDATE eventsinks_destination SET limited_until = {sql.in_seconds_sql()}

@@ -1,4 +1,4 @@
-"""The table of deliveries, and the moves that people ask for."""
+"""Row: the table of deliveries, and the moves that people ask for."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from eventsinks.models.destination import Destination
 from eventsinks.models.event import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# When who stands behind another in a line is due: at a time that never comes (see line.py).
+# The `due_at` of a delivery that stands behind another: a time that never comes (see line.py).
 BEHIND = datetime(9999, 1, 1, tzinfo=UTC)
-AT_ONCE = 1000  # lines that a replay puts in order itself; of what is more the sweep takes care
+AT_ONCE = 1000  # lines that a replay puts in order itself; the sweep does the others
 
-Line = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
+DeliveryLine = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
 
 
 class DeliveryState(models.TextChoices):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     PENDING = "pending", "Pending"  # to be sent when `due_at` comes
     SENDING = "sending", "Sending"  # a worker holds it until `due_at`, its lease
-    DELIVERED = "delivered", "Delivered"  # the far end took it
+    DELIVERED = "delivered", "Delivered"  # the far end accepted it
     FAILED = "failed", "Failed"  # out of tries, or refused; waits for a replay
-    SUPPRESSED = "suppressed", "Suppressed"  # will not be sent, for the reason given
+    SUPPRESSED = "suppressed", "Suppressed"  # will not be sent; `reason` says why
 
 
 class Phase(models.IntegerChoices):
-    """What a delivery tells of an incident."""
+    """What a delivery reports of an incident."""
 
     FIRING = 1
     ACKNOWLEDGED = 2
@@ -43,12 +43,12 @@ class Phase(models.IntegerChoices):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Deliveries: what they are looked for by, and the moves that people ask for."""
+    """Deliveries: the usual filters, and the moves that people ask for."""
 
     def replay(self) -> int:
-        """failed or delivered -> pending, with a fresh set of tries. Return how many moved.
+        """Move from failed or delivered to pending, with a fresh set of tries. Return how many moved.
 
-        What is one of a line stands in it again, behind all others until it is called.
+        A delivery of a line stands in it again, behind all others until it is called.
         """
         ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
         return ended.update(
@@ -62,7 +62,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def arrive(self) -> int:
-        """failed or pending -> delivered: it was taken on another road, by a replay of its stream.
+        """Move from failed or pending to delivered, because a replay of the stream has delivered the event.
 
         Return how many moved.
         """
@@ -70,12 +70,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return waiting.update(state=DeliveryState.DELIVERED, settled_at=Now(), reason="", replayed=True)
 
     def lock_firings(self) -> list[uuid.UUID]:
-        """Lock those that a replay moves and that tell of an incident's beginning. Return their ids."""
+        """Lock the deliveries of firing incidents that a replay moves. Return their ids."""
         ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
         firings = ended.filter(incident__isnull=False, phase=Phase.FIRING).order_by("id")
         return list(firings.select_for_update(of=("self",), no_key=True).values_list("id", flat=True))
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[DeliveryLine]:
         """Return the lines that they are of, each once, AT_ONCE at most."""
         keyed = self.exclude(ordering_key=None).order_by()
         return [
@@ -85,26 +85,26 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         ]
 
     def behind(self) -> Self:
-        """Keep those that wait for an earlier one of their line."""
+        """Keep those that wait for an earlier delivery of their line."""
         return self.filter(state=DeliveryState.PENDING, ordering_key__isnull=False, due_at__gte=BEHIND)
 
     def skip(self, reason: str) -> int:
-        """pending or failed -> suppressed: a person lets what is behind it go. Return how many moved."""
+        """Move from pending or failed to suppressed, so that those behind can go. Return how many moved."""
         left = self.filter(state__in=[DeliveryState.PENDING, DeliveryState.FAILED])
         return left.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
     def suppress(self, reason: str) -> int:
-        """pending -> suppressed. Return how many moved."""
+        """Move from pending to suppressed. Return how many moved."""
         pending = self.filter(state=DeliveryState.PENDING)
         return pending.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
     def suppress_lost(self, reason: str) -> int:
-        """sending -> suppressed, where the lease ran out and nobody is to try again. Return how many moved."""
+        """Move from sending to suppressed if the lease ran out: no other try follows. Return how many moved."""
         lost = self.filter(state=DeliveryState.SENDING, due_at__lte=Now())
         return lost.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
 
     def bring_forward(self) -> int:
-        """Make what waits for a later try due now, but nothing that stands in a line. Return how many moved."""
+        """Make deliveries that wait for a later try due now, except those behind others. Return how many moved."""
         waiting = self.filter(state=DeliveryState.PENDING, due_at__gt=Now(), due_at__lt=BEHIND)
         return waiting.update(due_at=Now())
 
@@ -114,10 +114,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One event owed to one sink. Its id is the `webhook-id`, the same over every try."""
+    """One event owed to one sink. Its id is the `webhook-id`, the same in every try."""
 
     id = models.UUIDField(primary_key=True)  # version 7: in order of time
-    # No constraints on the two: each would cost a look-up per row, and neither end is ever deleted while owed.
+    # No constraints on these two: each would cost a look-up for each row, and neither row is deleted while owed.
     event = models.ForeignKey(
         Event, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="deliveries"
     )
@@ -134,16 +134,14 @@ class Delivery(models.Model):
     lease = models.UUIDField(null=True)  # the proof of the worker that holds it
     status = models.PositiveSmallIntegerField(null=True)  # of the last response
     reason = models.TextField(blank=True)  # why the last try did not deliver, or why it is suppressed
-    # The delivery in whose place this one goes to a fallback sink.
+    # The delivery for which this one is the fallback.
     fallback_of = models.UUIDField(null=True)
-    fell_back = models.BooleanField(db_default=False)  # whether one goes, or has gone, in place of this
-    settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person leaves
-    ordering_key = models.UUIDField(null=True)  # a hash: one by one with all of its sink that have the same
+    fell_back = models.BooleanField(db_default=False)  # whether this delivery has a fallback delivery
+    settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person can change
+    ordering_key = models.UUIDField(null=True)  # a hash: a sink gets deliveries with the same key one by one
 
-    replayed = models.BooleanField(
-        db_default=False
-    )  # whether it is sent, or was, since somebody asked for it again
-    incident = models.UUIDField(null=True)  # a hash: what it tells of, and what of it
+    replayed = models.BooleanField(db_default=False)  # whether somebody asked to send it again
+    incident = models.UUIDField(null=True)  # a hash of its incident; `phase` says what it reports of it
     phase = models.PositiveSmallIntegerField(choices=Phase.choices, null=True)
 
     objects = DeliveryQuerySet.as_manager()
@@ -158,7 +156,7 @@ class Delivery(models.Model):
                 condition=Q(state="sending", lease__isnull=False) | (~Q(state="sending") & Q(lease__isnull=True)),
                 name="delivery_lease_while_sending",
             ),
-            # Of a line at most one is on its way.
+            # At most one delivery of a line is under way.
             models.UniqueConstraint(
                 fields=["destination", "ordering_key"],
                 condition=Q(ordering_key__isnull=False, state__in=["pending", "sending"], due_at__lt=BEHIND),
@@ -166,7 +164,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # The one index of the engine: what is open, per sink and number of tries, in order of due_at.
+            # The only index of the engine: open deliveries by sink and number of tries, in the order of due_at.
             models.Index(
                 fields=["destination", "tries", "due_at"],
                 condition=Q(state__in=["pending", "sending"]),
@@ -176,7 +174,7 @@ class Delivery(models.Model):
             models.Index(
                 fields=["destination", "fell_back", "id"], condition=Q(state="failed"), name="delivery_failed"
             ),
-            # Lines, in the order of acceptance. What has no ordering key is in none of these.
+            # Lines, in the order of acceptance. Deliveries without an ordering key are in none of these.
             models.Index(
                 fields=["destination", "ordering_key", "event"],
                 condition=Q(ordering_key__isnull=False, state__in=["pending", "sending"]),
@@ -204,20 +202,20 @@ class Delivery(models.Model):
 
     @property
     def is_behind(self) -> bool:
-        """Whether it waits for an earlier one of its line."""
+        """Whether it waits for an earlier delivery of its line."""
         return self.state == DeliveryState.PENDING and self.due_at >= BEHIND
 
     @property
     def created_at(self) -> datetime:
-        """When it came to be, to the millisecond: its id says it (RFC 9562 section 5.7)."""
+        """When it was created, to the millisecond; its id contains the time (RFC 9562 section 5.7)."""
         return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)
 
 
-OPEN = "state IN ('pending', 'sending')"  # to the letter the condition of the index delivery_open
+OPEN = "state IN ('pending', 'sending')"  # exactly the condition of the index delivery_open
 
 
 def find_open_deliveries(destination_id: int) -> DeliveryQuerySet:
-    """Return what a sink is still owed, by the engine's own index."""
+    """Return the open deliveries of a sink, using the engine's own index."""
     is_open = RawSQL(OPEN, [], output_field=models.BooleanField())
     return Delivery.objects.filter(is_open, destination_id=destination_id)
 
@@ -226,10 +224,10 @@ _made = itertools.count()
 
 
 def make_id(at: datetime) -> uuid.UUID:
-    """Return the id of a delivery made at `at`, by the database's clock: UUID version 7 (RFC 9562 section 5.7).
+    """Return the id of a delivery created at `at`, by the database's clock: UUID version 7 (RFC 9562 section 5.7).
 
-    Below the millisecond stand its parts, then a number that rises, so that ids are in the order in which they are
-    made; 42 bits are random.
+    After the milliseconds come their fractions, then a rising number, so that ids are in the order of creation; 42
+    bits are random.
     """
     since_1970 = (at - EPOCH) // timedelta(microseconds=1)
     milliseconds, microseconds = divmod(since_1970, 1000)
@@ -238,5 +236,5 @@ def make_id(at: datetime) -> uuid.UUID:
 
 
 def make_least_id(at: datetime) -> uuid.UUID:
-    """Return the least id that a delivery made at `at` can have (RFC 9562 section 5.7)."""
-    return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)  # ids know no time before 1970
+    """Return the least id that a delivery created at `at` can have (RFC 9562 section 5.7)."""
+    return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)  # ids can't express a time before 1970

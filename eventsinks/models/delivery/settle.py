@@ -1,7 +1,7 @@
-"""Settle: record what came of many sends at once. sending -> delivered, pending or failed.
+"""Settle: records the results of many sends at once. Deliveries move from sending to delivered, pending or failed.
 
-Only the worker whose lease the row still carries moves it; one that lost its lease leaves its attempt as evidence
-and moves nothing.
+A worker moves a row only if the row still has the worker's lease. A worker that lost its lease writes its attempt
+as evidence and moves nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from eventsinks.models.delivery.row import Delivery
 
 
 class Settlement(NamedTuple):
-    """What came of one try: where the delivery goes, and the evidence.
+    """The result of one try: the new state of the delivery, and the attempt's data.
 
-    `state` is `delivered`, `pending` or `failed`; `pause` the seconds until it is due again; `given_back` is 1
-    where the try does not count, because the sink and not this delivery was at fault.
+    `state` is `delivered`, `pending` or `failed`; `pause` is the number of seconds until it is due again.
+    `given_back` is 1 if the try does not count, because the sink and not this delivery was at fault.
     """
 
     claimed: ClaimedDelivery
@@ -41,9 +41,9 @@ class Settlement(NamedTuple):
 
 
 def settle(settlements: Sequence[Settlement]) -> int:
-    """Record all of them in one transaction. Return how many deliveries moved; the rest were not ours any more.
+    """Record all of them in one transaction. Return how many deliveries moved; the rest were no longer ours.
 
-    Doing it twice is as good as once: the moves are guarded by the lease, the attempts by their ids.
+    A second call changes nothing: the lease guards the moves, the ids guard the attempts.
     """
     if not settlements:
         return 0
@@ -51,7 +51,7 @@ def settle(settlements: Sequence[Settlement]) -> int:
 
 
 def settle_free(settlements: Sequence[Settlement]) -> int:
-    """Do the same, but for deliveries that somebody else has locked: on SQLite that is all of them.
+    """Settle, but skip deliveries that another process has locked. On SQLite that is all of them.
 
     It costs more than `settle`.
     """
@@ -59,9 +59,9 @@ def settle_free(settlements: Sequence[Settlement]) -> int:
 
 
 def find_still_held(settlements: Sequence[Settlement]) -> list[Settlement]:
-    """Return those whose deliveries are still ours, and not settled."""
+    """Return those whose deliveries are still ours and not settled."""
     ids = [s.claimed.id for s in settlements]
-    held = dict(Delivery.objects.filter(id__in=ids).values_list("id", "lease"))  # only what is sending has a lease
+    held = dict(Delivery.objects.filter(id__in=ids).values_list("id", "lease"))  # only a sending one has a lease
     return [s for s in settlements if held.get(s.claimed.id) == s.claimed.lease]
 
 
@@ -74,17 +74,17 @@ ATTEMPT_COLUMNS = (
     "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
 )
 
-# How a delivery moves, in the words that both databases know. PostgreSQL moves all of them in one statement, with
+# The SQL of a move that both databases share. PostgreSQL moves all deliveries in one statement, with
 # an array for each value. SQLite moves one after the other.
 MOVE = """state = {state}, lease = NULL, tries = delivery.tries - {given_back}, due_at = {due_at},
     status = {status}, reason = {reason}, settled_at = CASE WHEN {state} = 'pending' THEN NULL ELSE {now} END"""
 
 
 def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") -> int:
-    """Most of many settlements say the same, so what they say is sent once, as verdicts that the rows refer to.
+    """Send what many settlements have in common only once, as verdicts that the rows refer to.
 
-    The state is asked in words that no index answers: on tables never analysed PostgreSQL would rather walk
-    through all that is open than look up each id.
+    The condition on the state is written so that no index matches it. On tables that were never analysed,
+    PostgreSQL would otherwise read all open rows instead of looking up each id.
     """
     values = {name: f"tried.{name}" for name in ("state", "given_back", "status", "reason")}
     due_at = f"{sql.now_sql()} + tried.pause * interval '1 second'"
@@ -126,7 +126,7 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
 
 
 def _verdict(settlement: Settlement) -> tuple[Any, ...]:
-    """Return what many settlements have in common."""
+    """Return the part that many settlements have in common."""
     s = settlement
     return (
         *(s.claimed.tries, s.started_at, s.outcome, s.status, s.reason),
@@ -164,7 +164,7 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
 
 
 def _attempt(settlement: Settlement) -> tuple[Any, ...]:
-    """Return the row of evidence, in the order of ATTEMPT_COLUMNS."""
+    """Return the attempt's row, in the order of ATTEMPT_COLUMNS."""
     s, claimed = settlement, settlement.claimed
     return (
         *(s.attempt_id, claimed.id, claimed.tries, s.started_at, s.outcome, s.status, s.reason, s.excerpt, s.peer),

@@ -1,4 +1,4 @@
-"""Walk: go through a sink's deliveries in the order of their ids, a bounded stretch at a time."""
+"""Walk: goes through a sink's deliveries in the order of their ids, a bounded stretch at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ LAST = uuid.UUID(int=2**128 - 1)
 
 
 def find_end_of_stretch(destination_id: int, after: uuid.UUID, before: uuid.UUID, number: int) -> uuid.UUID | None:
-    """Return the id of the delivery that is `number` deliveries on; None where fewer are left below `before`."""
+    """Return the id `number` deliveries after `after`, None if fewer are left below `before`."""
     found = Delivery.objects.filter(destination_id=destination_id, id__gt=after, id__lt=before)
     return found.order_by("id").values_list("id", flat=True)[number - 1 : number].first()

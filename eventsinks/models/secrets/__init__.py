@@ -1,1 +1,1 @@
-"""Secrets in columns: sealed for their row, masked in every text, told by fingerprint."""
+"""Secrets: seals them for their row, masks them in every text, and makes fingerprints of them."""

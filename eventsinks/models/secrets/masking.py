@@ -1,4 +1,4 @@
-"""Masking: no secret of a destination, nor of the settings, in a text that is kept, logged or shown."""
+"""Masking: removes secrets of a destination and of the settings from texts that are stored, logged or shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventsinks.destinations.base import AnyDestinationType, SendFailure
 from eventsinks.lib.secrets.redact import MASK, Redactor
 from eventsinks.lib.secrets.secret_texts import mask_url
 
-# Secrets that tell what they are: our own keys, tokens of Slack, signing secrets, keys of AWS, what authorises.
+# Secrets with a known form: our own keys, Slack tokens, signing secrets, AWS keys, authorization headers.
 KNOWN = re.compile(
     r"(?:(?<![A-Za-z0-9])(?:es_(?=[A-Za-z0-9_-]{16})|xox[a-z](?:\.xox[a-z])?-|xapp-|whsec_|AKIA|ASIA)[A-Za-z0-9_=+/.-]+)"
     r"|(?<=Bearer )[^\s'\",]+|(?<=Basic )[A-Za-z0-9+/=_-]{8,}|(?<=Token )es_\S+|(?<=GenieKey )[^\s'\",]+"
@@ -34,20 +34,20 @@ def mask_bytes(data: bytes, kind: AnyDestinationType | None = None) -> bytes:
 
 
 def mask_failure(failure: SendFailure, kind: AnyDestinationType) -> SendFailure:
-    """Return a failure whose reason can be kept and shown."""
+    """Return a failure whose reason is safe to store and show."""
     failure.reason = mask_text(failure.reason, kind)
     failure.args = (failure.reason,)
     return failure
 
 
 def mask_line(line: str) -> str:
-    """Return a line of the log without the secrets of the settings, and without what looks like any other."""
+    """Return a log line without the secrets of the settings, and without text that looks like a secret."""
     line = URL.sub(lambda url: mask_url(url[0]), get_settings_redactor().mask(line))
     return KNOWN.sub(MASK, line)
 
 
 def get_settings_redactor() -> Redactor:
-    """Return what masks the operator's own secrets."""
+    """Return the redactor of the operator's own secrets."""
     keys = (settings.SECRET_KEY, settings.SLACK_CLIENT_SECRET, *settings.EVENTSINKS_ENCRYPTION_KEYS)
     return _redactor(keys, (settings.DATABASE_URL, settings.REDIS_URL, settings.SMTP_URL))
 
@@ -58,7 +58,7 @@ def _redactor(keys: tuple[str, ...], urls: tuple[str, ...]) -> Redactor:
 
 
 def find_passwords(url: str) -> Iterator[str]:
-    """Yield the password in a URL as it is written and as it is meant."""
+    """Yield the password in a URL, both encoded and decoded."""
     try:
         password = urlsplit(url).password or ""
     except ValueError:

@@ -1,7 +1,8 @@
-"""Sealing: secrets in columns, each for its row alone, and the canary that tells whether the keys are right.
+"""Sealing: secrets in columns, each for its row alone, and the canary that shows whether the keys are right.
 
-Texts that the first version sealed are bound to no row. After an upgrade its processes may still run, and could
-open nothing that is; so until somebody says that they are gone (`reencrypt`), secrets are sealed as it did.
+The first version sealed secrets without a row. After an upgrade its processes may still run, and could not open
+secrets that are bound to a row. So secrets are sealed in the old way until somebody confirms (`reencrypt`) that
+those are gone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db.models.functions import Now
 
 from eventsinks.lib.secrets.crypto import CannotOpen, SecretBox
 
-SUNG = "the right key"  # what the canary says
+SUNG = "the right key"  # the canary's text
 FACTORS = "mfa_authenticator.data"  # what second factors are bound to
 
 
@@ -27,13 +28,13 @@ class WrongKeys(Exception):
 class Binding(models.TextChoices):
     """Whether secrets are bound to their rows."""
 
-    UNBOUND = "unbound", "Unbound"  # sealed as the first version did, both are opened
-    BINDING = "binding", "Binding"  # sealed for their rows, both are opened
-    BOUND = "bound", "Bound"  # sealed for their rows, nothing else is opened
+    UNBOUND = "unbound", "Unbound"  # new ones are sealed in the old way; both kinds can be opened
+    BINDING = "binding", "Binding"  # new ones are sealed for their rows; both kinds can be opened
+    BOUND = "bound", "Bound"  # sealed for their rows; only this kind can be opened
 
 
 class Canary(models.Model):
-    """The one row by which a wrong key is known before it does harm."""
+    """The one row that reveals a wrong key before it does harm."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     uuid = models.UUIDField(default=uuid.uuid4, editable=False)
@@ -57,17 +58,17 @@ def _box(keys: tuple[str, ...]) -> SecretBox:
 
 
 def get_box() -> SecretBox:
-    """Return the box of the current settings."""
+    """Return the secret box of the current settings."""
     return _box(tuple(settings.EVENTSINKS_ENCRYPTION_KEYS))
 
 
 def make_place(row: Any, column: str) -> str:
-    """Return what a secret in this column of this row is bound to. Nothing of it ever changes."""
+    """Return the text that a secret in this column of this row is bound to. No part of it ever changes."""
     return f"{row._meta.db_table}.{column}|{getattr(row, 'uuid', row.pk)}|{row.tenant_id or ''}"
 
 
 def seal(text: str, row: Any, column: str) -> str:
-    """Encrypt `text` for being kept in a column of a row. Raises WrongKeys."""
+    """Encrypt `text` for a column of a row. Raises WrongKeys."""
     canary = read_canary()
     if canary is not None and canary.binding == Binding.UNBOUND:
         return get_box().seal_unbound(text)
@@ -75,7 +76,7 @@ def seal(text: str, row: Any, column: str) -> str:
 
 
 def open_sealed(row: Any, column: str) -> str:
-    """Decrypt what is in a column of a row. Raises lib.crypto.CannotOpen."""
+    """Decrypt the secret in a column of a row. Raises CannotOpen."""
     sealed, place = getattr(row, column), make_place(row, column)
     try:
         return get_box().open(sealed, place)
@@ -86,17 +87,17 @@ def open_sealed(row: Any, column: str) -> str:
 
 
 def seal_factor(text: str) -> str:
-    """Encrypt a secret of a second factor. allauth says nothing of its row: it is bound to the table."""
+    """Encrypt a secret of a second factor. allauth does not say its row, so it is bound to the table."""
     return get_box().seal(text, FACTORS)
 
 
 def open_factor(sealed: str) -> str:
-    """Decrypt what `seal_factor` made. Raises lib.crypto.CannotOpen."""
+    """Decrypt a secret from `seal_factor`. Raises CannotOpen."""
     return get_box().open(sealed, FACTORS)
 
 
 def read_canary() -> Canary | None:
-    """Return the canary, None where there is none yet. Raises WrongKeys where it can't be opened."""
+    """Return the canary, None if there is none yet. Raises WrongKeys if it can't be opened."""
     canary = Canary.objects.first()
     if canary is not None:
         try:
@@ -110,7 +111,7 @@ def read_canary() -> Canary | None:
 
 
 def make_canary() -> Canary:
-    """Make the canary, sealed with the newest key, or seal the one that there is anew; nothing it says is lost."""
+    """Create the canary, sealed with the newest key, or seal the existing one again. Its text stays the same."""
     canary, _ = Canary.objects.get_or_create(id=1, defaults={"sealed": ""})
     canary.sealed = get_box().seal(SUNG, make_place(canary, "sealed"))
     canary.save(update_fields=["sealed"])

@@ -1,4 +1,4 @@
-"""Reading a tenant's event log from a place on, without ever skipping what is not committed yet."""
+"""Read: reads a tenant's event log from a place on, and never skips events that are not committed yet."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Logged(NamedTuple):
 
     @property
     def document(self) -> Any:
-        """Its data, parsed."""
+        """The parsed data."""
         return parse_accepted(bytes(self.data))
 
 
 class Next(NamedTuple):
-    """What a look ahead knows of an event: its size in bytes, and how many seconds ago it was received."""
+    """An event in a look ahead: its size in bytes, and how many seconds ago it was received."""
 
     id: int
     xid: int
@@ -48,7 +48,7 @@ def look_ahead(
 ) -> list[Next]:
     """Return at most `limit` events after a place, in order, of transactions older than every running one.
 
-    Without their data, which may be more than memory holds. The database's clock says how old they are.
+    They come without their data, which might not fit into memory. Their age is by the database's clock.
     """
     statement = f"""
         SELECT id, xid, {"octet_length" if sql.is_postgresql() else "length"}(data), {age_sql()}
@@ -62,7 +62,7 @@ def look_ahead(
 
 
 def find_last_settled(tenant_id: uuid.UUID) -> LogPlace:
-    """Return the place of the tenant's last event that may be read, of whatever type."""
+    """Return the place of the tenant's last event, of any type, that may be read."""
     statement = f"""
         SELECT xid, id FROM eventsinks_event WHERE tenant_id = %s AND {settled_sql()}
         ORDER BY xid DESC, id DESC LIMIT 1"""
@@ -72,7 +72,7 @@ def find_last_settled(tenant_id: uuid.UUID) -> LogPlace:
 
 def read_members(ids: Sequence[int]) -> list[Logged]:
     """Return these events, in the order of `ids`."""
-    # As one parameter: Django looks at each of a list's items for longer than it takes to read an event.
+    # One parameter: Django needs more time for each item of a list than the database for reading an event.
     members = "SELECT value FROM json_each(%s)"
     if sql.is_postgresql():
         members = "SELECT value::bigint FROM json_array_elements_text(%s::json) AS value"
@@ -90,25 +90,25 @@ def age_sql() -> str:
 
 
 def settled_sql() -> str:
-    """Return the SQL that holds for events whose transaction is older than every running one."""
+    """Return the SQL condition for events whose transaction is older than every running one."""
     return "xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint" if sql.is_postgresql() else "xid = 0"
 
 
 def beyond_sql(event: str = "", xid: str = "%s", id: str = "%s") -> str:
-    """Return the SQL that holds for events after a place."""
+    """Return the SQL condition for events after a place."""
     if sql.is_postgresql():
         return f"({event}xid, {event}id) > ({xid}, {id})"
-    # The xid is said alone too, or SQLite would walk through the index from the tenant's first event on.
+    # The separate condition on xid keeps SQLite from reading the index from the tenant's first event on.
     return f"{xid} = 0 AND {event}id > {id}"
 
 
 def not_beyond_sql() -> str:
-    """Return the SQL that holds for events up to a place."""
+    """Return the SQL condition for events up to a place."""
     return "(xid, id) <= (%s, %s)" if sql.is_postgresql() else "%s = 0 AND id <= %s"
 
 
 def find_due_positions(limit: int = 1000) -> list[int]:
-    """Return the integrations that are due and have something to send, or a manifest to write."""
+    """Return the integrations that are due and have events to send or a manifest to write."""
     types = [key for key, kind in DESTINATION_TYPES.items() if kind.keeps_manifests]
     statement = f"""
         SELECT place.destination_id FROM eventsinks_position AS place
@@ -132,7 +132,7 @@ def find_due_positions(limit: int = 1000) -> list[int]:
 
 
 def find_dead_letters_due(destination_id: int, max_tries: int) -> int | None:
-    """Return after how many tries something that was set aside is due again, None if nothing is."""
+    """Return the number of tries of a dead letter that is due, None if none is due."""
     statement = f"""
         WITH lane(tries) AS (VALUES {", ".join(f"({tries})" for tries in range(max_tries))})
         SELECT tries FROM lane WHERE EXISTS (
@@ -144,12 +144,12 @@ def find_dead_letters_due(destination_id: int, max_tries: int) -> int | None:
 
 
 def get_beginning() -> LogPlace:
-    """Return the place before everything."""
+    """Return the place before all events."""
     return LogPlace(0, 0)
 
 
 def find_end_of_log() -> LogPlace:
-    """Return the place from which on only what comes now is read."""
+    """Return the place after which only new events are read."""
     if sql.is_postgresql():
         ((oldest_running,),) = sql.fetch_rows("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         return LogPlace(oldest_running - 1, LAST)
@@ -175,5 +175,5 @@ def find_end_of_moment(tenant_id: uuid.UUID, until: datetime) -> LogPlace:
 
 
 def convert_id(id: uuid.UUID) -> object:
-    """Return a UUID as the database's driver takes it."""
+    """Return a UUID in the form that the database's driver takes."""
     return id if sql.is_postgresql() else id.hex

@@ -1,10 +1,10 @@
-"""The log in another cluster: a dump that was restored brings transaction ids that are not handed out there yet.
+"""Renumber: repairs the log of a dump that was restored into a cluster with lower transaction ids.
 
-What was written before is then "not committed yet", and what is written now lies before the positions. So every
-event is given xid 0, which is older than any transaction: the id alone is their order, as on SQLite. That is
-nearly the order they had. Ids come from a sequence that a dump carries on: what was written since has higher ones.
+There, old events count as "not committed yet", and new events come before the positions. So every event gets xid
+0, which is older than any transaction. Then the id alone is their order, as on SQLite. That is nearly the old
+order. Ids come from a sequence that a dump continues, so newer events have higher ids.
 
-Where it is not sure that something was sent, it is sent again: nothing is skipped.
+If it is not sure that an event was sent, it is sent again: nothing is skipped.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from django.db.models.functions import Now
 from eventsinks.models.database import sql
 from eventsinks.models.stream.rows import Batch, BatchState
 
-LAST = 2**63 - 1  # the event of a place at the end of the log, before which no event is known
-# No transaction has had this id or a higher one. (Of the running one, a snapshot need not know.)
+LAST = 2**63 - 1  # the event id of a place at the end of the log, whose last event is not known
+# No transaction has used this id or a higher one. (A snapshot may not include the running transaction.)
 NEXT = """greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
     pg_current_xact_id_if_assigned()::text::bigint + 1)"""
 
 
 def log_is_ahead() -> bool:
-    """Whether the log or a position names a transaction that is yet to come here: one step by index a tenant."""
+    """Return whether the log or a position has a transaction id of the future: one index step for each tenant."""
     if not sql.is_postgresql() or sql.fetch_rows("SELECT to_regclass('eventsinks_position')") == [(None,)]:
         return False
     ((ahead,),) = sql.fetch_rows(
@@ -34,18 +34,18 @@ def log_is_ahead() -> bool:
 
 
 def renumber_log() -> int | None:
-    """Put the whole log below the transactions of this cluster, and each position to where it is in it.
+    """Put the whole log below the transactions of this cluster, and each position to its place in it.
 
-    Return how many events that were; None, and nothing is changed, where the log is not ahead. Writers wait.
+    Return the number of events. If the log is not ahead, return None and change nothing. Writers wait meanwhile.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        # The positions first, as everybody who writes both.
+        # Positions first, as in all code that writes both.
         cursor.execute("LOCK TABLE eventsinks_position, eventsinks_batch, eventsinks_event IN EXCLUSIVE MODE")
         if not log_is_ahead():
             return None
         cursor.execute(MOVE_POSITIONS)
         cursor.execute(MOVE_REPLAYS)
-        # Who holds a lease has lost it; what was being sent lies after its position, or in the replay.
+        # Leases are lost now; the events of open batches lie after the positions, or in the replays.
         Batch.objects.filter(state=BatchState.OPEN).update(
             state=BatchState.SPLIT, settled_at=Now(), reason="the log was restored into another cluster"
         )
@@ -53,9 +53,9 @@ def renumber_log() -> int | None:
         return int(cursor.rowcount)
 
 
-# A position keeps behind it what is before it by its xid and by its id. After it comes whatever was after it, and
-# all that may have been written in this cluster: its id is higher than any with a transaction of the other.
-# Of a place at the end of the log only its integration's age is known; an hour is for transactions under way then.
+# Events stay before a position if both xid and id are before it. Events after it stay after it. So do all events
+# that this cluster may have written: their ids are higher than those with a transaction of the other cluster.
+# For a place at the end of the log, only its integration's age is known; an hour allows for open transactions.
 MOVE_POSITIONS = f"""
     WITH other(id) AS (
         SELECT max((SELECT max(id) FROM eventsinks_event WHERE tenant_id = tenant.id AND xid >= {NEXT}))
@@ -75,7 +75,7 @@ MOVE_POSITIONS = f"""
         END
     FROM other, eventsinks_destination AS integration WHERE integration.id = place.destination_id"""
 
-# A replay ends at the position at the latest: what is after it comes anyway, and no replay may move a position.
+# A replay ends at the position at the latest: later events are sent anyway, and no replay may move a position.
 MOVE_REPLAYS = """
     WITH stretch AS (
         SELECT place.destination_id AS id, min(event.id) - 1 AS first, least(max(event.id), place.event_id) AS last

@@ -1,10 +1,10 @@
-"""The tables of streams: one position per integration, and one row per batch."""
+"""Rows: the tables of streams, with one position for each integration and one row for each batch."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -16,28 +16,28 @@ from eventsinks.models.tenant import Tenant
 
 
 class LogPlace(NamedTuple):
-    """A place in a tenant's event log. Everything up to it is accounted for."""
+    """A place in a tenant's event log. Every event up to it is accounted for."""
 
     xid: int
     event_id: int
 
 
 class BatchState(models.TextChoices):
-    """Where a batch stands."""
+    """The state of a batch."""
 
-    OPEN = "open", "Open"  # its membership is saved; it is being sent, or waits for its next try
-    SENT = "sent", "Sent"  # every event of it is accounted for
-    SPLIT = "split", "Split"  # too large; its events go on in smaller batches
+    OPEN = "open", "Open"  # its members are saved; it is being sent, or waits for its next try
+    SENT = "sent", "Sent"  # all its events are accounted for
+    SPLIT = "split", "Split"  # too large; smaller batches continue with its events
 
 
 REPLAYED = dict.fromkeys(("replay_xid", "replay_event_id", "until_xid", "until_event_id"))
 
 
 class Batch(models.Model):
-    """The events of one request, saved before it is sent, so that every try sends the same.
+    """The events of one request. They are saved before it is sent, so that every try sends the same ones.
 
-    `members` are the ids of the events that are still owed; empty once it is sent. `rest` are those of the same
-    stretch of the log that go next, where a batch was halved. The row stays as the record of what went where.
+    `members` are the ids of the events that are still owed; it is empty after the batch was sent. If a batch was
+    halved, `rest` are the events of the same stretch that follow. The row stays as a record of what was sent.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -48,7 +48,7 @@ class Batch(models.Model):
     state = models.CharField(max_length=8, choices=BatchState.choices, default=BatchState.OPEN)
     members = models.JSONField(default=list)
     rest = models.JSONField(default=list)
-    stored = models.JSONField(null=True)  # what the type made of it, for a manifest: each object's key, size, hash
+    stored = models.JSONField(null=True)  # for a manifest: key, size and hash of each object that the type wrote
     count = models.PositiveIntegerField()
     first_event = models.BigIntegerField()
     last_event = models.BigIntegerField()
@@ -80,12 +80,12 @@ class Batch(models.Model):
 
 
 class PositionQuerySet(models.QuerySet["Position"]):
-    """Positions, and the moves of a stream. Each is one guarded UPDATE that counts its rows."""
+    """Positions and the moves of a stream. Each move is one guarded UPDATE that counts its rows."""
 
     def lease(self, destination_id: int, seconds: float) -> Position | None:
-        """Take a due integration for `seconds`. Return its position, None if it is not to be had.
+        """Lease a due integration for `seconds`. Return its position, None if it can't be leased.
 
-        One that somebody else has locked is not: who waited for it would keep a thread from all others.
+        An integration that another process has locked can't be leased: waiting for it would block a thread.
         """
         lease = uuid.uuid4()
         active = f"""EXISTS (SELECT 1 FROM eventsinks_destination
@@ -102,14 +102,14 @@ class PositionQuerySet(models.QuerySet["Position"]):
         if not moved:
             return None
         leased = self.select_related("destination__tenant", "destination__slack_workspace")
-        return leased.filter(destination_id=destination_id, lease=lease).first()  # None: moved in between
+        return leased.filter(destination_id=destination_id, lease=lease).first()  # None: moved meanwhile
 
     def held(self, position: Position) -> PositionQuerySet:
-        """Keep the row only while the lease is still ours."""
+        """Keep the row only if the lease is still ours."""
         return self.filter(destination_id=position.destination_id, lease=position.lease)
 
     def renew(self, position: Position, seconds: float) -> bool:
-        """Hold the lease for `seconds` from now on. Return whether it is still ours."""
+        """Extend the lease to `seconds` from now. Return whether it is still ours."""
         lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
         return bool(
             sql.fetch_rows(
@@ -120,7 +120,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
         )
 
     def release(self, position: Position, pause: float = 0.0) -> bool:
-        """Give the integration back, due again in `pause` seconds."""
+        """Release the integration; it is due again in `pause` seconds."""
         lease = position.lease if sql.is_postgresql() else str(position.lease.hex if position.lease else "")
         return bool(
             sql.fetch_rows(
@@ -131,12 +131,12 @@ class PositionQuerySet(models.QuerySet["Position"]):
         )
 
     def move(self, destination_id: int, place: LogPlace) -> None:
-        """Put an integration somewhere else in the log: backfill, or leaving a backlog behind.
+        """Move an integration to another place in the log, to backfill or to skip a backlog.
 
-        The open batch and the replay, if any, are given up; a worker that holds the lease loses it and settles
-        nothing. (What was sent before is sent again by `replay`, which moves nothing.)
+        This gives up the open batch and the replay, if any. A worker that holds the lease loses it and settles
+        nothing. (To send events again, use `replay`, which does not move the position.)
         """
-        with transaction.atomic():  # the position first, as everybody who writes both: no deadlock, no new batch
+        with transaction.atomic():  # position first, as in all code that writes both: no deadlock, no new batch
             self.filter(destination_id=destination_id).update(
                 xid=place.xid, event_id=place.event_id, lease=None, due_at=Now(), **REPLAYED
             )
@@ -145,12 +145,12 @@ class PositionQuerySet(models.QuerySet["Position"]):
             )
 
     def replaying(self, tenant: Tenant) -> Self:
-        """Keep those of a tenant's integrations of which a replay is under way."""
+        """Keep a tenant's integrations that have a running replay."""
         present = self.filter(destination__tenant=tenant, destination__deleted_at=None)
         return present.exclude(replay_xid=None)
 
     def replay(self, destination_id: int, since: LogPlace, until: LogPlace) -> bool:
-        """Send again what lies after `since`, up to `until`. Return False where another replay is under way."""
+        """Send again the events after `since`, up to `until`. Return False if another replay is running."""
         free = self.filter(destination_id=destination_id, replay_xid=None)
         return bool(
             free.update(
@@ -162,31 +162,31 @@ class PositionQuerySet(models.QuerySet["Position"]):
         )
 
     def stop_replay(self, destination_id: int) -> bool:
-        """Send nothing more again. Return False where nothing was to be."""
+        """Stop the replay. Return False if none was running."""
         under_way = self.filter(destination_id=destination_id).exclude(replay_xid=None)
         return bool(under_way.update(**REPLAYED))
 
     def end_replay(self, position: Position) -> None:
-        """Say that everything was sent again that was to be."""
+        """Record that the replay is complete."""
         self.held(position).update(**REPLAYED)
         position.replay_xid = position.replay_event_id = None
 
     def skip_replay(self, position: Position, place: LogPlace) -> None:
-        """Move the replay past what is not for this integration."""
+        """Move the replay past events that are not for this integration."""
         self.held(position).exclude(replay_xid=None).update(replay_xid=place.xid, replay_event_id=place.event_id)
         position.replay_xid, position.replay_event_id = place
 
     def goes_on(self, position: Position) -> None:
-        """Say that something was taken: what was refused before is not the destination's fault."""
+        """Record that an event was accepted: earlier refusals are not the destination's fault."""
         self.held(position).update(refused_in_a_row=0, stands_since=None)
         position.refused_in_a_row = 0
 
     def wake(self, destination_id: int) -> None:
-        """End the pause after a failure, if it is in one: somebody has repaired it."""
+        """End the pause after a failure, if there is one: somebody has repaired the integration."""
         self.filter(destination_id=destination_id, lease=None).update(due_at=Now())
 
     def skip(self, position: Position, place: LogPlace) -> None:
-        """Move past what is not for this integration."""
+        """Move past events that are not for this integration."""
         if place > position.place:
             self.held(position).update(xid=place.xid, event_id=place.event_id)
             position.xid, position.event_id = place
@@ -204,15 +204,15 @@ class Position(models.Model):
     lease = models.UUIDField(null=True)
     due_at = models.DateTimeField(db_default=Now())  # not before; while it is leased, the end of the lease
     sent_at = models.DateTimeField(null=True)  # when it last moved forward
-    sent_events = models.BigIntegerField(default=0)  # that were taken since it was made, each time they were
-    refused_in_a_row = models.PositiveIntegerField(db_default=0, default=0)  # events, with none taken in between
-    stands_since = models.DateTimeField(null=True)  # when the first try failed after which none was taken
-    # A second, temporary position: what was sent before is sent again from here up to `until`.
+    sent_events = models.BigIntegerField(default=0)  # accepted events; a repeated one counts again
+    refused_in_a_row = models.PositiveIntegerField(db_default=0, default=0)  # events, none accepted between them
+    stands_since = models.DateTimeField(null=True)  # time of the first failed try after the last success
+    # A second, temporary position: sent events are sent again from here up to `until`.
     replay_xid = models.BigIntegerField(null=True)
     replay_event_id = models.BigIntegerField(null=True)
     until_xid = models.BigIntegerField(null=True)
     until_event_id = models.BigIntegerField(null=True)
-    manifest_number = models.BigIntegerField(default=0)  # of the last batch that a manifest tells of
+    manifest_number = models.BigIntegerField(default=0)  # of the last batch that a manifest lists
 
     objects = PositionQuerySet.as_manager()
 
@@ -225,7 +225,7 @@ class Position(models.Model):
 
     @property
     def place(self) -> LogPlace:
-        """The place it stands at."""
+        """The place where it is now."""
         return LogPlace(self.xid, self.event_id)
 
     def open_batch(self) -> Batch | None:
@@ -234,7 +234,7 @@ class Position(models.Model):
 
     @property
     def replay(self) -> LogPlace | None:
-        """The place up to which the replay has come, None if there is none."""
+        """The place that the replay has reached, None if there is no replay."""
         if self.replay_xid is None or self.replay_event_id is None:
             return None
         return LogPlace(self.replay_xid, self.replay_event_id)
@@ -244,12 +244,11 @@ class Position(models.Model):
         """The place where the replay ends."""
         return LogPlace(self.until_xid or 0, self.until_event_id or 0)
 
-    def save_batch(self, events: Sequence[Any]) -> Batch | None:
-        """Save the membership of the next batch, before anything is sent. None where the lease was lost."""
-        return self.save_members([event.id for event in events], [], LogPlace(events[-1].xid, events[-1].id))
-
     def save_members(self, members: Sequence[int], rest: Sequence[int], place: LogPlace) -> Batch | None:
-        """Save a batch of `members`; once `rest` is sent too, everything up to `place` is accounted for."""
+        """Save a batch of `members`, before anything is sent. None where the lease was lost.
+
+        Once `rest` is sent too, everything up to `place` is accounted for.
+        """
         with transaction.atomic():
             held = Position.objects.held(self)
             if not held.update(next_number=F("next_number") + 1):

@@ -1,4 +1,4 @@
-"""The batches that no manifest tells of yet."""
+"""Unlisted: the batches that no manifest lists yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventsinks.models.stream.rows import Batch, Position
 
 
 def find_unlisted(position: Position) -> list[Batch]:
-    """Return the settled batches of the first hour that no manifest tells of, if that hour is over by now."""
+    """Return the settled batches of the first hour that no manifest lists, if that hour is over."""
     number = position.manifest_number + 1
     settled = Batch.objects.filter(destination_id=position.destination_id).order_by("number")
     over = settled.filter(number=number).extra(where=[f"settled_at < {sql.this_hour_sql()}"])

@@ -1,4 +1,4 @@
-"""What lies on either side of a place in the log, without walking through millions of events."""
+"""Waiting: what lies before and after a place in the log, without reading millions of events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventsinks.models.event import Event
 from eventsinks.models.stream.read import beyond_sql, convert_id, not_beyond_sql
 from eventsinks.models.stream.rows import LogPlace
 
-MOST = 100_000  # events of the log that are looked at
+MOST = 100_000  # events of the log that are read
 
 
 def find_newest_until(tenant_id: uuid.UUID, place: LogPlace) -> tuple[int, datetime] | None:

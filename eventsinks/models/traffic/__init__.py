@@ -1,1 +1,1 @@
-"""What events of network traffic and of the proxy are looked for by: rows beside the log."""
+"""Traffic: the search tables of network-traffic and proxy events, with rows beside the log."""

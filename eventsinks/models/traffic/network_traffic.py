@@ -1,4 +1,4 @@
-"""What flows are looked for by: one narrow row beside each event of network traffic (docs/decisions/0010)."""
+"""Network traffic: one narrow row beside each network-traffic event, for searching flows (docs/decisions/0010)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from eventsinks.models.event import Event
 from eventsinks.models.tenant import Tenant
 from eventsinks.models.traffic.traffic_term import Terms, TrafficTerm, write_terms
 
-MANY_TERMS = 5_000  # are not looked up one by one
-COMMON = 0.02  # the share of the flows above which reading soon meets enough of them
+MANY_TERMS = 5_000  # more terms than this are not looked up one by one
+COMMON = 0.02  # if a larger share of the flows matches, plain reading finds enough of them soon
 ACROSS_PORT = re.compile(r"(.*[\]0-9])(:[0-9]*)")
 
 
 class NetworkTraffic(models.Model):
-    """A flow's row of columns, written with its event and never changed. The event itself is what is shown.
+    """The search row of a flow, written with its event and never changed. Readers get the event itself.
 
-    Texts are "" where the flow says nothing. `shape` is event_types.network_traffic.Shape as a number: protocol,
-    what happened, direction and connection type at once. There are few shapes, so that one index finds them all.
+    Texts are "" if the flow has none. `shape` is event_types.network_traffic.Shape as a number: protocol, event,
+    direction and connection type in one. There are few shapes, so one index finds them all.
     """
 
     event = models.OneToOneField(Event, on_delete=models.DO_NOTHING, db_constraint=False, primary_key=True)
@@ -35,14 +35,14 @@ class NetworkTraffic(models.Model):
     source_id = models.CharField(max_length=255)
     destination_id = models.CharField(max_length=255)
     shape = models.PositiveIntegerField()
-    search = models.TextField()  # the user's email, and the names and addresses of both ends, in lower case
+    search = models.TextField()  # the user's email, the names and addresses of both ends, in lower case
     terms = Terms(null=True)  # of `search`, on PostgreSQL
 
     class Meta:
         verbose_name = "network traffic"
         verbose_name_plural = "network traffic"
         indexes: ClassVar = [
-            # The shape is there to be read without a look at the table.
+            # This index includes the shape, so that a query need not read the table.
             models.Index(fields=["tenant", "occurred_at", "event", "shape"], name="traffic_by_time"),
             models.Index(fields=["tenant", "shape", "occurred_at", "event"], name="traffic_by_shape"),
             models.Index(fields=["tenant", "user_id", "occurred_at", "event"], name="traffic_by_user"),
@@ -58,7 +58,7 @@ class NetworkTraffic(models.Model):
 
 
 def write_flows(flows: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
-    """Write the rows of new events of one tenant, each with its columns but for `terms`."""
+    """Write the rows of new events of one tenant. The given columns lack only `terms`."""
     if not flows:
         return
     tenant_id = flows[0][0].tenant_id
@@ -74,7 +74,7 @@ def write_flows(flows: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
 
 
 def find_shapes(tenant: Tenant) -> list[int]:
-    """Return the shapes that a tenant's flows have: one step through the index for each, not one for each flow."""
+    """Return the shapes of a tenant's flows, with one index step for each shape, not for each flow."""
     table = NetworkTraffic._meta.db_table
     tenant_id = tenant.id if sql.is_postgresql() else tenant.id.hex
     found = sql.fetch_rows(
@@ -90,7 +90,7 @@ def find_shapes(tenant: Tenant) -> list[int]:
 
 
 def find_with_text(tenant: Tenant, text: str) -> Q:
-    """Return the condition that flows have a text, in lower case, in their email, a name or an address."""
+    """Return the condition for flows with a lower-case text in the email, a name or an address."""
     reading = Q(search__contains=text)
     if not sql.is_postgresql() or (found := find_numbers(tenant, text__contains=text)) is None:
         return reading
@@ -105,19 +105,19 @@ def find_with_text(tenant: Tenant, text: str) -> Q:
 
 
 def has_term(terms: Sequence[int] | None) -> Q:
-    """Return the condition that flows have one of these terms; none, where they are too many."""
+    """Return the condition for flows with one of these terms. None means too many terms: then no condition."""
     return Q() if terms is None else Q(terms__overlap=terms)
 
 
 def find_numbers(tenant: Tenant, **texts: str) -> Sequence[int] | None:
-    """Return the numbers of a tenant's terms with such texts; None if they are too many."""
+    """Return the numbers of a tenant's terms that match, None if they are too many."""
     terms = TrafficTerm.objects.filter(tenant=tenant, **texts).values_list("number", flat=True)
     found = list(terms[: MANY_TERMS + 1])
     return found if len(found) <= MANY_TERMS else None
 
 
 def is_common(tenant: Tenant, condition: Q) -> bool:
-    """Whether PostgreSQL expects many of the tenant's flows to fulfil a condition."""
+    """Return whether PostgreSQL expects many of the tenant's flows to match a condition."""
     flows = NetworkTraffic.objects.filter(tenant=tenant)
     return estimate_count(flows.filter(condition)) > COMMON * estimate_count(flows)
 

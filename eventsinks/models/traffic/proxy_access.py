@@ -1,4 +1,4 @@
-"""What requests to the reverse proxy are looked for by: one narrow row beside each event of the type `proxy`."""
+"""Proxy access: one narrow row beside each event of the type `proxy`, for searching the proxy's requests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from eventsinks.models.tenant import Tenant
 
 
 class ProxyAccess(models.Model):
-    """A request's row of columns, written with its event and never changed. The event itself is what is shown.
+    """The search row of a request, written with its event and never changed. Readers get the event itself.
 
-    Texts are "" where the request says nothing; host, path, email, name and `search` are in lower case.
+    Texts are "" if the request has none. Host, path, email, name and `search` are in lower case.
     """
 
     event = models.OneToOneField(Event, on_delete=models.DO_NOTHING, db_constraint=False, primary_key=True)

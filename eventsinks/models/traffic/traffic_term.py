@@ -1,4 +1,4 @@
-"""What flows are searched by: each text once, and its number with every flow that has it (docs/decisions/0010)."""
+"""Traffic terms: the searchable texts of flows, stored once; flows have their numbers (docs/decisions/0010)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from eventsinks.models.database import sql
 from eventsinks.models.tenant import Tenant
 
-MOST_KNOWN = 200_000  # terms that a process remembers to have written
+MOST_KNOWN = 200_000  # written terms that a process remembers
 WITH_PORT = re.compile(r"(.*(?:\]|\.[0-9]{1,3}))(:[0-9]{1,5})")
 
-_known: dict[UUID, dict[str, int]] = {}  # by tenant, the terms that are written and their numbers
+_known: dict[UUID, dict[str, int]] = {}  # by tenant: the written terms and their numbers
 
 
 class TrafficTerm(models.Model):
-    """An email, a name, an address or a port (`:443`) that flows of a tenant have, in lower case.
+    """An email, a name, an address or a port (`:443`) in flows of a tenant, in lower case.
 
-    Kept on PostgreSQL only: on SQLite a search reads the flows.
+    Only PostgreSQL uses this table; on SQLite a search reads the flows.
     """
 
-    number = models.BigIntegerField(primary_key=True)  # number_of the tenant and the text
+    number = models.BigIntegerField(primary_key=True)  # make_number of the tenant and the text
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False)
     text = models.TextField()
 
@@ -35,39 +35,39 @@ class TrafficTerm(models.Model):
 
 
 class Terms(models.TextField):  # type: ignore[type-arg]
-    """Numbers of terms, as_array. On PostgreSQL a `bigint[]` with a name of its own, which can be unnested."""
+    """Numbers of terms, as from array_sql. On PostgreSQL, a named type of `bigint[]` that can be unnested."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        """Return the domain that migration 0009 makes, or SQLite's text."""
+        """Return the domain from migration 0009, or SQLite's text."""
         return "traffic_terms" if connection.vendor == "postgresql" else super().db_type(connection)
 
 
 @Terms.register_lookup
 class Overlap(models.Lookup):  # type: ignore[type-arg]
-    """`terms__overlap=[1, 2]`: has one of them."""
+    """`terms__overlap=[1, 2]`: the flow has one of them."""
 
     lookup_name = "overlap"
     prepare_rhs = False
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        """Return PostgreSQL's operator, which a GIN index answers."""
+        """Return PostgreSQL's operator, which can use a GIN index."""
         terms, parameters = self.process_lhs(compiler, connection)
         return f"{terms} && %s::bigint[]", [*parameters, array_sql(self.rhs)]
 
 
 def array_sql(numbers: Collection[int]) -> str:
-    """Return numbers as PostgreSQL writes an array."""
+    """Return numbers in PostgreSQL's notation of an array."""
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def make_number(tenant_id: UUID, term: str) -> int:
-    """Return the number of a tenant's term: 64 bits of a hash, as SQL can make it too."""
+    """Return the number of a tenant's term: 64 bits of a hash that SQL can compute too."""
     digest = hashlib.md5(f"{tenant_id}{term}".encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
 def list_terms(search: str) -> list[str]:
-    """Return the terms of a flow's lines: each line, an address without its port, and the port."""
+    """Return the terms of a flow's lines: each line; if it has a port, the address without it, and the port."""
     terms: list[str] = []
     for line in search.split("\n"):
         if match := WITH_PORT.fullmatch(line):
@@ -78,13 +78,13 @@ def list_terms(search: str) -> list[str]:
 
 
 def write_terms(tenant_id: UUID, searches: Sequence[str]) -> Sequence[str | None]:
-    """Write what is new of the terms of a tenant's flows; return the `terms` of each flow's row."""
+    """Write the new terms of a tenant's flows. Return the `terms` of each flow's row."""
     if not sql.is_postgresql():
         return [None] * len(searches)
     flows = [list_terms(search) for search in searches]
     known = _known.get(tenant_id, {})
     new = {term: make_number(tenant_id, term) for flow in flows for term in flow if term not in known}
-    # In one order, or two writers could wait for each other.
+    # Sorted, or two writers could wait for each other.
     rows = [TrafficTerm(number=number, tenant_id=tenant_id, text=term) for term, number in new.items()]
     TrafficTerm.objects.bulk_create(sorted(rows, key=lambda row: row.number), ignore_conflicts=True)
     transaction.on_commit(lambda: add_terms(tenant_id, new))
@@ -92,7 +92,7 @@ def write_terms(tenant_id: UUID, searches: Sequence[str]) -> Sequence[str | None
 
 
 def add_terms(tenant_id: UUID, written: Mapping[str, int]) -> None:
-    """Remember what is committed, within bounds."""
+    """Remember committed terms, within bounds."""
     if sum(map(len, _known.values())) > MOST_KNOWN:
         _known.clear()
     _known.setdefault(tenant_id, {}).update(written)

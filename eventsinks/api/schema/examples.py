@@ -1,0 +1,51 @@
+"""An example of each operation: a request, and what this server answered. One file each, in examples/RESOURCE.
+
+tests/api/schema/test_examples.py sends each request and compares the answer; `GOLDEN=write` writes them anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import orjson
+
+EXAMPLES = Path(__file__).parent / "examples"
+Example = dict[str, Any]
+
+
+def find_example(resource: str, operation_id: str) -> Example:
+    """Return the example of an operation, empty where there is none."""
+    path = find_file(resource, operation_id)
+    return cast(Example, orjson.loads(path.read_bytes())) if path.exists() else {}
+
+
+def find_file(resource: str, operation_id: str) -> Path:
+    """Return where the example of an operation is."""
+    return EXAMPLES / resource / f"{operation_id.removeprefix(resource + '_')}.json"
+
+
+def put_example(operation: dict[str, Any], template: str, example: Example) -> None:
+    """Put an example where the schema has places for its parts: parameters, body and answer."""
+    if not example:
+        return
+    given = read_parameters(template, example["request"]["path"])
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in given:
+            parameter["example"] = given[parameter["name"]]
+    if "body" in example["request"]:
+        operation["requestBody"]["content"]["application/json"]["example"] = example["request"]["body"]
+    for content in operation["responses"]["200"].get("content", {}).values():
+        content["example"] = example["response"]
+
+
+def read_parameters(template: str, path: str) -> dict[str, Any]:
+    """Return the parameters of a path and its query by their names."""
+    parts = urlsplit(path)
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(template))
+    found = re.fullmatch(pattern, parts.path)
+    inside = {name: unquote(value) for name, value in found.groupdict().items()} if found else {}
+    given = {**inside, **dict(parse_qsl(parts.query))}
+    return {name: int(value) if value.isdecimal() else value for name, value in given.items()}

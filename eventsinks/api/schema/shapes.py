@@ -1,0 +1,61 @@
+"""How the schema tells of a pydantic model: as it is taken in, or as it goes out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from drf_spectacular.contrib.pydantic import PydanticExtension
+from drf_spectacular.plumbing import ResolvedComponent
+from pydantic.json_schema import JsonSchemaMode, model_json_schema
+
+REF = "#/components/schemas/{model}"
+
+
+class ModelExtension(PydanticExtension):  # type: ignore[no-untyped-call]
+    """A model's schema, each model in it a component of its own."""
+
+    priority = 1  # before the one that it extends
+
+    def map_serializer(self, auto_schema: Any, direction: str) -> Any:
+        """Return the schema of the model, and register those that it refers to."""
+        mode: JsonSchemaMode = "validation" if direction == "request" else "serialization"
+        schema = tell_plainly(model_json_schema(self.target, ref_template=REF, mode=mode))
+        for name, inside in schema.pop("$defs", {}).items():
+            component = ResolvedComponent(name, ResolvedComponent.SCHEMA, inside, name)  # type: ignore[no-untyped-call]
+            auto_schema.registry.register_on_missing(component)
+        return schema
+
+
+def tell_plainly(schema: Any) -> Any:
+    """Return a schema without the titles that only repeat names, and with each default told in words.
+
+    Generators of clients take what has a default for what is always there: `{"name": "x"}` would not fit.
+    """
+    if isinstance(schema, list):
+        return [tell_plainly(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told: dict[str, Any] = {
+        key: {name: tell_plainly(one) for name, one in inside.items()}
+        if key in ("properties", "$defs")
+        else inside
+        if key in ("enum", "const", "required", "example", "examples")
+        else tell_plainly(inside)
+        for key, inside in schema.items()
+        if key not in ("title", "default")
+    }
+    if schema.get("default") is not None:
+        text = f"Default: {tell_value(schema['default'])}."
+        told["description"] = f"{end_sentence(schema.get('description', ''))} {text}".strip()
+    return told
+
+
+def tell_value(value: Any) -> str:
+    """Return a default as JSON has it."""
+    return f"`{json.dumps(value)}`"
+
+
+def end_sentence(text: str) -> str:
+    """Return a text that ends as a sentence does."""
+    return text if not text or text.endswith((".", "?", "!")) else f"{text}."

@@ -1,0 +1,1 @@
+"""The types of Amazon's services."""

@@ -1,0 +1,1 @@
+"""What tests work with: far ends, brokers, crowds, clocks."""

@@ -1,0 +1,1 @@
+"""The dispatcher of event sinks."""

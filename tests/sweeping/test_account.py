@@ -1,0 +1,218 @@
+"""Everything is accounted for: accepted = delivered + pending + failed + suppressed."""
+
+import json
+import random
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventsinks import tasks, telemetry
+from eventsinks.actions import configure, silence
+from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import Response
+from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
+from eventsinks.models.delivery import BEHIND
+from eventsinks.models.options import Options
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.digest import send_digests
+from eventsinks.sweeping.fall_back import fall_back_everywhere
+from tests.helpers.worlds import World
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ["Root login", "Port scan"]
+FILTERS = [
+    "",
+    "severity_id >= 3",
+    'name == "Root login"',
+    "user == 'ann' && severity_id > 1",
+    "'x' in tags",
+]
+QUIETS = [
+    None,
+    {"dedup_window_s": 60},
+    {"throttle": {"limit": 2, "window_s": 60}},
+    {"group": {"by": ["user"], "window_s": 30}, "throttle": {"limit": 3, "window_s": 60}},
+]
+alerts = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(NAMES),
+        "severity_id": st.integers(0, 6),
+        "status": st.sampled_from(["firing", "firing", "firing", "acknowledged", "resolved"]),
+        "tags": st.lists(st.sampled_from(["x", "y"]), max_size=2),
+        "staging": st.sampled_from([False, False, False, True]),
+    },
+    optional={
+        "id": st.sampled_from([str(number) for number in range(6)]),
+        "dedup_key": st.sampled_from(["a", "b"]),
+        "user": st.sampled_from(["ann", "bob"]),
+    },
+)
+steps = st.one_of(
+    st.tuples(st.just("accept"), st.lists(alerts, min_size=1, max_size=5)),
+    st.tuples(st.just("deliver"), st.lists(st.sampled_from([200, 400, 410, 500]), min_size=1, max_size=4)),
+    st.tuples(st.just("pass"), st.integers(1, 120)),
+    st.tuples(st.just("silence"), st.sampled_from(FILTERS)),
+    st.tuples(st.just("end"), st.none()),
+    st.tuples(st.just("resume"), st.booleans()),
+    st.tuples(st.just("sweep"), st.none()),
+)
+
+
+class Life:
+    """A tenant's life: what may be done in it, in whatever order."""
+
+    def __init__(self, tenant, sinks):
+        self.tenant, self.sinks = tenant, sinks
+
+    def accept(self, given):
+        accept(self.tenant, event_type("detection_alert"), [json.dumps(alert).encode() for alert in given])
+
+    def deliver(self, statuses):
+        waiting = Delivery.objects.filter(state="pending", due_at__lt=BEHIND)
+        waiting.update(due_at=timezone.now() - timedelta(seconds=1))
+        Dispatcher(World(lambda request: Response(random.choice(statuses), [], b""))).run()
+
+    def pass_(self, seconds):
+        passed = timedelta(seconds=seconds)
+        open_ = QuietWindow.objects.filter(closed_at=None)
+        open_.update(starts_at=F("starts_at") - passed, ends_at=F("ends_at") - passed)
+
+    def silence(self, filter):
+        ends_at = timezone.now() + timedelta(hours=1)
+        silence.make_silence(self.tenant, reason="why", author="Ann", filter=filter, ends_at=ends_at)
+
+    def end(self, _):
+        for one in Silence.objects.in_force():
+            silence.end_silence(one)
+
+    def resume(self, skip):
+        for sink in self.sinks:
+            configure.resume(sink, since=timezone.now() if skip else None)
+
+    def sweep(self, _):
+        send_digests()
+        fall_back_everywhere()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chosen=st.lists(st.tuples(st.sampled_from(FILTERS), st.sampled_from(QUIETS)), min_size=1, max_size=3),
+    story=st.lists(steps, min_size=1, max_size=12),
+)
+def test_whatever_happens_the_account_balances_and_each_suppression_names_its_reason(
+    acme, make_webhook, chosen, story
+):
+    Delivery.objects.all().delete()
+    Event.objects.all().delete()
+    Destination.objects.update(deleted_at=timezone.now())
+    Silence.objects.all().delete()
+    QuietWindow.objects.all().delete()
+    last = make_webhook(options=Options(event_types=[]))
+    fallback = {"event_sink_id": last.uuid, "after_failures": 1}
+    sinks = [
+        make_webhook(options=Options.model_validate({"filter": text, "quiet": quiet, "fallback": fallback}))
+        for text, quiet in chosen
+    ]
+    life = Life(acme, [*sinks, last])
+    for what, argument in story:
+        getattr(life, "pass_" if what == "pass" else what)(argument)
+        found = audit_account(acme)
+        assert found.balances
+        assert found.accepted == found.delivered + found.pending + found.failed + found.suppressed
+    hearing = Event.objects.filter(type="detection_alert").count() - staged()
+    for sink in sinks:
+        rows = Delivery.objects.filter(destination=sink, fallback_of=None, event__type="detection_alert")
+        assert rows.count() == hearing
+        assert not rows.filter(state="suppressed", reason="").exists()
+    assert_windows_count_what_is_suppressed(sinks)
+
+
+def staged():
+    return sum(event.document["staging"] for event in Event.objects.filter(type="detection_alert"))
+
+
+def assert_windows_count_what_is_suppressed(sinks):
+    """What windows say was held back is what was, each kind for itself."""
+    words = {"silence": "silenced", "dedup": "deduplicated", "group": "grouped", "throttle": "throttled"}
+    for sink in sinks:
+        for kind, word in words.items():
+            counted = sum(QuietWindow.objects.filter(destination=sink, kind=kind).values_list("held", flat=True))
+            rows = Delivery.objects.filter(destination=sink, state="suppressed", reason__startswith=word)
+            assert counted == rows.count()
+
+
+def test_a_delivery_that_is_lost_behind_its_back_shows(make_webhook, make_alert):
+    make_webhook()
+    make_alert()
+    make_alert()
+    assert audit_account().balances
+    Delivery.objects.first().delete()
+    found = audit_account()
+    assert (found.balances, found.unaccounted, found.accepted) == (False, 1, 2)
+
+
+def test_an_event_of_the_time_counts_though_one_from_before_it_has_the_higher_id(make_webhook, make_alert):
+    make_webhook()
+    for minutes in (90, 59, 61, 1):
+        make_alert()
+        newest = Event.objects.filter(type="detection_alert").latest("id")
+        Event.objects.filter(id=newest.id).update(received_at=timezone.now() - timedelta(minutes=minutes))
+    assert (audit_account().accepted, audit_account(since=timezone.now() - timedelta(hours=1)).accepted) == (4, 2)
+
+
+# PostgreSQL chooses its plans by how much there is.
+if connection.vendor == "sqlite":
+
+    def test_the_account_of_an_hour_does_not_read_the_events_from_before_it(make_webhook, make_alert):
+        make_webhook()
+        make_alert()
+        Event.objects.update(received_at=timezone.now() - timedelta(hours=2))
+        with CaptureQueriesContext(connection) as captured:
+            audit_account(since=timezone.now() - timedelta(hours=1))
+        walk, *counts = [plan_of(query["sql"]) for query in captured]
+        assert walk == ["SCAN eventsinks_event"]  # backwards, until one is older: a sort would be another step
+        assert len(counts) == 3
+        for steps in counts:
+            assert any("INTEGER PRIMARY KEY (rowid>?)" in step for step in steps)
+            assert not any(step.startswith("SCAN eventsinks_") for step in steps)
+
+
+def plan_of(statement):
+    """Return how SQLite goes about it."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + statement.replace("%", "%%"))
+        return [row[3] for row in cursor.fetchall()]
+
+
+def test_the_metrics_tell_what_is_missing_and_what_waits(make_webhook, make_alert):
+    make_webhook()
+    make_alert()
+    assert tasks.account() == 0
+    Delivery.objects.all().delete()
+    make_alert()
+    assert tasks.account() == 1
+    text = telemetry.write_exposition()[0].decode()
+    assert "eventsinks_unaccounted_deliveries 1.0" in text
+    assert "eventsinks_open_deliveries 1.0" in text
+
+
+def test_the_command_fails_where_something_is_missing(make_webhook, make_alert):
+    make_webhook()
+    make_alert()
+    said = StringIO()
+    call_command("account", stdout=said)
+    assert "balances" in said.getvalue()
+    Delivery.objects.all().delete()
+    with pytest.raises(SystemExit):
+        call_command("account", stdout=StringIO())

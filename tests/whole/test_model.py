@@ -1,0 +1,282 @@
+"""The whole engine against a model of it: whatever happens in whatever order, every delivery is accounted for.
+
+The model is what a person would keep on paper: each delivery's state, tries and lease, each sink's state.
+Workers claim, lose their leases, settle late; sinks are paused, parked, resumed and deleted; people replay. After
+each step the database must say what the model says, and in the end nothing is left over.
+"""
+
+import itertools
+import json
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import F
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from eventsinks.actions import configure
+from eventsinks.actions.tenants import create_tenant
+from eventsinks.event_types import event_type
+from eventsinks.intake.accept import accept
+from eventsinks.lib.net.wire import ExchangeFailed, Response
+from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.models.delivery import Settlement, claim, find_due_lanes, settle
+from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.sweeping.tidy import tidy_up
+from tests.helpers.worlds import World
+
+MAX_TRIES = 4
+PAUSE = 1000.0
+ANSWERS = {
+    "taken": Response(200, [], b"ok"),
+    "later": Response(503, [], b"\x00later"),
+    "gone": Response(410, [], b""),
+    "wait": Response(429, [b"Retry-After: 500\r\n"], b""),
+    "lost": ExchangeFailed("timeout", "no answer", outcome_unknown=True),
+}
+
+
+@dataclass
+class Owed:
+    """What the model knows of a delivery."""
+
+    sink: int
+    state: str = "pending"
+    tries: int = 0
+    lease: uuid.UUID | None = None
+    due: bool = True
+
+
+class Engine(RuleBasedStateMachine):
+    """Everything that can happen, and what it must come to."""
+
+    def __init__(self):
+        super().__init__()
+        for table in (Attempt, Delivery, Event, Destination):
+            table.objects.all().delete()
+        self.tenant = create_tenant("Acme")
+        self.sinks = {}  # id -> active, paused, parked, held or deleted
+        self.owed = {}
+        self.claimed = []  # what workers hold, or believe to hold
+        self.numbers = itertools.count()
+        self.sent = Counter()
+        self.make_sink()
+
+    # What people do
+
+    def make_sink(self):
+        url = f"https://{next(self.numbers)}.example/"
+        sink = configure.create(self.tenant, "webhook", {"url": url}, name=url)
+        self.sinks[sink.id] = "active"
+
+    @precondition(lambda self: len(self.sinks) < 4)
+    @rule()
+    def one_more_sink(self):
+        self.make_sink()
+
+    @rule(number=st.integers(1, 5), again=st.booleans())
+    def alerts_come_in(self, number, again):
+        keys = [str(next(self.numbers)) for _ in range(number)]
+        documents = [json.dumps({"id": key, "name": "n", "severity": "Low"}).encode() for key in keys]
+        for _ in range(2 if again else 1):
+            accept(self.tenant, event_type("detection_alert"), documents)
+        expected = {(key, sink) for key in keys for sink, state in self.sinks.items() if state != "deleted"}
+        new = Delivery.objects.filter(event__key__in=keys).values_list("id", "event__key", "destination_id")
+        assert sorted((key, sink) for _, key, sink in new) == sorted(expected)
+        self.owed |= {id: Owed(sink) for id, _, sink in new}
+
+    @rule(data=st.data(), to=st.sampled_from(["paused", "active"]))
+    def a_sink_is_paused_or_resumed(self, data, to):
+        sink = data.draw(st.sampled_from(sorted(self.sinks)))
+        (configure.pause if to == "paused" else configure.resume)(Destination.objects.get(id=sink))
+        if self.sinks[sink] == "held" and to == "active":
+            return  # it is active already, and what the far end asked for stands
+        if self.sinks[sink] != "deleted":
+            self.sinks[sink] = to
+
+    @rule(data=st.data())
+    def a_sink_is_repaired(self, data):
+        sink = data.draw(st.sampled_from(sorted(self.sinks)))
+        if self.sinks[sink] == "deleted":
+            return
+        configure.change(Destination.objects.get(id=sink), {"url": f"https://{next(self.numbers)}.example/"})
+        if self.sinks[sink] != "paused":
+            self.sinks[sink] = "active"
+
+    @precondition(lambda self: len(self.sinks) > 2)
+    @rule(data=st.data())
+    def a_sink_is_deleted(self, data):
+        sink = data.draw(st.sampled_from(sorted(self.sinks)))
+        assert configure.delete(Destination.objects.get(id=sink)) == (self.sinks[sink] != "deleted")
+        if self.sinks[sink] != "deleted":
+            self.sinks[sink] = "deleted"
+            for one in self.owed.values():
+                if one.sink == sink and (one.state == "pending" or (one.state == "sending" and one.due)):
+                    one.state, one.lease = "suppressed", None
+
+    @precondition(lambda self: self.owed)
+    @rule(data=st.data(), twice=st.booleans())
+    def somebody_replays(self, data, twice):
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.owed)), max_size=5, unique=True))
+        ended = [id for id in ids if self.owed[id].state in ("delivered", "failed")]
+        assert Delivery.objects.filter(id__in=ids).replay() == len(ended)
+        if twice:
+            assert Delivery.objects.filter(id__in=ids).replay() == 0
+        for id in ended:
+            self.owed[id] = Owed(self.owed[id].sink)
+
+    # What workers do
+
+    def claimable(self):
+        return {
+            id
+            for id, one in self.owed.items()
+            if one.due
+            and one.state in ("pending", "sending")
+            and one.tries < MAX_TRIES
+            and self.sinks[one.sink] == "active"
+        }
+
+    @rule(quota=st.sampled_from([1, 2, 1000]))
+    def a_worker_claims(self, quota):
+        due, lanes = self.claimable(), find_due_lanes(MAX_TRIES)
+        assert {(lane.destination_id, lane.tries) for lane in lanes} == {
+            (self.owed[id].sink, self.owed[id].tries) for id in due
+        }
+        claimed = claim([(lane, quota) for lane in lanes], 60.0)
+        assert {one.id for one in claimed} <= due
+        assert quota < 1000 or len(claimed) == len(due)
+        for one in claimed:
+            before = self.owed[one.id]
+            assert one.tries == before.tries + 1
+            self.owed[one.id] = Owed(before.sink, "sending", one.tries, one.lease, due=False)
+        self.claimed += claimed
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), twice=st.booleans())
+    def a_worker_settles(self, data, twice):
+        chosen = data.draw(st.lists(st.sampled_from(range(len(self.claimed))), min_size=1, unique=True))
+        ways = data.draw(st.lists(st.sampled_from(["delivered", "pending", "failed", "gone"]), min_size=1))
+        settlements, moved = [], 0
+        for index, way in zip(chosen, itertools.cycle(ways), strict=False):
+            one, given_back = self.claimed[index], int(way == "gone")
+            to = "pending" if given_back else way
+            settlements.append(
+                Settlement(one, uuid.uuid4(), to, "temporary", datetime.now(UTC), PAUSE, given_back)
+            )
+            model = self.owed[one.id]
+            if model.state == "sending" and model.lease == one.lease:
+                moved += 1
+                self.owed[one.id] = Owed(model.sink, to, model.tries - given_back, due=False)
+        assert settle(settlements) == moved
+        if twice:
+            assert settle(settlements) == 0
+        assert Attempt.objects.filter(id__in=[s.attempt_id for s in settlements]).count() == len(settlements)
+        self.claimed = [one for index, one in enumerate(self.claimed) if index not in chosen]
+
+    @rule()
+    def workers_are_lost(self):
+        self.claimed = []
+
+    @rule(answers=st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=10))
+    def a_whole_worker_runs(self, answers):
+        world, turn, told = World(), itertools.cycle(answers), []
+
+        def answer(request):
+            told.append((uuid.UUID(dict(request.headers)["webhook-id"]), next(turn)))
+            return ANSWERS[told[-1][1]]
+
+        world.answers = answer
+        due = self.claimable()
+        Dispatcher(world).run()
+        for id, what in told:
+            assert id in due
+            self.after_try(id, what)
+        assert self.claimable() == set()
+
+    def after_try(self, id, what):
+        self.sent[id] += 1
+        one = self.owed[id]
+        if what == "taken":
+            self.owed[id] = Owed(one.sink, "delivered", one.tries + 1, due=False)
+        elif what == "gone":
+            self.owed[id] = Owed(one.sink, "pending", one.tries)
+            self.sinks[one.sink] = "parked"
+        else:
+            left = one.tries + 1 < MAX_TRIES
+            self.owed[id] = Owed(one.sink, "pending" if left else "failed", one.tries + 1, due=False)
+            if what == "wait" and self.sinks[one.sink] == "active":
+                self.sinks[one.sink] = "held"
+
+    @rule()
+    def the_sweep_tidies(self):
+        moved = 0
+        for one in self.owed.values():
+            deleted = self.sinks[one.sink] == "deleted"
+            if one.state == "pending" and deleted:
+                one.state, moved = "suppressed", moved + 1
+            elif one.state == "sending" and one.due and deleted:
+                one.state, one.lease, moved = "suppressed", None, moved + 1
+            elif one.state in ("pending", "sending") and one.due and one.tries >= MAX_TRIES:
+                one.state, one.lease, moved = "failed", None, moved + 1
+        assert tidy_up() == moved
+
+    @rule()
+    def time_passes(self):
+        Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
+        Destination.objects.update(held_until=F("held_until") - timedelta(days=2))
+        for one in self.owed.values():
+            one.due = True
+        self.sinks = {id: "active" if state == "held" else state for id, state in self.sinks.items()}
+
+    # What must be so
+
+    @invariant()
+    def the_database_says_what_the_model_says(self):
+        rows = Delivery.objects.values_list("id", "state", "tries", "lease")
+        assert {id: rest for id, *rest in rows} == {
+            id: [one.state, one.tries, one.lease] for id, one in self.owed.items()
+        }
+
+    @invariant()
+    def everything_is_accounted_for(self):
+        counts = Counter(Delivery.objects.values_list("state", flat=True))
+        assert set(counts) <= {"pending", "sending", "delivered", "failed", "suppressed"}
+        assert sum(counts.values()) == len(self.owed)
+
+    @invariant()
+    def what_has_ended_says_when(self):
+        ended = Delivery.objects.exclude(settled_at=None).values_list("state", flat=True)
+        open_ = Delivery.objects.filter(settled_at=None).values_list("state", flat=True)
+        assert set(ended) <= {"delivered", "failed", "suppressed"}
+        assert set(open_) <= {"pending", "sending"}
+
+    def teardown(self):
+        """In the end, with everybody well, nothing is left over."""
+        for sink in self.sinks:
+            configure.resume(Destination.objects.get(id=sink))
+        Destination.objects.update(held_until=None)
+        Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
+        tidy_up()
+        world = World()
+        Dispatcher(world).run()
+        assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}
+        for id in world.sent():
+            assert Delivery.objects.get(id=id).state == "delivered"
+
+
+def test_whatever_happens_every_delivery_is_accounted_for(db, settings):
+    settings.EVENTSINKS_RETRY_SCHEDULE = [PAUSE] * (MAX_TRIES - 1)
+    run_state_machine_as_test(Engine, settings=EXAMPLES)
+
+
+EXAMPLES = settings(
+    max_examples=20,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
