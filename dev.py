@@ -1,6 +1,7 @@
-"""Everything a developer does, on a machine that has only Python: `python3 dev.py COMMAND [ARGUMENTS]`.
+"""The developer's commands, for a machine with only Python: `python3 dev.py COMMAND [ARGUMENTS]`.
 
-Makes `.venv` from the hashed lock files on the first use, and again when they change. `make COMMAND` is the same.
+The first use makes `.venv` from the hashed lock files, and so does each change of them. `make COMMAND` is the
+same.
 """
 
 import contextlib
@@ -22,12 +23,12 @@ PYTHON = VENV / "bin" / "python"
 LOCK, DEV_LOCK = TOP / "requirements.lock", TOP / "requirements-dev.lock"
 NO_INSTALLER = """This Python has neither pip nor ensurepip, and uv is not on PATH.
 On Debian and Ubuntu: apt install python3-venv"""
-WORKERS = min(os.cpu_count() or 1, 8)  # that share the tests
-# Each worker begins with its own share, in order, and takes over of another's when it is done: files whose
-# fixtures are dear stay together, and the slow ones at the end leave no worker idle.
+WORKERS = min(os.cpu_count() or 1, 8)  # processes that share the tests
+# Each process runs its own share in order, and then takes over from others. So files with costly fixtures stay
+# together, and slow files at the end leave no process idle.
 TEST = ["-m", "pytest", "-n", str(WORKERS), "--dist", "worksteal"]
 COMPILE = ["-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--quiet"]
-# The same lock gives the same bytes, and the index is the public one, whatever this machine installs from.
+# The same lock gives the same bytes. The index is the public one, even if this machine installs from another.
 SBOM = [
     "-W",
     "ignore",
@@ -39,7 +40,7 @@ SBOM = [
     "https://pypi.org/simple",
 ]
 
-# name: (what it does, which lock it needs, what Python is called with; ARGUMENTS go to the last)
+# name: (what it does, its lock, the arguments of Python; ARGUMENTS are added to the last)
 COMMANDS = {
     "run": ("run everything until Ctrl-C, on the first free port from PORT", LOCK, [["manage.py", "run"]]),
     "demo": ("deliver one alert from end to end, show it, and exit", LOCK, [["manage.py", "demo"]]),
@@ -86,7 +87,7 @@ COMMANDS = {
 
 
 def main(name: str = "help", *arguments: str) -> int:
-    """Run one command; return its exit status."""
+    """Run one command, and return its exit status."""
     if name not in COMMANDS:
         return usage(name)
     _, lock, lines = COMMANDS[name]
@@ -100,7 +101,7 @@ def main(name: str = "help", *arguments: str) -> int:
 
 
 def usage(name: str) -> int:
-    """Print what there is; return the exit status for a command that there is not."""
+    """Print the commands. Return the exit status for an unknown command."""
     print("make COMMAND [ARGS='...']   or   python3 dev.py COMMAND [...]\n")
     for command, (meaning, _, _) in COMMANDS.items():
         print(f"  {command:8}{meaning}")
@@ -108,12 +109,12 @@ def usage(name: str) -> int:
 
 
 def call(arguments: list[str]) -> int:
-    """Call the environment's Python; return its exit status."""
+    """Run the environment's Python, and return its exit status."""
     return subprocess.call([PYTHON, *arguments], cwd=TOP, env=environment())
 
 
 def become(name: str, arguments: list[str]) -> None:
-    """Turn into the environment's Python, so that signals reach it and nothing stands between."""
+    """Replace this process by the environment's Python, so that signals reach it directly."""
     current = environment()
     if name == "demo":
         from eventsinks.management import throwaway
@@ -128,21 +129,21 @@ def become(name: str, arguments: list[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of what is called."""
+    """Return the environment for a command."""
     current = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    # uv reads no configuration of pip, and must not fetch a Python of its own.
+    # uv reads no configuration of pip, and must not fetch its own Python.
     return {**current, "VIRTUAL_ENV": str(VENV), "UV_SYSTEM_CERTS": "1", "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def install(lock: pathlib.Path) -> None:
-    """Install what `lock` says into .venv, unless it is there already."""
+    """Install `lock` into .venv, unless that is done already."""
     stamp = VENV / f"{lock.name}.installed"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
     if is_done(stamp, digest):
         return
     with alone():
         if is_done(stamp, digest):
-            return  # by somebody else, just now
+            return  # another process has just done it
         if not PYTHON.exists():
             make_venv()
         print(f"Installing {lock.name} into .venv", file=sys.stderr, flush=True)
@@ -152,13 +153,13 @@ def install(lock: pathlib.Path) -> None:
 
 
 def is_done(stamp: pathlib.Path, digest: str) -> bool:
-    """Whether the stamp says that these very lines were installed."""
+    """Whether the stamp names exactly this lock."""
     return PYTHON.exists() and stamp.exists() and stamp.read_text() == digest
 
 
 @contextlib.contextmanager
 def alone():
-    """Let one process at a time change .venv. (uv has a lock of its own there, `.lock`.)"""
+    """Let only one process at a time change .venv. (uv has its own lock there, `.lock`.)"""
     VENV.mkdir(exist_ok=True)
     with (VENV / "installing").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -166,13 +167,13 @@ def alone():
 
 
 def make_venv() -> None:
-    """Make .venv; Debian's Python can do that much without python3-venv."""
+    """Make .venv. Debian's Python can do this without python3-venv."""
     if subprocess.call([sys.executable, "-m", "venv", "--without-pip", VENV]):
         sys.exit("A virtual environment could not be made. On Debian and Ubuntu: apt install python3-venv")
 
 
 def install_by_uv(lock: pathlib.Path) -> bool:
-    """Install with uv from PATH, or from its wheel. Return False if it can't be had or fails."""
+    """Install with uv from PATH or from its wheel. Return False if there is no uv, or if it fails."""
     uv = shutil.which("uv", path=f"{VENV / 'bin'}:{os.environ['PATH']}") or uv_from_wheel()
     if uv is None:
         return False
@@ -181,7 +182,7 @@ def install_by_uv(lock: pathlib.Path) -> bool:
 
 
 def uv_from_wheel() -> str | None:
-    """Return uv's program from its wheel, as the lock of the developers' tools names it."""
+    """Return uv's program from its wheel, in the version of the developers' lock."""
     place = VENV / "uv"
     program = place / "bin" / "uv"
     if program.exists():
@@ -201,7 +202,7 @@ def install_by_pip(lock: pathlib.Path) -> bool:
 
 
 def by_pip(options: list[str], into_venv: bool = False) -> bool:
-    """Call `pip install`: .venv's own, else this Python's. Return whether it went well."""
+    """Call `pip install` with .venv's pip, or else this Python's. Return whether it succeeded."""
     if has_pip(PYTHON) or (not has_pip(sys.executable) and add_pip()):
         command = [PYTHON, "-m", "pip"]
     elif has_pip(sys.executable):
@@ -218,13 +219,13 @@ def has_pip(python: str | pathlib.Path) -> bool:
 
 
 def add_pip() -> bool:
-    """Put pip into .venv, where this Python brings it along."""
+    """Put pip into .venv if this Python includes it. Return whether it succeeded."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.call([PYTHON, "-m", "ensurepip"], **quiet) == 0
 
 
 def check_locks() -> int:
-    """Return an error where a lock file names a registry."""
+    """Return an error if a lock file names a registry."""
     named = [lock.name for lock in (LOCK, DEV_LOCK) if "://" in lock.read_text()]
     return f"An address got into {', '.join(named)}." if named else 0
 

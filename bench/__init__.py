@@ -1,1 +1,1 @@
-"""What it costs: each benchmark runs this engine beside another way, and prints ratios of one run."""
+"""Benchmarks: each runs this engine beside another design, and prints ratios from one run."""

@@ -1,8 +1,8 @@
-"""What people ask for at a sink with a large backlog, timed: `python -m bench.backlog [rows]`.
+"""Requests at a sink with a large backlog, timed: `python -m bench.backlog [rows]`.
 
-Writes that many pending deliveries for each of three event sinks, and as many failed ones for a fourth, into the
-database of the settings, which must be one that may be thrown away. Then asks, through Django's test client, for
-everything that could touch all of them, and prints the milliseconds. Nothing is sent.
+It writes that many pending deliveries for each of three event sinks, and as many failed ones for a fourth, into
+the database of the settings, whose data may be lost. Then it makes each request that could touch all of them,
+through Django's test client, and prints the milliseconds. It sends nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ON_SQLITE = f"({COUNT} SELECT * FROM s)"
 
 
 def main(rows: int) -> None:
-    """Write the rows and print what each request takes."""
+    """Write the rows, and print the time of each request."""
     nudge._quiet_until = float("inf")
     settings.ALLOWED_HOSTS = ["*"]
     acme = create_tenant("Acme")
@@ -52,7 +52,7 @@ def main(rows: int) -> None:
 
 
 def ask(api: Client, person: Client, sinks: list) -> None:
-    """Ask for everything, in an order in which nothing is in the way of what follows."""
+    """Make all requests, in an order in which none gets in the way of a later one."""
     skipped, since, deleted, failed = sinks
     middle = Delivery.objects.filter(destination=since).order_by("-id")[1000].created_at.isoformat()
     old = {"since": "2000-01-01T00:00:00Z"}
@@ -82,7 +82,7 @@ def ask(api: Client, person: Client, sinks: list) -> None:
 
 
 def work_off() -> None:
-    """Let the sweep work off what was left, and print how long its chores took at most, and in all."""
+    """Let the sweep finish its work, and print the longest time of its chores and their total."""
     try:
         from eventsinks.actions import clear
         from eventsinks.models import Clearing
@@ -98,12 +98,12 @@ def work_off() -> None:
 
 
 def post(api: Client):
-    """Return a POST of JSON."""
+    """Return a function that posts JSON."""
     return lambda path, body: api.post(path, body, content_type="application/json")
 
 
 def timed(what: str, do, *arguments) -> dict:
-    """Do it, print the milliseconds, and return the JSON of the answer."""
+    """Make a request, print the milliseconds, and return the JSON of the answer."""
     began = time.perf_counter()
     answer = do(*arguments)
     took = (time.perf_counter() - began) * 1000
@@ -117,7 +117,7 @@ def numbers(rows: int) -> str:
 
 
 def write_events(tenant, rows: int) -> None:
-    """Write the alerts that the deliveries are of: ids from 10,000,001 on."""
+    """Write the alerts of the deliveries, with ids from 10,000,001 on."""
     id = f"'{tenant.id}'" if connection.vendor == "postgresql" else f"'{tenant.id.hex}'"
     blob = "'{}'" if connection.vendor == "postgresql" else "x'7b7d'"
     at = "statement_timestamp()" if connection.vendor == "postgresql" else "'2026-01-01 00:00:00'"
@@ -129,7 +129,7 @@ def write_events(tenant, rows: int) -> None:
 
 
 def write_deliveries(sink_id: int, state: str, rows: int) -> None:
-    """Write one delivery of each alert, a tenth of a second apart, the last one now."""
+    """Write one delivery for each alert, a tenth of a second apart, the last one now."""
     ended = "NULL" if state == "pending" else "'2026-01-01 00:00:00'"
     first = int(time.time() * 1000) - rows * 100
     if connection.vendor == "postgresql":

@@ -1,4 +1,4 @@
-"""CPU-seconds of processes, with everything they ever started, as the operating system counts them."""
+"""CPU-seconds of processes and all their descendants, as the operating system counts them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 def used(pids: list[int]) -> float:
-    """Return user and system seconds of these processes and all their children, dead or alive."""
+    """Return the user and system seconds of these processes and all their children, alive or dead."""
     total = 0.0
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -2,9 +2,9 @@
 
     python -m bench.deliveries [--deliveries N] [--naive N] [--rounds N] [--database sqlite|postgresql|both]
 
-All send the same alerts (about 1 KiB, 50 event sinks) with a real Celery worker, a real broker and a receiver
-that costs little; what the receiver and the producer cost is counted for nobody. A worker is warmed up with a few
-deliveries first, so that its start is not counted.
+All send the same alerts (about 1 KiB, 50 event sinks) with a real Celery worker, a real broker and a cheap
+receiver. The cost of the receiver and the producer does not count. A few deliveries warm a worker up first, so
+that its start does not count.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from bench.cpu import used
 from eventsinks.management.broker import Broker
 
 ROOT = Path(__file__).resolve().parent.parent
-# The naive design runs as Celery does by default, a process for each of two cores, and with threads, at its best.
+# The naive design runs twice: with Celery's default, a process for each of two cores, and at its best, with
+# threads.
 OPTIONS = {
     "engine": (),
     "naive": ("-I", "bench.naive", "--pool", "prefork", "--concurrency", "2"),
     "naive-threads": ("-I", "bench.naive", "--pool", "threads", "--concurrency", "10"),
 }
-SINKS = 50  # each a far end of its own
+SINKS = 50  # each has its own far end
 WARM = 100  # deliveries before the clock starts
 PATIENCE = 600  # seconds
 
 
 def main() -> None:
-    """Run what the arguments ask for and print the ratios."""
+    """Run the designs on the chosen databases, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deliveries", type=int, default=50_000)
     parser.add_argument("--naive", type=int, default=2_000)
@@ -98,7 +99,7 @@ def timed(environment: dict[str, str], design: str, pids: list[int], deliveries:
 
 
 def drive(environment: dict[str, str], *arguments: object) -> None:
-    """Run a step of bench.drive in a process of its own, whose cost does not count."""
+    """Run a step of bench.drive in its own process, whose cost does not count."""
     command = [
         sys.executable,
         "-m",
@@ -121,7 +122,7 @@ def program(*module: str, environment: dict[str, str], **options: Any) -> Iterat
 
 @contextmanager
 def broker(var: Path) -> Iterator[tuple[int, str]]:
-    """Run a broker of its own; give its pid and URL."""
+    """Run a new broker. Yield its pid and URL."""
     embedded = Broker(var)
     process = subprocess.Popen(embedded.command, stdin=subprocess.PIPE)
     assert process.stdin
@@ -137,7 +138,7 @@ def broker(var: Path) -> Iterator[tuple[int, str]]:
 
 
 def environment_of(var: Path, database_url: str, **settings: str) -> dict[str, str]:
-    """Return the environment of a process that is measured, with its own var directory and keys."""
+    """Return the environment of a measured process, with its own var directory and keys."""
     return {
         **os.environ,
         "EVENTSINKS_VAR": str(var),
@@ -150,7 +151,7 @@ def environment_of(var: Path, database_url: str, **settings: str) -> dict[str, s
 
 @contextmanager
 def database_server(name: str, var: Path) -> Iterator[tuple[list[int], str]]:
-    """Run a database of its own; give the pids that cost something beside the worker, and its URL."""
+    """Run a new database. Yield the pids whose cost counts besides the worker's, and its URL."""
     if name == "sqlite":
         yield [], f"sqlite:///{var}/bench.sqlite3"
         return

@@ -1,4 +1,4 @@
-"""The steps of a benchmark that happen in Django: prepare, make-due, send."""
+"""Steps of a benchmark that run in Django: prepare, make-due, send."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from eventsinks.intake.accept import accept  # noqa: E402
 from eventsinks.models import Delivery  # noqa: E402
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
-LOOK = 1.0  # seconds between two looks whether all has been sent, which cost the database something too
+LOOK = 1.0  # seconds between two checks whether everything is sent; a check costs the database something too
 
 
 def prepare(deliveries: str, *ports: str) -> None:
     """Make a tenant with its event sinks, and accept alerts that are not due yet."""
     call_command("migrate", verbosity=0)
-    nudge.nudge = lambda: None  # nobody is to look before the clock runs
+    nudge.nudge = lambda: None  # no worker may look before the clock runs
     tenant = create_tenant("Bench")
     for port in ports:
         configure.create(tenant, "webhook", {"url": f"http://127.0.0.1:{port}/"}, name=f"sink {port}")
@@ -49,7 +49,7 @@ def make_due(count: str) -> None:
 
 
 def send(design: str) -> None:
-    """Tell the worker, and wait until everything due is delivered."""
+    """Nudge the worker, and wait until everything due is delivered."""
     due = Delivery.objects.exclude(due_at=FAR).filter(state__in=["pending", "sending"])
     if design.startswith("naive"):
         for id in due.values_list("id", flat=True):

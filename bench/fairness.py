@@ -1,10 +1,10 @@
-"""What a hanging sink's backlog costs another tenant: milliseconds from POST to received, without it and with it.
+"""The cost of a hanging sink's backlog for another tenant: milliseconds from POST to receipt, without and with it.
 
     python -m bench.fairness [--backlog N] [--alerts N] [--database sqlite|postgresql|both]
 
-Runs the whole system as `make run` does. One tenant's alerts are posted one after the other, and the moment is
-taken at which its receiver has each. Then another tenant is given N deliveries, by SQL, to a sink that takes
-connections and never answers, and the same is measured again.
+It runs the whole system as `make run` does. It posts one tenant's alerts one after another, and notes when the
+receiver has each. Then it gives another tenant N deliveries, by SQL, to a sink that accepts connections and never
+answers, and measures the same again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any
 from bench.deliveries import ROOT, database_server, environment_of
 from bench.receiver import ANSWER, END
 
-CHUNK = 50_000  # rows of one statement, so that others have their turn on SQLite
+CHUNK = 50_000  # rows of one statement, so that other writers get their turn on SQLite
 PAUSE = 0.03  # seconds between two alerts
-SETTLED = 5.0  # seconds for the sender to meet the backlog before the clock starts
+SETTLED = 5.0  # seconds for the sender to find the backlog before the clock starts
 PATIENCE = 60.0  # seconds for one alert
 
 
@@ -52,7 +52,7 @@ def compare(name: str, var: Path, url: str, backlog: int, alerts: int) -> None:
     environment = environment_of(
         var, url, REDIS_URL="", EVENTSINKS_ALLOWED_NETWORKS="127.0.0.1/32", LOG_LEVEL="WARNING", PORT="18400"
     )
-    hanging = socket.create_server(("127.0.0.1", 0), backlog=4096)  # takes connections, and that is all
+    hanging = socket.create_server(("127.0.0.1", 0), backlog=4096)  # it accepts connections and does nothing else
     receiver = Receiver()
     with (
         hanging,
@@ -79,7 +79,7 @@ def compare(name: str, var: Path, url: str, backlog: int, alerts: int) -> None:
 
 
 class Door:
-    """Where a running system takes alerts, and the tenant and key that it has announced."""
+    """The API of a running system, with the tenant and the key that the system printed."""
 
     def __init__(self, system: subprocess.Popen[str]) -> None:
         assert system.stdout
@@ -94,11 +94,11 @@ class Door:
         self._connection = http.client.HTTPConnection(host, timeout=PATIENCE)
 
     def open_anew(self) -> None:
-        """Leave a connection that the server may have closed meanwhile."""
+        """Close the connection: the server may have closed it meanwhile."""
         self._connection.close()
 
     def post(self, id: str) -> None:
-        """Post one alert. Raises AssertionError where it is not taken."""
+        """Post one alert. Raises AssertionError if it is not accepted."""
         body = json.dumps({"id": id, "name": "Bench", "severity": "High"})
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         self._connection.request("POST", "/v1/detection_alert", body, headers)
@@ -108,7 +108,7 @@ class Door:
 
 
 class Receiver:
-    """A far end in threads that knows when it got the alert it was told to wait for."""
+    """A far end in threads that notes when the awaited alert arrives."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -119,7 +119,7 @@ class Receiver:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def await_(self, id: str) -> None:
-        """Forget what came, and wait for this one from now on."""
+        """Forget earlier alerts, and await this one from now on."""
         self.got.clear()
         self.awaited = f'"{id}"'.encode()
 
@@ -145,7 +145,7 @@ class Receiver:
 
 
 def measure(name: str, door: Door, receiver: Receiver, alerts: int) -> tuple[float, float]:
-    """Post so many alerts. Return p50 and p99 of the milliseconds until each was received."""
+    """Post so many alerts. Return p50 and p99 of the milliseconds until each arrived."""
     taken = []
     door.open_anew()
     for _ in range(alerts):
@@ -163,13 +163,13 @@ def measure(name: str, door: Door, receiver: Receiver, alerts: int) -> tuple[flo
 
 
 def inside(environment: dict[str, str], *arguments: object) -> None:
-    """Do a step in Django, in a process of its own."""
+    """Run a step in Django, in its own process."""
     command = [sys.executable, "-m", "bench.fairness", "inside", *map(str, arguments)]
     subprocess.run(command, env=environment | {"DJANGO_SETTINGS_MODULE": "project.settings"}, cwd=ROOT, check=True)
 
 
 def prepare(tenant_id: str, port: str, hanging: str) -> None:
-    """Give the tenant a sink that is well, and another tenant one that hangs."""
+    """Make a sink that works for this tenant, and one that hangs for another tenant."""
     from eventsinks.actions import configure
     from eventsinks.actions.tenants import create_tenant
     from eventsinks.models import Tenant
@@ -182,7 +182,7 @@ def prepare(tenant_id: str, port: str, hanging: str) -> None:
 
 
 def owe(backlog: str) -> None:
-    """Owe the sink that hangs so many deliveries, due now."""
+    """Make so many deliveries for the hanging sink, due now."""
     from django.db import connection
 
     from eventsinks.models import Destination

@@ -1,7 +1,7 @@
-"""What the limits of a tenant cost an alert: `python -m bench.limits [--alerts N] [--sinks N] [--rounds N]`.
+"""The cost of a tenant's limits for an alert: `python -m bench.limits [--alerts N] [--sinks N] [--rounds N]`.
 
-Alerts are posted one by one through Django, on SQLite or the database that DATABASE_URL names, with a real broker,
-in turns with the limits and without them. Prints medians, their ratio, and how often Redis was asked for an alert.
+It posts alerts one by one through Django, on SQLite or the database in DATABASE_URL, with a real broker, in turns
+with and without the limits. It prints medians, their ratio, and the number of Redis calls for each alert.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.deliveries import broker
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Run the measurement with these arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--alerts", type=int, default=300, help="of one measurement")
     parser.add_argument("--sinks", type=int, default=3)
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, url: str) -> None:
-    """Post in turns with and without limits, and print what each alert took."""
+    """Post in turns with and without limits, and print the time of an alert."""
     post = prepared(options.sinks)
     took: dict[bool, list[float]] = {True: [], False: []}
     post(50)
@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace, url: str) -> None:
 
 
 def prepared(sinks: int) -> Callable[[int], float]:
-    """Make a tenant with its sinks. Return what posts so many alerts, and returns how many seconds it took."""
+    """Make a tenant with its sinks. Return a function that posts so many alerts and returns the seconds."""
     import django
 
     django.setup()
@@ -84,7 +84,7 @@ def prepared(sinks: int) -> Callable[[int], float]:
 
 @contextmanager
 def without_limits() -> Iterator[None]:
-    """Leave out all that is done for limits on the way of an alert."""
+    """Leave out all work for limits on the way of an alert."""
     with ExitStack() as stack:
         for name, instead in {
             "eventsinks.api.limits.take": lambda *_: None,
@@ -97,7 +97,7 @@ def without_limits() -> Iterator[None]:
 
 @contextmanager
 def nothing() -> Iterator[None]:
-    """Leave everything as it is."""
+    """Change nothing."""
     yield
 
 

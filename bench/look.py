@@ -1,7 +1,7 @@
-"""What a look at the queue costs while somebody holds an old snapshot: `python -m bench.look [--deliveries N]`.
+"""The cost of a look at the queue while somebody holds an old snapshot: `python -m bench.look [--deliveries N]`.
 
-On PostgreSQL, as its dump does it: a transaction is opened, and then so many deliveries of 50 event sinks are
-sent. Each look and claim finds one delivery of each sink. "Full looks" are those of a sender that knows nothing.
+It runs on PostgreSQL. Like a dump, it opens a transaction, and then sends so many deliveries of 50 event sinks.
+Each look and claim finds one delivery of each sink. "Full looks" are those of a sender without earlier knowledge.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOKS = 15
 
 
 def main() -> None:
-    """Start a database and measure in a process of its own."""
+    """Start a database, and measure in another process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deliveries", type=int, default=150_000)
     options = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def inside(deliveries: int) -> None:
-    """Owe, open a snapshot, send, and look."""
+    """Make deliveries, open a snapshot, send, and look."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -64,7 +64,7 @@ def inside(deliveries: int) -> None:
 
 
 def owe(first: int, deliveries: int) -> None:
-    """Make so many deliveries due, of all sinks."""
+    """Make so many deliveries due, spread over all sinks."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -79,7 +79,7 @@ def owe(first: int, deliveries: int) -> None:
 
 
 def send(lookout, most: int = 16):  # type: ignore[no-untyped-def]
-    """Look, claim, and settle as if it had been sent. Return how many."""
+    """Look, claim, and settle as if they were sent. Return how many."""
     from datetime import UTC, datetime
 
     from uuid_utils import uuid7
@@ -94,7 +94,7 @@ def send(lookout, most: int = 16):  # type: ignore[no-untyped-def]
 
 
 def milliseconds(lookout, first: int) -> float:  # type: ignore[no-untyped-def]
-    """Return the median of a look and a claim. Without a lookout each is the first one of a new sender."""
+    """Return the median time of a look and a claim. Without a lookout, each is the first of a new sender."""
     from datetime import UTC, datetime
 
     from uuid_utils import uuid7

@@ -1,6 +1,6 @@
-"""The naive design, which the engine is measured against: one Celery task a delivery, requests, ORM saves.
+"""The naive design, for comparison with the engine: one Celery task per delivery, with requests and ORM saves.
 
-It keeps the same rows as the engine: an attempt, and the state of the delivery.
+It saves the same rows as the engine: an attempt, and the state of the delivery.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventsinks.models import Attempt, Delivery
 
 @shared_task(name="bench.naive.deliver_one")
 def deliver_one(delivery_id: str) -> None:
-    """Deliver one."""
+    """Deliver one delivery."""
     delivery = Delivery.objects.select_related("destination", "event").get(id=delivery_id)
     body = bytes(delivery.event.data)
     timestamp = str(int(time.time()))

@@ -1,6 +1,6 @@
-"""A far end that costs little: answers 204 to every POST, over raw non-blocking sockets.
+"""A cheap far end: answers 204 to every POST, over raw non-blocking sockets.
 
-Run as a program with the number of far ends to be; prints their ports. What it costs is counted for nobody.
+Run it as a program with the number of far ends, and it prints their ports. Its cost does not count.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def serve(count: int) -> None:
 
 
 def answer_all(connection: socket.socket, data: bytes) -> bytes:
-    """Answer every whole request in `data`; return what is left of the next one."""
+    """Answer each whole request in `data`. Return the rest, which begins the next one."""
     answers = 0
     while (head := data.find(END)) >= 0:
         length = data[:head].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]

@@ -1,8 +1,8 @@
 """Events per CPU-second of a streaming worker, and what a stream writes: `python -m bench.streams [--most N]`.
 
-Flows of network traffic are put into the log by SQL, up to 10,000 and then ten times more each round up to --most.
-What is new in a round is streamed into S3 and into Datadog by one process, over far ends that cost little: that is
-counted for nobody. A stream that costs by the length of the log would show in the last rows of the table.
+It puts flows of network traffic into the log by SQL, up to 10,000, and then ten times more each round up to
+--most. One process streams the new flows of a round into S3 and into Datadog, over cheap far ends whose cost does
+not count. If the cost of a stream grew with the log, the last rows of the table would show it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def inside(most: int, ports: list[str]) -> None:
 
 
 def tell(rows: list[tuple]) -> None:
-    """Print the table: how long the log was, and what each event of the round cost and wrote."""
+    """Print the table: the length of the log, and the cost and the writes of each event of the round."""
     print("   log        into     events/CPU-s  rows/event  bytes/event")
     for size, type_, rate, wrote, grown in rows:
         print(f"   {size:<10,} {type_:8} {rate:>12,.0f} {wrote:>11.5f} {grown:>12.2f}")
@@ -103,7 +103,7 @@ def tell(rows: list[tuple]) -> None:
 
 
 def insert(tenant, there: int, size: int) -> None:
-    """Put flows into the log, received a while ago."""
+    """Put flows into the log, as if received a while ago."""
     from django.db import connection
 
     postgresql = connection.vendor == "postgresql"
@@ -129,7 +129,7 @@ def insert(tenant, there: int, size: int) -> None:
 
 
 def measure(integration, count: int) -> tuple[str, float, float, float]:
-    """Stream everything; print and return the rate, and the rows and the bytes that were written for an event."""
+    """Stream everything. Print and return the rate, and the rows and bytes written for each event."""
     from django.conf import settings
 
     from eventsinks.lib.net.addresses import AddressGuard
@@ -156,14 +156,14 @@ def measure(integration, count: int) -> tuple[str, float, float, float]:
 
 
 def table_sizes() -> dict[str, int]:
-    """Return how many rows each table has that a stream may write to."""
+    """Return the number of rows of each table that a stream may write to."""
     from eventsinks.models import Attempt, Batch, Delivery, Position
 
     return {model._meta.db_table: model.objects.count() for model in (Batch, Position, Delivery, Attempt)}
 
 
 def table_bytes() -> int:
-    """Return what those tables take on disk, with their indexes."""
+    """Return the size of those tables on disk, with their indexes."""
     from django.db import connection
 
     names = [f"eventsinks_{name}" for name in WRITTEN]

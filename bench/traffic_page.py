@@ -1,8 +1,9 @@
 """Milliseconds for a page of GET /api/events/network-traffic: `python -m bench.traffic_page [--events N]`.
 
-Flows of one tenant, spread over 30 days and 2,000 peers, are put into a PostgreSQL by SQL: one of its own that is
-thrown away, or an empty one that --database-url names. Then the view is asked for pages of 1,000: whole requests,
-from the check of the key to the last byte of JSON. The tables are unlogged: they fill faster, and are read alike.
+It puts flows of one tenant, spread over 30 days and 2,000 peers, into PostgreSQL by SQL: into a new database that
+is deleted afterwards, or an empty one in --database-url. Then it asks the view for pages of 1,000: whole requests,
+from the check of the key to the last byte of JSON. The tables are unlogged: they fill faster, and reading costs
+the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TABLES = ("eventsinks_event", "eventsinks_networktraffic", "eventsinks_trafficte
 CHUNK = 250_000  # rows a statement
 PEERS = 2_000
 DAYS = 30
-# A factor that has nothing in common with the number of peers spreads each peer's flows over the whole time.
+# A factor coprime to the number of peers spreads each peer's flows over the whole time.
 NUMBERS = f"n * 7919 % {PEERS} AS s, abs(hashint8(n)::bigint) % {PEERS} AS d, n * 31 % 500 AS u"
 FLOW = (
     '{"id":"flow-%1$s","flow_id":"00000000-0000-4000-8000-%1$s","reporter_id":"peer-%2$s",'
@@ -48,12 +49,12 @@ EVENTS = f"""INSERT INTO eventsinks_event (id, tenant_id, type, key, data, diges
     FROM (SELECT n, {NUMBERS.replace("%", "%%")} FROM generate_series(%s::bigint, %s) AS n) AS made""".replace(
     "s % 250", "s %% 250"
 )
-# TCP from 19 flows of 20, else UDP; started and ended, and one of 50 dropped; one way or the other; P2P or routed.
+# 19 flows of 20 are TCP, the others UDP. One of 50 is dropped, the others start and end. The rest varies.
 SHAPE = (
     "((CASE WHEN n %% 20 = 0 THEN 17 ELSE 6 END) << 8) | ((CASE WHEN n %% 50 = 7 THEN 8 ELSE 6 END) << 4)"
     " | ((1 + n %% 2) << 2) | (CASE WHEN n %% 3 = 0 THEN 2 ELSE 1 END)"
 )
-# The terms of a flow: what of it each is made of, how, and how many there are.
+# The terms of a flow: its field, how the term is made, and the number of values.
 TERMS = [
     ("u", "'user-' || {} || '@example.com'", 500),
     ("s", "'laptop-' || {}", PEERS),
@@ -79,7 +80,7 @@ ROWS = f"""INSERT INTO eventsinks_networktraffic
 
 
 def main() -> None:
-    """Prepare a database, fill it, ask, and print the table."""
+    """Prepare and fill a database, make the requests, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=7, help="of each question; the median counts")
@@ -100,7 +101,7 @@ def main() -> None:
 
 
 def inside(events: int, calls: int) -> None:
-    """Fill the database, and measure each question."""
+    """Fill the database, and measure each query."""
     import django
 
     django.setup()
@@ -112,13 +113,13 @@ def inside(events: int, calls: int) -> None:
     call_command("migrate", verbosity=0)
     tenant = create_tenant("Bench")
     key = issue_key(tenant)[1]
-    Event.objects.all().delete()  # of making them: the ids are ours
+    Event.objects.all().delete()  # those that record the tenant and the key: we choose the ids
     fill(tenant.id, events)
     measure(key, questions(events), calls)
 
 
 def measure(key: str, asked: list[tuple[str, dict[str, object]]], calls: int) -> None:
-    """Print the table of these questions."""
+    """Print the table of these queries."""
     print("   question                                        ms  goal 200   counted", flush=True)
     for name, query in asked:
         took, counted = ask(key, query, calls)
@@ -127,7 +128,7 @@ def measure(key: str, asked: list[tuple[str, dict[str, object]]], calls: int) ->
 
 
 def fill(tenant: object, events: int) -> None:
-    """Write the events and their rows, then the indexes, which is faster than both at once."""
+    """Write the events and their rows, then the indexes: this is faster than both at once."""
     from eventsinks.models.database import sql
 
     started = time.monotonic()
@@ -158,7 +159,7 @@ def fill(tenant: object, events: int) -> None:
 
 
 def taken_away() -> list[str]:
-    """Drop the tables' indexes; return the statements that make them again."""
+    """Drop the tables' indexes. Return the statements that create them again."""
     from eventsinks.models.database import sql
 
     again = []
@@ -189,7 +190,7 @@ def run(statement: str, parameters: list[object] | None = None) -> None:
 
 
 def questions(events: int) -> list[tuple[str, dict[str, object]]]:
-    """Return what is asked, and its name."""
+    """Return the queries with their names."""
     from datetime import timedelta
 
     from django.utils import timezone
@@ -243,7 +244,7 @@ def questions(events: int) -> list[tuple[str, dict[str, object]]]:
 
 
 def ask(key: str, query: dict[str, object], calls: int) -> tuple[float, str]:
-    """Return the median milliseconds of a request, after one that is not counted, and the total it tells."""
+    """Return the median milliseconds of a request, not counting the first one, and the total in the answer."""
     from django.test import Client
 
     client, took = Client(headers={"authorization": f"Bearer {key}", "host": "localhost"}), []
@@ -252,7 +253,7 @@ def ask(key: str, query: dict[str, object], calls: int) -> tuple[float, str]:
         answer = client.get("/api/events/network-traffic", {"page_size": 1000, **query})
         took.append((time.perf_counter() - started) * 1000)
         assert answer.status_code == 200, answer.content
-        if took[0] > 10 * GOAL and len(took) > 3:  # a slow question is asked less often
+        if took[0] > 10 * GOAL and len(took) > 3:  # a slow query is repeated less often
             break
     told = answer.json()
     return statistics.median(took[1:]), f"{told['total_records']:,}{'+' if told['total_capped'] else ''}"

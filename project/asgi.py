@@ -1,4 +1,4 @@
-"""The door for web servers: the front, and Django in threads behind it."""
+"""The ASGI entry for web servers: the front, and Django in threads behind it."""
 
 import os
 import resource
@@ -14,14 +14,14 @@ from eventsinks.front.limits import FrontLimits
 from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
-from eventsinks.actions.secrets.start import refuse_wrong_keys  # isort: skip - there are no models before
+from eventsinks.actions.secrets.start import refuse_wrong_keys  # isort: skip - needs the models that wsgi loads
 
-FILES = 256  # descriptors for everything but clients: the database, the broker, the world, our own files
-MOST = 10_000  # connections, however many descriptors there are
+FILES = 256  # descriptors for everything except clients: the database, the broker, other services, our own files
+MOST = 10_000  # connections, even with more descriptors
 
 
 def connections() -> int:
-    """Return how many clients this process has descriptors for."""
+    """Return for how many clients this process has descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(max(soft - FILES, soft // 2), MOST) if soft > 0 else MOST
 
@@ -37,7 +37,7 @@ limits = FrontLimits(
     waiting=settings.EVENTSINKS_WEB_WAITING,
     connections=connections(),
 )
-# In a thread: this is imported inside of the event loop, where Django lets nobody ask the database.
+# In a thread: the event loop imports this module, and there Django allows no database query.
 with ThreadPoolExecutor(1) as aside:
     aside.submit(refuse_wrong_keys).result()
 django = DoorBehind(

@@ -1,4 +1,4 @@
-"""The Celery application. Its messages are nudges: they carry ids, and may be lost or doubled without harm."""
+"""The Celery application: its messages are nudges, which carry ids, and may be lost or doubled without harm."""
 
 import os
 

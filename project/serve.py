@@ -1,7 +1,7 @@
 """The web server: `python -m project.serve [--host ADDRESS] [--port NUMBER] [--shared]`.
 
-Runs EVENTSINKS_WEB_PROCESSES of them at one socket, and starts one again that dies. SIGTERM ends them once they
-have answered what is in hand.
+It runs EVENTSINKS_WEB_PROCESSES processes at one socket, and starts a new one if one dies. After SIGTERM, they
+finish their current requests and end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from eventsinks.front.limits import KEEP_ALIVE
 from eventsinks.management.processes import make_preexec
 
 BACKLOG = 4096  # connections that wait to be accepted
-FILES = 65_536  # descriptors are raised to this, where the hard limit allows it
-GRACE = 10  # seconds beyond the timeout of an exchange, in which what is in hand is answered
-HANGS = 30  # seconds after which a process that does not stir is started again
+FILES = 65_536  # the limit of descriptors is raised to this, if the hard limit allows it
+GRACE = 10  # seconds beyond the timeout of an exchange to finish current requests
+HANGS = 30  # seconds after which a process that does not respond is replaced
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """Return what may be asked for."""
+    """Return the parser of the options."""
     parser = argparse.ArgumentParser(prog="python -m project.serve", description="Run the web server.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="the port to listen at (8000)")
@@ -52,10 +52,13 @@ def options() -> argparse.ArgumentParser:
 
 
 class Served(Config):
-    """How uvicorn serves."""
+    """The configuration of uvicorn."""
 
     def load_app(self) -> Any:
-        """Return the application, in a process that ends with its parent. One that can't be loaded ends all."""
+        """Return the application, in a process that ends with its parent.
+
+        If it can't be loaded, all processes end.
+        """
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid is not None:
             make_preexec(parent.pid)()
@@ -67,7 +70,7 @@ class Served(Config):
 
 
 def configuration() -> Config:
-    """Return the options of uvicorn. The application's own logging is in force, so it brings none."""
+    """Return the options of uvicorn. It brings no logging of its own: the application's applies."""
     return Served(
         "project.asgi:application",
         loop="uvloop",
@@ -89,7 +92,7 @@ def configuration() -> Config:
 
 
 def listening(host: str, port: int, *, shared: bool) -> socket.socket:
-    """Return a socket bound to the address. Raises OSError where that is taken."""
+    """Return a socket bound to the address. Raises OSError if the address is in use."""
     six = ipaddress.ip_address(host).version == 6
     bound = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,7 +105,7 @@ def listening(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def raise_files() -> None:
-    """Let this process and its children open as many files as it may."""
+    """Raise the limit of open files of this process and its children as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if 0 <= soft < most:

@@ -1,6 +1,6 @@
-"""Every setting, from the environment. `.env.example` lists them all.
+"""The settings, all from the environment. `.env.example` lists them.
 
-A setting that is a secret can also be given as a file: NAME_FILE holds the path (Docker and Kubernetes secrets).
+A secret setting can also be a file: NAME_FILE holds its path (Docker and Kubernetes secrets).
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 
 def secret(name: str, default: str = "") -> str:
-    """Return a secret from NAME, or from the file that NAME_FILE names."""
+    """Return a secret from NAME, or from the file in NAME_FILE."""
     path = os.environ.get(f"{name}_FILE")
     return pathlib.Path(path).read_text().strip() if path else str(env.str(name, default))
 
 
 def kept(name: str, make: str) -> str:
-    """Return the secret kept in var/<name> for the embedded default; make it from `make` if it is not there."""
+    """Return the secret in var/<name> for the embedded default. If there is none, save `make` there."""
     path = VAR_DIR / name
     try:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(make)
     except FileExistsError:
-        pass  # made before, or by another process just now
+        pass  # it existed before, or another process has just made it
     return path.read_text().strip()
 
 
 def timeouts() -> str:
-    """Return the options of a PostgreSQL session that bound its waits; a person's command has none."""
-    if pathlib.Path(sys.argv[0]).name == "manage.py":  # a migration, renumbering, a command: as long as it takes
+    """Return the options that limit the waits of a PostgreSQL session. Commands in a shell have no limit."""
+    if pathlib.Path(sys.argv[0]).name == "manage.py":  # a migration, renumbering, a command: it may take any time
         return ""
     seconds = {
         "lock_timeout": EVENTSINKS_DB_LOCK_TIMEOUT,
@@ -54,13 +54,13 @@ def timeouts() -> str:
     return " ".join(f"-c {name}={int(limit * 1000)}" for name, limit in seconds.items())
 
 
-DEBUG = env.bool("DEBUG", False)  # pages with tracebacks: never in production
-# Where the embedded default keeps its database, broker and keys.
+DEBUG = env.bool("DEBUG", False)  # shows pages with tracebacks: never in production
+# The directory of the embedded default's database, broker and keys.
 VAR_DIR = pathlib.Path(env.str("EVENTSINKS_VAR", str(BASE_DIR / "var")))
 VAR_DIR.mkdir(parents=True, exist_ok=True)
-# Where a browser and Slack reach this server, without a trailing slash.
+# The address of this server for browsers and Slack, without a trailing slash.
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
-# Host names that this server answers to.
+# Host names of this server.
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
@@ -69,12 +69,12 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # sqlite:///path or postgres://user:password@host/name
 DATABASE_URL = secret("DATABASE_URL", f"sqlite:///{VAR_DIR / 'eventsinks.sqlite3'}")
 EMBEDDED = DATABASE_URL.startswith("sqlite:")
-# PostgreSQL alone, and not for what is run as `manage.py`. 0: as long as it takes.
-# Seconds that web and worker wait for somebody else's lock (the sender and the sweep: a tenth of one, always);
+# For PostgreSQL only, and not for `manage.py`. 0: no limit. Seconds that web and worker wait for another's lock
+# (the sender and the sweep always wait a tenth of a second);
 EVENTSINKS_DB_LOCK_TIMEOUT = env.float("EVENTSINKS_DB_LOCK_TIMEOUT", 2.0)
-# that one statement of theirs may take;
+# seconds that one statement of theirs may take;
 EVENTSINKS_DB_STATEMENT_TIMEOUT = env.float("EVENTSINKS_DB_STATEMENT_TIMEOUT", 30.0)
-# that a transaction of theirs may stand idle, which keeps dead rows from being cleared away.
+# seconds that a transaction of theirs may be idle, because an idle one prevents the cleaning of dead rows.
 EVENTSINKS_DB_IDLE_TIMEOUT = env.float("EVENTSINKS_DB_IDLE_TIMEOUT", 60.0)
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", DATABASE_URL)}
 if "DATABASE_URL_FILE" in os.environ:
@@ -85,23 +85,23 @@ if EMBEDDED:
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a writer waits for its turn at the start, not in the middle
         "timeout": 20,  # seconds to wait for that turn
-        # WAL lets readers read while one writes; FULL is what makes a 2xx durable.
+        # With WAL, others can read while one process writes. FULL makes a 2xx durable.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;",
     }
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
-    # Connections are shared by the threads of a process; a dead one is found before it is used.
+    # The threads of a process share connections. A dead one is found before its use.
     pool = {"min_size": 1, "max_size": env.int("EVENTSINKS_DB_POOL", 20), "timeout": 10}
     options = DATABASES["default"].setdefault("OPTIONS", {})
     options["pool"] = pool
-    # Every statement of the engine is short and goes by an index: compiling one, or reading a table whole, would
-    # only be a planner's mistake. `?options=` in the URL says otherwise (a pooler in between may want it empty).
+    # Each statement of the engine is short and uses an index. Compiling one, or reading a whole table, would be a
+    # mistake of the planner. `?options=` in the URL replaces this (a pooler in between may want it empty).
     options.setdefault("options", f"-c jit=off -c random_page_cost=1.1 {timeouts()}")
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# The broker of nudges. It holds nothing that may not be lost. `make run` starts an embedded Valkey if unset.
+# The broker of nudges. It holds only data that may be lost. Without this, `make run` starts an embedded Valkey.
 REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # --- Secrets --------------------------------------------------------------------------------------
@@ -114,53 +114,53 @@ if EMBEDDED:
 if not _secret_key or not _encryption_keys:
     raise ImproperlyConfigured("SECRET_KEY and EVENTSINKS_ENCRYPTION_KEYS must be set beside DATABASE_URL")
 SECRET_KEY = _secret_key  # signs sessions and forms
-EVENTSINKS_ENCRYPTION_KEYS = _encryption_keys  # seal what is secret at rest, newest first
+EVENTSINKS_ENCRYPTION_KEYS = _encryption_keys  # seal secrets at rest, newest first
 
 # --- Delivering -----------------------------------------------------------------------------------
 
-# Seconds from one try of a delivery to the next; after the last one it has failed. Ten tries in 75 hours.
+# Seconds between two tries of a delivery. After the last try, it has failed. Ten tries take 75 hours.
 EVENTSINKS_RETRY_SCHEDULE = env.list(
     "EVENTSINKS_RETRY_SCHEDULE", [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400], subcast=float
 )
-# Seconds that one exchange with the outside may last, from the DNS question to the last byte.
+# Seconds that one exchange with another service may take, from the DNS query to the last byte.
 EVENTSINKS_TIMEOUT = env.float("EVENTSINKS_TIMEOUT", 20.0)
-# Seconds that a worker owns what it claimed. Must be well above the timeout (checked at start).
+# Seconds for which a worker leases what it claims. This must be well above the timeout (checked at start).
 EVENTSINKS_LEASE = env.float("EVENTSINKS_LEASE", 60.0)
-# What may be dialled although it is internal: CIDRs, addresses or host:port pairs. Each entry is a hole; be exact.
+# Internal places that may be dialled: CIDRs, addresses or host:port pairs. Each entry is a hole, so be exact.
 EVENTSINKS_ALLOWED_NETWORKS: list[str] = env.list("EVENTSINKS_ALLOWED_NETWORKS", [])
-# Ports that may not be dialled unless an allowed host:port names them; ranges as 6665-6669. Empty: none.
+# Ports that may be dialled only if an allowed host:port names them; ranges as 6665-6669. Empty: none.
 EVENTSINKS_DENIED_PORTS: list[str] = env.list("EVENTSINKS_DENIED_PORTS", list(DENIED_PORTS))
 # Whether an http:// URL is refused, when it is saved and when it is dialled.
 EVENTSINKS_HTTPS_ONLY = env.bool("EVENTSINKS_HTTPS_ONLY", False)
-# Where the vendors' services are; other values are for tests and for sovereign clouds.
+# Addresses of the vendors' services. Other values are for tests and for sovereign clouds.
 SLACK_BASE_URL = env.str("SLACK_BASE_URL", "https://slack.com/api/")
-# The Slack app that tenants install; without them, none can be installed.
+# The Slack app that tenants install. Without these, nobody can install it.
 SLACK_CLIENT_ID = env.str("SLACK_CLIENT_ID", "")
 SLACK_CLIENT_SECRET = secret("SLACK_CLIENT_SECRET", "")
 PAGERDUTY_URL = env.str("PAGERDUTY_URL", "https://events.pagerduty.com/v2/enqueue")
 AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", "") or None
-# The server that mail is sent through: smtp://, smtp+starttls:// or smtps://user:password@host:port. It may be
-# internal: it is dialled for mail alone, whatever EVENTSINKS_ALLOWED_NETWORKS says. Empty: no mail is sent.
+# The server for sending mail: smtp://, smtp+starttls:// or smtps://user:password@host:port. It may be internal:
+# EVENTSINKS_ALLOWED_NETWORKS does not apply to it, and only mail goes to it. Empty: no mail is sent.
 SMTP_URL = secret("SMTP_URL")
-SMTP_FROM = env.str("SMTP_FROM", "eventsinks@localhost")  # the address that mail comes from, bare
+SMTP_FROM = env.str("SMTP_FROM", "eventsinks@localhost")  # the sender's address, without a name
 
 # --- Taking in ------------------------------------------------------------------------------------
 
 EVENTSINKS_MAX_EVENT_BYTES = env.int("EVENTSINKS_MAX_EVENT_BYTES", 1024 * 1024)  # one event
 EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 1024)  # one request
-# What one tenant may have and do, where it differs from eventsinks/models/limits.py: name=number, with commas.
+# Limits of one tenant that differ from eventsinks/models/limits.py: name=number, with commas.
 EVENTSINKS_LIMITS: dict[str, int] = env.dict("EVENTSINKS_LIMITS", {}, subcast_values=int)
-# Wrong API keys a minute from one address, and as many at once; what is over is answered 429.
+# Wrong API keys a minute from one address, and as many at once. More are answered 429.
 EVENTSINKS_WRONG_KEYS_PER_MIN = env.int("EVENTSINKS_WRONG_KEYS_PER_MIN", 60)
-DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same bound
+DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same limit
 
-# Processes of the web server, one a core; one that dies is started again. What follows is meant for each of them.
+# Processes of the web server, one a core. If one dies, a new one starts. The following settings are for each.
 EVENTSINKS_WEB_PROCESSES = env.int("EVENTSINKS_WEB_PROCESSES", 2)
 # Threads that answer requests. One caller gets at most three quarters of them.
 EVENTSINKS_WEB_THREADS = env.int("EVENTSINKS_WEB_THREADS", 16)
-# Further threads for requests that ask somebody else meanwhile: tests of a sink, trials of a connection, Slack.
+# More threads, for requests that ask other services: tests of a sink, trials of a connection, Slack.
 EVENTSINKS_TRIAL_THREADS = env.int("EVENTSINKS_TRIAL_THREADS", 4)
-# Requests that wait for a thread, half of them of one caller; others are answered 503.
+# Requests that wait for a thread; half of them may be of one caller. More are answered 503.
 EVENTSINKS_WEB_WAITING = env.int("EVENTSINKS_WEB_WAITING", 1000)
 # Seconds that a client may take to send a request's head, and a new connection to send anything.
 EVENTSINKS_HEAD_TIMEOUT = env.float("EVENTSINKS_HEAD_TIMEOUT", 10.0)
@@ -168,22 +168,22 @@ EVENTSINKS_HEAD_TIMEOUT = env.float("EVENTSINKS_HEAD_TIMEOUT", 10.0)
 EVENTSINKS_BODY_TIMEOUT = env.float("EVENTSINKS_BODY_TIMEOUT", 10.0)
 # Seconds that a client may take to read its answer.
 EVENTSINKS_ANSWER_TIMEOUT = env.float("EVENTSINKS_ANSWER_TIMEOUT", 30.0)
-# Bodies that are read at once: over that, the slowest makes place for the newest.
+# Bodies that are read at once. If there are more, the slowest has to stop for the newest.
 EVENTSINKS_BODIES = env.int("EVENTSINKS_BODIES", 1024)
-# Of them, those of one caller: the same.
+# The same for one caller.
 EVENTSINKS_BODIES_EACH = env.int("EVENTSINKS_BODIES_EACH", 64)
-# Bytes of requests that are read or answered, half of them of one caller; and as many of answers not read yet.
+# Bytes of requests that are read or answered, half of them of one caller; and as many of unread answers.
 EVENTSINKS_HELD_BYTES = env.int("EVENTSINKS_HELD_BYTES", 256 * 1024 * 1024)
-# The proxies in front, CIDRs or addresses: their X-Forwarded-For says who asks. Nobody else's is believed.
+# The proxies in front, CIDRs or addresses. Only their X-Forwarded-For is trusted to name the client.
 EVENTSINKS_TRUSTED_PROXIES: list[str] = env.list("EVENTSINKS_TRUSTED_PROXIES", [])
 
 # --- Celery: carries nudges, nothing else ---------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = False  # a nudge may be lost: the sweep finds what it left
+CELERY_TASK_ACKS_LATE = False  # a nudge may be lost: the sweep finds its work
 CELERY_TASK_PUBLISH_RETRY = False  # accepting an event never waits for the broker
-CELERY_WORKER_POOL = "threads"  # sending is concurrent inside one thread; the others stream and sweep
+CELERY_WORKER_POOL = "threads"  # one thread sends many at once; the others stream and sweep
 CELERY_WORKER_CONCURRENCY = env.int("EVENTSINKS_WORKER_THREADS", 8)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -191,17 +191,17 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    # Finds everything that is due, whatever became of its nudge. Useless once the next one is sent.
+    # Finds everything that is due, even if its nudge was lost. It is useless once the next one is sent.
     "sweep": {"task": "eventsinks.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
-    # Refreshes the tokens of Slack workspaces, hours before they run out.
+    # Refreshes the tokens of Slack workspaces, hours before they expire.
     "refresh_slack_tokens": {
         "task": "eventsinks.tasks.refresh_slack_tokens",
         "schedule": 60.0,
         "options": {"expires": 60},
     },
-    # Binds to their rows the secrets that an upgrade has left unbound, a day after it.
+    # Binds secrets to their rows that an upgrade left unbound, a day after the upgrade.
     "bind_secrets": {"task": "eventsinks.tasks.bind_secrets", "schedule": 3600.0, "options": {"expires": 600}},
-    # Looks whether everything that was accepted is accounted for, and how much is waiting.
+    # Checks that everything accepted is accounted for, and counts what waits.
     "account": {"task": "eventsinks.tasks.account", "schedule": 60.0, "options": {"expires": 60}},
 }
 
@@ -228,7 +228,7 @@ INSTALLED_APPS = [
     "eventsinks",
 ]
 MIDDLEWARE = [
-    # What is shown of the outside is text: no page runs a script but this server's files.
+    # Text from outside is shown as text: a page runs only scripts from this server's files.
     "eventsinks.content_security.ContentSecurity",
     "eventsinks.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -241,7 +241,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "eventsinks.admin.people.second_factor.SecondFactor",
-    "axes.middleware.AxesMiddleware",  # the last: it turns what the others answer into the page of a lock
+    "axes.middleware.AxesMiddleware",  # the last one: it turns the others' answers into the lock's page
 ]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
@@ -261,7 +261,7 @@ TEMPLATES = [
     },
 ]
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # refuses where too many tries failed
+    "axes.backends.AxesStandaloneBackend",  # refuses after too many failures
     "django.contrib.auth.backends.ModelBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -280,7 +280,7 @@ WHITENOISE_USE_FINDERS = True
 SECURE = urlsplit(PUBLIC_URL).scheme == "https"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
 SECURE_SSL_REDIRECT = SECURE
-SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]  # asked by machines beside this one
+SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]  # machines beside this one ask for them
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
 SECURE_HSTS_PRELOAD = SECURE
@@ -295,7 +295,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["eventsinks.api.json.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "eventsinks.api.schema.operations.Operation",
     "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,  # `?format=` is a field of a query as any other
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is a field of a query like any other
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "eventsinks",
@@ -312,22 +312,22 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # Nobody else is asked whether the schema is valid.
+    # No other service is asked whether the schema is valid.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
-# The port at which a worker tells its metrics to Prometheus; 0: it does not. Two workers on a host want two.
+# The port of a worker's metrics for Prometheus; 0: none. Two workers on one host need two ports.
 EVENTSINKS_WORKER_METRICS_PORT = env.int("EVENTSINKS_WORKER_METRICS_PORT", 0)
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 
 # --- Logging in to the admin ----------------------------------------------------------------------
 
-# Failures after which one account is locked for one address, and after which an address is locked altogether.
+# The number of failures that locks one account for one address, and the number that locks a whole address.
 AXES_FAILURE_LIMIT = env.int("EVENTSINKS_LOGIN_FAILURES", 5)
 EVENTSINKS_LOGIN_FAILURES_OF_ADDRESS = env.int("EVENTSINKS_LOGIN_FAILURES_OF_ADDRESS", 30)
 EVENTSINKS_LOGIN_LOCK_S = env.int("EVENTSINKS_LOGIN_LOCK_S", 900)  # seconds that a lock lasts
-# No page of the admin opens without an authenticator app or a passkey.
+# If set, no page of the admin opens without an authenticator app or a passkey.
 EVENTSINKS_REQUIRE_SECOND_FACTOR = env.bool("EVENTSINKS_REQUIRE_SECOND_FACTOR", False)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in this order, for LogInAttempts
 AXES_HANDLER = "eventsinks.admin.people.lockout.LogInAttempts"
@@ -335,9 +335,9 @@ AXES_USERNAME_CALLABLE = "eventsinks.admin.people.lockout.get_account"
 AXES_CLIENT_IP_CALLABLE = "eventsinks.admin.people.lockout.get_address"
 AXES_COOLOFF_TIME = "eventsinks.admin.people.lockout.get_cool_off"
 AXES_LOCKOUT_CALLABLE = "eventsinks.admin.people.lockout.answer_locked"
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who goes on trying does not keep it locked for ever
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # so that further tries do not extend the lock
 AXES_RESET_ON_SUCCESS = True
-AXES_DISABLE_ACCESS_LOG = True  # nothing is kept of log-ins that went well but their time
+AXES_DISABLE_ACCESS_LOG = True  # of successful log-ins we keep only the time
 AXES_ENABLE_ADMIN = False  # the page is ours
 AXES_VERBOSE = False
 LOGIN_URL = "account_login"
@@ -349,8 +349,8 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_UNIQUE_EMAIL = False
-ACCOUNT_SESSION_REMEMBER = True  # as the admin's own page does: until SESSION_COOKIE_AGE
-# Wrong codes of one person, from wherever: whoever sends them knows the password already.
+ACCOUNT_SESSION_REMEMBER = True  # until SESSION_COOKIE_AGE, like the admin's own page
+# Wrong codes of one person, from all addresses: the sender knows the password already.
 ACCOUNT_RATE_LIMITS = {"login": "", "login_failed": "10/5m/key", "reauthenticate": "10/m/user"}
 MFA_ADAPTER = "eventsinks.admin.people.second_factor.SecondFactors"
 MFA_FORMS = {
@@ -360,20 +360,20 @@ MFA_FORMS = {
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True  # a passkey that asks for a finger or a PIN is both factors
 MFA_TOTP_ISSUER = "eventsinks"
-MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are not verified here
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # we do not verify addresses
 
-# An OpenID Connect provider beside the passwords. Empty: there is none. It is dialled as it is, also inside.
+# An OpenID Connect provider beside the passwords. Empty: none. Its address is dialled even if it is internal.
 OIDC_ISSUER = env.str("OIDC_ISSUER", "")
 OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
 OIDC_CLIENT_SECRET = secret("OIDC_CLIENT_SECRET")
-OIDC_NAME = env.str("OIDC_NAME", "single sign-on")  # what the button says
-# Who may come in without having been connected before: every rule that is set must hold.
+OIDC_NAME = env.str("OIDC_NAME", "single sign-on")  # the text of the button
+# Rules for people who were not connected before: every rule that is set must hold.
 OIDC_ALLOWED_DOMAINS: list[str] = env.list("OIDC_ALLOWED_DOMAINS", [])  # of verified e-mail addresses
 OIDC_REQUIRED_GROUP = env.str("OIDC_REQUIRED_GROUP", "")
 OIDC_GROUP_CLAIM = env.str("OIDC_GROUP_CLAIM", "groups")  # the claim of the id_token that names groups
 OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", "")  # the group of the admin that new people join; empty: none
 SOCIALACCOUNT_ADAPTER = "eventsinks.admin.people.oidc.OidcPeople"
-SOCIALACCOUNT_LOGIN_ON_GET = True  # a link, which no form-action of a policy has to allow
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a link, so that no form-action of a policy has to allow it
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"APPS": [], "OAUTH_PKCE_ENABLED": True}}
@@ -392,11 +392,11 @@ if OIDC_ISSUER:
 
 
 def admin_page(title: str, icon: str, model: str) -> dict[str, Any]:
-    """Return the entry of one page in the sidebar; `model` is `app.model`. Only who may view it sees it."""
+    """Return the sidebar's entry of one page. `model` is `app.model`. Only users who may view it see it."""
     app, name = model.split(".")
     return {
         "title": title,
-        "icon": icon,  # of Material Symbols, which unfold brings along
+        "icon": icon,  # from Material Symbols, which unfold includes
         "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
         "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
     }
@@ -414,7 +414,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [lambda request: static("eventsinks/admin.css")],
     "SCRIPTS": [lambda request: static("eventsinks/admin.js")],
     "COLORS": {
-        "primary": {  # teal: apart from every colour that says how something stands
+        "primary": {  # teal, unlike every colour of a status
             "50": "oklch(98.4% .014 180.72)",
             "100": "oklch(95.3% .051 180.801)",
             "200": "oklch(91% .096 180.426)",

@@ -1,4 +1,4 @@
-"""Which path is answered by what."""
+"""The URLs: which view answers which path."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
@@ -39,7 +39,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *v1.urls,
     path("v1/usage", usage.UsageView.as_view(), name="usage"),
     path("v1/detection_alert", detection_alert.DetectionAlerts.as_view(), name="detection_alert"),
-    # An alert's id is its sender's, and may hold a slash; its verb stands before it is tried as an id.
+    # The sender chooses an alert's id, and it may contain a slash. So the verb is tried before the id.
     re_path(r"^v1/detection_alert/(?P<key>.+)/explain$", detection_alert.DetectionAlertExplain.as_view()),
     re_path(r"^v1/detection_alert/(?P<key>.+)$", detection_alert.DetectionAlertDetail.as_view()),
     *api.urls,

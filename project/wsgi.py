@@ -1,4 +1,4 @@
-"""Django by itself, without the front."""
+"""The WSGI entry: Django alone, without the front."""
 
 import os
 

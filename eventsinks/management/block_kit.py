@@ -1,6 +1,6 @@
-"""Slack messages as text, about as they lay out on a phone: https://docs.slack.dev/reference/block-kit/blocks.
+"""Slack messages as text, laid out roughly as on a phone: https://docs.slack.dev/reference/block-kit/blocks.
 
-Knows every block that a message may have, not only those that we send; one that is new is named.
+It knows every block of messages, not only those that we send. For an unknown block it prints the name.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-WIDTH = 46  # letters that a phone shows in a line
-NARROWEST = 8  # letters of a column, where there are many
+WIDTH = 46  # letters in a line on a phone
+NARROWEST = 8  # letters of the narrowest column
 ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 LINK = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
-# Where the hue of a colour ends, and what it is called.
+# The end of each range of hues, and the name of its colour.
 HUES = ((0.04, "red"), (0.12, "orange"), (0.19, "yellow"), (0.45, "green"), (0.7, "blue"), (0.85, "purple"))
 NAMED = {"good": "green", "warning": "yellow", "danger": "red"}
 
@@ -26,7 +26,7 @@ Json = Mapping[str, Any]
 
 
 def draw_message(message: Json, width: int = WIDTH) -> str:
-    """Return a message: its blocks, then its attachments, each behind a bar with its colour."""
+    """Return a message: its blocks, then its attachments, each after a bar with the name of its colour."""
     lines = list(draw_blocks(message.get("blocks") or (), width))
     for attachment in message.get("attachments") or ():
         inside = list(draw_blocks(attachment.get("blocks") or (), width - 2))
@@ -37,7 +37,7 @@ def draw_message(message: Json, width: int = WIDTH) -> str:
 
 
 def draw_blocks(found: Iterable[Json], width: int) -> Iterator[str]:
-    """Yield the lines of blocks, with an empty one between."""
+    """Yield the lines of blocks, with an empty line between two blocks."""
     for number, block in enumerate(found):
         if number:
             yield ""
@@ -52,7 +52,7 @@ def draw_header(block: Json, width: int) -> list[str]:
 
 
 def draw_section(block: Json, width: int) -> list[str]:
-    """Return a text, its fields in two columns, and what stands beside it."""
+    """Return a text, its fields in two columns, and the element beside it."""
     fields = [wrap_text(read_text(field), (width - 2) // 2) for field in block.get("fields") or ()]
     lines = wrap_text(read_text(block.get("text")), width)
     left: list[str]
@@ -70,7 +70,7 @@ def draw_context(block: Json, width: int) -> list[str]:
 
 
 def draw_actions(block: Json, width: int) -> list[str]:
-    """Return buttons, as many as fit in a line; no button is broken."""
+    """Return buttons, as many as fit in each line. No button is split."""
     lines: list[str] = []
     for button in map(draw_element, block.get("elements") or ()):
         if lines and cell_len(lines[-1]) + cell_len(button) + 1 <= width:
@@ -81,9 +81,9 @@ def draw_actions(block: Json, width: int) -> list[str]:
 
 
 def draw_table(block: Json, width: int) -> list[str]:
-    """Return rows, their columns as wide as they need to be, or as the phone has room for.
+    """Return rows. Each column is as wide as its text needs, or as the phone allows.
 
-    A phone has the columns that are beside its screen scrolled to; here they are counted.
+    On a phone one can scroll to the columns that do not fit. Here we only count them.
     """
     rows = [[" ".join(read_text(cell).split()) for cell in row] for row in block.get("rows") or ()]
     if not rows:
@@ -116,7 +116,7 @@ def draw_rich_text(block: Json, width: int) -> list[str]:
 
 
 def draw_image(block: Json, width: int) -> list[str]:
-    """Return what an image is said to show."""
+    """Return the text that describes an image."""
     return wrap_text(draw_element({**block, "type": "image"}), width)
 
 
@@ -134,7 +134,7 @@ BLOCKS: dict[str, Callable[[Json, int], Sequence[str]]] = {
 
 
 def draw_element(found: Json) -> str:
-    """Return what stands in or beside a block: a button as `[ View ]`, a text as it is."""
+    """Return an element in or beside a block: a button as `[ View ]`, a text as it is."""
     kind = found.get("type")
     if kind == "image":
         return f"(image: {found.get('alt_text') or 'without a text'})"
@@ -165,13 +165,13 @@ def read_text(found: Any) -> str:
 
 
 def draw_attachment(attachment: Json) -> str:
-    """Return an attachment of the old sort, without blocks."""
+    """Return an attachment of the old kind, without blocks."""
     parts = (attachment.get(key) for key in ("pretext", "title", "text"))
     return "\n".join(str(part) for part in parts if part) or str(attachment.get("fallback") or "")
 
 
 def wrap_text(text: str, width: int) -> list[str]:
-    """Return the lines of a text, broken where the phone would."""
+    """Return the lines of a text, wrapped where the phone would wrap them."""
     return [part for line in text.splitlines() for part in textwrap.wrap(line, max(width, 1)) or [""]]
 
 
@@ -182,12 +182,12 @@ def draw_item(mark: str, text: str, width: int) -> list[str]:
 
 
 def fit_text(text: str, width: int) -> str:
-    """Return a text of exactly this width; an ellipsis tells of a cut."""
+    """Return a text of exactly this width. An ellipsis marks a cut."""
     return set_cell_size(text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…", width)
 
 
 def name_colour(colour: str) -> str:
-    """Return what a colour is called, "" for none."""
+    """Return the name of a colour, "" for none."""
     digits = colour.removeprefix("#")
     if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):
         return NAMED.get(colour, colour)

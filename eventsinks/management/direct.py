@@ -1,4 +1,4 @@
-"""How a command asks our own server: directly, whatever the environment says of proxies and passwords."""
+"""Direct requests: a command asks our own server without the environment's proxies and passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventsinks.lib.net.http import find_ca_bundle
 
 
 def post(url: str, **given: Any) -> requests.Response:
-    """POST as requests does: no proxy sees the API key, and no ~/.netrc takes its place.
+    """POST with requests, but no proxy sees the API key, and no ~/.netrc replaces it.
 
     Raises requests.RequestException.
     """

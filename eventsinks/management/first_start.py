@@ -1,4 +1,4 @@
-"""What the first start makes, so that one can begin: a demo tenant, its API key, and a person for the admin."""
+"""The first start: makes a demo tenant, its API key, and an admin user, so that a person can begin."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What is kept in var/credentials.json, readable by its owner only. `url`: where the API was last."""
+    """The content of var/credentials.json, which only its owner can read. `url` is the last address of the API."""
 
     tenant_id: str
     api_key: str
-    admin_password: str = ""  # empty: the admin's users were not made by us
+    admin_password: str = ""  # empty if we did not make the admin's users
     url: str = ""
 
 
 def get_credentials(url: str) -> Credentials:
-    """Return what is kept for this database; make it on the first start."""
+    """Return the credentials for this database. Make them on the first start."""
     found = read_credentials()
     if found is None or not ApiKey.objects.usable().of_text(found.api_key).exists():
         found = make_credentials()
@@ -40,7 +40,7 @@ def get_credentials(url: str) -> Credentials:
 
 
 def read_credentials() -> Credentials | None:
-    """Return what var/credentials.json holds, if it is there."""
+    """Return the content of var/credentials.json, if it exists."""
     try:
         return Credentials(**json.loads(get_path().read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -48,7 +48,7 @@ def read_credentials() -> Credentials | None:
 
 
 def make_credentials() -> Credentials:
-    """Make a tenant with a key, and an admin where there is none yet."""
+    """Make a tenant with a key, and an admin user if there is none."""
     tenant = create_tenant(TENANT)
     _, text = issue_key(tenant, name="made by the first start")
     users = get_user_model().objects
@@ -59,7 +59,7 @@ def make_credentials() -> Credentials:
 
 
 def write_credentials(found: Credentials) -> None:
-    """Write var/credentials.json, whole or not at all."""
+    """Write var/credentials.json atomically."""
     draft = get_path().with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -68,5 +68,5 @@ def write_credentials(found: Credentials) -> None:
 
 
 def get_path() -> Path:
-    """Return where it is kept."""
+    """Return the path of the file."""
     return Path(settings.VAR_DIR) / "credentials.json"

@@ -1,4 +1,4 @@
-"""A family of child processes: started together, stopped in order, and never left behind."""
+"""A family of child processes: started together, stopped in order, and never left running."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOOK_AGAIN = 0.05  # seconds between two looks at the children
+LOOK_AGAIN = 0.05  # seconds between two checks of the children
 
 libc: Any = ctypes.CDLL(None)
 
 
 class Fallen(Exception):
-    """A child ended by itself, or did not come up."""
+    """A child ended by itself, or did not start."""
 
 
 class Interrupted(Exception):
-    """Somebody asked for an end while we were still starting."""
+    """Somebody asked us to stop while we were still starting."""
 
 
 class StopRequests:
-    """Counts Ctrl-C, SIGTERM and SIGHUP from when it is made: one asks for a stop, two for a quick one."""
+    """Counts Ctrl-C, SIGTERM and SIGHUP from its creation on. One asks for a stop, two for a quick stop."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,7 +43,7 @@ class StopRequests:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One child. `stops_last`: the others need it until their own end."""
+    """One child. If `stops_last`, the others need it until they end."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -51,9 +51,9 @@ class Child:
 
 
 class Family:
-    """The children of this process. `output` is where they write; by default, where we write.
+    """The children of this process. They write to `output`, by default where we write.
 
-    Each is in a session of its own, so that Ctrl-C reaches only us, and gets SIGTERM when we are killed.
+    Each has its own session, so that Ctrl-C reaches only us. Each gets SIGTERM if we are killed.
     """
 
     def __init__(self, requests: StopRequests, patience: float, output: IO[bytes] | None = None) -> None:
@@ -71,7 +71,7 @@ class Family:
         told: str = "",
         stops_last: bool = False,
     ) -> None:
-        """Start one child. `told` goes to its standard input, unechoed: secrets do not belong in `command`."""
+        """Start one child. `told` goes to its standard input without echo: `command` must not contain secrets."""
         process = subprocess.Popen(
             command,
             env=environment,
@@ -87,7 +87,7 @@ class Family:
                 process.stdin.write(told.encode())
 
     def check(self) -> None:
-        """Raise Fallen where a child has ended, Interrupted where somebody asked for a stop."""
+        """Raise Fallen if a child has ended, Interrupted if somebody asked for a stop."""
         if self._requests.count:
             raise Interrupted
         for child in self._children:
@@ -96,7 +96,7 @@ class Family:
                 raise Fallen(f"the {child.name} ended by itself ({describe_status(status)})")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait until `ready`. Raises Fallen after `seconds`, saying that `what` did not happen."""
+        """Wait until `ready`. Raises Fallen after `seconds`, with `what` as the thing that did not happen."""
         until = time.monotonic() + seconds
         while not ready():
             self.check()
@@ -105,20 +105,20 @@ class Family:
             time.sleep(LOOK_AGAIN)
 
     def watch(self) -> None:
-        """Wait until somebody asks for a stop. Raises Fallen when a child ends before that."""
+        """Wait until somebody asks for a stop. Raises Fallen if a child ends before."""
         with suppress(Interrupted):
             while True:
                 self.check()
                 time.sleep(LOOK_AGAIN * 4)
 
     def kill(self, name: str) -> None:
-        """Kill a child at once, with what belongs to it."""
+        """Kill a child and its processes at once."""
         for child in self._children:
             if child.name == name:
                 sweep_away(child.process)
 
     def stop(self) -> None:
-        """Let the children finish what they have begun, the broker's readers first; then leave nothing behind."""
+        """Let the children finish their current work, the broker's users first. Then kill what is left of them."""
         for last in (False, True):
             group = [child for child in self._children if child.stops_last is last]
             for child in group:
@@ -138,19 +138,19 @@ class Family:
 
 
 def make_preexec(parent: int) -> Callable[[], None]:
-    """Return what a child does before it becomes its program, so that it does not outlive `parent`."""
+    """Return the function that a child runs before its program, so that it does not outlive `parent`."""
 
     def tie() -> None:
         if sys.platform == "linux":
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the line above
+            if os.getppid() != parent:  # the parent died before the line above
                 os._exit(1)
 
     return tie
 
 
 def sweep_away(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a child's session: its main process, or helpers that lost theirs."""
+    """Kill the rest of a child's session: its main process, or helpers that lost theirs."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, which keeps what it gets."""
+"""A receiver of webhooks on this machine that keeps its requests."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request: its headers in order, by the names they were sent with, and its body."""
+    """One request: its headers in order, with their names as sent, and its body."""
 
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def header(self, name: str) -> str:
-        """Return the value of a header, or nothing."""
+        """Return the value of a header, "" if it is missing."""
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 
 class Receiver:
-    """Answers every POST with 200 and keeps it. Listens at once, answers from `start` on."""
+    """Answers every POST with 200 and keeps it. It listens at once, and answers after `start`."""
 
     def __init__(self) -> None:
         self.requests: queue.Queue[Received] = queue.Queue()
@@ -31,16 +31,16 @@ class Receiver:
         self.url = f"http://{self.address}/hook"
 
     def start(self) -> None:
-        """Answer, in a thread of its own."""
+        """Answer in a thread of its own."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.server_close()
 
 
 def make_handler(requests: queue.Queue[Received]) -> type[BaseHTTPRequestHandler]:
-    """Return what handles one connection and puts what it gets into `requests`."""
+    """Return the class that handles a connection and puts its requests into `requests`."""
 
     class Keeper(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -54,6 +54,6 @@ def make_handler(requests: queue.Queue[Received]) -> type[BaseHTTPRequestHandler
             self.wfile.write(b"ok")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing; what came is shown elsewhere."""
+            """Log nothing: the demo shows the requests elsewhere."""
 
     return Keeper

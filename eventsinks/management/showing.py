@@ -1,4 +1,4 @@
-"""What the demo shows on the terminal."""
+"""The output of the demo on the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ console = Console(highlight=False)
 
 
 def show_step(text: str) -> None:
-    """Show that one step was taken."""
+    """Show that one step is done."""
     console.print(Text.assemble(("✓ ", "bold green"), text), soft_wrap=True)
 
 
@@ -32,7 +32,7 @@ def show_received(request: Received) -> None:
 
 
 def show_recorded(delivery: Delivery, attempt: Attempt) -> None:
-    """Show what is on record of a delivery and its attempt."""
+    """Show the records of a delivery and its attempt."""
     table = Table.grid(padding=(0, 2))
     rows = {
         "delivery": str(delivery.id),

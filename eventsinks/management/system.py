@@ -23,15 +23,15 @@ from eventsinks.management.processes import Family, StopRequests
 WEB = "web server"
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
-PORTS = 100  # how many are tried, from the first one on
+PORTS = 100  # how many ports are tried, from the first one on
 STARTUP = 60.0  # seconds that the web server may take to answer
-# Celery's warning for root is about pickled messages, which we do not take.
+# Celery warns root about pickled messages, which we do not accept.
 QUIET = "ignore:You're running the worker with superuser privileges"
 GRACE = 10.0  # seconds beyond the timeout of an exchange that a stop may take
 
 
 class System:
-    """What `run` runs. `output` is where its processes write; by default, where we write."""
+    """The system that `run` runs. Its processes write to `output`, by default where we write."""
 
     def __init__(self, output: IO[bytes] | None = None) -> None:
         self.family = Family(StopRequests(), settings.EVENTSINKS_TIMEOUT + GRACE, output)
@@ -45,7 +45,7 @@ class System:
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """Start everything, migrate, and return once requests are answered.
+        """Start everything, migrate, and return when the server answers requests.
 
         Raises processes.Fallen, and CommandError for settings that can't work.
         """
@@ -53,7 +53,7 @@ class System:
         self._start(WEB, "project.serve", "--host", HOST, "--port", str(self.port), "--shared")
         call_command("check", stdout=io.StringIO())
         migrate()
-        finish_binding(at_once=True)  # nobody else is here
+        finish_binding(at_once=True)  # no other process is here
         worker = ("worker", "--loglevel", "WARNING", "--without-mingle", "--without-gossip")
         self._start("worker", *make_celery_command(), *worker)
         self.family.wait_until(self.answers, STARTUP, "an answer of the web server")
@@ -63,7 +63,7 @@ class System:
     def stop(self) -> None:
         """Stop everything, in order."""
         if not self._ready:
-            self.family.kill(WEB)  # has nothing to finish while it starts
+            self.family.kill(WEB)  # it has nothing to finish while it starts
         self.family.stop()
         self._held.close()
 
@@ -93,12 +93,12 @@ class System:
 
 
 def make_celery_command() -> list[str]:
-    """Return the module and its first arguments."""
+    """Return the module, and its first arguments."""
     return ["celery", "--quiet", "-A", "project"]
 
 
 def hold_port(first: int) -> socket.socket:
-    """Return a socket that holds the first free port from `first` on, and lets the web server share it."""
+    """Return a socket that holds the first free port from `first` on. The web server can share the port."""
     for port in range(first, first + PORTS):
         try:
             with socket.socket() as alone:
@@ -115,7 +115,7 @@ def hold_port(first: int) -> socket.socket:
 
 
 def migrate() -> None:
-    """Bring the tables up to date, if they are not."""
+    """Migrate the tables if necessary."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", verbosity=0, interactive=False)

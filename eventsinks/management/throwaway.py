@@ -1,4 +1,7 @@
-"""Settings for a system that is thrown away afterwards. Standard library only: read before Django is."""
+"""Throw-away settings: for a system that is deleted afterwards.
+
+Standard library only, because Django is not loaded yet.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import os
 import tempfile
 from collections.abc import Mapping
 
-MARK = "EVENTSINKS_THROWAWAY"  # names the directory; whoever finds it set removes it at the end
-# Each would lead to something that lasts. Set, if only to nothing, so that no .env file can say otherwise.
+MARK = "EVENTSINKS_THROWAWAY"  # names the directory; a process that finds it set removes the directory at its end
+# Each would lead to lasting data. We set each, even if empty, so that no .env file can override it.
 LASTING = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "EVENTSINKS_ENCRYPTION_KEYS")
 
 
 def make_environment(current: Mapping[str, str]) -> dict[str, str]:
-    """Return `current` with everything that is kept led to a new directory of its own."""
+    """Return `current`, with all storage in a new directory of its own."""
     directory = tempfile.mkdtemp(prefix="eventsinks-")
     files = [f"{name}_FILE" for name in LASTING]
     changed = {name: value for name, value in current.items() if name not in files}

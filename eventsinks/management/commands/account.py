@@ -15,12 +15,12 @@ from eventsinks.sweeping.account import audit_account
 
 
 class Command(BaseCommand):
-    """`manage.py account [TENANT] [--hours N]`; exits with 1 where something is missing."""
+    """`manage.py account [TENANT] [--hours N]`. It exits with 1 if something is missing."""
 
     help = "Count what was accepted for event sinks and what became of it; fail where the two differ."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a tenant's id, and of how many hours."""
+        """Declare the arguments: a tenant's id, and a number of hours."""
         parser.add_argument("tenant", nargs="?", help="the id of one tenant; all of them without it")
         parser.add_argument("--hours", type=float, help="only what came in so many hours")
 

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--id", type=uuid.UUID, help="a UUID of your choice; a new one by default")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it. Raises CommandError where the id is taken."""
+        """Make the tenant. Raises CommandError if the id is taken."""
         try:
             tenant = create_tenant(options["name"], options["id"])
         except ValueError as error:

@@ -37,10 +37,10 @@ class Command(BaseCommand):
     """Deliver one alert from end to end, show it, and exit."""
 
     help = "Runs everything on a throw-away directory, delivers one alert to a webhook, shows it, and exits."
-    requires_system_checks: list[str] = []  # checks while the web server starts
+    requires_system_checks: list[str] = []  # it runs the checks while the web server starts
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Enter a throw-away system and run the demo in it."""
+        """Start a throw-away system and run the demo in it."""
         if not throwaway.is_throwaway():
             os.execve(sys.executable, [sys.executable, *sys.argv], throwaway.make_environment(os.environ))
         receiver = Receiver()
@@ -59,11 +59,11 @@ class Command(BaseCommand):
 
 
 def run_demo(system: System, receiver: Receiver) -> None:
-    """Start the system, deliver the alert, show what became of it, stop the system. Raises Fallen."""
+    """Start the system, deliver the alert, show the result, and stop the system. Raises Fallen."""
     began = time.monotonic()
     try:
         system.start()
-        receiver.start()  # a thread: not before the processes have been started
+        receiver.start()  # a thread, so it starts after all processes
         showing.show_step(f"Everything runs at {system.url} ({time.monotonic() - began:.1f} s)")
         deliver_alert(system, receiver, get_credentials(system.url))
     finally:
@@ -90,7 +90,7 @@ def deliver_alert(system: System, receiver: Receiver, known: Credentials) -> Non
 
 
 def post(url: str, noun: str, key: str, body: dict[str, Any]) -> Any:
-    """POST to the API; return its answer. Raises Fallen unless it is a good one."""
+    """POST to the API, and return its answer. Raises Fallen for an error."""
     headers = {"Authorization": f"Bearer {key}"}
     answer = direct.post(f"{url}/v1/{noun}", json=body, headers=headers, timeout=PATIENCE)
     if not answer.ok:
@@ -99,7 +99,7 @@ def post(url: str, noun: str, key: str, body: dict[str, Any]) -> Any:
 
 
 def is_genuine(received: Received, secret: str) -> bool:
-    """Whether what came carries the signature that the sink's secret makes."""
+    """Whether a request has the signature that the sink's secret makes."""
     moment = received.header("webhook-timestamp")
     if not moment.isdigit():
         return False
@@ -111,7 +111,7 @@ def is_genuine(received: Received, secret: str) -> bool:
 
 
 def find_on_record(system: System, destination: Destination) -> tuple[Delivery, Attempt]:
-    """Return the delivery and its attempt, once they are on record. Raises Fallen."""
+    """Return the delivery and its attempt as soon as they are recorded. Raises Fallen."""
     owed = Delivery.objects.filter(destination=destination)
     delivered = owed.filter(state=DeliveryState.DELIVERED)
     system.family.wait_until(delivered.exists, PATIENCE, "a delivery on record")

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--filter", help="a filter in CEL, or a file that holds one, instead of the sink's")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show each alert. Raises CommandError for what can't be read."""
+        """Show each alert. Raises CommandError for input that can't be read."""
         sink = find_sink(options["sink"])
         where = sink or options["type"]
         alerts = find_alerts(options, sink)
@@ -56,7 +56,10 @@ class Command(BaseCommand):
 
 
 def indent_json(body: bytes) -> str:
-    """Return JSON with its lines broken, numbers as they are written, and nothing that a terminal could act on."""
+    """Return JSON with line breaks.
+
+    Numbers keep their text, and control characters are escaped for the terminal.
+    """
     text = dumps(parse(body), orjson.OPT_INDENT_2).decode()
     return re.sub(r"[^\n -~]", lambda found: json.dumps(found[0])[1:-1], text)
 
@@ -77,7 +80,7 @@ def show_preview(console: Console, shown: AlertPreview, type: str) -> None:
 
 
 def make_harmless(text: str, style: str = "") -> Text:
-    """Return a text that tells a terminal nothing: an alert may hold what would."""
+    """Return a text without control characters for the terminal: an alert may contain some."""
     return Text(re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "�", text), style)
 
 
@@ -116,7 +119,7 @@ def find_alerts(options: dict[str, Any], sink: Destination | None) -> list[bytes
 
 
 def accept_alert(raw: bytes) -> bytes:
-    """Return an alert as it would be kept. Raises CommandError for what would not be accepted."""
+    """Return an alert as it would be stored. Raises CommandError for one that would be refused."""
     try:
         tenant = json.loads(raw).get("tenant_id")
         return ALERT.accept(raw, UUID(tenant) if tenant else NOBODY).data
@@ -138,7 +141,7 @@ def read_template(file: str | None) -> AlertTemplate | None:
 
 
 def read_filter(given: str | None, sink: Destination | None) -> EventFilter | None:
-    """Return the filter: as it is given or as a file holds it, else the sink's. Raises CommandError."""
+    """Return the filter: the text, the content of the file with that name, or the sink's. Raises CommandError."""
     text = given or getattr(sink, "filter", "")
     if given and len(given) < 255 and "\n" not in given and Path(given).is_file():
         text = read_text(given).decode()
@@ -149,7 +152,7 @@ def read_filter(given: str | None, sink: Destination | None) -> EventFilter | No
 
 
 def read_text(file: str) -> bytes:
-    """Return what a file or standard input holds. Raises CommandError."""
+    """Return the content of a file or of standard input. Raises CommandError."""
     try:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:

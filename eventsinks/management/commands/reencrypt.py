@@ -12,18 +12,21 @@ from eventsinks.models.secrets.sealing import WrongKeys
 
 
 class Command(BaseCommand):
-    """`manage.py reencrypt`; exits with 1 where a secret can't be opened with any key."""
+    """`manage.py reencrypt`. It exits with 1 if no key opens one of the secrets."""
 
     help = "Seals every secret that is kept with the newest of EVENTSINKS_ENCRYPTION_KEYS, and for its row alone."
-    requires_system_checks: list[str] = []  # it repairs what one of them refuses
+    requires_system_checks: list[str] = []  # it repairs what one of the checks refuses
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add what may be forgotten."""
+        """Declare the argument that deletes lost secrets."""
         told = "take away what no key opens: destinations without their secrets park until these are given again"
         parser.add_argument("--forget-lost", action="store_true", help=told)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it, and say what came of it. Raises CommandError where the keys are not this database's."""
+        """Seal the secrets again, and print the result.
+
+        Raises CommandError if the keys do not belong to this database.
+        """
         try:
             done = reencrypt(forget_lost=options["forget_lost"])
         except WrongKeys as error:

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = "Makes streams go on after a dump was restored into another PostgreSQL cluster. Skips nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it if it is needed, and tell."""
+        """Renumber the log if necessary, and print the result."""
         moved = renumber_log() if sql.is_postgresql() else None
         if moved is None:
             self.stdout.write("Nothing to do: the log's transactions are those of this database.")

@@ -1,4 +1,4 @@
-"""Take the second factors of an account of the admin away: for the superuser who lost their own."""
+"""Remove the second factors of an admin account: for a superuser who lost their own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Command(BaseCommand):
     help = "Take the second factors of an account of the admin away; the password alone lets it in then."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the name of the account."""
+        """Declare the argument: the name of the account."""
         parser.add_argument("username")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Take them away."""
+        """Remove the second factors."""
         person = User.objects.filter(username=options["username"]).first()
         if person is None:
             raise CommandError(f"there is no account {options['username']!r}")

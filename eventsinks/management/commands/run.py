@@ -16,10 +16,10 @@ class Command(BaseCommand):
     """Run everything on this machine until Ctrl-C."""
 
     help = "Runs everything (web server, worker, beat, and a broker unless REDIS_URL is set) until Ctrl-C."
-    requires_system_checks: list[str] = []  # checks while the web server starts
+    requires_system_checks: list[str] = []  # it runs the checks while the web server starts
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start, announce, serve, stop. Raises CommandError where a process ends by itself."""
+        """Start, announce, serve, and stop. Raises CommandError if a process ends by itself."""
         try:
             system = System()
         except OSError as error:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def write_announcement(url: str, known: Credentials) -> str:
-    """Return what a person needs to begin."""
+    """Return the text that a person needs to begin."""
     person = f"{ADMIN} / {known.admin_password}" if known.admin_password else "sign in as your own user"
     return f"""
 eventsinks is ready. Ctrl-C stops it.

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     """Post detection alerts to the API, from anywhere."""
 
     help = "Posts one alert (--name), or what a file or standard input holds, to the API; prints its answer."
-    requires_system_checks: list[str] = []  # talks to a server; runs none
+    requires_system_checks: list[str] = []  # it talks to a server and runs none
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--file", help="send what it holds: an alert, an array, or one alert a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Post, and print the answer. Raises CommandError unless it is a good one."""
+        """Post, and print the answer. Raises CommandError for an error."""
         known = read_credentials() or Credentials("", "")
         url = (options["url"] or known.url or settings.PUBLIC_URL).rstrip("/")
         key = options["key"] or os.environ.get("EVENTSINKS_API_KEY") or known.api_key
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
 
 def read_body(options: dict[str, Any]) -> bytes:
-    """Return what is sent. Raises CommandError for a file that can't be read."""
+    """Return the body to send. Raises CommandError for a file that can't be read."""
     if options["name"]:
         return json.dumps({"name": options["name"], "severity": options["severity"]}).encode()
     if options["file"] in (None, "-"):
@@ -64,7 +64,7 @@ def read_body(options: dict[str, Any]) -> bytes:
 
 
 def choose_content_type(body: bytes) -> str:
-    """Return JSON's, or that of one document a line where the whole is not one."""
+    """Return JSON's type, or that of one document a line if the body is not one document."""
     try:
         json.loads(body)
     except ValueError:
