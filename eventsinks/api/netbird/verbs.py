@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictInt, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +19,7 @@ from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict
 from eventsinks.api.netbird.shapes import IntegrationOut, find_integration, locate_in_config, show_integration
 from eventsinks.api.netbird.view import document_answers, read_body, read_input
+from eventsinks.api.signing import RotateSecret, SigningSecret
 from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Destination
 from eventsinks.models.destination import DestinationState
@@ -54,20 +55,6 @@ class ReplayIntegration(BaseModel):
         if self.until and self.until < self.since:
             raise ValueError("until must not be before since")
         return self
-
-
-class RotateSecret(BaseModel):
-    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
-
-    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = Field(
-        86_400, description="for how many seconds the old secret signs, too"
-    )
-
-
-class SigningSecret(BaseModel):
-    """What requests are signed with."""
-
-    signing_secret: str = Field(description="the secret, as Standard Webhooks write it: `whsec_…`")
 
 
 class Tried(BaseModel):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from eventsinks.actions.trying.try_out import TryOut, try_out
 from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict, Invalid
 from eventsinks.api.queries import Text
+from eventsinks.api.signing import RotateSecret, SigningSecret
 from eventsinks.api.v1.detection_alert import find_alerts
 from eventsinks.api.v1.event_sink import EventSinkViewSet, find_sinks
 from eventsinks.api.v1.event_sink_shapes import OneEventSink, show_sink
@@ -39,20 +40,6 @@ class ResumeSink(BaseModel):
     """What to do with what was kept: send all of it, none, or what came since a moment; the rest is suppressed."""
 
     backlog: Literal["all", "skip"] | Since = Field("all", description="what of it is sent")
-
-
-class RotateSecret(BaseModel):
-    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
-
-    overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = Field(
-        86_400, description="for how many seconds the old secret signs, too"
-    )
-
-
-class SigningSecret(BaseModel):
-    """What requests are signed with."""
-
-    signing_secret: str = Field(description="the secret, as Standard Webhooks write it: `whsec_…`")
 
 
 class TestSink(BaseModel):
