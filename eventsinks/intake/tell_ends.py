@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from eventsinks.intake.route import RouteVerdict
-from eventsinks.models.delivery import ENDS, UNTOLD, IncidentStanding, Phase, find_standings
-
-IncidentAtSink = tuple[UUID, int]  # an incident and a sink
+from eventsinks.models.delivery import ENDS, UNTOLD, IncidentAtSink, IncidentStanding, Phase, find_standings
 
 
 def tell_ends(verdicts: Sequence[Sequence[RouteVerdict]]) -> list[Sequence[RouteVerdict]]:

@@ -17,6 +17,7 @@ from eventsinks.models.delivery.claim import ClaimedDelivery, Lane, claim, find_
 from eventsinks.models.delivery.ends import (
     ENDS,
     UNTOLD,
+    IncidentAtSink,
     IncidentStanding,
     find_ends_after,
     find_standings,
@@ -62,6 +63,7 @@ __all__ = [
     "Delivery",
     "DeliveryLine",
     "DeliveryState",
+    "IncidentAtSink",
     "IncidentStanding",
     "Lane",
     "LineLag",
