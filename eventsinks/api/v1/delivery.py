@@ -30,13 +30,12 @@ from eventsinks.api.v1.view import (
     TENANT,
     Listing,
     V1View,
+    answer_page,
     document_answers,
     find_row,
     make_parameter,
-    read_page,
     read_query,
     require_tenant,
-    show_page,
 )
 from eventsinks.models import Delivery
 from eventsinks.models.delivery import DeliveryState, make_least_id
@@ -112,8 +111,8 @@ class DeliveryViewSet(V1View, ViewSet):
         """List deliveries, newest first."""
         query = read_query(DeliveryQuery, request)
         require_tenant(request, query.tenant_id)
-        found, token = read_page(filter_deliveries(find_deliveries(request), query), query.page)
-        return Response(show_page("deliveries", [show_delivery(delivery) for delivery in found], token))
+        found = filter_deliveries(find_deliveries(request), query)
+        return answer_page("deliveries", found, query.page, show_delivery)
 
     @document_answers(OneDelivery)
     def retrieve(self, request: Request, id: str) -> Response:

@@ -23,13 +23,10 @@ from eventsinks.api.v1.shapes import AttemptOut, make_one_model, make_page_model
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
-    Listing,
     V1View,
+    answer_page,
     document_answers,
-    read_page,
-    read_query,
-    require_tenant,
-    show_page,
+    read_own_paging,
 )
 from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.models import Delivery, Event
@@ -108,10 +105,7 @@ class DetectionAlerts(DetectionAlertView):
     @document_answers(AlertPage, parameters=[TENANT, *PAGING])
     def get(self, request: Request) -> Response:
         """List detection alerts, newest first. Each with what became of it at its event sinks."""
-        asked = read_query(Listing, request)
-        require_tenant(request, asked.tenant_id)
-        found, token = read_page(find_alerts(request), asked.page)
-        return Response(show_page("detection_alerts", [show_alert(event) for event in found], token))
+        return answer_page("detection_alerts", find_alerts(request), read_own_paging(request), show_alert)
 
 
 class DetectionAlertDetail(V1View):

@@ -25,15 +25,12 @@ from eventsinks.api.v1.shapes import End, Moment
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
-    Listing,
     V1View,
+    answer_page,
     document_answers,
     find_row,
     read_input,
-    read_page,
-    read_query,
-    require_tenant,
-    show_page,
+    read_own_paging,
 )
 from eventsinks.models import Delivery, Destination, Replay
 from eventsinks.models.destination import list_types
@@ -94,10 +91,7 @@ class ReplayViewSet(V1View, ViewSet):
     @document_answers(ReplayPage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List replays, newest first. Those that have ended are among them."""
-        query = read_query(Listing, request)
-        require_tenant(request, query.tenant_id)
-        found, token = read_page(find_replays(request), query.page)
-        return Response(show_page("replays", [show_replay(replay) for replay in found], token))
+        return answer_page("replays", find_replays(request), read_own_paging(request), show_replay)
 
     @document_answers(ReplayAnswer, request=ReplayMany, errors=[409])
     def create(self, request: Request) -> Response:

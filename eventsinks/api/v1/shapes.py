@@ -78,7 +78,7 @@ class NextPage(BaseModel):
 
 
 def make_page_model(name: str, row: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of a page of rows in its envelope, as `show_page` makes it."""
+    """Return the model of a page of rows in its envelope, as `answer_page` makes it."""
     kind = row.__name__.removesuffix("Out")
     rows: Any = (list[row], Field(description="the rows of this page"))  # type: ignore[valid-type]
     data = create_model(f"{kind}Rows", __doc__="The rows of a page, by what they are.", **{name: rows})

@@ -23,15 +23,12 @@ from eventsinks.api.v1.shapes import End, Moment, make_one_model, make_page_mode
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
-    Listing,
     V1View,
+    answer_page,
     document_answers,
     find_row,
     read_input,
-    read_page,
-    read_query,
-    require_tenant,
-    show_page,
+    read_own_paging,
 )
 from eventsinks.models import Destination, Silence
 
@@ -112,10 +109,7 @@ class SilenceViewSet(V1View, ViewSet):
     @document_answers(SilencePage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List silences. Those that have ended are among them."""
-        query = read_query(Listing, request)
-        require_tenant(request, query.tenant_id)
-        found, token = read_page(find_silences(request), query.page)
-        return Response(show_page("silences", [show_silence(silence) for silence in found], token))
+        return answer_page("silences", find_silences(request), read_own_paging(request), show_silence)
 
     @document_answers(OneSilence, request=CreateSilence, errors=[404])
     def create(self, request: Request) -> Response:

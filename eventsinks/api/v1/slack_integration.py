@@ -21,14 +21,11 @@ from eventsinks.api.v1.shapes import make_one_model, make_page_model
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
-    Listing,
     V1View,
+    answer_page,
     document_answers,
     find_row,
-    read_page,
-    read_query,
-    require_tenant,
-    show_page,
+    read_own_paging,
 )
 from eventsinks.models import SlackWorkspace
 
@@ -67,10 +64,8 @@ class SlackIntegrationViewSet(V1View, ViewSet):
     @document_answers(SlackIntegrationPage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
         """List Slack workspaces."""
-        asked = read_query(Listing, request)
-        require_tenant(request, asked.tenant_id)
-        found, token = read_page(find_workspaces(request), asked.page)
-        return Response(show_page("slack_integrations", [show_workspace(one) for one in found], token))
+        paging = read_own_paging(request)
+        return answer_page("slack_integrations", find_workspaces(request), paging, show_workspace)
 
     @document_answers(AuthorizeUrl, request=None, errors=[409])
     @action(detail=False, methods=["post"])

@@ -23,12 +23,11 @@ from eventsinks.api.v1.view import (
     Name,
     Pages,
     V1View,
+    answer_page,
     document_answers,
     find_row,
     read_input,
-    read_page,
     read_query,
-    show_page,
 )
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.limits import OwnLimits, TenantLimits
@@ -111,8 +110,7 @@ class TenantViewSet(V1View, ViewSet):
     @document_answers(TenantPage, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List tenants, newest first."""
-        found, token = read_page(Tenant.objects.all(), read_query(Pages, request).page)
-        return Response(show_page("tenants", [show_tenant(tenant) for tenant in found], token))
+        return answer_page("tenants", Tenant.objects.all(), read_query(Pages, request).page, show_tenant)
 
     @document_answers(OneTenant, request=CreateTenant, errors=[409])
     def create(self, request: Request) -> Response:
@@ -149,8 +147,7 @@ class ApiKeyViewSet(V1View, ViewSet):
     @document_answers(ApiKeyPage, parameters=PAGING)
     def list(self, request: Request) -> Response:
         """List API keys. Those of all tenants; their texts are not kept."""
-        found, token = read_page(find_keys(), read_query(Pages, request).page)
-        return Response(show_page("api_keys", [show_key(key) for key in found], token))
+        return answer_page("api_keys", find_keys(), read_query(Pages, request).page, show_key)
 
     @document_answers(OneNewApiKey, request=CreateApiKey, errors=[404])
     def create(self, request: Request) -> Response:

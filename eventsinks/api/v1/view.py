@@ -16,6 +16,7 @@ from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from eventsinks.api import queries
@@ -125,6 +126,13 @@ class Listing(Pages):
     tenant_id: str | None = None
 
 
+def read_own_paging(request: Request) -> Paging:
+    """Return which page of the tenant's own rows is asked for. Raises Invalid and Http404."""
+    asked = read_query(Listing, request)
+    require_tenant(request, asked.tenant_id)
+    return asked.page
+
+
 def check_range(value: int, least: int, most: int) -> int:
     """Return `value`. Raises ValueError where it is out of range."""
     if not least <= value <= most:
@@ -161,9 +169,10 @@ def read_token(token: str, kind: type) -> Any:
     raise Invalid([("page_token", "is not a token of this list")])
 
 
-def show_page(name: str, rows: list[Any], token: str | None) -> dict[str, Any]:
-    """Return a page in its envelope."""
-    return {"data": {name: rows}, "pagination": {"next_page_token": token}}
+def answer_page(name: str, rows: QuerySet[Row], paging: Paging, show: Callable[[Row], dict[str, Any]]) -> Response:
+    """Return the answer with one page of rows in its envelope, each as `show` shows it. Raises Invalid."""
+    found, token = read_page(rows, paging)
+    return Response({"data": {name: [show(row) for row in found]}, "pagination": {"next_page_token": token}})
 
 
 def make_parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
