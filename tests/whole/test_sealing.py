@@ -15,7 +15,7 @@ from eventsinks.actions.secrets.rotate_secret import rotate_secret
 from eventsinks.checks import keys_are_of_this_database
 from eventsinks.lib.secrets.crypto import CannotOpen, make_key, make_key_id
 from eventsinks.models import Canary, Destination, SlackWorkspace
-from eventsinks.models.secrets.sealing import Binding, WrongKeys, make_canary, seal
+from eventsinks.models.secrets.sealing import Binding, WrongKeys, make_canary, read_canary, seal
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +31,21 @@ def nothing_proved(monkeypatch):
 def canary(db):
     Canary.objects.all().delete()
     return make_canary()
+
+
+def test_the_canary_is_never_there_without_its_seal(canary):
+    canary.delete()
+    seen = []
+
+    def look_after(execute, sql, params, many, context):
+        done = execute(sql, params, many, context)
+        if "eventsinks_canary" in sql and not sql.startswith("SELECT"):
+            seen.append(read_canary())  # as another process does that starts now
+        return done
+
+    with connection.execute_wrapper(look_after):
+        made = make_canary()
+    assert seen == [made]
 
 
 def opens_everything(row):

@@ -111,8 +111,14 @@ def read_canary() -> Canary | None:
 
 
 def make_canary() -> Canary:
-    """Create the canary, sealed with the newest key, or seal the existing one again. Its text stays the same."""
-    canary, _ = Canary.objects.get_or_create(id=1, defaults={"sealed": ""})
-    canary.sealed = get_box().seal(SUNG, make_place(canary, "sealed"))
-    canary.save(update_fields=["sealed"])
+    """Create the canary, sealed with the newest key, or seal the existing one again. Its text stays the same.
+
+    The row is never there without its seal: another process may read it at once, and this one may die.
+    """
+    new = Canary(id=1)
+    new.sealed = get_box().seal(SUNG, make_place(new, "sealed"))
+    canary, made = Canary.objects.get_or_create(id=1, defaults={"uuid": new.uuid, "sealed": new.sealed})
+    if not made:
+        canary.sealed = get_box().seal(SUNG, make_place(canary, "sealed"))
+        canary.save(update_fields=["sealed"])
     return canary
