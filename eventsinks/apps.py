@@ -11,7 +11,11 @@ class EventsinksConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up logging and the checks that run at start."""
+        from django.db.models.signals import post_migrate
+
         from eventsinks import checks, telemetry
+        from eventsinks.models.routing import install_triggers
 
         telemetry.set_up_logging()
         checks.register_all()
+        post_migrate.connect(install_triggers, sender=self)

@@ -19,7 +19,15 @@ from eventsinks.intake.nudge import nudge
 from eventsinks.lib.filters.asked import Asked
 from eventsinks.lib.filters.event_key import get_key
 from eventsinks.models import Delivery, Destination, Event
-from eventsinks.models.delivery import BEHIND, Phase, call_next, find_busy_lines, put_in_order, read_lines_from
+from eventsinks.models.delivery import (
+    BEHIND,
+    NewDelivery,
+    Phase,
+    call_next,
+    find_busy_lines,
+    put_in_order,
+    read_lines_from,
+)
 
 AT_ONCE = 1000  # lines that one sweep checks
 FIRST = (0, UUID(int=0))
@@ -91,7 +99,7 @@ def stand_behind(rows: Sequence[Delivery]) -> None:
             row.due_at = BEHIND
 
 
-def stand_in_line(rows: Sequence[Delivery]) -> None:
+def stand_in_line(rows: Sequence[NewDelivery]) -> None:
     """Put new deliveries behind if their line is busy. `rows` are in the order of their events.
 
     Call this inside the transaction that writes them, with their lines locked. After the commit it checks the
@@ -107,7 +115,7 @@ def stand_in_line(rows: Sequence[Delivery]) -> None:
             continue
         line = (row.destination_id, row.ordering_key)
         if line in taken:
-            row.due_at = BEHIND
+            row.is_behind = True
             waiting.add(line)
         taken.add(line)
     if waiting:

@@ -14,8 +14,9 @@ import orjson
 from eventsinks.event_types.documents import read_text
 from eventsinks.event_types.reading import Reading
 from eventsinks.intake.route import Route, RouteVerdict, Sink
-from eventsinks.models import Event, QuietWindow
+from eventsinks.models import QuietWindow
 from eventsinks.models.database.sql import clean_text
+from eventsinks.models.new_event import NewEvent
 from eventsinks.models.options import Quiet
 from eventsinks.models.quiet_window import WindowClaim, WindowKind
 
@@ -24,14 +25,14 @@ from eventsinks.models.quiet_window import WindowClaim, WindowKind
 class Case:
     """One event at one sink, checked against one kind of window after another."""
 
-    event: Event
+    event: NewEvent
     sink: Sink
     verdict: RouteVerdict
     position: tuple[int, int]  # of the verdict: which event, which of its sinks
 
 
 def quieten(
-    events: Sequence[Event], verdicts: Sequence[Sequence[RouteVerdict]], route: Route
+    events: Sequence[NewEvent], verdicts: Sequence[Sequence[RouteVerdict]], route: Route
 ) -> list[list[RouteVerdict]]:
     """Return the verdicts on `events`, with a reason where a window holds one back."""
     found = [list(own) for own in verdicts]
@@ -41,9 +42,9 @@ def quieten(
         for place, verdict in enumerate(own)
         if verdict.silence or (not verdict.reason and route.sinks[verdict.sink].quiet)
     ]
-    if not cases or cases[0].event.event_type.ours:
+    if not cases or route.event_type.ours:
         return found
-    readings = {event.id: Reading(event.event_type, bytes(event.data)) for event in {case.event for case in cases}}
+    readings = {event.id: Reading(route.event_type, event.data) for event in {case.event for case in cases}}
     for kind in WindowKind:
         wishes = [
             (case, wish) for case in cases if (wish := make_wish(kind, case, readings[case.event.id])) is not None
@@ -59,8 +60,10 @@ def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
     """Let events pass while the windows of one kind have room. Hold back the others, with the reason."""
     if not wishes:
         return
-    windows = QuietWindow.objects.enter(sorted({wish for _, wish in wishes}))
-    last_held: dict[QuietWindow, Event] = {}
+    # A silence has less time left for each event, and all of them count in one window.
+    by_window = {(wish.destination_id, wish.kind, wish.key): wish for _, wish in wishes}
+    windows = QuietWindow.objects.enter(sorted(by_window.values()))
+    last_held: dict[QuietWindow, NewEvent] = {}
     for case, wish in wishes:
         window = windows[wish.destination_id, wish.kind, wish.key]
         if window.sent < wish.limit:
@@ -71,7 +74,8 @@ def pass_windows(wishes: Sequence[tuple[Case, WindowClaim]]) -> None:
         if not case.verdict.reason:
             case.verdict = case.verdict._replace(reason=explain_held(wish, case.sink))
     for window, event in last_held.items():
-        window.last_event, window.last_title = event.id, clean_text(event.summary.title[:500])
+        title = event.event_type.summary(event.document).title
+        window.last_event, window.last_title = event.id, clean_text(title[:500])
     QuietWindow.objects.note(list(windows.values()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -78,14 +79,27 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceInForce:
-    """An active silence. `sink` is None if it applies to all the tenant's sinks."""
+class KnownSilence:
+    """A silence that has not ended. `sink` is None if it applies to all the tenant's sinks.
+
+    `starts_at` and `ends_at` are moments of this process's monotonic clock, in seconds.
+    """
 
     id: UUID
     sink: int | None
     filter: str
     why: str
-    seconds: float
+    starts_at: float
+    ends_at: float
+
+    @property
+    def seconds(self) -> float:
+        """For how many seconds it is still in force."""
+        return max(self.ends_at - time.monotonic(), 0.0)
+
+    def is_in_force(self, now: float) -> bool:
+        """Whether it holds alerts back at a moment of the monotonic clock."""
+        return self.starts_at <= now < self.ends_at
 
     def holds(self, sink: int, asked: Asked) -> bool:
         """Return whether it holds an event back at a sink."""
@@ -98,7 +112,7 @@ class Route:
     """Where the events of one tenant and type go. It reads the sinks and silences once."""
 
     def __init__(self, tenant: Tenant, event_type: EventType) -> None:
-        self._tenant, self._type = tenant, event_type
+        self.tenant, self.event_type = tenant, event_type
         rows = Destination.objects.of(tenant).sinks()
         columns = ("id", "uuid", "event_types", "filter", "alert_template", "quiet", "ordering", "ordering_key")
         self.sinks = {row[0]: Sink(*row) for row in rows.values_list(*columns)}
@@ -107,19 +121,30 @@ class Route:
         self._plain = [RouteVerdict(sink.id) for sink in self._hearing]
 
     @functools.cached_property
-    def _silences(self) -> Sequence[SilenceInForce]:
-        return [] if self._type.ours else find_silences(self._tenant)
+    def _known_silences(self) -> Sequence[KnownSilence]:
+        return [] if self.event_type.ours else find_silences(self.tenant)
+
+    @property
+    def _silences(self) -> Sequence[KnownSilence]:
+        if not self._known_silences:
+            return ()
+        now = time.monotonic()
+        return [silence for silence in self._known_silences if silence.is_in_force(now)]
 
     @functools.cached_property
+    def _filters(self) -> bool:
+        return any(sink.filter for sink in self._hearing)
+
+    @property
     def _looks(self) -> bool:
         """Whether routing must read the event. If no sink wants this type, it need not."""
-        return any(sink.filter for sink in self._hearing) or bool(self._hearing and self._silences)
+        return self._filters or bool(self._hearing and self._silences)
 
     @functools.cached_property
     def streamed(self) -> bool:
         """Whether an integration of the tenant gets this type."""
-        integrations = Destination.objects.of(self._tenant).integrations().values_list("event_types", flat=True)
-        return any(self._type.key in event_types for event_types in integrations)
+        integrations = Destination.objects.of(self.tenant).integrations().values_list("event_types", flat=True)
+        return any(self.event_type.key in event_types for event_types in integrations)
 
     @functools.cached_property
     def _orders(self) -> bool:
@@ -150,17 +175,17 @@ class Route:
     def _with_keys(self, accepted: Accepted, verdicts: Sequence[RouteVerdict]) -> list[RouteVerdict]:
         """Return the verdicts with what they tell of and stand in line with. The event is read if need be."""
         document = functools.cache(lambda: parse_accepted(accepted.data))
-        asked = functools.cache(lambda: Asked(self._type.told_to_filters(document())))
+        asked = functools.cache(lambda: Asked(self.event_type.told_to_filters(document())))
         reads = not accepted.incident
         phase, found = Phase[accepted.status.upper()], []
         for verdict in verdicts:
             sink = self.sinks[verdict.sink]
             text = accepted.incident
             if reads and (accepted.marks or sink.marks):
-                text = find_incident(self._type, accepted.key, document(), sink.template)
+                text = find_incident(self.event_type, accepted.key, document(), sink.template)
             key = sink.ordering.key(text, asked)
             if text:
-                incident = make_incident_key(self._tenant.id, text)
+                incident = make_incident_key(self.tenant.id, text)
                 verdict = verdict._replace(ordering_key=key, incident=incident, phase=phase)
             else:
                 verdict = verdict._replace(ordering_key=key)
@@ -181,7 +206,7 @@ class Route:
         self, accepted: Accepted, sinks: Sequence[Sink], judge: Callable[[Sink, Asked], RouteVerdict]
     ) -> list[RouteVerdict]:
         """Return the verdict of each sink: all filters and silences ask of the event on one budget."""
-        asked = Asked(self._type.told_to_filters(parse_accepted(accepted.data)))
+        asked = Asked(self.event_type.told_to_filters(parse_accepted(accepted.data)))
         verdicts = [judge(sink, asked) for sink in sinks]
         if asked.budget.is_spent:
             telemetry.count_over_budget("filters")
@@ -216,19 +241,21 @@ def find_rejection(filter: str, asked: Asked) -> str | None:
     return asked.answers[filter]
 
 
-def find_silences(tenant: Tenant) -> list[SilenceInForce]:
-    """Return the active silences, the longest first, each with its remaining time by the database's clock."""
-    left = ExpressionWrapper(F("ends_at") - Now(), DurationField())
-    found = Silence.objects.of(tenant).in_force().annotate(left=left).order_by("-ends_at", "id")
+def find_silences(tenant: Tenant) -> list[KnownSilence]:
+    """Return the silences that have not ended, the longest first, by the database's clock."""
+    began, ended = (ExpressionWrapper(F(column) - Now(), DurationField()) for column in ("starts_at", "ends_at"))
+    now = time.monotonic()
+    found = Silence.objects.of(tenant).filter(ends_at__gt=Now()).annotate(starts_in=began, ends_in=ended)
     return [
-        SilenceInForce(
+        KnownSilence(
             id,
             sink,
             filter,
             f"silenced by {author} until {ends_at:%Y-%m-%d %H:%M:%S} UTC: {reason}",
-            max(left.total_seconds(), 0.0),
+            now + starts_in.total_seconds(),
+            now + ends_in.total_seconds(),
         )
-        for id, sink, filter, author, ends_at, reason, left in found.values_list(
-            "id", "destination_id", "filter", "author", "ends_at", "reason", "left"
-        )
+        for id, sink, filter, author, ends_at, reason, starts_in, ends_in in found.order_by(
+            "-ends_at", "id"
+        ).values_list("id", "destination_id", "filter", "author", "ends_at", "reason", "starts_in", "ends_in")
     ]

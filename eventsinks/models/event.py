@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import uuid
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Func
 from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
 from eventsinks.event_types.documents import parse_accepted
-from eventsinks.models.database import sql
 from eventsinks.models.tenant import Tenant
 
 
@@ -81,51 +77,3 @@ class Event(models.Model):
 def make_digest(data: bytes) -> bytes:
     """Return the 16 bytes that distinguish one content from another."""
     return hashlib.blake2b(data, digest_size=16).digest()
-
-
-WANTED_ON_SQLITE = "(SELECT value AS key FROM json_each(%s)) AS wanted"
-# The columns that we write; the database adds the others.
-WRITTEN = ("tenant_id", "type", "key", "data", "digest", "occurred_at", "owed")
-
-
-def insert_new(events: Sequence[Event]) -> list[Event]:
-    """Write the events whose keys are free. Return them in their order, with the values from the database.
-
-    The unique constraint decides: if another transaction is writing a key, this waits for its end. No two of
-    `events` may have the same key.
-    """
-    by_column = {field.column: field for field in Event._meta.concrete_fields}
-    fields = [by_column[column] for column in WRITTEN]
-    at_once = connection.ops.bulk_batch_size(fields, list(events)) if events else 1
-    given: dict[str, Event] = {}
-    for start in range(0, len(events), at_once):
-        some = events[start : start + at_once]
-        row = f"({', '.join(['%s'] * len(WRITTEN))})"
-        statement = f"""INSERT INTO "eventsinks_event" ({", ".join(WRITTEN)}) VALUES {", ".join([row] * len(some))}
-            ON CONFLICT (tenant_id, type, key) DO NOTHING RETURNING id, key, received_at"""
-        values = [
-            field.get_db_prep_save(getattr(event, column), connection)
-            for event in some
-            for column, field in zip(WRITTEN, fields, strict=True)
-        ]
-        given |= {written.key: written for written in Event.objects.raw(statement, values)}
-    new = [event for event in events if event.key in given]
-    for event in new:
-        event.id, event.received_at = given[event.key].id, given[event.key].received_at
-    return new
-
-
-def find_digests(tenant_id: uuid.UUID, type: str, keys: Sequence[str]) -> dict[str, bytes]:
-    """Return the digests of the events with these keys, if they exist.
-
-    This looks up each key separately. With a list of keys, in a table that was never analysed, both databases
-    would read all events of the tenant.
-    """
-    wanted = "unnest(%s::text[]) AS wanted(key)" if sql.is_postgresql() else WANTED_ON_SQLITE
-    statement = f"""
-        SELECT wanted.key, (
-            SELECT digest FROM eventsinks_event WHERE tenant_id = %s AND type = %s AND key = wanted.key)
-        FROM {wanted}"""
-    tenant, texts = (tenant_id, list(keys)) if sql.is_postgresql() else (tenant_id.hex, json.dumps(list(keys)))
-    found = sql.fetch_rows(statement, [tenant, type, texts])
-    return {key: bytes(digest) for key, digest in found if digest is not None}

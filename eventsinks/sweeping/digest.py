@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from eventsinks.event_types.documents import write_time
 from eventsinks.intake.notify import notify
-from eventsinks.intake.route import SilenceInForce, find_silences
+from eventsinks.intake.route import KnownSilence, find_silences
 from eventsinks.lib.filters.asked import Asked
 from eventsinks.limits.isolation import do_each
 from eventsinks.limits.round_robin import SECONDS, do_in_turns
@@ -77,9 +77,12 @@ def send_digest(window: QuietWindow) -> bool:
         return True
 
 
-def find_longest_silence(sink: Destination, event: Event) -> SilenceInForce | None:
+def find_longest_silence(sink: Destination, event: Event) -> KnownSilence | None:
     """Return the longest active silence that holds `event` back at a sink, None if there is none."""
-    silences = [hush for hush in find_silences(sink.tenant) if hush.sink in (None, sink.id)]
+    now = time.monotonic()
+    silences = [
+        hush for hush in find_silences(sink.tenant) if hush.sink in (None, sink.id) and hush.is_in_force(now)
+    ]
     if not silences:
         return None
     asked = Asked(event.event_type.told_to_filters(event.document))

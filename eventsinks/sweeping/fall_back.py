@@ -88,7 +88,7 @@ def add_ends(sink: Destination, found: list[Delivery]) -> list[Delivery]:
     firings = [one for one in found if one.phase == Phase.FIRING and one.incident]
     if not firings:
         return found
-    lock_lines(sink.tenant_id, [one.incident for one in firings if one.incident])
+    lock_lines([(sink.tenant_id, one.incident) for one in firings if one.incident])
     ends = Delivery.objects.filter(id__in=find_ends_after([one.id for one in firings]))
     return sorted({one.id: one for one in [*found, *ends]}.values(), key=lambda one: one.event_id)
 

@@ -21,7 +21,7 @@ from django.db import transaction  # noqa: E402
 
 from eventsinks.event_types import event_type  # noqa: E402
 from eventsinks.intake import accept as accepting  # noqa: E402
-from eventsinks.intake import nudge  # noqa: E402
+from eventsinks.intake import commit, nudge  # noqa: E402
 from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
 from eventsinks.lib.net.http import Outlet  # noqa: E402
 from eventsinks.models import Tenant  # noqa: E402
@@ -75,7 +75,7 @@ def accept(point, number, prefix):
     if point == "after commit":
         nudge._send = and_die(lambda *_: None, after=number)
     if point == "before commit":
-        accepting.nudge = and_die(lambda *_: None, after=number)
+        commit.nudge = and_die(lambda *_: None, after=number)
     for index in range(number):
         alert = {"id": f"{prefix}-{index}", "name": "n", "severity": "Low"}
         taken = accepting.accept(Tenant.objects.get(), event_type("detection_alert"), [json.dumps(alert).encode()])

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from eventsinks.actions import configure
 from eventsinks.event_types import event_type
 from eventsinks.intake import accept as accepting
+from eventsinks.intake import commit as committing
 from eventsinks.intake.accept import accept
 from eventsinks.lib.net.wire import Response
 from eventsinks.models import Delivery, Event
@@ -67,16 +68,18 @@ def test_a_rollback_leaves_neither_event_nor_delivery(acme, make_webhook):
     assert (events().count(), Delivery.objects.count()) == (0, 0)
 
 
-def test_deliveries_that_cannot_be_written_take_the_events_with_them(acme, make_webhook):
+def test_deliveries_that_cannot_be_written_take_the_events_with_them(acme, make_webhook, monkeypatch):
     make_webhook()
+    written = []
 
-    def refuse(execute, sql, parameters, many, context):
-        if sql.startswith('INSERT INTO "eventsinks_delivery"'):
-            raise DatabaseError("disk full")
-        return execute(sql, parameters, many, context)
+    def refuse(rows):
+        written.append((len(rows), events().count()))
+        raise DatabaseError("disk full")
 
-    with connection.execute_wrapper(refuse), pytest.raises(DatabaseError):
+    monkeypatch.setattr(committing, "insert_deliveries", refuse)
+    with pytest.raises(DatabaseError):
         take(acme, alert())
+    assert written == [(1, 1)]
     assert (events().count(), Delivery.objects.count()) == (0, 0)
 
 
@@ -226,15 +229,15 @@ def test_parallel_batches_that_share_ids_in_another_order_are_each_taken_once(ac
 
 def deadlocks(monkeypatch, times, says="deadlock detected"):
     """Let the first commits be lost to another; return what was tried."""
-    tried, commit = [], accepting._commit
+    tried, commit = [], accepting.commit
 
     def losing(*arguments):
         tried.append(arguments)
         if len(tried) <= times:
             raise OperationalError(says)
-        commit(*arguments)
+        return commit(*arguments)
 
-    monkeypatch.setattr(accepting, "_commit", losing)
+    monkeypatch.setattr(accepting, "commit", losing)
     return tried
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from eventsinks.actions import configure
 from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.replay_stream import replay_stream, stop_replay
 from eventsinks.actions.tenants import issue_key, revoke_key
-from eventsinks.intake import audit
+from eventsinks.intake import audit, commit
 from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Delivery, Destination, Event, Position
 from eventsinks.sending.hold import park
@@ -92,15 +92,13 @@ def test_an_operators_key_is_no_tenants_event(db):
 
 
 @pytest.mark.parametrize("change", ["create", "change", "pause", "delete", "issue", "revoke"])
-def test_a_change_that_can_not_be_recorded_is_not_made(acme, change):
+def test_a_change_that_can_not_be_recorded_is_not_made(acme, change, monkeypatch):
     sink = configure.create(acme, "webhook", {"url": "https://example.com/"}, name="Hook")
     key, _ = issue_key(acme)
     before = everything()
 
-    def refuse(execute, sql, parameters, many, context):
-        if sql.startswith('INSERT INTO "eventsinks_event"'):
-            raise DatabaseError("disk full")
-        return execute(sql, parameters, many, context)
+    def refuse(events):
+        raise DatabaseError("disk full")
 
     changes = {
         "create": lambda: configure.create(acme, "generic_http", HTTP, name="x"),
@@ -110,7 +108,8 @@ def test_a_change_that_can_not_be_recorded_is_not_made(acme, change):
         "issue": lambda: issue_key(acme),
         "revoke": lambda: revoke_key(key),
     }
-    with connection.execute_wrapper(refuse), pytest.raises(DatabaseError):
+    monkeypatch.setattr(commit, "insert_new", refuse)
+    with pytest.raises(DatabaseError):
         changes[change]()
     assert everything() == before
 

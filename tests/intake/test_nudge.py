@@ -26,6 +26,7 @@ from tests.helpers.receiver import Receiver, answer, hang
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = "celery"
+AUDIT = b'{"activity_code": "user.login"}'
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +130,13 @@ def test_accepting_nudges_only_where_something_is_owed(broker, make_alert, make_
 
 
 def test_accepting_nudges_the_streams_where_an_integration_hears_of_it(broker, acme, make_alert):
-    accept(acme, event_type("audit"), [b"{}"])
+    accept(acme, event_type("audit"), [AUDIT])
     assert tasks_queued(broker) == []
     configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="i")
     broker.flushdb()
     make_alert()
     assert tasks_queued(broker) == []
-    accept(acme, event_type("audit"), [b"{}"])
+    accept(acme, event_type("audit"), [AUDIT])
     assert tasks_queued(broker) == ["eventsinks.tasks.look_at_streams"]
 
 

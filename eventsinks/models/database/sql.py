@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
-from uuid import UUID
 
 from django.conf import settings
 from django.db import Error, connection
@@ -130,55 +127,3 @@ def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
-
-
-class Uuids(list[UUID]):
-    """A `uuid[]` parameter for `fetch_bound_rows`. Writing it costs an eighth of psycopg's lists."""
-
-
-class Floats(list[float]):
-    """A `float8[]` parameter for `fetch_bound_rows`. Writing it costs half of psycopg's lists."""
-
-
-def fetch_bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement on PostgreSQL. The server binds the parameters, in binary for `%b`.
-
-    Django binds on the client, which costs four times as much for arrays. Errors are Django's.
-    """
-    import psycopg
-
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(cast(Any, connection.connection)) as cursor:
-        for kind, dumper in make_array_dumpers().items():
-            cursor.adapters.register_dumper(kind, dumper)
-        cursor.execute(cast(Any, sql), parameters, binary=True)
-        return cursor.fetchall()
-
-
-@functools.cache
-def make_array_dumpers() -> dict[type, Any]:
-    """Return psycopg's dumpers for our arrays: the header and elements of PostgreSQL's binary arrays.
-
-    https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
-    """
-    from psycopg.adapt import Dumper
-    from psycopg.pq import Format
-
-    header, float8 = struct.Struct(">iiiii"), struct.Struct(">id")
-
-    class UuidsDumper(Dumper):
-        format = Format.BINARY
-        oid = 2951
-
-        def dump(self, obj: Uuids) -> bytes:
-            size = b"\0\0\0\x10"
-            return header.pack(1, 0, 2950, len(obj), 1) + size + size.join([id.bytes for id in obj])
-
-    class FloatsDumper(Dumper):
-        format = Format.BINARY
-        oid = 1022
-
-        def dump(self, obj: Floats) -> bytes:
-            return header.pack(1, 0, 701, len(obj), 1) + b"".join([float8.pack(8, value) for value in obj])
-
-    return {Uuids: UuidsDumper, Floats: FloatsDumper}

@@ -54,6 +54,7 @@ from eventsinks.models.delivery.row import (
     make_least_id,
 )
 from eventsinks.models.delivery.settle import Settlement, find_still_held, settle, settle_free
+from eventsinks.models.delivery.write import NewDelivery, insert_deliveries
 
 __all__ = [
     "BEHIND",
@@ -68,6 +69,7 @@ __all__ = [
     "Lane",
     "LineLag",
     "Lookout",
+    "NewDelivery",
     "Phase",
     "Settlement",
     "call_next",
@@ -87,6 +89,7 @@ __all__ = [
     "free_limited_sink",
     "free_rate_key",
     "give_up_lost",
+    "insert_deliveries",
     "lease_limited_sinks",
     "lease_rate_keys",
     "lock_lines",

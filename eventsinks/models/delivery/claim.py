@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 from django.db import transaction
 
 from eventsinks.models.database import sql
+from eventsinks.models.database.arrays import fetch_bound_rows
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import list_types
 from eventsinks.models.event import Event
@@ -116,7 +117,7 @@ def read_events(ids: Collection[int]) -> Iterable[EventRow]:
         return Event.objects.filter(id__in=ids).values_list(*columns)
     # One parameter; Django would write each id into the statement.
     statement = f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[])"
-    return cast(list[EventRow], sql.fetch_bound_rows(statement, [list(ids)]))
+    return cast(list[EventRow], fetch_bound_rows(statement, [list(ids)]))
 
 
 ClaimRows = list[tuple[uuid.UUID, int, int, int, uuid.UUID | None, uuid.UUID | None, int | None, bool]]
@@ -152,7 +153,7 @@ def _claim_on_postgresql(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, l
         [quota for _, quota in quotas],
         [lane.due_at or EVER for lane, _ in quotas],
     ]
-    return sql.fetch_bound_rows(statement, [*columns, lease, lease_seconds])
+    return fetch_bound_rows(statement, [*columns, lease, lease_seconds])
 
 
 def _claim_on_sqlite(quotas: Sequence[tuple[Lane, int]], lease: uuid.UUID, lease_seconds: float) -> ClaimRows:

@@ -36,14 +36,13 @@ class LineLag(NamedTuple):
     since: datetime | None
 
 
-def lock_lines(tenant_id: uuid.UUID, keys: Iterable[uuid.UUID]) -> None:
-    """Let nobody else accept events of these keys until the transaction ends, so that ids are in commit order.
+def lock_lines(keys: Iterable[tuple[uuid.UUID, uuid.UUID]]) -> None:
+    """Let nobody else accept events of these tenants and keys until the transaction ends.
 
-    SQLite has one writer, and needs no locks.
+    So ids are in the order of commits. SQLite has one writer, and needs no locks.
     """
-    slots = {key.int % SLOTS for key in keys}
-    if slots and sql.is_postgresql():
-        numbers = sorted((tenant_id.int ^ slot) % 2**63 for slot in slots)
+    numbers = sorted({(tenant_id.int ^ key.int % SLOTS) % 2**63 for tenant_id, key in keys})
+    if numbers and sql.is_postgresql():
         sql.fetch_rows("SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from eventsinks.models.database import sql
+from eventsinks.models.database.arrays import fetch_bound_rows
 from eventsinks.models.delivery.claim import EVER, ClaimedDelivery, Lane, find_due_lanes
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import list_types
@@ -115,7 +116,7 @@ def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: in
             AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
             AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
         WHERE lane.is_known OR (first.due_at IS NOT NULL AND sink.id IS NOT NULL)"""
-    return sql.fetch_bound_rows(statement, [codes, since, EVER, max_tries, list_types("event_sink")])
+    return fetch_bound_rows(statement, [codes, since, EVER, max_tries, list_types("event_sink")])
 
 
 def first_lane_sql(start: str, stop: str) -> str:

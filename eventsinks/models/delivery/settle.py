@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from eventsinks.lib.net.wire import Timings
 from eventsinks.models.database import sql
+from eventsinks.models.database.arrays import Floats, Uuids, fetch_bound_rows
 from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.row import Delivery
 
@@ -114,14 +115,14 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
     verdicts = [places.setdefault(_verdict(s), len(places) + 1) for s in settlements]
     milliseconds = zip(*[_milliseconds(s.timings) for s in settlements], strict=True)
     parameters = [
-        sql.Uuids(s.attempt_id for s in settlements),
-        sql.Uuids(s.claimed.id for s in settlements),
-        sql.Uuids(s.claimed.lease for s in settlements),
+        Uuids(s.attempt_id for s in settlements),
+        Uuids(s.claimed.id for s in settlements),
+        Uuids(s.claimed.lease for s in settlements),
         verdicts,
-        *map(sql.Floats, milliseconds),
+        *map(Floats, milliseconds),
         *map(list, zip(*places, strict=True)),
     ]
-    ((moved,),) = sql.fetch_bound_rows(statement, parameters)
+    ((moved,),) = fetch_bound_rows(statement, parameters)
     return int(moved)
 
 

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from eventsinks.models.database import sql
 from eventsinks.models.event import Event
+from eventsinks.models.new_event import NewEvent
 from eventsinks.models.tenant import Tenant
 from eventsinks.models.traffic.traffic_term import Terms, TrafficTerm, write_terms
 
@@ -57,7 +58,7 @@ class NetworkTraffic(models.Model):
         return str(self.event_id)
 
 
-def write_flows(flows: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
+def write_flows(flows: Sequence[tuple[NewEvent, Mapping[str, Any]]]) -> None:
     """Write the rows of new events of one tenant. The given columns lack only `terms`."""
     if not flows:
         return
@@ -66,7 +67,7 @@ def write_flows(flows: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
     NetworkTraffic.objects.bulk_create(
         [
             NetworkTraffic(
-                event=event, tenant_id=tenant_id, occurred_at=event.occurred_at, terms=numbers, **columns
+                event_id=event.id, tenant_id=tenant_id, occurred_at=event.occurred_at, terms=numbers, **columns
             )
             for (event, columns), numbers in zip(flows, terms, strict=True)
         ]

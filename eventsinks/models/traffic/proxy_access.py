@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from eventsinks.models.event import Event
+from eventsinks.models.new_event import NewEvent
 from eventsinks.models.tenant import Tenant
 
 
@@ -48,11 +49,11 @@ class ProxyAccess(models.Model):
         return str(self.event_id)
 
 
-def write_accesses(requests: Sequence[tuple[Event, Mapping[str, Any]]]) -> None:
+def write_accesses(requests: Sequence[tuple[NewEvent, Mapping[str, Any]]]) -> None:
     """Write the rows of new events of one tenant, each with its columns."""
     ProxyAccess.objects.bulk_create(
         [
-            ProxyAccess(event=event, tenant_id=event.tenant_id, occurred_at=event.occurred_at, **columns)
+            ProxyAccess(event_id=event.id, tenant_id=event.tenant_id, occurred_at=event.occurred_at, **columns)
             for event, columns in requests
         ]
     )
