@@ -14,7 +14,10 @@ from eventsinks.front.limits import FrontLimits
 from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
-from eventsinks.actions.secrets.start import refuse_wrong_keys  # isort: skip - needs the models that wsgi loads
+# isort: split
+# These need the models that wsgi loads.
+from eventsinks.actions.secrets.start import refuse_wrong_keys
+from eventsinks.door.door import EventsDoor
 
 FILES = 256  # descriptors for everything except clients: the database, the broker, other services, our own files
 MOST = 10_000  # connections, even with more descriptors
@@ -46,4 +49,5 @@ django = DoorBehind(
     worldly=settings.EVENTSINKS_TRIAL_THREADS,
     waiting=limits.waiting,
 )
-application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), django)
+door = EventsDoor(django, limits.waiting)
+application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)

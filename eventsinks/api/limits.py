@@ -12,6 +12,8 @@ from rest_framework.throttling import BaseThrottle
 from eventsinks.limits.quotas import LimitReached, take_rate
 from eventsinks.models import ApiKey, Tenant
 
+COUNTED = "eventsinks.counted"  # in the environ: the rates in which the door has counted the request
+REQUESTS = "requests_per_s"
 TAKEN_IN = {
     "detection_alert": "alerts_per_s",
     "audit": "events_per_s",
@@ -26,7 +28,7 @@ class RequestRate(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         """Count one. Raises LimitReached."""
         if isinstance(request.auth, ApiKey) and request.auth.tenant is not None:
-            take_rate(request.auth.tenant, "requests_per_s")
+            count_once(request, request.auth.tenant, REQUESTS)
         return True
 
 
@@ -41,9 +43,15 @@ class TooManyWrongKeys(APIException):
         super().__init__(f"too many wrong API keys came from this address; try again in {seconds} s")
 
 
-def count_events(tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
+def count_events(request: Request, tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
     """Count the events of a request, before any of them is taken: all or none. Raises LimitReached."""
-    take_rate(tenant, TAKEN_IN[type], len(documents))
+    count_once(request, tenant, TAKEN_IN[type], len(documents))
+
+
+def count_once(request: Request, tenant: Tenant, name: str, number: int = 1) -> None:
+    """Count `number` in a rate, unless the door has counted this request. Raises LimitReached."""
+    if name not in request.META.get(COUNTED, ()):
+        take_rate(tenant, name, number)
 
 
 def make_retry_after(error: LimitReached | APIException) -> dict[str, str]:

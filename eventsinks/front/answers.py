@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ class WholeRequest:
     caller: str  # a key, a session or an address; all requests of one caller share the bounds
     request_id: str
     is_gone: Callable[[], bool]  # whether the client has hung up
+    more: Mapping[str, Any] = field(default_factory=dict)  # what the door tells Django of it, in the environ
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ def refuse_slow(what: str) -> Refusal:
 def refuse_large(limit: int) -> Refusal:
     """Return the refusal of a body over the limit."""
     return Refusal(413, "too_large", f"the body is larger than {limit} bytes", "too_large")
+
+
+def refuse_unavailable(why: str) -> Refusal:
+    """Return the refusal of a request while the database accepts nothing."""
+    return Refusal(503, "unavailable", f"{why}; try again", "database", [(b"retry-after", b"1")])
 
 
 def refuse_busy(reason: str) -> Refusal:

@@ -68,6 +68,7 @@ def make_environ(request: WholeRequest) -> dict[str, Any]:
         "SERVER_NAME": str(host),
         "SERVER_PORT": str(port or 0),
         "REMOTE_ADDR": request.peer,
+        **request.more,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
         "wsgi.input": io.BytesIO(request.body),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from uuid import UUID
 
 from django.db import transaction
@@ -119,9 +120,8 @@ def write_events(candidates: Sequence[Candidate]) -> list[Outcome]:
 def make_event(candidate: Candidate) -> NewEvent:
     """Return the event's row."""
     accepted = candidate.accepted
-    return NewEvent(
-        *candidate.log_key, accepted.data, candidate.digest, accepted.occurred_at, len(candidate.verdicts)
-    )
+    occurred_at = accepted.occurred_at.astimezone(UTC)
+    return NewEvent(*candidate.log_key, accepted.data, candidate.digest, occurred_at, len(candidate.verdicts))
 
 
 def group_by_route(outcomes: Iterable[Outcome]) -> list[tuple[Route, list[Outcome]]]:

@@ -24,7 +24,10 @@ UNWRITTEN = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True, eq=False)
 class NewEvent:
-    """An event to write: the columns of Event. The database gives it `id` and `received_at`."""
+    """An event to write: the columns of Event. `occurred_at` is in UTC.
+
+    The database gives `id` and `received_at`.
+    """
 
     tenant_id: uuid.UUID
     type: str
@@ -109,7 +112,7 @@ def _insert_on_sqlite(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, d
 
 def make_sqlite_row(event: NewEvent) -> tuple[Any, ...]:
     """Return the values of an event's columns as Django stores them in SQLite."""
-    at = event.occurred_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    at = event.occurred_at.replace(tzinfo=None).isoformat(" ")
     return event.tenant_id.hex, event.type, event.key, event.data, event.digest, at, event.owed
 
 

@@ -28,7 +28,8 @@ from eventsinks.event_types.audit import Audit
 from eventsinks.event_types.network_traffic import NetworkTraffic
 from eventsinks.event_types.proxy import Proxy
 from eventsinks.intake.accept import Acceptance, Rejection, accept
-from eventsinks.models import Event
+from eventsinks.models import Event, Tenant
+from eventsinks.models.new_event import NewEvent
 
 MOST = 10_000  # audit events that one answer holds, as NetBird's
 
@@ -52,14 +53,13 @@ class EventsView(NetBirdView):
         """Take in one event, an array or NDJSON. When this answers 200, what it says is committed."""
         documents, many = read_documents(request)
         tenant = get_tenant(request)
-        count_events(tenant, self.type, documents)
+        count_events(request, tenant, self.type, documents)
         acceptance = accept(tenant, event_type(self.type), documents)
         if many:
             return show_counts(acceptance)
         for rejection in acceptance.rejections:
             raise make_refusal(rejection)
-        (key,) = acceptance.keys or acceptance.duplicates
-        return Response(show_event(Event.objects.get(tenant=tenant, type=self.type, key=key)))
+        return Response(show_one(tenant, acceptance, self.type))
 
 
 class AuditView(EventsView):
@@ -88,7 +88,14 @@ class AliasedAuditView(AuditView):
     http_method_names = ("get", "head", "options")
 
 
-def show_event(event: Event) -> dict[str, Any]:
+def show_one(tenant: Tenant, acceptance: Acceptance, type: str) -> dict[str, Any]:
+    """Return the one event that was taken, or that was there already."""
+    if acceptance.events:
+        return show_event(acceptance.events[0])
+    return show_event(Event.objects.get(tenant=tenant, type=type, key=acceptance.duplicates[0]))
+
+
+def show_event(event: Event | NewEvent) -> dict[str, Any]:
     """Return an event as NetBird shows it: with everything that it always says."""
     kind = event.event_type
     if isinstance(kind, Audit | Proxy):

@@ -99,13 +99,13 @@ class DetectionAlertView(V1View):
         """
         documents, many = read_documents(request)
         tenant = get_tenant(request)
-        count_events(tenant, "detection_alert", documents)
+        count_events(request, tenant, "detection_alert", documents)
         acceptance = accept(tenant, event_type("detection_alert"), documents)
         if many:
             return show_counts(acceptance)
         for rejection in acceptance.rejections:
             raise make_refusal(rejection)
-        return Response({"detection_alert": show_one(tenant, acceptance)})
+        return Response(show_alert(tenant, acceptance))
 
 
 def make_refusal(rejection: Rejection) -> Exception:
@@ -117,18 +117,24 @@ def make_refusal(rejection: Rejection) -> Exception:
     return Invalid([(rejection.field, rejection.message)])
 
 
-def show_one(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
+def show_alert(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
     """Return what is said of the one alert that was taken, or that was there already."""
-    (key,) = acceptance.keys or acceptance.duplicates
-    event = Event.objects.only("received_at").get(tenant=tenant, type="detection_alert", key=key)
-    return {
+    if acceptance.events:
+        (event,) = acceptance.events
+        key, received_at, deliveries = event.key, event.received_at, acceptance.deliveries
+    else:
+        (key,) = acceptance.duplicates
+        known = Event.objects.only("received_at").get(tenant=tenant, type="detection_alert", key=key)
+        received_at, deliveries = known.received_at, known.deliveries.count()
+    shown = {
         "id": key,
         "tenant_id": tenant.id,
-        "received_at": event.received_at,
-        "deliveries": acceptance.deliveries if acceptance.keys else event.deliveries.count(),
+        "received_at": received_at,
+        "deliveries": deliveries,
         **count_full(acceptance),
         "duplicate": bool(acceptance.duplicates),
     }
+    return {"detection_alert": shown}
 
 
 def count_full(acceptance: Acceptance) -> dict[str, int]:

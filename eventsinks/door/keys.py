@@ -1,0 +1,80 @@
+"""Keys: looks up the API keys of many requests in one query, with what routing must know of their tenants.
+
+They are looked up anew for each group of requests, so a revoked key, or a lowered limit, is in force for the very
+next request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventsinks.models import Tenant
+from eventsinks.models.database import sql
+from eventsinks.models.tenant import make_key_digest
+
+KNOWN = 10_000  # keys of which the parsed row is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A usable key of a tenant. `version` is the tenant's routing number."""
+
+    tenant: Tenant
+    scopes: frozenset[str]
+    version: int
+
+
+class Keys:
+    """The keys of one thread."""
+
+    def __init__(self) -> None:
+        self._parsed: OrderedDict[tuple[Any, ...], KnownKey] = OrderedDict()
+        self._digests: OrderedDict[str, str] = OrderedDict()
+
+    def find(self, texts: Collection[str]) -> dict[str, KnownKey]:
+        """Return the usable keys among these texts. An operator's key is none of them: it sends no events."""
+        by_digest = {self._digest(text): text for text in texts}
+        return {by_digest[row[0]]: self._parse(row) for row in read_keys(list(by_digest))}
+
+    def _digest(self, text: str) -> str:
+        if text not in self._digests:
+            self._digests[text] = make_key_digest(text)
+            if len(self._digests) > KNOWN:
+                self._digests.popitem(last=False)
+        return self._digests[text]
+
+    def _parse(self, row: tuple[Any, ...]) -> KnownKey:
+        if row not in self._parsed:
+            _, tenant_id, name, own_limits, scopes, version = row
+            tenant = Tenant(
+                id=tenant_id if isinstance(tenant_id, UUID) else UUID(tenant_id),
+                name=name,
+                own_limits=json.loads(own_limits),
+            )
+            self._parsed[row] = KnownKey(tenant, frozenset(json.loads(scopes)), version)
+            if len(self._parsed) > KNOWN:
+                self._parsed.popitem(last=False)
+        return self._parsed[row]
+
+
+def read_keys(digests: list[str]) -> list[tuple[Any, ...]]:
+    """Return of each usable key: digest, tenant's id, name and own limits, scopes, routing number."""
+    wanted = "= ANY(%s)" if sql.is_postgresql() else f"IN ({', '.join(['%s'] * len(digests))})"
+    statement = f"""
+        SELECT key.digest, tenant.id, tenant.name, {as_text("tenant.own_limits")}, {as_text("key.scopes")},
+            coalesce(routing.version, 0)
+        FROM eventsinks_apikey AS key JOIN eventsinks_tenant AS tenant ON tenant.id = key.tenant_id
+            LEFT JOIN eventsinks_routing AS routing ON routing.tenant_id = tenant.id
+        WHERE key.digest {wanted} AND key.revoked_at IS NULL
+            AND (key.expires_at IS NULL OR key.expires_at > {sql.now_sql()})"""
+    return sql.fetch_rows(statement, [digests] if sql.is_postgresql() else digests)
+
+
+def as_text(column: str) -> str:
+    """Return the SQL of a JSON column as text."""
+    return f"{column}::text" if sql.is_postgresql() else column
