@@ -55,7 +55,7 @@ def send(design: str) -> None:
         for id in due.values_list("id", flat=True):
             deliver_one.delay(str(id))
     else:
-        nudge._send()
+        nudge.send_nudge()
     while due.exists():
         time.sleep(LOOK)
 

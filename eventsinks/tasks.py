@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from celery import shared_task
-from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db import Error
 
@@ -30,6 +30,7 @@ from eventsinks.models.database import sql, unavailable
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import make_mail_server
 from eventsinks.models.stream import find_due_positions, log_is_ahead
+from eventsinks.resident import Resident
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.streaming import streamer as stream_action
 from eventsinks.sweeping import account as account_action
@@ -46,7 +47,7 @@ _local = threading.local()
 
 @shared_task(name="eventsinks.tasks.deliver")
 def deliver() -> int:
-    """Deliver what is due; a nudge calls this."""
+    """Deliver what is due. (Only web servers of an earlier version send this.)"""
     return drain()
 
 
@@ -60,7 +61,6 @@ def stream(destination_id: int) -> int:
 @shared_task(name="eventsinks.tasks.look_at_streams")
 def look_at_streams() -> int:
     """Start a stream task for every integration that is due."""
-    nudge.note_answered(nudge.STREAMS)
     due = find_due_positions()
     for destination_id in due:
         stream.apply_async((destination_id,), expires=5)
@@ -87,7 +87,6 @@ def drain() -> int:
 
 def drain_once() -> int:
     """Deliver until nothing is due. Only one thread of a process does this; another call wakes it."""
-    nudge.note_answered()
     start.prove_keys()  # with wrong keys every sink would be parked; the database may have been away at the start
     _wanted.set()
     settled = 0
@@ -97,9 +96,22 @@ def drain_once() -> int:
             settled += get_dispatcher().run()
         finally:
             _pumping.release()  # calls that came meanwhile found it running; another round does their work
-    if _wanted.is_set() and get_dispatcher.cache_info().currsize:
-        get_dispatcher().wake()
+    if _wanted.is_set():
+        wake()
     return settled
+
+
+def wake() -> None:
+    """Make the running dispatcher look for work."""
+    _wanted.set()
+    if get_dispatcher.cache_info().currsize:
+        get_dispatcher().wake()
+
+
+@functools.cache
+def get_resident() -> Resident:
+    """Return the threads of this process that nudges wake."""
+    return Resident({nudge.DELIVERIES: drain, nudge.STREAMS: look_at_streams}, wake)
 
 
 @shared_task(name="eventsinks.tasks.sweep")
@@ -205,7 +217,19 @@ def look_for_garbage_less(**_: Any) -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+@worker_ready.connect
+def hear_nudges(**_: Any) -> None:
+    """Work as soon as a nudge comes, and not only when the sweep comes."""
+    get_resident().start()
+
+
 @worker_shutting_down.connect
 def stop_claiming(**_: Any) -> None:
     """Claim no more, and finish what is in flight."""
     _stopping.set()
+
+
+@worker_shutdown.connect
+def end_resident(**_: Any) -> None:
+    """Wait until what is in flight is settled."""
+    get_resident().stop(settings.EVENTSINKS_TIMEOUT)

@@ -106,7 +106,7 @@ def check_database() -> str:
 def check_broker() -> str:
     """Return "ok", or what is wrong."""
     try:
-        nudge.get_flags().ping()
+        nudge.get_client().ping()
     except redis.RedisError as error:
         return type(error).__name__
     return "ok"

@@ -45,7 +45,7 @@ class Flags:
 def broker(monkeypatch):
     """Return what decides whether the broker is up."""
     flags = Flags()
-    monkeypatch.setattr(nudge, "get_flags", lambda: flags)
+    monkeypatch.setattr(nudge, "get_client", lambda: flags)
     return flags
 
 
@@ -93,11 +93,11 @@ def test_without_the_broker_it_is_ready_and_says_so(broker, error):
 @pytest.mark.django_db
 def test_a_broker_that_nobody_listens_at_is_told_within_seconds(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    nudge.get_flags.cache_clear()
+    nudge.get_client.cache_clear()
     try:
         response = Client().get("/readyz")
     finally:
-        nudge.get_flags.cache_clear()
+        nudge.get_client.cache_clear()
     assert (response.status_code, response.json()["broker"]) == (200, "ConnectionError")
 
 

@@ -1,7 +1,5 @@
 """Nudges, over a real broker: few are sent, and losing any of them, or the broker, changes nothing but latency."""
 
-import base64
-import json
 import socket
 import threading
 import time
@@ -19,13 +17,13 @@ from eventsinks.event_types import event_type
 from eventsinks.intake import nudge
 from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
+from eventsinks.resident import Resident
 from eventsinks.sending import dispatcher
 from tests.helpers.broker import Broker, named
 from tests.helpers.crowd import at_once
 from tests.helpers.receiver import Receiver, answer, hang
 
 pytestmark = pytest.mark.django_db(transaction=True)
-QUEUE = "celery"
 AUDIT = b'{"activity_code": "user.login"}'
 
 
@@ -47,8 +45,8 @@ def use_broker(settings, monkeypatch):
         point(url)
 
     def point(url):
-        nudge.get_flags().close()
-        nudge.get_flags.cache_clear()
+        nudge.get_client().close()
+        nudge.get_client.cache_clear()
         kombu.pools.reset()
         current_app.conf.broker_url = current_app.conf.broker_write_url = url
         current_app._pool = current_app.amqp._producer_pool = None
@@ -74,37 +72,40 @@ def events():
     return Event.objects.filter(type="detection_alert")
 
 
-def queued(client):
-    return client.llen(QUEUE)
+def queued(client, work=nudge.DELIVERIES):
+    return client.llen(nudge.KEY + work)
 
 
-def tasks_queued(client):
-    return [json.loads(message)["headers"]["task"] for message in client.lrange(QUEUE, 0, -1)]
+def hear(client):
+    return nudge.wait_for_nudge(client, [nudge.DELIVERIES, nudge.STREAMS], 0.01)
 
 
-def test_one_nudge_is_one_task_that_carries_nothing(broker):
-    nudge.nudge()
-    (message,) = broker.lrange(QUEUE, 0, -1)
-    task = json.loads(message)
-    assert task["headers"]["task"] == "eventsinks.tasks.deliver"
-    args, kwargs, _ = json.loads(base64.b64decode(task["body"]))
-    assert (args, kwargs) == ([], {})
-    assert task["headers"]["eta"] is None
-
-
-def test_many_nudges_are_one_task_until_a_worker_answers(broker):
-    for _ in range(100):
-        nudge.nudge()
-    assert queued(broker) == 1
-    nudge.note_answered()
-    for _ in range(100):
-        nudge.nudge()
-    assert queued(broker) == 2
-
-
-def test_nudges_of_many_threads_at_once_are_one_task(broker):
+def test_a_worker_hears_of_many_nudges_once(broker):
     at_once(30, lambda index: nudge.nudge())
-    assert queued(broker) == 1
+    assert (hear(broker), hear(broker)) == (nudge.DELIVERIES, None)
+
+
+def test_without_a_worker_only_so_many_nudges_are_kept(broker):
+    for _ in range(3 * nudge.MOST):
+        nudge.nudge()
+    assert 1 <= queued(broker) <= nudge.MOST
+
+
+def test_one_of_many_workers_hears_a_nudge(broker, settings):
+    heard = []
+
+    def listen(index):
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            heard.append(nudge.wait_for_nudge(client, [nudge.DELIVERIES], 1.0))
+
+    threads = [threading.Thread(target=listen, args=[index]) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    assert until(lambda: broker.info("clients")["blocked_clients"] == 3)
+    nudge.nudge()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(heard, key=str) == [None, None, nudge.DELIVERIES]
 
 
 def test_a_nudge_waits_for_the_commit_and_dies_with_a_rollback(broker):
@@ -124,26 +125,19 @@ def test_accepting_nudges_only_where_something_is_owed(broker, make_alert, make_
     make_webhook()
     make_alert(id="a")
     assert queued(broker) == 1
-    nudge.note_answered()
     make_alert(id="a")  # a duplicate
     assert queued(broker) == 1
 
 
 def test_accepting_nudges_the_streams_where_an_integration_hears_of_it(broker, acme, make_alert):
     accept(acme, event_type("audit"), [AUDIT])
-    assert tasks_queued(broker) == []
+    assert queued(broker, nudge.STREAMS) == 0
     configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="i")
     broker.flushdb()
     make_alert()
-    assert tasks_queued(broker) == []
+    assert queued(broker, nudge.STREAMS) == 0
     accept(acme, event_type("audit"), [AUDIT])
-    assert tasks_queued(broker) == ["eventsinks.tasks.look_at_streams"]
-
-
-def test_a_nudge_that_was_lost_is_in_the_way_for_seconds_only(broker):
-    nudge.nudge()
-    broker.delete(QUEUE)
-    assert 0 < broker.pttl(nudge.FLAG + nudge.DELIVERIES) <= nudge.FLAG_SECONDS * 1000
+    assert (queued(broker, nudge.STREAMS), queued(broker)) == (1, 0)
 
 
 def test_emptying_the_broker_does_no_harm(broker):
@@ -151,19 +145,103 @@ def test_emptying_the_broker_does_no_harm(broker):
     broker.flushdb()
     nudge.nudge()
     assert queued(broker) == 1
-    broker.flushdb()
-    nudge.note_answered()
 
 
-def test_a_worker_answers_before_it_looks_so_that_no_nudge_falls_between(broker, make_alert, make_webhook):
-    with Receiver() as receiver:
-        make_webhook(receiver.url())
-        make_alert(id="first")
-        seen = []
-        receiver.answers = lambda got: seen.append(broker.exists(nudge.FLAG + nudge.DELIVERIES)) or answer()
-        assert tasks.deliver() == 1
-        assert seen == [0]
-    tasks.get_dispatcher.cache_clear()
+class Rung:
+    """A job of a worker, which takes as long as it is told to."""
+
+    def __init__(self):
+        self.done, self.woken = 0, 0
+        self.may_end = threading.Event()
+        self.may_end.set()
+        self.fails = False
+
+    def work(self):
+        self.done += 1
+        self.may_end.wait(10)
+        if self.fails:
+            raise RuntimeError("broken")
+
+    def wake(self):
+        self.woken += 1
+
+
+@pytest.fixture
+def resident(broker):
+    """Return a job, and the resident threads that do it; they are stopped at the end."""
+    job = Rung()
+    made = Resident({nudge.DELIVERIES: job.work}, job.wake)
+    made.start()
+    yield job, made
+    job.may_end.set()
+    made.stop(10)
+
+
+def test_a_resting_worker_works_at_once_and_rests_again(resident):
+    job, _ = resident
+    for number in range(1, 4):
+        nudge.nudge()
+        assert until(lambda number=number: job.done == number)
+    time.sleep(0.05)
+    assert job.done == 3
+
+
+def test_who_is_at_work_is_woken_and_looks_once_more_after_it(resident):
+    job, _ = resident
+    job.may_end.clear()
+    nudge.nudge()
+    assert until(lambda: job.done == 1)
+    nudge.nudge()
+    assert until(lambda: job.woken)
+    job.may_end.set()
+    assert until(lambda: job.done == 2)
+
+
+def test_work_that_fails_is_tried_again_at_the_next_nudge(resident):
+    job, _ = resident
+    job.fails = True
+    nudge.nudge()
+    assert until(lambda: job.done == 1)
+    nudge.nudge()
+    assert until(lambda: job.done == 2)
+
+
+def test_a_stopped_worker_ends_what_it_does_and_begins_no_more(resident):
+    job, made = resident
+    job.may_end.clear()
+    nudge.nudge()
+    assert until(lambda: job.done == 1)
+    stopping = threading.Thread(target=made.stop, args=[10])
+    stopping.start()
+    stopping.join(0.1)
+    assert stopping.is_alive()
+    job.may_end.set()
+    stopping.join(10)
+    nudge.nudge()
+    time.sleep(0.05)
+    assert (stopping.is_alive(), job.done) == (False, 1)
+
+
+def test_a_worker_hears_nudges_again_once_the_broker_is_back(own_broker, use_broker, monkeypatch):
+    own_broker.stop()
+    own_broker.start()
+    use_broker(own_broker.url)
+    monkeypatch.setattr("eventsinks.resident.TRY_AGAIN", 0.1)
+    job = Rung()
+    made = Resident({nudge.DELIVERIES: job.work}, job.wake)
+    made.start()
+    try:
+        own_broker.stop()
+        own_broker.start()
+
+        def heard():
+            monkeypatch.setattr(nudge, "_quiet_until", 0.0)
+            nudge.nudge()
+            return job.done
+
+        assert until(heard)
+    finally:
+        made.stop(10)
 
 
 def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, make_webhook):
@@ -193,7 +271,6 @@ def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use
     make_webhook()
     assert make_alert(id="a").deliveries == 1
     assert make_alert(id="b").deliveries == 1
-    nudge.note_answered()
     assert (events().count(), Delivery.objects.count()) == (2, 2)
 
 
@@ -222,7 +299,7 @@ def test_a_broker_that_restarts_between_two_nudges_raises_nothing(own_broker, us
         monkeypatch.setattr(nudge, "_quiet_until", 0.0)
         nudge.nudge()
     with redis.Redis.from_url(own_broker.url) as client:
-        assert queued(client) == 1
+        assert queued(client) >= 1
 
 
 def test_a_broker_that_says_nothing_is_asked_once_and_then_left_alone(use_broker, make_alert, make_webhook):
