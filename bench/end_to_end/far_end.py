@@ -1,0 +1,89 @@
+"""The far ends of all sinks: each notes in a file, which others map, when each number arrived.
+
+Run as a program with the number of ports and the path of the file, it prints the ports. Its cost does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import receiver
+from bench.end_to_end.documents import find_number
+from eventsinks.management.processes import make_preexec
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MOST = 1 << 24  # numbers of one run
+HEAD = 8  # values before the first time: the two below, and room
+UNIQUE, REQUESTS = 0, 1
+BYTES = 8  # of a value
+
+
+class Arrivals:
+    """The file: how many arrived, and when each number arrived at each port. It is sparse until it is used."""
+
+    def __init__(self, path: Path, ports: int) -> None:
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), (HEAD + ports * MOST) * BYTES)
+        self._counts = memoryview(self._map)[: HEAD * BYTES].cast("q")
+        self._times = memoryview(self._map)[HEAD * BYTES :].cast("d")
+
+    @property
+    def unique(self) -> int:
+        """How many pairs of a port and a number arrived."""
+        return self._counts[UNIQUE]
+
+    @property
+    def requests(self) -> int:
+        """How many requests with a number arrived; more than `unique` if some were repeated."""
+        return self._counts[REQUESTS]
+
+    def note(self, port: int, body: bytes) -> None:
+        """Note a request. Only its first arrival is kept."""
+        number = find_number(body)
+        if number is None:
+            return
+        self._counts[REQUESTS] += 1
+        at = port * MOST + number
+        if not self._times[at]:
+            self._times[at] = time.monotonic()
+            self._counts[UNIQUE] += 1
+
+    def read(self, port: int, first: int, count: int) -> memoryview[float]:
+        """Return when these numbers arrived at a port, 0 for those that did not."""
+        if first + count > MOST:
+            raise SystemExit(f"a run may not have more than {MOST:,} events: choose fewer rounds or seconds")
+        return self._times[port * MOST + first : port * MOST + first + count]
+
+
+class FarEnds:
+    """The running far ends: their ports, and what arrived."""
+
+    def __init__(self, ports: list[int], arrivals: Arrivals) -> None:
+        self.ports = ports
+        self.arrivals = arrivals
+
+
+@contextlib.contextmanager
+def run_far_ends(count: int, path: Path) -> Iterator[FarEnds]:
+    """Run so many far ends until the block ends."""
+    with path.open("wb") as file:
+        file.truncate((HEAD + count * MOST) * BYTES)
+    command = [sys.executable, "-m", "bench.end_to_end.far_end", str(count), str(path)]
+    tie = make_preexec(os.getpid())
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=tie) as process:
+        try:
+            assert process.stdout
+            yield FarEnds([int(port) for port in process.stdout.readline().split()], Arrivals(path, count))
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    receiver.serve(int(sys.argv[1]), Arrivals(Path(sys.argv[2]), int(sys.argv[1])).note)

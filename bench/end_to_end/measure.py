@@ -1,0 +1,115 @@
+"""One measurement: post for some seconds, wait until all of it has arrived and is on record, and count the CPU."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.end_to_end.alertmanager import Alertmanager
+from bench.end_to_end.far_end import FarEnds
+from bench.end_to_end.generator import Posted, post_load
+from bench.end_to_end.rows import Row
+from bench.end_to_end.system import Ours
+
+WARM = 0.5  # seconds of the same load before the clock starts
+LOOK = 0.02  # seconds between two looks whether everything is over
+STALLED = 60.0  # seconds without any progress
+TOLD = 1.2  # seconds until PostgreSQL has counted its commits, or a second notification would have come
+
+Figures = dict[str, Any]
+
+
+class Measurer:
+    """Measures rows, and knows which numbers are still free."""
+
+    def __init__(self, far_ends: FarEnds, var: Path) -> None:
+        self.far_ends = far_ends
+        self._posted = var / "posted"
+        self._next = 1
+
+    def measure_ours(self, ours: Ours, row: Row, seconds: float) -> Figures:
+        """Measure one row of ours. Raises SystemExit if anything accepted is missing."""
+        cold = ours.read_standing(row)
+        self._run(ours, row, WARM, lambda accepted: ours.is_over(row, cold, accepted))
+        ours.probe.tidy()
+        time.sleep(TOLD)
+        before = ours.read_standing(row)
+        figures = self._run(ours, row, seconds, lambda accepted: ours.is_over(row, before, accepted))
+        time.sleep(TOLD)
+        after = ours.read_standing(row)
+        ours.check(row, before, after, figures["accepted"])
+        figures["commits"] = (after.commits - before.commits) / figures["accepted"]
+        figures["commands"] = (after.commands - before.commands) / figures["accepted"]
+        return figures
+
+    def measure_peer(self, peer: Alertmanager, row: Row, seconds: float) -> Figures:
+        """Measure one row of the peer. Raises SystemExit unless each alert was one notification."""
+        self._run(peer, row, WARM, lambda accepted: True)
+        figures = self._run(peer, row, seconds, lambda accepted: True)
+        if figures["repeated"]:
+            raise SystemExit(f"{row.name}: {figures['repeated']} notifications of Alertmanager too many")
+        return figures
+
+    def _run(
+        self, system: Ours | Alertmanager, row: Row, seconds: float, is_over: Callable[[int], bool]
+    ) -> Figures:
+        """Post, wait for the end, and return the figures."""
+        arrivals = self.far_ends.arrivals
+        unique, requests, first = arrivals.unique, arrivals.requests, self._next
+        before, began = system.measure_used(), time.monotonic()
+        posted = post_load(system.make_load(row, first, seconds), self._posted)
+        accepted = len(posted.sent) * row.each
+        arriving = 0 if row.streams else accepted * row.sinks
+        self._next += accepted
+        wait_until(lambda: arrivals.unique - unique >= arriving, lambda: arrivals.unique, row.name)
+        wait_until(lambda: is_over(accepted), lambda: arrivals.unique, row.name)
+        spent = {part: cpu - before[part] for part, cpu in system.measure_used().items()}
+        took = time.monotonic() - began
+        received = self._read_received(posted, row, first) if arriving else []
+        return {
+            "accepted": accepted,
+            "accepted_per_s": accepted / (max(posted.answered) - posted.sent[0]),
+            "took_s": took,
+            **share_out(spent, accepted * max(row.sinks, 1)),
+            "post_ms": find_percentiles([b - a for a, b in zip(posted.sent, posted.answered, strict=True)]),
+            "received_ms": find_percentiles(received),
+            "repeated": arrivals.requests - requests - arriving,
+        }
+
+    def _read_received(self, posted: Posted, row: Row, first: int) -> Sequence[float]:
+        """Return the seconds from each POST until each of its events was received."""
+        taken = array("d")
+        for port in range(row.sinks):
+            times = self.far_ends.arrivals.read(port, first, len(posted.sent) * row.each)
+            taken.extend(at - posted.sent[index // row.each] for index, at in enumerate(times))
+        return taken
+
+
+def share_out(spent: dict[str, float], number: int) -> Figures:
+    """Return the cost of each part and of all in µs, and how many are done for a second of CPU."""
+    total = sum(spent.values())
+    return {
+        "cost_us": {part: cpu / number * 1e6 for part, cpu in spent.items()},
+        "total_us": total / number * 1e6,
+        "per_cpu_s": number / total,
+    }
+
+
+def find_percentiles(seconds: Sequence[float]) -> list[float]:
+    """Return p50 and p99 in milliseconds, nothing if there are no values."""
+    ordered = sorted(seconds)
+    return [ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99)] if ordered else []
+
+
+def wait_until(done: Callable[[], bool], progress: Callable[[], int], name: str) -> None:
+    """Wait until `done`. Raises SystemExit if `progress` stands still for long."""
+    last, since = progress(), time.monotonic()
+    while not done():
+        time.sleep(LOOK)
+        if (now := progress()) != last:
+            last, since = now, time.monotonic()
+        if time.monotonic() - since > STALLED:
+            raise SystemExit(f"{name}: nothing has arrived or was settled for {STALLED:g} s, and some is missing")
