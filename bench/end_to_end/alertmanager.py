@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.cpu import used
@@ -37,7 +37,7 @@ receivers:
 class Alertmanager:
     """A running Alertmanager."""
 
-    name = "Alertmanager"
+    resting: Mapping[str, float] = {}
 
     def __init__(self, port: int, pid: int) -> None:
         self._port = port

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+
 import orjson
 
 MARK = b"e2e-"  # before the number in every id
 DIGITS = 12
 NUMBER = b"%0" + str(DIGITS).encode() + b"d"
+NUMBERED = re.compile(MARK + rb"(\d{%d})" % DIGITS)
+GZIPPED = b"\x1f\x8b"
 ALERT_BYTES = 780
 HOLE = "@"  # stands for the id
 
@@ -73,7 +78,7 @@ def make_body(template: bytes, first: int, count: int, *, array: bool) -> bytes:
     return b"[" + b",".join(documents) + b"]" if array else documents[0]
 
 
-def find_number(body: bytes) -> int | None:
-    """Return the number of the first document in a body, None if there is none."""
-    at = body.find(MARK)
-    return int(body[at + len(MARK) : at + len(MARK) + DIGITS]) if at >= 0 else None
+def find_numbers(body: bytes) -> set[int]:
+    """Return the numbers of the documents in a body, which may be gzipped."""
+    plain = gzip.decompress(body) if body.startswith(GZIPPED) else body
+    return set(map(int, NUMBERED.findall(plain)))

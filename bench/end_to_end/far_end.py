@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import receiver
-from bench.end_to_end.documents import find_number
+from bench.end_to_end.documents import find_numbers
 from eventsinks.management.processes import make_preexec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST = 1 << 24  # numbers of one run
 HEAD = 8  # values before the first time: the two below, and room
-UNIQUE, REQUESTS = 0, 1
+UNIQUE, REPEATED = 0, 1
 BYTES = 8  # of a value
 
 
@@ -40,20 +40,20 @@ class Arrivals:
         return self._counts[UNIQUE]
 
     @property
-    def requests(self) -> int:
-        """How many requests with a number arrived; more than `unique` if some were repeated."""
-        return self._counts[REQUESTS]
+    def repeated(self) -> int:
+        """How many such pairs arrived once more."""
+        return self._counts[REPEATED]
 
     def note(self, port: int, body: bytes) -> None:
-        """Note a request. Only its first arrival is kept."""
-        number = find_number(body)
-        if number is None:
-            return
-        self._counts[REQUESTS] += 1
-        at = port * MOST + number
-        if not self._times[at]:
-            self._times[at] = time.monotonic()
-            self._counts[UNIQUE] += 1
+        """Note what is in a request. Only the first arrival of a number is kept."""
+        now = time.monotonic()
+        for number in find_numbers(body):
+            at = port * MOST + number
+            if self._times[at]:
+                self._counts[REPEATED] += 1
+            else:
+                self._times[at] = now
+                self._counts[UNIQUE] += 1
 
     def read(self, port: int, first: int, count: int) -> memoryview[float]:
         """Return when these numbers arrived at a port, 0 for those that did not."""

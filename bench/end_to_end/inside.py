@@ -38,7 +38,9 @@ BUCKET = {
 }
 OPTIONS = {
     "filter": Options(filter='severity_id >= 3 && tags.exists(tag, tag.startsWith("tactics."))'),
-    "throttle": Options(quiet=Quiet(dedup_window_s=None, group=None, throttle=Throttle(limit=100_000, window_s=1))),
+    "throttle": Options(
+        quiet=Quiet(dedup_window_s=None, group=None, throttle=Throttle(limit=100_000, window_s=1))
+    ),
 }
 SILENCES = {"silence": 'name == "Disk full" && user.id != "u-1729"', "silenced": ""}
 CHUNK = 100_000  # rows of one statement

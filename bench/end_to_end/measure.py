@@ -16,6 +16,7 @@ from bench.end_to_end.system import Ours
 
 WARM = 0.5  # seconds of the same load before the clock starts
 LOOK = 0.02  # seconds between two looks whether everything is over
+STILL = 1.0  # seconds without progress, after which the system counts as resting
 STALLED = 60.0  # seconds without any progress
 TOLD = 1.2  # seconds until PostgreSQL has counted its commits, or a second notification would have come
 
@@ -58,31 +59,34 @@ class Measurer:
     ) -> Figures:
         """Post, wait for the end, and return the figures."""
         arrivals = self.far_ends.arrivals
-        unique, requests, first = arrivals.unique, arrivals.requests, self._next
+        unique, repeated, first = arrivals.unique, arrivals.repeated, self._next
         before, began = system.measure_used(), time.monotonic()
         posted = post_load(system.make_load(row, first, seconds), self._posted)
         accepted = len(posted.sent) * row.each
-        arriving = 0 if row.streams else accepted * row.sinks
+        arriving = accepted * len(row.ports)
         self._next += accepted
-        wait_until(lambda: arrivals.unique - unique >= arriving, lambda: arrivals.unique, row.name)
-        wait_until(lambda: is_over(accepted), lambda: arrivals.unique, row.name)
+        rested = wait_until(
+            lambda: arrivals.unique - unique >= arriving and is_over(accepted), lambda: arrivals.unique, row.name
+        )
         spent = {part: cpu - before[part] for part, cpu in system.measure_used().items()}
         took = time.monotonic() - began
-        received = self._read_received(posted, row, first) if arriving else []
+        if row.streams:  # it waits for a batch to fill, and what the system costs at rest is not the events'
+            spent = {part: cpu - rested * system.resting.get(part, 0) for part, cpu in spent.items()}
+        received = self._read_received(posted, row, first)
         return {
             "accepted": accepted,
             "accepted_per_s": accepted / (max(posted.answered) - posted.sent[0]),
             "took_s": took,
-            **share_out(spent, accepted * max(row.sinks, 1)),
+            **share_out(spent, accepted * max(len(row.ports), 1)),
             "post_ms": find_percentiles([b - a for a, b in zip(posted.sent, posted.answered, strict=True)]),
             "received_ms": find_percentiles(received),
-            "repeated": arrivals.requests - requests - arriving,
+            "repeated": arrivals.repeated - repeated,
         }
 
     def _read_received(self, posted: Posted, row: Row, first: int) -> Sequence[float]:
         """Return the seconds from each POST until each of its events was received."""
         taken = array("d")
-        for port in range(row.sinks):
+        for port in row.ports:
             times = self.far_ends.arrivals.read(port, first, len(posted.sent) * row.each)
             taken.extend(at - posted.sent[index // row.each] for index, at in enumerate(times))
         return taken
@@ -104,12 +108,18 @@ def find_percentiles(seconds: Sequence[float]) -> list[float]:
     return [ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99)] if ordered else []
 
 
-def wait_until(done: Callable[[], bool], progress: Callable[[], int], name: str) -> None:
-    """Wait until `done`. Raises SystemExit if `progress` stands still for long."""
-    last, since = progress(), time.monotonic()
+def wait_until(done: Callable[[], bool], progress: Callable[[], int], name: str) -> float:
+    """Wait until `done`. Return for how many seconds there was no progress, without the first one of each time.
+
+    Raises SystemExit if there is none for long.
+    """
+    last, since, rested = progress(), time.monotonic(), 0.0
     while not done():
         time.sleep(LOOK)
-        if (now := progress()) != last:
-            last, since = now, time.monotonic()
-        if time.monotonic() - since > STALLED:
-            raise SystemExit(f"{name}: nothing has arrived or was settled for {STALLED:g} s, and some is missing")
+        now = time.monotonic()
+        if (there := progress()) != last:
+            rested += max(now - since - STILL, 0)
+            last, since = there, now
+        if now - since > STALLED:
+            raise SystemExit(f"{name}: nothing arrived or was settled for {STALLED:g} s, and some is missing")
+    return rested

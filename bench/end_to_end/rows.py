@@ -28,6 +28,11 @@ class Row:
     peer: bool = True
     beside: str = ""
 
+    @property
+    def ports(self) -> range:
+        """Which of the far ends get its events: the first ones are event sinks, and the last one is S3."""
+        return range(SINKS, SINKS + 1) if self.streams else range(self.sinks)
+
 
 def make_feature_row(name: str, title: str, sinks: int = 1) -> Row:
     """Return the row of a tenant that uses a feature, in the shape of the row `hundred`."""
