@@ -1,7 +1,7 @@
 """What an event costs from its POST until it is received and on record, and how long that takes.
 
     python -m bench.end_to_end [--database sqlite|postgresql|both] [--seconds N] [--rounds N] [--rows NAME,NAME]
-                               [--finished N] [--pending N] [--json FILE]
+                               [--finished N] [--pending N] [--untended] [--snapshot] [--json FILE] [--profile]
 
 It runs the whole system as `make run` does: web server, worker, beat and broker, on a new database. PostgreSQL
 syncs each commit. The cost is the CPU of all of these for each event, or for each delivery where there are
@@ -11,7 +11,9 @@ that was accepted has arrived and is settled; if anything is missing, the bench 
 Alertmanager (Debian's package prometheus-alertmanager) runs beside it, if it is installed: the same generator,
 the same receiver, in the same round. It keeps its alerts in memory and sends one notification for each. The
 figures are medians of the rounds, and the ratio is that of the events a CPU-second. Before each measurement
-PostgreSQL's tables are vacuumed and analysed, so that no autovacuum comes in between.
+PostgreSQL's tables are vacuumed and analysed, so that no autovacuum comes in between. Where a tenant uses a
+feature, its cost is divided by that of the row `hundred`. Beside the rows of a stream, which waits for a batch to
+fill, what the system costs at rest is taken off. There are no plots.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ from typing import Any
 from bench.end_to_end.alertmanager import find_program, read_version, run_alertmanager
 from bench.end_to_end.far_end import run_far_ends
 from bench.end_to_end.measure import Measurer
+from bench.end_to_end.profile import profile
 from bench.end_to_end.rows import ROWS, SINKS, Row
 from bench.end_to_end.system import Ours, run_ours
 from bench.end_to_end.table import OURS, PEER, Found, summarise, write_table
 
 NO_PEER = "no Alertmanager here"
+SHOWN = ("seconds", "rounds", "finished", "pending", "untended", "snapshot")  # options that figures depend on
 
 
 def main() -> None:
@@ -59,6 +63,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rows", type=read_rows, default=ROWS, help=", ".join(row.name for row in ROWS))
     parser.add_argument("--finished", type=int, default=0, help="delivered alerts in the tables before the start")
     parser.add_argument("--pending", type=int, default=0, help="alerts that another tenant's sink owes")
+    parser.add_argument("--untended", action="store_true", help="leave vacuum and statistics to autovacuum")
+    parser.add_argument("--snapshot", action="store_true", help="hold an old snapshot open in PostgreSQL")
+    parser.add_argument("--profile", action="store_true", help="end with the top lines of py-spy, if it is there")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     return parser.parse_args()
 
@@ -79,7 +86,7 @@ def describe_machine(program: str | None, options: argparse.Namespace) -> dict[s
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "Alertmanager": read_version(program) if program else NO_PEER,
-        **{name: getattr(options, name) for name in ("seconds", "rounds", "finished", "pending")},
+        **{name: getattr(options, name) for name in SHOWN},
     }
 
 
@@ -92,13 +99,19 @@ def compare(database: str, program: str | None, options: argparse.Namespace) -> 
             run_far_ends(SINKS + 1, var / "arrivals") as far_ends,  # the last one is S3
             run_ours(database, var, far_ends, options.finished, options.pending) as ours,
         ):
-            measurer = Measurer(far_ends, var)
+            measurer = Measurer(far_ends, var, tidy=not options.untended)
+            held = ours.probe.hold_snapshot() if options.snapshot else None
             found: Found = {}
             for number in range(1, options.rounds + 1):
                 for row in options.rows:
                     measure_row(number, row, measurer, ours, program, options.seconds, found)
-    rows = summarise(found, NO_PEER)
-    print(write_table(rows), flush=True)
+            rows = summarise(found, NO_PEER)
+            print(write_table(rows), flush=True)
+            if options.profile:
+                with profile(ours.pids, options.seconds, var):
+                    measurer.measure_ours(ours, options.rows[0], options.seconds)
+            if held:
+                held.close()
     return rows
 
 

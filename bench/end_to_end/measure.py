@@ -26,16 +26,18 @@ Figures = dict[str, Any]
 class Measurer:
     """Measures rows, and knows which numbers are still free."""
 
-    def __init__(self, far_ends: FarEnds, var: Path) -> None:
+    def __init__(self, far_ends: FarEnds, var: Path, *, tidy: bool = True) -> None:
         self.far_ends = far_ends
         self._posted = var / "posted"
+        self._tidy = tidy
         self._next = 1
 
     def measure_ours(self, ours: Ours, row: Row, seconds: float) -> Figures:
         """Measure one row of ours. Raises SystemExit if anything accepted is missing."""
         cold = ours.read_standing(row)
         self._run(ours, row, WARM, lambda accepted: ours.is_over(row, cold, accepted))
-        ours.probe.tidy()
+        if self._tidy:
+            ours.probe.tidy()
         time.sleep(TOLD)
         before = ours.read_standing(row)
         figures = self._run(ours, row, seconds, lambda accepted: ours.is_over(row, before, accepted))

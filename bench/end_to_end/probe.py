@@ -18,6 +18,7 @@ class Probe:
     """One connection to the database and one to the broker."""
 
     def __init__(self, database_url: str, broker_url: str) -> None:
+        self._url = database_url
         self.postgresql = database_url.startswith("postgres")
         self._connection: Any = (
             psycopg.connect(database_url, autocommit=True)
@@ -82,8 +83,13 @@ class Probe:
     def tidy(self) -> None:
         """Do what autovacuum does, so that it does not come in the middle of a measurement."""
         if self.postgresql:
-            self.ask_nothing("VACUUM (ANALYZE) eventsinks_event, eventsinks_delivery, eventsinks_attempt")
+            self._connection.execute("VACUUM (ANALYZE) eventsinks_event, eventsinks_delivery, eventsinks_attempt")
 
-    def ask_nothing(self, statement: str) -> None:
-        """Run a statement that returns no rows."""
-        self._connection.execute(statement)
+    def hold_snapshot(self) -> Any:
+        """Return a connection to PostgreSQL with a transaction that sees the tables as they are now."""
+        if not self.postgresql:
+            return None
+        old = psycopg.connect(self._url)
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT count(*) FROM eventsinks_destination")
+        return old

@@ -27,7 +27,6 @@ from eventsinks.management.processes import make_preexec
 
 STARTUP = 120.0  # seconds
 RESTS = 0.15  # seconds of CPU in a second: less is not the start any more
-LOOKED = 3.0  # seconds for which the CPU of the resting system is looked at
 # A word in the command of each process of the system, and the part of the cost that it counts to.
 PARTS = {"project.serve": "web", "worker": "worker", "beat": "beat"}
 PATHS = {"alert": "/v1/detection_alert", "audit": "/api/events/audit", "flow": "/api/events/network-traffic"}
@@ -52,7 +51,7 @@ class Ours:
         self.probe = probe
         self.resting: dict[str, float] = {}  # CPU-seconds of each part in a second in which nothing comes
         self._port = port
-        self._pids = pids
+        self.pids = pids
         self._tenants = tenants
 
     def make_load(self, row: Row, first: int, seconds: float) -> Load:
@@ -67,7 +66,7 @@ class Ours:
 
     def measure_used(self) -> dict[str, float]:
         """Return the CPU-seconds of each part so far."""
-        return {part: used(pids) for part, pids in self._pids.items()}
+        return {part: used(pids) for part, pids in self.pids.items()}
 
     def read_standing(self, row: Row) -> Standing:
         """Return what is on record for the tenant of a row."""
@@ -149,10 +148,16 @@ def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 def wait_until_rests(ours: Ours) -> None:
     """Wait until the start is over, beat's too, which begins last. Note what the system costs at rest."""
     until = time.monotonic() + STARTUP
-    while not ours.resting or (sum(ours.resting.values()) > RESTS and time.monotonic() < until):
-        before = ours.measure_used()
-        time.sleep(LOOKED)
-        ours.resting = {part: (cpu - before[part]) / LOOKED for part, cpu in ours.measure_used().items()}
+    while sum(measure_rest(ours, 2).values()) > RESTS and time.monotonic() < until:
+        pass
+    ours.resting = measure_rest(ours, 5)
+
+
+def measure_rest(ours: Ours, seconds: float) -> dict[str, float]:
+    """Return the CPU-seconds of each part in a second, while nothing comes."""
+    before = ours.measure_used()
+    time.sleep(seconds)
+    return {part: (cpu - before[part]) / seconds for part, cpu in ours.measure_used().items()}
 
 
 def find_pids(pid: int) -> dict[str, list[int]]:
