@@ -12,7 +12,8 @@ Alertmanager (Debian's package prometheus-alertmanager) runs beside it, if it is
 the same receiver, in the same round. It keeps its alerts in memory and sends one notification for each. The
 figures are medians of the rounds, and the ratio is that of the events a CPU-second. Before each measurement
 PostgreSQL's tables are vacuumed and analysed, so that no autovacuum comes in between. Where a tenant uses a
-feature, its cost is divided by that of the row `hundred`. Beside the rows of a stream, which waits for a batch to
+feature, its cost is divided by that of the row `hundred`. Where a row has a rate, times count from when a POST
+was due, so a system that falls behind shows it. Beside the rows of a stream, which waits for a batch to
 fill, what the system costs at rest is taken off. There are no plots.
 """
 

@@ -20,8 +20,8 @@ from eventsinks.management.processes import make_preexec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST = 1 << 24  # numbers of one run
-HEAD = 8  # values before the first time: the two below, and room
-UNIQUE, REPEATED = 0, 1
+HEAD = 8  # values before the first time: the three below, and room
+UNIQUE, REPEATED, REQUESTS = 0, 1, 2
 BYTES = 8  # of a value
 
 
@@ -44,10 +44,16 @@ class Arrivals:
         """How many such pairs arrived once more."""
         return self._counts[REPEATED]
 
+    @property
+    def requests(self) -> int:
+        """How many requests had a number in them."""
+        return self._counts[REQUESTS]
+
     def note(self, port: int, body: bytes) -> None:
         """Note what is in a request. Only the first arrival of a number is kept."""
-        now = time.monotonic()
-        for number in find_numbers(body):
+        now, numbers = time.monotonic(), find_numbers(body)
+        self._counts[REQUESTS] += bool(numbers)
+        for number in numbers:
             at = port * MOST + number
             if self._times[at]:
                 self._counts[REPEATED] += 1

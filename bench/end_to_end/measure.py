@@ -49,11 +49,14 @@ class Measurer:
         return figures
 
     def measure_peer(self, peer: Alertmanager, row: Row, seconds: float) -> Figures:
-        """Measure one row of the peer. Raises SystemExit unless each alert was one notification."""
+        """Measure one row of the peer. Raises SystemExit unless each alert was one notification to each sink."""
+        before, first = self.far_ends.arrivals.requests, self._next * row.sinks
         self._run(peer, row, WARM, lambda accepted: True)
         figures = self._run(peer, row, seconds, lambda accepted: True)
-        if figures["repeated"]:
-            raise SystemExit(f"{row.name}: {figures['repeated']} notifications of Alertmanager too many")
+        time.sleep(TOLD)
+        sent = self.far_ends.arrivals.requests - before
+        if sent != self._next * row.sinks - first:
+            raise SystemExit(f"{row.name}: Alertmanager sent {sent} notifications, and not one for each alert")
         return figures
 
     def _run(

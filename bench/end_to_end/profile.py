@@ -23,7 +23,7 @@ def profile(pids: dict[str, list[int]], seconds: float, var: Path) -> Iterator[N
         print("   no py-spy here, so no profile")
         yield
         return
-    options = ["--subprocesses", "--nonblocking", "--format", "raw", "--rate", str(RATE)]
+    options = ["--subprocesses", "--gil", "--format", "raw", "--rate", str(RATE)]
     running = [
         subprocess.Popen(
             [
