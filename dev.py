@@ -46,9 +46,12 @@ COMMANDS = {
     "demo": ("deliver one alert from end to end, show it, and exit", LOCK, [["manage.py", "demo"]]),
     "test": ("run the tests", DEV_LOCK, [[*TEST, "--ignore=tests/chaos"]]),
     "bench": (
-        "measure what a delivery costs, and what others' backlogs cost it",
+        "measure what an alert and a delivery cost, and what others' backlogs cost it",
         DEV_LOCK,
-        [["-m", "bench.streams"], ["-m", "bench.look"], ["-m", "bench.fairness"], ["-m", "bench.deliveries"]],
+        [
+            ["-m", "bench.end_to_end", "--seconds", "2", "--rounds", "1"],
+            *(["-m", f"bench.{name}"] for name in ("streams", "look", "fairness", "deliveries")),
+        ],
     ),
     "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
     "mutants": (
