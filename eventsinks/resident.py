@@ -62,7 +62,7 @@ class Resident:
             try:
                 work = wait_for_nudge(self._client, list(self._jobs), WAIT)
                 is_away = False
-            except (redis.RedisError, OSError) as error:
+            except (redis.RedisError, OSError, ValueError) as error:  # the last where `stop` has closed it
                 if not is_away and not self._stopping.is_set():
                     log.warning("no nudge can be heard; the sweep finds the work: %s", error)
                 is_away = True
