@@ -187,6 +187,7 @@ CELERY_WORKER_POOL = "threads"  # one thread sends many at once; the others stre
 CELERY_WORKER_CONCURRENCY = env.int("EVENTSINKS_WORKER_THREADS", 8)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False  # the lines of tries are written as they are, and masked already
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")

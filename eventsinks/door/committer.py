@@ -50,8 +50,7 @@ class Committer:
 
     def _run(self) -> None:
         use_own_connection()
-        while True:
-            group = self._waiting.take()
+        while group := self._waiting.take():
             GROUPS.observe(len(group))
             try:
                 self._commit(group)
@@ -60,6 +59,7 @@ class Committer:
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 self._loop.call_soon_threadsafe(resolve, group)
             self._waiting.rest(len(group))
+        connections[DEFAULT_DB_ALIAS].close()
 
     def _commit(self, group: Sequence[Posted]) -> None:
         """Commit what is surely accepted. The rest goes on to Django, which says what is wrong with it."""

@@ -10,7 +10,7 @@ from eventsinks.door.committer import Committer
 from eventsinks.door.counts import POSTED, WAITING
 from eventsinks.door.heads import Head, KnownHeads, read_head
 from eventsinks.door.waiting import Posted, Waiting
-from eventsinks.front.answers import Door, WholeAnswer, WholeRequest
+from eventsinks.front.answers import Door, Gone, WholeAnswer, WholeRequest
 
 
 class EventsDoor:
@@ -24,7 +24,7 @@ class EventsDoor:
         WAITING.set_function(lambda: self._waiting.count)
 
     async def __call__(self, request: WholeRequest) -> WholeAnswer:
-        """Return the answer. Raises Refusal if too many wait, and what `behind` raises."""
+        """Return the answer. Raises Refusal if too many wait, Gone, and what `behind` raises."""
         head = read_head(request.scope)
         if head is None:
             return await self._behind(request)
@@ -33,10 +33,16 @@ class EventsDoor:
         posted = await self._commit(head, request)
         if posted.refusal is not None:
             raise posted.refusal
+        if posted.body is None and request.is_gone():
+            raise Gone
         if posted.body is None:
             return await self._ask_django(head, replace(request, more={COUNTED: posted.counted}))
         POSTED.labels("door").inc()
         return self._heads.make_answer(head, posted.body, request.request_id)
+
+    def close(self) -> None:
+        """Commit what waits, and end the committer's thread."""
+        self._waiting.close()
 
     async def _ask_django(self, head: Head, request: WholeRequest) -> WholeAnswer:
         POSTED.labels("django").inc()

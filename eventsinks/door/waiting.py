@@ -40,6 +40,7 @@ class Waiting:
         self._lines: OrderedDict[str, deque[Posted]] = OrderedDict()  # by caller
         self._came = threading.Condition()
         self._rests_until = 0.0
+        self._closed = False
         self.count = 0
 
     def add(self, posted: Posted) -> None:
@@ -54,11 +55,11 @@ class Waiting:
                 self._came.notify()
 
     def take(self) -> list[Posted]:
-        """Wait for requests, and take a group of them, one of each caller in turn."""
+        """Wait for requests, and take a group of them, one of each caller in turn. It is empty after `close`."""
         if (rest := self._rests_until - time.monotonic()) > 0:
             time.sleep(rest)
         with self._came:
-            while not self.count:
+            while not (self.count or self._closed):
                 self._came.wait()
             group: list[Posted] = []
             size = 0
@@ -73,6 +74,12 @@ class Waiting:
                 if not line:
                     del self._lines[caller]
         return group
+
+    def close(self) -> None:
+        """Let the thread end, after what waits."""
+        with self._came:
+            self._closed = True
+            self._came.notify()
 
     def rest(self, group: int) -> None:
         """Let the next group of requests gather for a moment, if the last one had several."""
