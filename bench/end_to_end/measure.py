@@ -18,6 +18,7 @@ WARM = 0.5  # seconds of the same load before the clock starts
 LOOK = 0.02  # seconds between two looks whether everything is over
 STILL = 1.0  # seconds without progress, after which the system counts as resting
 STALLED = 60.0  # seconds without any progress
+TICK = 0.01  # seconds: the system counts CPU in these, so that a few alerts may have cost none
 TOLD = 1.2  # seconds until PostgreSQL has counted its commits, or a second notification would have come
 
 Figures = dict[str, Any]
@@ -99,7 +100,7 @@ class Measurer:
 
 def share_out(spent: dict[str, float], number: int) -> Figures:
     """Return the cost of each part and of all in µs, and how many are done for a second of CPU."""
-    total = sum(spent.values())
+    total = max(sum(spent.values()), TICK)
     return {
         "cost_us": {part: cpu / number * 1e6 for part, cpu in spent.items()},
         "total_us": total / number * 1e6,
