@@ -225,7 +225,7 @@ def test_the_list_says_in_words_how_each_sink_stands(operator, make_webhook):
     park(parked.pk, parked.version, "the far end answered 410 Gone")
     hold(make_webhook(name="held").pk, 600)
     page = operator.get(reverse(LIST)).content.decode()
-    for words in ("Active", "Paused", "Parked: the far end answered 410 Gone", "Held until"):
+    for words in ("Active", "Paused", "Disabled: the far end answered 410 Gone", "Held until"):
         assert words in page
 
 

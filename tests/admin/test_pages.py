@@ -157,7 +157,7 @@ def test_a_tenant_is_not_deleted(operator, world):
 def test_the_overview_names_integrations_in_trouble_and_silences_in_force(operator, world):
     page = operator.get(reverse("admin:index"))
     (stuck,), (silenced,) = page.context["stuck"], page.context["silences"]
-    assert "Parked" in stuck["chip"]
+    assert "Disabled" in stuck["chip"]
     assert "ends" in silenced
     integration = Integration.objects.get()
     configure.resume(integration)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from eventsinks.actions.obstacles import Obstacle, find_obstacle_of_sink
+from eventsinks.actions.status import DestinationStatus, find_status
 from eventsinks.models import Destination
 from eventsinks.models.attempt import Outcome
 from eventsinks.models.database.clock import estimate_database_clock
@@ -42,12 +42,12 @@ def make_chip(tone: Tone, text: str, title: str = "") -> SafeString:
     return format_html('<span class="es-chip es-{}" title="{}">{}</span>', tone, title, text)
 
 
-STATUSES: Mapping[Obstacle, tuple[Tone, str]] = {
-    Obstacle.DELETED: ("quiet", "Deleted"),
-    Obstacle.PAUSED: ("quiet", "Paused"),
-    Obstacle.PARKED: ("bad", "Parked"),
-    Obstacle.RESUMING: ("busy", "Resuming"),
-    Obstacle.HELD: ("warning", "Held"),
+STATUS_TONES: Mapping[DestinationStatus, Tone] = {
+    DestinationStatus.ACTIVE: "good",
+    DestinationStatus.PAUSED: "quiet",
+    DestinationStatus.DISABLED: "bad",
+    DestinationStatus.HELD: "warning",
+    DestinationStatus.RESUMING: "busy",
 }
 
 
@@ -57,14 +57,16 @@ def make_delivery_chip(state: str) -> SafeString:
 
 
 def name_status(sink: Destination) -> tuple[Tone, str]:
-    """Return how a sink stands, in a few words: what keeps everything from being sent to it."""
-    found = find_obstacle_of_sink(sink)
-    if found is None:
-        return "good", "Active"
-    tone, text = STATUSES[found.obstacle]
-    if found.obstacle is Obstacle.PARKED and sink.state_reason:
-        text = f"{text}: {sink.state_reason}"
-    return tone, f"{text} until {write_clock(found.until)}" if found.until else text
+    """Return the status of a sink with its tone: the word, and why it was disabled or until when it is held."""
+    if sink.deleted_at:
+        return "quiet", "Deleted"
+    status = find_status(sink)
+    tone, text = STATUS_TONES[status], status.capitalize()
+    if status is DestinationStatus.DISABLED and sink.state_reason:
+        return tone, f"{text}: {sink.state_reason}"
+    if status is DestinationStatus.HELD and sink.held_until:
+        return tone, f"{text} until {write_clock(sink.held_until)}"
+    return tone, text
 
 
 def write_clock(moment: datetime) -> str:

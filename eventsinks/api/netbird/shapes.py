@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from rest_framework.request import Request
 
 from eventsinks.actions import configure
+from eventsinks.actions.status import DestinationStatus, find_status
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
@@ -102,6 +103,9 @@ class IntegrationOut(BaseModel):
     config: dict[str, str] = Field(description="where it goes, and how; secrets as `****`")
     state: DestinationState = Field(description="whether it sends, and what else it does")
     state_reason: str = Field(description="why it is so")
+    status: DestinationStatus = Field(
+        description="whether it sends, in one word; `disabled`: the service itself stopped it"
+    )
     event_types: list[str] = Field(description="what it hears")
     mapping: str = Field(description="the shape in which events go out")
     filter: str = Field(description="CEL over the event; empty: it hears everything")
@@ -176,6 +180,7 @@ def show_integration(integration: Destination) -> dict[str, Any]:
         "config": integration.config,
         "state": integration.state,
         "state_reason": integration.state_reason,
+        "status": find_status(integration),
         "event_types": integration.event_types,
         "mapping": integration.mapping,
         "filter": integration.filter,

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from eventsinks.actions.options import show_options
+from eventsinks.actions.status import DestinationStatus, find_status
 from eventsinks.api.v1.event_sink_args import (
     WIRE_TYPES,
     make_args_schema,
@@ -110,6 +111,9 @@ class EventSinkOut(OptionsOut):  # type: ignore[misc, valid-type]
     enabled: bool = Field(description="whether it sends")
     state: DestinationState = Field(description="whether it sends, and what else it does")
     state_reason: str = Field(description="why it is so")
+    status: DestinationStatus = Field(
+        description="whether it sends, in one word; `disabled`: the service itself stopped it"
+    )
     clearing: ClearingOut = Field(None, description="absent, unless a backlog is being suppressed")  # type: ignore[assignment]
     ordering_lag: OrderingLag = Field(description="what waits for an earlier delivery")
 
@@ -157,6 +161,7 @@ def show_sink(sink: Destination) -> dict[str, Any]:
         "enabled": sink.enabled,
         "state": sink.state,
         "state_reason": sink.state_reason,
+        "status": find_status(sink),
         **show_clearing(sink),
         **show_options(sink),
         "ordering_lag": count_behind(sink.id)._asdict(),

@@ -62,7 +62,7 @@ def test_the_real_client_creates_lists_gets_updates_and_deletes(integrations, re
 
     off = integrations.update(str(created["id"]), EventStreamingUpdate(enabled=False))
     changed = {name: off[name] for name in ("updated_at", "stands_since")}
-    assert off == {**created, "enabled": False, "state": "paused", **changed}
+    assert off == {**created, "enabled": False, "state": "paused", "status": "paused", **changed}
     new = integrations.update(
         str(created["id"]), EventStreamingUpdate(config={"url": receiver.url("/new")}, enabled=True)
     )

@@ -392,11 +392,8 @@ def test_a_repaired_integration_is_active_again(api, made):
     integration = Destination.objects.get(id=made["id"])
     park(integration.id, integration.version, "the far end answered 401")
     shown = api.get(f"{PATH}/{made['id']}").json()
-    assert (shown["enabled"], shown["state"], shown["state_reason"]) == (
-        True,
-        "parked",
-        "the far end answered 401",
-    )
+    told = ("enabled", "state", "state_reason", "status")
+    assert [shown[name] for name in told] == [True, "parked", "the far end answered 401", "disabled"]
     assert api.put(f"{PATH}/{made['id']}", {"config": made["config"]}).json()["state"] == "active"
 
 
