@@ -120,7 +120,7 @@ WORDS = {
     Obstacle.DELETED: " to be suppressed: the event sink was deleted",
     Obstacle.RESUMING: ": the event sink is resuming; what it skips is suppressed first",
     Obstacle.PAUSED: " until somebody resumes the event sink, which is paused",
-    Obstacle.PARKED: " until somebody repairs the event sink, which is parked: {why}",
+    Obstacle.PARKED: " until somebody repairs the event sink, which is disabled: {why}",
     Obstacle.HELD: " until {until}: the far end asked for a pause",
     Obstacle.EARLIER: " for {earlier}",
     Obstacle.LATER: " for {number} at {until}{reason}",

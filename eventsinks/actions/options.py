@@ -15,7 +15,8 @@ from eventsinks.models import Destination, Tenant
 from eventsinks.models.options import Fallback, Options, make_empty
 
 NO_FALLBACK = {"fallback_id": None, "fallback_after_failures": 3, "fallback_after_s": 600}
-# Columns to set together with an option: the first drill comes after one interval, a new limit begins at once.
+# Columns to set together with an option. The first heartbeat test comes after one interval; a new limit begins at
+# once.
 BESIDE: Mapping[str, dict[str, Any]] = {
     "drill_interval_s": {"drilled_at": Now()},
     "rate_limit_per_s": {"limited_until": None},

@@ -30,7 +30,7 @@ class DestinationState(models.TextChoices):
 
     ACTIVE = "active", "Active"  # it gets messages
     PAUSED = "paused", "Paused"  # a person said: not now
-    PARKED = "parked", "Parked"  # the far end said: not until somebody repairs this
+    PARKED = "parked", "Disabled"  # the far end said: not until somebody repairs this
     RESUMING = "resuming", "Resuming"  # it gets messages again as soon as its skipped deliveries are suppressed
 
 

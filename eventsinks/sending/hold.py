@@ -46,9 +46,9 @@ def explain_held_or_parked(
                 rests=lambda: find_held_together(destination_id),
             )
     except Exception as error:
-        note_harm(error, f"destination {destination_id} could not be held or parked")
+        note_harm(error, f"destination {destination_id} could not be held or disabled")
         said, response = (failure.reason, failure.response) if failure else ("", None)
-        reason = f"{said}; it could not be held or parked: {error!r}"
+        reason = f"{said}; it could not be held or disabled: {error!r}"
         return Temporary(reason, response, getattr(failure, "retry_after", None))
     return failure
 

@@ -182,7 +182,7 @@ def test_nothing_given_changes_nothing_that_is_shown(make_webhook):
     assert (changed.config, changed.name, changed.state) == (sink.config, "same", "active")
 
 
-# --- Active, paused, parked -----------------------------------------------------------------------
+# --- Active, paused, disabled ---------------------------------------------------------------------
 
 
 def test_pausing_and_resuming(make_webhook):
@@ -216,14 +216,14 @@ def test_a_paused_sink_stays_paused_over_a_change(make_webhook):
     assert configure.change(sink, enabled=False).state == "paused"
 
 
-def test_what_was_changed_meanwhile_is_not_parked(make_webhook):
+def test_what_was_changed_meanwhile_is_not_disabled(make_webhook):
     sink = make_webhook()
     configure.change(sink, {"url": "https://example.org/"})
     assert not park(sink.id, 1, "the old place is gone")
     assert Destination.objects.get().state == "active"
 
 
-def test_a_paused_sink_is_not_parked(make_webhook):
+def test_a_paused_sink_is_not_disabled(make_webhook):
     sink = configure.pause(make_webhook())
     assert not park(sink.id, sink.version, "gone")
     assert Destination.objects.get().state == "paused"

@@ -143,7 +143,7 @@ def test_a_delivery_that_waits_says_for_what(delivery):
     assert "the far end asked for a pause" in tell_story(delivery, None).next
     park(sink.pk, sink.version, "410 Gone")
     sink.refresh_from_db()
-    assert "repairs the event sink, which is parked: 410 Gone" in tell_story(delivery, None).next
+    assert "repairs the event sink, which is disabled: 410 Gone" in tell_story(delivery, None).next
     configure.pause(sink)
     sink.refresh_from_db()
     assert "resumes the event sink" in tell_story(delivery, None).next

@@ -194,7 +194,7 @@ def test_a_mask_with_something_behind_it_is_not_taken_for_a_secret(operator, acm
     assert "integration key" not in LogEntry.objects.get().change_message.lower()
 
 
-def test_a_change_of_the_name_alone_does_not_wake_a_parked_sink(operator, webhook):
+def test_a_change_of_the_name_alone_does_not_wake_a_disabled_sink(operator, webhook):
     park(webhook.pk, webhook.version, "410 Gone")
     save(operator, webhook, **shown(webhook), name="other")
     assert EventSink.objects.get().state == "parked"

@@ -128,7 +128,7 @@ def test_the_page_shows_what_was_held_back(operator, make_webhook, make_alert):
     assert "Told" in operator.get(page_of(sink)).content.decode()
 
 
-def test_the_page_knows_a_drill_that_was_from_one_that_is_to_come(operator, make_webhook):
+def test_the_page_knows_a_heartbeat_test_that_was_from_one_that_is_to_come(operator, make_webhook):
     sink = make_webhook(options=Options(drill_interval_s=3600))
     assert operator.get(page_of(sink)).context["last_drill"] == "–"
     EventSink.objects.update(drilled_at=timezone.now() - timedelta(hours=2))

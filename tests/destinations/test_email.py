@@ -148,7 +148,7 @@ def test_a_long_alert_is_cut_with_an_ellipsis():
     assert all("y" * 19_999 + "…" in part and "y" * 20_000 not in part for part in parts(made))
 
 
-def test_without_a_mail_server_the_sink_is_parked_and_says_why():
+def test_without_a_mail_server_the_sink_is_disabled_and_says_why():
     with pytest.raises(DestinationGone, match="SMTP_URL"):
         make_type("email", endpoints=Endpoints(smtp="")).build([make_message()], AT)
 

@@ -322,7 +322,7 @@ def test_another_tenants_id_in_the_event_is_refused(acme, globex):
     assert take(acme, alert(tenant_id=str(acme.id))).rejections == []
 
 
-def test_paused_and_parked_sinks_are_owed_what_comes(acme, make_webhook):
+def test_paused_and_disabled_sinks_are_owed_what_comes(acme, make_webhook):
     configure.pause(make_webhook())
     make_webhook(enabled=False)
     assert take(acme, alert()).deliveries == 2

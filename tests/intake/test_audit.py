@@ -141,7 +141,7 @@ def test_another_tenant_hears_nothing_of_it(acme, globex):
     assert trail(globex) == []
 
 
-def test_that_the_engine_parked_it_is_recorded_with_the_reason_once(acme):
+def test_that_the_engine_disabled_it_is_recorded_with_the_reason_once(acme):
     made = configure.create(acme, "generic_http", HTTP, name="HTTP")
     assert park(made.id, made.version, "no such key")
     assert not park(made.id, made.version, "no such key")

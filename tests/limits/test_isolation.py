@@ -64,7 +64,7 @@ def test_a_message_that_can_not_be_made_is_postponed_and_stops_no_other(two, mak
 
 
 @pytest.mark.parametrize("change", [{}, {"sealed_signing_secret": "rubbish"}])
-def test_a_sink_that_can_not_be_parked_is_not_sent_to_again_at_once(two, make_alert, monkeypatch, change):
+def test_a_sink_that_can_not_be_disabled_is_not_sent_to_again_at_once(two, make_alert, monkeypatch, change):
     ill, well = two
     make_alert()
     Destination.objects.filter(id=ill.id).update(**(change or {"name": "ill"}))
@@ -73,7 +73,7 @@ def test_a_sink_that_can_not_be_parked_is_not_sent_to_again_at_once(two, make_al
     assert Dispatcher(world).run() == 2
     assert states() == {ill.id: "pending", well.id: "delivered"}
     late = Delivery.objects.get(destination=ill)
-    assert "could not be held or parked" in late.reason
+    assert "could not be held or disabled" in late.reason
     assert (late.tries, late.due_at > timezone.now()) == (1, True)
 
 
@@ -125,7 +125,7 @@ def test_a_sink_that_can_not_fall_back_stops_no_other(two, make_webhook, make_al
     assert "DataError: no" in caplog.text
 
 
-def test_a_drill_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
+def test_a_heartbeat_test_that_can_not_be_made_stops_no_other(two, monkeypatch, caplog):
     drilled_at = timezone.now() - timedelta(hours=1)
     Destination.objects.update(drill_interval_s=60, drilled_at=drilled_at)
     fail_for(monkeypatch, heartbeat, "notify", two[0].id, ValueError("a notice was not taken"))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 UNWRITABLE = ExchangeFailed("bad_request", "URL using bad/illegal format")
 
 
-def test_a_sink_is_parked_with_the_reason_and_gets_all_after_the_repair(make_webhook, make_alert):
+def test_a_sink_is_disabled_with_the_reason_and_gets_all_after_the_repair(make_webhook, make_alert):
     sink = make_webhook()
     make_alert()
     Dispatcher(World(lambda request: UNWRITABLE)).run()
@@ -33,7 +33,7 @@ def test_a_sink_is_parked_with_the_reason_and_gets_all_after_the_repair(make_web
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_integration_is_parked_with_the_reason(acme):
+def test_an_integration_is_disabled_with_the_reason(acme):
     made = configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="i")
     accept(acme, event_type("audit"), [b'{"activity_code":"a"}'])
     visible(acme)

@@ -363,10 +363,10 @@ def test_another_sink_is_not_held(make_webhook, receiver, make_alert, dispatcher
     assert [got.path for got in receiver.got].count("/busy") == 1
 
 
-# --- Parked ---------------------------------------------------------------------------------------
+# --- Disabled -------------------------------------------------------------------------------------
 
 
-def test_a_sink_that_is_gone_is_parked_and_keeps_its_backlog(sink, receiver, make_alert, dispatcher):
+def test_a_sink_that_is_gone_is_disabled_and_keeps_its_backlog(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(410)
     for number in range(5):
         make_alert(id=f"a-{number}")
@@ -472,7 +472,7 @@ def test_a_changed_config_is_used_by_the_next_try(sink, receiver, make_alert, di
     assert receiver.got[1].header("X-Api-Key") == "new"
 
 
-def test_a_sink_whose_secrets_can_not_be_read_is_parked_and_holds_up_no_other(
+def test_a_sink_whose_secrets_can_not_be_read_is_disabled_and_holds_up_no_other(
     make_webhook, receiver, make_alert, dispatcher
 ):
     broken = make_webhook(receiver.url("/broken"), config={"headers": {"X-Api-Key": "hunter2"}})
@@ -838,7 +838,7 @@ def test_a_connection_cut_by_the_database_is_opened_anew(make_webhook, make_aler
     assert states() == ["delivered"]
 
 
-def test_two_pumps_at_once_send_each_delivery_once(make_webhook, transactional_db):
+def test_two_dispatchers_at_once_send_each_delivery_once(make_webhook, transactional_db):
     for _ in range(4):
         owe(make_webhook(), 100)
     worlds = [World() for _ in range(4)]

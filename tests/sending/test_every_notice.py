@@ -1,4 +1,4 @@
-"""What the service itself tells a sink goes out by every destination type: digests, drills, fallbacks, tests."""
+"""Every destination type sends the service's own messages: digests, heartbeat tests, fallbacks, tests."""
 
 from datetime import UTC, datetime
 
@@ -83,7 +83,7 @@ def test_a_digest_is_told(key, make_sink, make_alert):
 
 
 @every_sink
-def test_a_drill_is_told(key, make_sink):
+def test_a_heartbeat_test_is_told(key, make_sink):
     make_sink(key, drill_interval_s=3600)
     Destination.objects.update(drilled_at=None)
     assert send_heartbeats() == 1

@@ -220,7 +220,7 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
             "fallen back": Delivery.objects.filter(fallback_of=fallen.id, state="delivered").exists(),
             "suppressed": state(owed) == "suppressed",
             "cleared": state(skipped) == "suppressed",
-            "drilled": rows["failing"].drilled_at > past,
+            "heartbeats": rows["failing"].drilled_at > past,
             "secret": rows["limited"].sealed_old_signing_secret == "",
             "told": QuietWindow.objects.filter(id=window.id, told_at__isnull=False).exists(),
             "streamed": not Batch.objects.filter(state="open").exists()
@@ -391,16 +391,16 @@ def test_while_one_sweep_is_at_a_chore_another_leaves_it_out_and_does_the_rest(s
         done.append("waited")
 
     monkeypatch.setattr(tasks.tidy, "tidy_up", wait)
-    monkeypatch.setattr(tasks.heartbeat, "send_heartbeats", lambda: done.append("drilled"))
+    monkeypatch.setattr(tasks.heartbeat, "send_heartbeats", lambda: done.append("heartbeats"))
     wait.__name__, tasks.heartbeat.send_heartbeats.__name__ = "tidy_up", "send_heartbeats"
     first = threading.Thread(target=lambda: (sweep(), connection.close()))
     first.start()
     assert began.wait(10)
     sweep()
-    assert done == ["drilled"]
+    assert done == ["heartbeats"]
     go_on.set()
     first.join(20)
-    assert done == ["drilled", "waited", "drilled"]
+    assert done == ["heartbeats", "waited", "heartbeats"]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def sink(acme):
     return configure.create(acme, "email", {"to": ["soc@acme.example"]}, name="mail")
 
 
-def pumped():
+def dispatched():
     """Deliver what is due, by a way out that dials nobody on this machine but the mail server."""
     with open_outlet(AddressGuard(), 5, make_mail_server()) as way_out:
         return Dispatcher(way_out).run()
@@ -35,7 +35,7 @@ def pumped():
 
 def test_an_alert_is_mailed_and_the_attempt_tells_what_the_server_said(server, sink, make_alert):
     make_alert()
-    pumped()
+    dispatched()
     delivery, attempt = Delivery.objects.get(), Attempt.objects.get()
     assert (delivery.state, attempt.status, attempt.excerpt.strip()) == (
         "delivered",
@@ -50,7 +50,7 @@ def test_an_alert_is_mailed_and_the_attempt_tells_what_the_server_said(server, s
 def test_many_are_sent_at_once_and_each_arrives_once(server, sink, make_alert):
     for _ in range(30):
         make_alert()
-    pumped()
+    dispatched()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
     assert len({mail.data for mail in server.got}) == len(server.got) == 30
 
@@ -58,16 +58,16 @@ def test_many_are_sent_at_once_and_each_arrives_once(server, sink, make_alert):
 def test_a_recipient_who_is_gone_parks_the_sink(server, sink, make_alert):
     server.replies = {"RCPT": "550 5.1.1 nobody here"}
     make_alert()
-    pumped()
+    dispatched()
     parked = Destination.objects.get()
     assert (parked.state, Delivery.objects.get().state) == ("parked", "pending")
     assert "nobody here" in parked.state_reason
 
 
-def test_without_a_mail_server_the_sink_is_parked_and_its_backlog_kept(settings, sink, make_alert):
+def test_without_a_mail_server_the_sink_is_disabled_and_its_backlog_kept(settings, sink, make_alert):
     settings.SMTP_URL = ""
     make_alert()
-    pumped()
+    dispatched()
     assert (Destination.objects.get().state, Delivery.objects.get().state) == ("parked", "pending")
     assert "SMTP_URL" in Destination.objects.get().state_reason
 

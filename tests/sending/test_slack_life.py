@@ -165,7 +165,7 @@ class TestLife:
         deliver_first_only(slack)
         make_alert(dedup_key="i", status="resolved")
         Delivery.objects.filter(tries=1).update(due_at=timezone.now() + timedelta(hours=1))
-        pump_once(slack)
+        dispatch_once(slack)
         assert slack.methods() == ["chat.postMessage", "chat.postMessage"]
         deliver(slack)
         assert slack.methods() == ["reply"]
@@ -204,7 +204,7 @@ class TestLife:
         assert tell("resolved") == ["chat.postMessage"]
 
 
-def pump_once(slack):
+def dispatch_once(slack):
     dispatcher = Dispatcher(slack)
     dispatcher._turn_over = lambda ready: None
     Destination.objects.update(paced_until=None)
@@ -212,7 +212,7 @@ def pump_once(slack):
     Destination.objects.update(paced_until=None)
 
 
-deliver_first_only = pump_once
+deliver_first_only = dispatch_once
 
 
 class TestPace:

@@ -99,7 +99,7 @@ def states(integration):
 
 
 @pytest.mark.parametrize("status", [400, 413])
-def test_an_event_that_is_refused_among_others_is_set_aside_and_the_stream_goes_on(
+def test_an_event_that_is_refused_among_others_becomes_a_dead_letter_and_the_stream_goes_on(
     far,
     integration,
     log,
@@ -171,7 +171,7 @@ def test_a_destination_that_takes_nothing_loses_nothing_and_gets_all_after_the_r
     assert explain_standing(integration).stands_since is None
 
 
-def test_a_stream_is_parked_by_the_third_401_in_a_row_and_not_by_one(far, integrate, log, outlet):
+def test_a_stream_is_disabled_by_the_third_401_in_a_row_and_not_by_one(far, integrate, log, outlet):
     with Receiver(far) as receiver:
         integration = integrate("generic_http", {"url": receiver.url("/intake")})
         stands = lambda: Destination.objects.values_list("state", "doubts").get(id=integration.id)  # noqa: E731

@@ -130,7 +130,7 @@ def test_a_type_knows_how_long_its_sending_may_take(far, integrate, log, outlet,
     assert given == [settings.EVENTSINKS_LEASE - streaming.MARGIN]
 
 
-def test_what_is_set_aside_at_others_is_not_looked_through(far, integrate, log, outlet):  # noqa: F811
+def test_a_dead_letter_of_others_is_not_looked_through(far, integrate, log, outlet):  # noqa: F811
     integration = integrate()
     log(1)
     with CaptureQueriesContext(connection) as captured:
@@ -171,7 +171,7 @@ def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(
 
 
 @pytest.mark.parametrize("filter", ["", 'activity_code != "x"'])
-def test_an_event_of_a_type_that_is_not_known_here_is_set_aside_and_sent_by_who_knows_it(
+def test_an_event_of_a_type_that_is_not_known_here_becomes_a_dead_letter_and_sent_by_who_knows_it(
     far,  # noqa: F811
     integrate,  # noqa: F811
     log,  # noqa: F811

@@ -252,7 +252,7 @@ def test_a_mapping_is_applied(far, integrate, log, outlet):
     assert set(json.loads(seen[0].data)) >= {"initiator_id", "target_id", "message", "meta"}
 
 
-def test_an_event_that_a_mapping_stumbles_over_is_set_aside(far, integrate, log, outlet, monkeypatch):
+def test_an_event_that_a_mapping_stumbles_over_becomes_a_dead_letter(far, integrate, log, outlet, monkeypatch):
     class Stumbling:
         def written(self, type_, data, occurred_at):
             return {}["nothing"] if b'"2"' in data else data
@@ -388,7 +388,9 @@ def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
     assert not Batch.objects.filter(state="open").exists()
 
 
-def test_an_event_larger_than_the_type_takes_is_set_aside_and_the_stream_goes_on(far, integrate, log, outlet):
+def test_an_event_larger_than_the_type_takes_becomes_a_dead_letter_and_the_stream_goes_on(
+    far, integrate, log, outlet
+):
     far.limits = BatchLimits(max_events=3, max_bytes=10_000, max_event_bytes=1_000)
     integration = integrate()
     log("before")
@@ -492,7 +494,7 @@ def gone(batch):
     raise DestinationGone("the bucket is gone")
 
 
-def test_a_destination_that_is_gone_is_parked_and_its_repair_resumes_with_nothing_lost(
+def test_a_destination_that_is_gone_is_disabled_and_its_repair_resumes_with_nothing_lost(
     far, integrate, log, outlet
 ):
     integration = integrate()

@@ -60,7 +60,7 @@ def is_now(moment):
     return abs(moment - read_database_clock()) < SOON
 
 
-def drills():
+def heartbeat_tests():
     return Event.objects.filter(type="notice", key__startswith="drill-").count()
 
 
@@ -75,12 +75,12 @@ def test_only_pythons_clock_is_moved(db, days):
 
 
 @DAYS
-def test_a_drill_comes_once_an_interval(make_webhook, days):
+def test_a_heartbeat_test_comes_once_an_interval(make_webhook, days):
     sink = make_webhook(options=Options(drill_interval_s=3600))
     with off_by(days):
-        assert (send_heartbeats(), drills()) == (0, 0)
+        assert (send_heartbeats(), heartbeat_tests()) == (0, 0)
         Destination.objects.update(drilled_at=Now() - timedelta(minutes=61))
-        assert (send_heartbeats(), send_heartbeats(), drills()) == (1, 0, 1)
+        assert (send_heartbeats(), send_heartbeats(), heartbeat_tests()) == (1, 0, 1)
     assert is_now(Destination.objects.get(id=sink.id).drilled_at)
 
 
@@ -99,7 +99,7 @@ def test_a_drill_comes_once_an_interval(make_webhook, days):
 def test_a_drill_that_is_due_is_held_whatever_the_precision_of_the_last(make_webhook, drilled_at):
     make_webhook(options=Options(drill_interval_s=3600))
     Destination.objects.update(drilled_at=drilled_at)
-    assert [send_heartbeats(), send_heartbeats(), drills()] == [1, 0, 1]
+    assert [send_heartbeats(), send_heartbeats(), heartbeat_tests()] == [1, 0, 1]
 
 
 @DAYS

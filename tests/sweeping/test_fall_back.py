@@ -1,4 +1,4 @@
-"""Fallback sinks and fire drills."""
+"""Fallback sinks and heartbeat tests."""
 
 from datetime import timedelta
 
@@ -91,7 +91,7 @@ class TestFallingBack:
         Delivery.objects.filter(id=row.id).update(id=make_least_id(timezone.now() - timedelta(seconds=61)))
         assert (fall_back_everywhere(), len(at(up))) == (1, 1)
 
-    def test_what_waits_for_a_parked_sink_goes_at_once(self, pair, make_alert):
+    def test_what_waits_for_a_disabled_sink_goes_at_once(self, pair, make_alert):
         down, up = pair
         make_alert()
         park(down.id, down.version, "410")
@@ -187,7 +187,7 @@ class TestFallingBack:
             configure.change(sink, options=options)
 
 
-class TestDrills:
+class TestHeartbeatTests:
     def make(self, make_webhook):
         return make_webhook(UP, options=Options(drill_interval_s=3600))
 

@@ -195,7 +195,7 @@ def tell_next_step(integration: Integration, health: IntegrationHealth) -> str:
     if integration.state == DestinationState.PAUSED:
         return f"A person paused it {since}. It keeps its place: {health.waiting_text} events wait by now."
     if integration.state == DestinationState.PARKED:
-        said = f"It was parked {since}: {integration.state_reason}. Nothing is sent until somebody repairs it: "
+        said = f"It was disabled {since}: {integration.state_reason}. Nothing is sent until somebody repairs it: "
         return f"{said}change the settings below, or resume it once the far end is put right."
     if health.failing:
         at = f", {marks.write_distance(health.next_try)}" if health.next_try else ""

@@ -127,7 +127,7 @@ class OptionFields(FilterFields):
     drill_interval_s = SpanField(
         label="Fire drill every",
         help_text="A marked event goes the way of every alert, so that a fault shows before it matters. "
-        "From 1 min to 90 d; empty: no drills.",
+        "From 1 min to 90 d; empty: no fire drills.",
         widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "1 d", "autocomplete": "off"}),
     )
 

@@ -147,7 +147,9 @@ def tell_next_step(sink: EventSink, waiting: str) -> str:
         return f"A person paused it {since}. It keeps what it is owed: {waiting} by now."
     if sink.state == DestinationState.PARKED:
         repair = "change the settings below, or resume it once the far end is put right"
-        return f"It was parked {since}: {sink.state_reason}. Nothing is sent until somebody repairs it: {repair}."
+        return (
+            f"It was disabled {since}: {sink.state_reason}. Nothing is sent until somebody repairs it: {repair}."
+        )
     if sink.held_until and marks.name_status(sink)[0] == "warning":
         until = marks.write_clock(sink.held_until)
         return f"The far end asked for a pause until {until}. Sending goes on by itself."

@@ -93,7 +93,7 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     def resume(self, request: Request, id: str) -> Response:
         """Resume an event sink.
 
-        All that was kept is sent, unless `backlog` says otherwise. A parked one gets another chance.
+        The whole backlog is sent, unless `backlog` says otherwise. A disabled event sink becomes active, too.
         """
         sink = find_row(find_sinks(request), id, "uuid")
         backlog = read_input(ResumeSink, request.data or {}).backlog

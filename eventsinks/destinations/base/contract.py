@@ -44,7 +44,7 @@ class BatchLimits:
     """How much one request may hold, and how many seconds to wait for more before sending less.
 
     `max_requests` is how many requests of one batch are sent at once, where a request can't hold it all.
-    `max_event_bytes` is the most that one event may have; a larger one is set aside as refused.
+    `max_event_bytes` is the most that one event may have; a larger one becomes a dead letter.
     """
 
     max_events: int = 1

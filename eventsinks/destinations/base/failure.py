@@ -55,7 +55,7 @@ class EventRefused(SendFailure):
 
 
 class DestinationGone(SendFailure):
-    """Nothing will be taken until somebody repairs the destination: it is parked.
+    """Nothing will be taken until somebody repairs the destination: it is disabled.
 
     At once where that is `sure`. What only a status says may be a hiccup of a proxy: it is counted first.
     """

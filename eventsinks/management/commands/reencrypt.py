@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the argument that deletes lost secrets."""
-        told = "take away what no key opens: destinations without their secrets park until these are given again"
+        told = "remove the secrets that no key opens; the destinations are disabled until they are given again"
         parser.add_argument("--forget-lost", action="store_true", help=told)
 
     def handle(self, *args: Any, **options: Any) -> None:

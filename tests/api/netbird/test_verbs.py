@@ -162,7 +162,7 @@ def test_pausing_keeps_what_comes_and_resuming_sends_it(path, api, acme, receive
     assert came(receiver) == ["7"]
 
 
-def test_resuming_repairs_what_was_parked(api, made):  # noqa: F811
+def test_resuming_repairs_what_was_disabled(api, made):  # noqa: F811
     park(made["id"], 1, "no such key")
     assert api.get(f"{PATH}/{made['id']}/position").json()["reason"] == "no such key"
     resumed = api.post(f"{PATH}/{made['id']}/resume").json()

@@ -521,7 +521,7 @@ def test_explain_says_why_an_alert_waits(make_webhook, make_alert, explained):
     park(parked.id, parked.version, "the far end answered 410 Gone")
     due_at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     retried.deliveries.update(tries=2, due_at=due_at, reason="the far end answered 500")
-    parked_since = "waits until somebody repairs the event sink, which is parked"
+    parked_since = "waits until somebody repairs the event sink, which is disabled"
     assert explained() == {
         "first": ("pending", "waits for its first try"),
         "paused": ("pending", "waits until somebody resumes the event sink, which is paused"),
