@@ -15,6 +15,7 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import (
     Id,
+    LongText,
     give_id,
     read_document,
     read_moment,
@@ -28,7 +29,6 @@ MAX_FACTS = 20
 TEXTS = ("initiator_id", "initiator_name", "initiator_email", "target_id")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
-Line = Annotated[str, Field(max_length=10_000)]
 ID_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "integer"}]}
 
 
@@ -38,22 +38,26 @@ def write_id(id: Any) -> Any:
 
 
 class AuditData(BaseModel):
-    """What is read of an audit event. Unknown keys are kept, and go on as they came.
+    """The fields of an audit event that are checked. Unknown keys stay in the event.
 
     NetBird's ids are numbers written as text; one of its pages writes them as numbers.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: Annotated[Id | None, BeforeValidator(write_id), WithJsonSchema(ID_SCHEMA)] = None
-    timestamp: str | None = None
-    activity: Line | None = None
-    activity_code: str = Field(min_length=1, max_length=255)
-    initiator_id: Line | None = None
-    initiator_name: Line | None = None
-    initiator_email: Line | None = None
-    target_id: Line | None = None
-    meta: dict[str, Any] | None = None
+    id: Annotated[Id | None, BeforeValidator(write_id), WithJsonSchema(ID_SCHEMA)] = Field(
+        None, description="the id of the event; the service makes one if it is absent"
+    )
+    timestamp: str | None = Field(None, description="when it happened, in RFC 3339; now if it is absent")
+    activity: LongText | None = Field(None, description="what happened, in words, such as `Policy added`")
+    activity_code: str = Field(
+        min_length=1, max_length=255, description="the code of what happened, such as `policy.add`"
+    )
+    initiator_id: LongText | None = Field(None, description="the id of the user who did it, `sys` for the system")
+    initiator_name: LongText | None = Field(None, description="the name of the user who did it")
+    initiator_email: LongText | None = Field(None, description="the email address of the user who did it")
+    target_id: LongText | None = Field(None, description="the id of what it was done to")
+    meta: dict[str, Any] | None = Field(None, description="more facts about it; they are shown as text")
 
 
 class Audit(EventType):

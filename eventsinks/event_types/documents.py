@@ -24,6 +24,9 @@ LARGE = 100_000  # bytes
 
 # The id of an event among those of its tenant and type.
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+# An index contains these texts, so they are short, without characters that no database column takes.
+IndexedText = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
+LongText = Annotated[str, Field(max_length=10_000)]
 Document = TypeVar("Document", bound=BaseModel)
 
 

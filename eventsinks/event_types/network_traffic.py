@@ -5,14 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.audit import RFC3339
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_time
+from eventsinks.event_types.documents import give_id, read_document, read_moment, read_text, write_time
+from eventsinks.event_types.network_traffic_data import NetworkTrafficData
 from eventsinks.lib.budget import Budget
 from eventsinks.lib.moments import read_time
 
@@ -24,92 +25,6 @@ PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}  # th
 COUNTERS = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
 COUNTS = ("num_of_starts", "num_of_ends", "num_of_drops")
 HAPPENED = {"num_of_starts": "TYPE_START", "num_of_ends": "TYPE_END", "num_of_drops": "TYPE_DROP"}
-
-# An index contains these, so they are bounded, without characters that no database column takes.
-Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
-Line = Annotated[str, Field(max_length=10_000)]
-Count = Annotated[int, Field(ge=0, lt=2**64)]
-
-
-class Read(BaseModel):
-    """Read strictly; unknown keys are kept, and go on as they came."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class GeoPlace(Read):
-    """Where an endpoint is."""
-
-    city_name: Line | None = None
-    country_code: Line | None = None
-
-
-class Endpoint(Read):
-    """One of the two ends. `address` is `ip:port`."""
-
-    id: Name | None = None
-    type: Literal["UNKNOWN", "PEER", "HOST_RESOURCE", "SUBNET_RESOURCE", "DOMAIN_RESOURCE", "ROUTE"] | None = None
-    name: Line | None = None
-    geo_location: GeoPlace | None = None
-    os: Line | None = None
-    address: Line | None = None
-    dns_label: Line | None = None
-
-
-class User(Read):
-    """Whose traffic it is."""
-
-    id: Name | None = None
-    email: Line | None = None
-    name: Line | None = None
-
-
-class Policy(Read):
-    """What allowed it, or did not."""
-
-    id: Line | None = None
-    name: Line | None = None
-
-
-class Icmp(Read):
-    """What an ICMP packet is."""
-
-    type: Annotated[int, Field(ge=0, le=255)] | None = None
-    code: Annotated[int, Field(ge=0, le=255)] | None = None
-
-
-class Happening(Read):
-    """What happened to the flow, and when."""
-
-    type: Literal["TYPE_UNKNOWN", "TYPE_START", "TYPE_END", "TYPE_DROP"]
-    timestamp: str
-
-
-class NetworkTrafficData(Read):
-    """What is read of a flow."""
-
-    id: Id | None = None
-    flow_id: str = Field(min_length=1, max_length=255)
-    reporter_id: Name | None = None
-    source: Endpoint
-    destination: Endpoint
-    user: User | None = None
-    policy: Policy | None = None
-    icmp: Icmp | None = None
-    protocol: Annotated[int, Field(ge=0, le=255)]
-    direction: Literal["INGRESS", "EGRESS", "DIRECTION_UNKNOWN"] | None = None
-    connection_type: Literal["P2P", "ROUTED"] | None = None
-    rx_bytes: Count | None = None
-    rx_packets: Count | None = None
-    tx_bytes: Count | None = None
-    tx_packets: Count | None = None
-    num_of_starts: Count | None = None
-    num_of_ends: Count | None = None
-    num_of_drops: Count | None = None
-    window_start: str | None = None
-    window_end: str | None = None
-    receive_timestamp: str | None = None
-    events: list[Happening] | None = Field(None, max_length=10_000, fail_fast=True)
 
 
 class FlowShape(NamedTuple):
@@ -134,7 +49,7 @@ class FlowShape(NamedTuple):
         return cls(number >> 8, number >> 4 & 15, number >> 2 & 3, number & 3)
 
 
-class NetworkTraffic(EventType):
+class NetworkTrafficType(EventType):
     """Traffic between two ends, as one of them reported it."""
 
     key: ClassVar[str] = "network_traffic"

@@ -13,7 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.audit import write_timestamp
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_value
+from eventsinks.event_types.documents import (
+    Id,
+    IndexedText,
+    LongText,
+    give_id,
+    read_document,
+    read_moment,
+    read_text,
+    write_value,
+)
 from eventsinks.lib.budget import Budget
 
 TEXTS = ("service_id", "method", "host", "path", "source_ip", "reason", "user_id", "auth_method_used")
@@ -21,40 +30,46 @@ PLACES = ("country_code", "city_name", "subdivision_code", "protocol")
 COUNTS = ("duration_ms", "status_code", "bytes_upload", "bytes_download")
 SEARCHED = ("id", "source_ip", "user_email", "user_name")
 
-Name = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
-Line = Annotated[str, Field(max_length=10_000)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Unsigned63 = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ProxyData(BaseModel):
-    """What is read of a request. Unknown keys are kept, and go on as they came.
+    """The fields of a request to the reverse proxy that are checked. Unknown keys stay in the event.
 
-    What goes through as TCP or UDP has no method, path or status.
+    A connection over TCP or UDP has no method, path or status.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: Id | None = None
-    service_id: Name | None = None
-    timestamp: str | None = None
-    method: Annotated[str, Field(max_length=32, pattern=r"^[!-~]*$")] | None = None
-    host: Name
-    path: Line | None = None
-    duration_ms: Count | None = None
-    status_code: Annotated[int, Field(ge=0, le=999)] | None = None
-    source_ip: Name | None = None
-    reason: Line | None = None
-    user_id: Name | None = None
-    user_email: Name | None = None
-    user_name: Name | None = None
-    auth_method_used: Name | None = None
-    country_code: Name | None = None
-    city_name: Line | None = None
-    subdivision_code: Name | None = None
-    bytes_upload: Count | None = None
-    bytes_download: Count | None = None
-    protocol: Name | None = None
-    metadata: dict[str, Any] | None = None
+    id: Id | None = Field(None, description="the id of the event; the service makes one if it is absent")
+    service_id: IndexedText | None = Field(None, description="the id of the service that served the request")
+    timestamp: str | None = Field(None, description="when the request came, in RFC 3339; now if it is absent")
+    method: Annotated[str, Field(max_length=32, pattern=r"^[!-~]*$")] | None = Field(
+        None, description="the HTTP method"
+    )
+    host: IndexedText = Field(description="the host that was asked for")
+    path: LongText | None = Field(None, description="the path that was asked for")
+    duration_ms: Unsigned63 | None = Field(None, description="how many milliseconds the request took")
+    status_code: Annotated[int, Field(ge=0, le=999)] | None = Field(
+        None, description="the HTTP status of the answer"
+    )
+    source_ip: IndexedText | None = Field(None, description="the IP address of the client")
+    reason: LongText | None = Field(None, description="why the proxy refused the request")
+    user_id: IndexedText | None = Field(None, description="the id of the user")
+    user_email: IndexedText | None = Field(None, description="the email address of the user")
+    user_name: IndexedText | None = Field(None, description="the name of the user")
+    auth_method_used: IndexedText | None = Field(None, description="how the user logged in, such as `oidc`")
+    country_code: IndexedText | None = Field(
+        None, description="the code of the client's country in ISO 3166-1, such as `DE`"
+    )
+    city_name: LongText | None = Field(None, description="the city of the client")
+    subdivision_code: IndexedText | None = Field(
+        None, description="the code of the client's state or province in ISO 3166-2"
+    )
+    bytes_upload: Unsigned63 | None = Field(None, description="the number of bytes that the client sent")
+    bytes_download: Unsigned63 | None = Field(None, description="the number of bytes that the client received")
+    protocol: IndexedText | None = Field(None, description="the protocol, such as `http` or `tcp`")
+    metadata: dict[str, Any] | None = Field(None, description="more facts about it; they are shown as text")
 
 
 class Proxy(EventType):

@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from eventsinks.api.documents import Many
 from eventsinks.event_types.audit import AuditData
-from eventsinks.event_types.network_traffic import NetworkTrafficData
+from eventsinks.event_types.network_traffic_data import NetworkTrafficData
 from eventsinks.event_types.proxy import ProxyData
 
 
-class Shown(BaseModel):
+class OpenShape(BaseModel):
     """What NetBird tells, and whatever else it came with."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class EventOut(Shown):
+class EventOut(OpenShape):
     """An event: the fields of NetBird's, and whatever else it came with."""
 
     id: str = Field(description="its id, its sender's or one that was made")
@@ -41,14 +41,14 @@ class ManyAudit(RootModel[list[AuditOut]]):
     """Audit events, newest first."""
 
 
-class GeoPlaceOut(Shown):
+class GeoPlaceOut(OpenShape):
     """Where an end is."""
 
     city_name: str = Field(description="the city")
     country_code: str = Field(description="the country, as ISO 3166 has it")
 
 
-class EndpointOut(Shown):
+class EndpointOut(OpenShape):
     """One of the two ends of a flow."""
 
     id: str = Field(description="its id")
@@ -82,7 +82,7 @@ class IcmpOut(BaseModel):
     code: int = Field(description="its code")
 
 
-class HappeningOut(Shown):
+class HappeningOut(OpenShape):
     """What happened to a flow."""
 
     type: Literal["TYPE_UNKNOWN", "TYPE_START", "TYPE_END", "TYPE_DROP"] = Field(description="what it was")

@@ -25,7 +25,7 @@ from eventsinks.api.netbird.event_shapes import AuditIn, AuditTaken, ManyAudit
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, document_answers
 from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit
-from eventsinks.event_types.network_traffic import NetworkTraffic
+from eventsinks.event_types.network_traffic import NetworkTrafficType
 from eventsinks.event_types.proxy import Proxy
 from eventsinks.intake.accept import Acceptance, Rejection, accept
 from eventsinks.models import Event, Tenant
@@ -100,7 +100,7 @@ def show_event(event: Event | NewEvent) -> dict[str, Any]:
     kind = event.event_type
     if isinstance(kind, Audit | Proxy):
         return kind.read_back(event.document, event.occurred_at)
-    assert isinstance(kind, NetworkTraffic)
+    assert isinstance(kind, NetworkTrafficType)
     return kind.read_back(event.document, event.received_at)
 
 

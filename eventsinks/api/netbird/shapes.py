@@ -53,7 +53,7 @@ EventTypeKey = Annotated[StrictStr, make_choice_check(lambda: sorted(HEARD))]
 EventTypes = Annotated[list[EventTypeKey], Field(min_length=1), AfterValidator(check_each_once)]
 
 
-Filter = Annotated[StrictStr, AfterValidator(check_filter)]  # CEL; "" takes it away
+CheckedFilter = Annotated[StrictStr, AfterValidator(check_filter)]  # CEL; "" takes it away
 
 
 class Hours(BaseModel):
@@ -78,7 +78,7 @@ class CreateIntegration(BaseModel):
     start: Start = Field("now", description="where in what was received it begins")
     mapping: MappingKey | None = Field(None, description="the shape in which events go out")
     event_types: EventTypes | None = Field(None, description="what it hears; audit and traffic if absent")
-    filter: Filter | None = Field(None, description="CEL over the event; everything if absent")
+    filter: CheckedFilter | None = Field(None, description="CEL over the event; everything if absent")
 
 
 class UpdateIntegration(BaseModel):
@@ -88,7 +88,7 @@ class UpdateIntegration(BaseModel):
     enabled: StrictBool | None = Field(None, description="whether it sends")
     mapping: MappingKey | None = Field(None, description="the shape in which events go out")
     event_types: EventTypes | None = Field(None, description="what it hears")
-    filter: Filter | None = Field(None, description='CEL over the event; "" takes it away')
+    filter: CheckedFilter | None = Field(None, description='CEL over the event; "" takes it away')
 
 
 class IntegrationOut(BaseModel):

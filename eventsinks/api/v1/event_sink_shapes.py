@@ -37,7 +37,7 @@ OPTIONS: Any = Options.model_fields
 # What pydantic only knows as an object.
 Args = Annotated[dict[str, Any], WithJsonSchema(make_args_schema())]
 Changes = Annotated[dict[str, Any], WithJsonSchema(make_changes_schema())]
-Shown = Annotated[dict[str, Any], WithJsonSchema(make_shown_schema())]
+ShownArgs = Annotated[dict[str, Any], WithJsonSchema(make_shown_schema())]
 
 
 class CreateEventSink(Options):
@@ -48,7 +48,7 @@ class CreateEventSink(Options):
     tenant_id: str = Field(json_schema_extra={"format": "uuid"}, description="the key's own")
     name: Name = Field(description="what people call it")
     description: Description = Field(description="what it is for")
-    event_sink_args: Args
+    event_sink_args: Args = Field(description="its type, and the arguments of the type")
     enabled: StrictBool = Field(True, description="whether it sends; else it is paused")
 
 
@@ -60,7 +60,7 @@ class UpdateEventSink(Options):
     id: str | None = Field(None, json_schema_extra={"format": "uuid"}, description="its own, as in the path")
     name: Name | None = Field(None, description="what people call it")
     description: Description | None = Field(None, description="what it is for")
-    event_sink_args: Changes | None = None
+    event_sink_args: Changes | None = Field(None, description="the arguments of its type that change")
     enabled: StrictBool | None = Field(None, description="whether it sends")
 
     @field_validator("id")
@@ -104,7 +104,7 @@ class EventSinkOut(OptionsOut):  # type: ignore[misc, valid-type]
         description="its type as Scanner knows it: `Webhook` for every type of ours"
     )
     destination_type: str = Field(description="its own type", json_schema_extra={"enum": [*sorted(WIRE_TYPES)]})
-    configuration: Shown
+    configuration: ShownArgs
     integration_id: UUID | None = Field(description="its Slack workspace, where it has one")
     created_at: datetime = Field(description="when it was made")
     updated_at: datetime = Field(description="when it was changed last")

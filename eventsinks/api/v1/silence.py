@@ -33,7 +33,7 @@ from eventsinks.api.v1.view import (
 from eventsinks.models import Destination, Silence
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-Filter = Annotated[str, StringConstraints(max_length=4_000)]
+FilterText = Annotated[str, StringConstraints(max_length=4_000)]
 
 
 class CreateSilence(BaseModel):
@@ -42,7 +42,7 @@ class CreateSilence(BaseModel):
     event_sink_id: str | None = Field(
         None, json_schema_extra={"format": "uuid"}, description="at this event sink only"
     )
-    filter: Filter = Field("", description="of alerts that this CEL matches only")
+    filter: FilterText = Field("", description="of alerts that this CEL matches only")
     reason: Reason = Field(description="why")
     author: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="who wants it")
     starts_at: Moment | None = Field(None, description="from then on; now if absent")
@@ -52,7 +52,7 @@ class CreateSilence(BaseModel):
 class PreviewSilence(BaseModel):
     """Which alerts of the last hours a filter matches."""
 
-    filter: Filter = Field("", description="CEL over the alert; every alert if empty")
+    filter: FilterText = Field("", description="CEL over the alert; every alert if empty")
     hours: Annotated[StrictInt, Field(ge=1, le=24 * 30)] = Field(24, description="how far back to look")
 
 

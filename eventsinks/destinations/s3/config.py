@@ -45,7 +45,7 @@ def check_endpoint(url: str) -> str:
     return url
 
 
-Endpoint = Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(check_endpoint)]
+EndpointUrl = Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(check_endpoint)]
 Prefix = Annotated[str, Field(max_length=500, pattern=r"\A[A-Za-z0-9_!.*'()=/-]*\z"), AfterValidator(check_prefix)]
 KmsKey = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_:/-]{1,2048}\z")]
 AccountId = Annotated[str, Field(pattern=r"\A[0-9]{12}\z")]
@@ -57,7 +57,7 @@ class S3Config(AwsConfig):
     bucket_name: Annotated[str, AfterValidator(check_bucket)] = Field(
         pattern=r"\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z", title="Bucket name"
     )
-    endpoint_url: Annotated[Endpoint | None, Absent] = Field(None, title="Endpoint URL")
+    endpoint_url: Annotated[EndpointUrl | None, Absent] = Field(None, title="Endpoint URL")
     prefix: Annotated[Prefix | None, Absent] = Field(None, title="Prefix")
     sse: Annotated[Literal["AES256", "aws:kms"] | None, Absent] = Field(None, title="Server-side encryption")
     kms_key_id: Annotated[KmsKey | None, Absent] = Field(None, title="KMS key ID")

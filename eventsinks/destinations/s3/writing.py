@@ -13,7 +13,7 @@ from eventsinks.lib.net.aws import AT_ONCE
 from eventsinks.lib.net.wire import Response
 
 Write = Callable[[S3Object], Response]  # raises SendFailure
-Outcome = Response | SendFailure
+WriteResult = Response | SendFailure
 
 
 class WrittenObjects(NamedTuple):
@@ -29,7 +29,7 @@ def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
 
     Raises SendFailure where none was written.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[WriteResult] = []
     trouble: SendFailure | None = None
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while trouble is None and len(outcomes) < len(objects):
@@ -48,7 +48,7 @@ def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
     return WrittenObjects(written, failures, said or (responses[-1] if responses else None))
 
 
-def try_write(write: Write, object: S3Object) -> Outcome:
+def try_write(write: Write, object: S3Object) -> WriteResult:
     """Write one object; return the failure instead of raising it."""
     try:
         return write(object)
@@ -56,7 +56,7 @@ def try_write(write: Write, object: S3Object) -> Outcome:
         return failure
 
 
-def is_trouble(outcome: Outcome) -> TypeGuard[SendFailure]:
+def is_trouble(outcome: WriteResult) -> TypeGuard[SendFailure]:
     """Whether it stands in the way of the other objects too."""
     return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)
 
