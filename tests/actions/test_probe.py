@@ -10,7 +10,7 @@ from eventsinks.actions.trying.probe import probe_connection
 from eventsinks.actions.trying.try_out import try_out
 from eventsinks.destinations.base import SendFailure
 from tests.helpers.receiver import Receiver
-from tests.streaming.test_streamer import far, integrate  # noqa: F401 - fixtures
+from tests.helpers.streams import far, integrate  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db
 

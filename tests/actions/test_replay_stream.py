@@ -11,7 +11,7 @@ from eventsinks.destinations.base import BatchLimits, Temporary
 from eventsinks.models import Event, Position
 from eventsinks.models.stream import LogPlace, find_due_positions
 from eventsinks.streaming.streamer import stream
-from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
+from tests.helpers.streams import (  # noqa: F401 - fixtures
     all_that_came,
     came,
     far,
@@ -23,7 +23,7 @@ from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
     text,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silent_audit")]
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.admin.deliveries.outcome import NO_ANSWER, tell_story
-from eventsinks.admin.deliveries.timeline import draw_steps
+from eventsinks.admin.deliveries.outcome import tell_story
+from eventsinks.admin.parts.attempts.sides import NO_ANSWER
+from eventsinks.admin.parts.attempts.timeline import draw_steps
 from eventsinks.admin.sinks.health import find_open_deliveries
 from eventsinks.models import Attempt, Delivery, Destination, Event
 from eventsinks.sending.hold import hold, park

@@ -17,8 +17,7 @@ from eventsinks.destinations.base import Temporary
 from eventsinks.models import Batch, Event, Position
 from eventsinks.models.stream import find_due_positions, find_end_of_log, find_last_settled, log_is_ahead
 from eventsinks.streaming.streamer import stream
-from tests.helpers.visible import visible
-from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
+from tests.helpers.streams import (  # noqa: F401 - fixtures
     all_that_came,
     far,
     integrate,
@@ -28,8 +27,9 @@ from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
     silent_audit,
     stored,
 )
+from tests.helpers.visible import visible
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silent_audit")]
 AHEAD = 10**9  # of this cluster's transactions is the other's
 on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no transaction ids")
 
@@ -54,7 +54,7 @@ def renumber_log():
 @pytest.fixture
 def log_unseen(log, monkeypatch):  # noqa: F811
     """Write events as `log`, without waiting until they are the last ones that may be read."""
-    monkeypatch.setattr("tests.streaming.test_streamer.visible", lambda tenant: None)
+    monkeypatch.setattr("tests.helpers.streams.visible", lambda tenant: None)
     return log
 
 

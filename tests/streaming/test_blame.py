@@ -1,5 +1,4 @@
 """Whose fault: one event that is refused costs no other, and a destination that takes nothing loses nothing."""
-# ruff: noqa: F811 - fixtures
 
 import gzip
 import json
@@ -21,9 +20,8 @@ from eventsinks.streaming.streamer import stream
 from tests.helpers import replays
 from tests.helpers.receiver import Receiver, answer
 from tests.helpers.visible import visible
-from tests.streaming.test_streamer import integrate, outlet, silent_audit  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silent_audit")]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 

@@ -16,23 +16,13 @@ from eventsinks.models.options import Options
 from eventsinks.streaming import streamer as streaming
 from eventsinks.streaming.settle_batch import settle_batch
 from eventsinks.streaming.streamer import stream
+from tests.helpers.streams import all_that_came, came, make_due, text
 from tests.helpers.worlds import World
-from tests.streaming.test_streamer import (  # noqa: F401 - fixtures
-    all_that_came,
-    came,
-    far,
-    integrate,
-    log,
-    make_due,
-    outlet,
-    silent_audit,
-    text,
-)
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silent_audit")]
 
 
-def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far, integrate, log, outlet):  # noqa: F811
+def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far, integrate, log, outlet):
     far.limits = BatchLimits(max_events=6)
     integration = integrate()
     log(1, 2, 3, 4, 5, 6, 7)
@@ -48,7 +38,7 @@ def test_what_was_taken_of_a_batch_that_goes_on_in_halves_is_not_sent_again(far,
     assert Position.objects.get().sent_events == 7
 
 
-def test_a_crash_between_the_halves_loses_neither(far, integrate, log, outlet):  # noqa: F811
+def test_a_crash_between_the_halves_loses_neither(far, integrate, log, outlet):
     far.limits = BatchLimits(max_events=4)
     integration = integrate()
     log(1, 2, 3, 4, 5)
@@ -62,7 +52,7 @@ def test_a_crash_between_the_halves_loses_neither(far, integrate, log, outlet): 
     assert came(far)[2:] == [["3", "4"], ["5"]]
 
 
-def test_who_lost_the_lease_does_not_park_the_integration(far, integrate, log):  # noqa: F811
+def test_who_lost_the_lease_does_not_park_the_integration(far, integrate, log):
     integration = integrate()
     (id,) = log(1)
     position = Position.objects.lease(integration.id, 60)
@@ -72,7 +62,7 @@ def test_who_lost_the_lease_does_not_park_the_integration(far, integrate, log): 
     assert Destination.objects.get().state == "active"
 
 
-def test_only_what_was_taken_counts_as_sent(far, integrate, log, outlet):  # noqa: F811
+def test_only_what_was_taken_counts_as_sent(far, integrate, log, outlet):
     integration = integrate()
     log(1, 2, 3)
     far.says = staticmethod(lambda batch: {"2": EventRefused("no"), "3": Temporary("later")})
@@ -84,7 +74,7 @@ def test_only_what_was_taken_counts_as_sent(far, integrate, log, outlet):  # noq
     assert Position.objects.get().sent_events == 2
 
 
-def test_a_batch_has_a_whole_lease_however_long_went_by_before_it(far, integrate, log, outlet, settings):  # noqa: F811
+def test_a_batch_has_a_whole_lease_however_long_went_by_before_it(far, integrate, log, outlet, settings):
     integration = integrate()
     log(1)
     far.says = staticmethod(lambda batch: {"1": EventRefused("no")})
@@ -106,7 +96,7 @@ def test_a_batch_has_a_whole_lease_however_long_went_by_before_it(far, integrate
     assert seconds > settings.EVENTSINKS_LEASE - 5
 
 
-def test_a_batch_whose_lease_was_lost_before_it_was_sent_is_not_sent(far, integrate, log, outlet, monkeypatch):  # noqa: F811
+def test_a_batch_whose_lease_was_lost_before_it_was_sent_is_not_sent(far, integrate, log, outlet, monkeypatch):
     integration = integrate()
     log(1)
     read = streaming.read_members
@@ -120,7 +110,7 @@ def test_a_batch_whose_lease_was_lost_before_it_was_sent_is_not_sent(far, integr
     assert came(far) == []
 
 
-def test_a_type_knows_how_long_its_sending_may_take(far, integrate, log, outlet, settings):  # noqa: F811
+def test_a_type_knows_how_long_its_sending_may_take(far, integrate, log, outlet, settings):
     integration = integrate()
     log(1)
     given = []
@@ -130,7 +120,7 @@ def test_a_type_knows_how_long_its_sending_may_take(far, integrate, log, outlet,
     assert given == [settings.EVENTSINKS_LEASE - streaming.MARGIN]
 
 
-def test_a_dead_letter_of_others_is_not_looked_through(far, integrate, log, outlet):  # noqa: F811
+def test_a_dead_letter_of_others_is_not_looked_through(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     with CaptureQueriesContext(connection) as captured:
@@ -140,7 +130,7 @@ def test_a_dead_letter_of_others_is_not_looked_through(far, integrate, log, outl
     assert all(f"destination_id = {integration.id} " in look for look in looks)
 
 
-def test_a_pause_that_is_asked_for_while_replaying_holds_for_what_is_new_too(far, integrate, log, outlet):  # noqa: F811
+def test_a_pause_that_is_asked_for_while_replaying_holds_for_what_is_new_too(far, integrate, log, outlet):
     integration = integrate()
     log(1)
     far.says = staticmethod(lambda batch: {"1": EventRefused("no")})
@@ -152,7 +142,7 @@ def test_a_pause_that_is_asked_for_while_replaying_holds_for_what_is_new_too(far
     assert all_that_came(far) == ["1", "1"]
 
 
-def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(integrate, log, monkeypatch):  # noqa: F811
+def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(integrate, log, monkeypatch):
     config = {"api_key": "k", "site": "datadoghq.eu"}
     integration = integrate("datadog", config)
     (id,) = log(1)
@@ -172,10 +162,10 @@ def test_a_type_that_says_while_building_that_all_is_gone_parks_the_integration(
 
 @pytest.mark.parametrize("filter", ["", 'activity_code != "x"'])
 def test_an_event_of_a_type_that_is_not_known_here_becomes_a_dead_letter_and_sent_by_who_knows_it(
-    far,  # noqa: F811
-    integrate,  # noqa: F811
-    log,  # noqa: F811
-    outlet,  # noqa: F811
+    far,
+    integrate,
+    log,
+    outlet,
     filter,
 ):
     integration = integrate(options=Options(filter=filter))

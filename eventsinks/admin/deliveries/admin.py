@@ -22,8 +22,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.admin.deliveries.outcome import tell_story
-from eventsinks.admin.deliveries.timeline import draw_attempt
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.attempts.timeline import draw_attempt
 from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, get_initiator
 from eventsinks.admin.parts.filters import SinceFilter, SinkFilter
 from eventsinks.admin.silences.form import make_silence_link, may_silence

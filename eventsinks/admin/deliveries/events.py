@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -13,13 +12,12 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly
+from eventsinks.admin.parts.documents import cut_text, indent_json
 from eventsinks.admin.parts.filters import EventTypeFilter
 from eventsinks.admin.silences.form import make_silence_link, may_silence
 from eventsinks.event_types import EVENT_TYPES
-from eventsinks.lib.numbers import dumps, parse
 from eventsinks.models import Event, Tenant
 
-SHOWN = 200_000  # characters of an event's data that a page shows
 DELIVERIES = 200  # deliveries that a page shows
 
 
@@ -106,16 +104,3 @@ def show_event(event: Event) -> dict[str, Any]:
             for delivery in owed[:DELIVERIES]
         ],
     }
-
-
-def indent_json(raw: bytes) -> str:
-    """Return JSON with line breaks, for reading. Destinations get the original bytes."""
-    try:
-        return dumps(parse(raw), orjson.OPT_INDENT_2).decode()
-    except (ValueError, TypeError, RecursionError):  # it was accepted before JSON was read strictly
-        return raw.decode("utf-8", "replace")
-
-
-def cut_text(text: str) -> str:
-    """Return a text, cut if it is too long for a page."""
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}\n… ({len(text):,} characters in all)"

@@ -19,11 +19,11 @@ from django.utils.safestring import SafeString
 from eventsinks.actions import configure
 from eventsinks.actions.trying.try_out import TryOut
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.attempts.trial import show_trial
 from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.destination_form import DestinationForm
 from eventsinks.admin.parts.forms import PREFIX, make_fields
 from eventsinks.admin.parts.signing import Signed
-from eventsinks.admin.parts.trial import show_trial
 from eventsinks.admin.parts.type_picker import make_picker, read_picked
 from eventsinks.destinations import destination_type
 from eventsinks.limits.quotas import LimitReached

@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 
 from eventsinks.actions.silence import preview_silence as matching
 from eventsinks.actions.trying import preview
-from eventsinks.admin.deliveries.events import cut_text, indent_json
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.documents import cut_text, indent_json
 from eventsinks.admin.parts.filter_field import FilterFields
 from eventsinks.admin.parts.template_field import AlertTemplateField
 from eventsinks.event_types.alert_template import AlertTemplate

@@ -20,8 +20,8 @@ from tests.api.conftest import Caller
 from tests.api.netbird.examples import AUDIT
 from tests.api.netbird.test_integrations import PATH, both_paths, made, receiver, refused  # noqa: F401 - fixtures
 from tests.helpers.receiver import answer
+from tests.helpers.streams import outlet  # noqa: F401 - fixtures
 from tests.helpers.visible import visible
-from tests.streaming.test_streamer import outlet  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from eventsinks.actions.trying.try_out import TryOut
-from eventsinks.admin.deliveries.events import cut_text, indent_json
-from eventsinks.admin.deliveries.outcome import strip_code, tell_side
-from eventsinks.admin.deliveries.timeline import draw_attempt
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.attempts.sides import strip_code, tell_side
+from eventsinks.admin.parts.attempts.timeline import draw_attempt
+from eventsinks.admin.parts.documents import cut_text, indent_json
 from eventsinks.models import Attempt
 from eventsinks.models.attempt import Outcome
 
