@@ -1,1 +1,1 @@
-"""Who asks over HTTP: one file per wire format. Envelopes only: what is asked is done by the actions."""
+"""The HTTP APIs: one package per wire format. They read requests and write answers; the actions do the work."""

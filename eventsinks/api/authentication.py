@@ -1,4 +1,4 @@
-"""API keys at the door: who asks, and whether the key allows it."""
+"""API keys: which tenant a request comes from, and whether its key allows the request."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer KEY` or `Token KEY`. `request.auth` is the ApiKey."""
 
     def authenticate(self, request: Request) -> tuple[ApiKey, ApiKey] | None:
-        """Return the key, None where none is given.
+        """Return the key, None if the request has none.
 
-        Raises AuthenticationFailed for one that opens nothing, TooManyWrongKeys where there were too many.
+        Raises AuthenticationFailed for an unknown key, and TooManyWrongKeys after too many of them.
         """
         scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
         text = text.strip()
@@ -38,23 +38,23 @@ class ApiKeyAuthentication(BaseAuthentication):
         return key, key
 
     def authenticate_header(self, request: Request) -> str:
-        """Return what WWW-Authenticate says on a 401."""
+        """Return the value of WWW-Authenticate for a 401."""
         return 'Bearer realm="eventsinks"'
 
 
 def find_usable_key(text: str) -> ApiKey | None:
-    """Return the key whose text this is, with its tenant, if it opens anything."""
+    """Return the usable key with this text, and its tenant. Return None if there is no such key."""
     return ApiKey.objects.usable().of_text(text).select_related("tenant").first()
 
 
 class HasScope(BasePermission):
-    """The key carries `<view.scope>:read` for reading methods, `<view.scope>:write` for the others.
+    """Requires the scope `<view.scope>:read` for reading methods, and `<view.scope>:write` for the others.
 
-    A view whose scope is `operator` takes operators' keys only; every other takes tenants' keys only.
+    A view with the scope `operator` accepts only operators' keys. Every other view accepts only tenants' keys.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raise NotAuthenticated without a key, PermissionDenied where it lacks the scope."""
+        """Raise NotAuthenticated if there is no key, and PermissionDenied if the key lacks the scope."""
         if not isinstance(request.auth, ApiKey):
             raise NotAuthenticated("no valid authentication provided")
         needed = get_scope(view, request)
@@ -72,16 +72,16 @@ def get_scope(view: Any, request: Request) -> str:
 
 
 def get_tenant(request: Request) -> Tenant:
-    """Return the tenant of the key: where every query starts."""
+    """Return the tenant of the key. Every query starts here."""
     return cast(Tenant, cast(ApiKey, request.auth).tenant)
 
 
 def get_initiator(request: Request) -> Initiator:
-    """Return who asks and from where, for the audit: the key, not its text."""
+    """Return the caller for the audit: the id and the name of the key, and the address. The text stays secret."""
     key = cast(ApiKey, request.auth)
     return Initiator(str(key.id), key.name, address=request.META.get("REMOTE_ADDR", ""))
 
 
 def has_scope(request: Request, scope: str) -> bool:
-    """Whether the key allows `scope` beside what its view needs."""
+    """Whether the key allows `scope`, which its view does not require."""
     return cast(ApiKey, request.auth).allows(scope)

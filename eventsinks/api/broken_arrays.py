@@ -1,7 +1,8 @@
-"""An array in which something is no JSON, cut into its elements: one bad one costs none of the others.
+"""Broken arrays: splits an array with an element that is not JSON, so that the other elements can be accepted.
 
-Strings and brackets say where an element ends, whatever else is wrong with it. Each is then judged by itself. Text
-inside a string can't become an element: its quotes stand behind backslashes, which no JSON has outside of strings.
+Strings and brackets show where an element ends, even if the element is broken. The caller then checks each one.
+Text inside a string can't become an element: its quotes follow backslashes, and valid JSON has backslashes only in
+strings.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ MAX_MARKS = 4_000_000  # that are looked at: about a second
 
 
 def split_elements(body: bytes, most: int) -> list[bytes]:
-    """Return the elements of an array, at most `most`. Raises ValueError where they can't be told apart."""
+    """Return the elements of an array, at most `most`. Raises ValueError if it can't be split."""
     return list(islice(yield_elements(body), most))
 
 
 def yield_elements(body: bytes) -> Iterator[bytes]:
-    """Yield the elements. Raises ValueError at the first place where none can be told."""
+    """Yield the elements. Raises ValueError at the first place that makes no sense."""
     start = depth = 0
     for count, mark in enumerate(MARK.finditer(body)):
         if mark["end"] == b"" or count == MAX_MARKS:
@@ -41,7 +42,7 @@ def yield_elements(body: bytes) -> Iterator[bytes]:
 
 
 def read_last(body: bytes, start: int, end: re.Match[bytes]) -> list[bytes]:
-    """Return the last element, if there is one. Raises ValueError for what is no end of an array."""
+    """Return the last element, if there is one. Raises ValueError if the array does not end at `end`."""
     if end[0] != b"]" or body[end.end() :].strip():
         wrong = "its brackets do not match" if end[0] != b"]" else "something stands behind it"
         raise ValueError(f"{wrong} (byte {end.start()})")

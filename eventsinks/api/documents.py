@@ -1,4 +1,4 @@
-"""Documents as they come in: one, a JSON array of them, or NDJSON; each to the byte."""
+"""Reads the documents of a request: one, a JSON array, or NDJSON. The bytes of each document stay as they are."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from eventsinks.api.media_types import BOM, Shape, choose_shape, decode_to_utf_8
 MAX_DOCUMENTS = 10_000  # events in one request
 
 T = TypeVar("T")
-# How a schema tells an array of events: one that is no T is rejected, and its neighbours are taken.
-Other = Annotated[Any, Field(description="What is no event is rejected, and its neighbours are taken.")]
+# The schema of an array of events. An element that is not a T is rejected, and the others are accepted.
+Other = Annotated[Any, Field(description="Not an event: it is rejected, and the other elements are accepted.")]
 Many = Annotated[list[T | Other], Field(min_length=1)]
 SPACE = b" \t\r\n"
 
 
 class EventsParser(JSONParser):
-    """The body as it came, in any of the media types that events have."""
+    """Returns the bytes of the body. It accepts every media type of events."""
 
     media_type = "*/*"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
-        """Return the bytes. Raises TooLarge, and UnsupportedMediaType, which says what is taken."""
+        """Return the bytes. Raises TooLarge, and UnsupportedMediaType, which names the accepted types."""
         choose_shape(media_type or "")
         return decode_to_utf_8(read_stream(stream), media_type or "")
 
 
 class Envelope(msgspec.Struct):
-    """An event as CloudEvents wrap it: what is read of it."""
+    """The fields that are read of a CloudEvents envelope."""
 
     specversion: str
     id: str
@@ -45,15 +45,15 @@ class Envelope(msgspec.Struct):
 
 
 def read_documents(request: Request) -> tuple[Sequence[bytes], bool]:
-    """Return the documents of a request's body, and whether it was a list of them. Raises as `split_body` does."""
+    """Return the documents of a request, and whether the body was a list. Raises the errors of `split_body`."""
     body = request.data if isinstance(request.data, bytes) else b""  # an empty body is never parsed
     return split_body(body, choose_shape(request.content_type) if body else "json")
 
 
 def split_body(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
-    """Return the documents of a body, each to the byte, and whether it was a list of them.
+    """Return the documents of a body, with their bytes unchanged, and whether the body was a list.
 
-    Raises ParseError for an array that is broken as a whole, TooLarge for too many.
+    Raises ParseError for an array that can't be split, and TooLarge for too many documents.
     """
     if shape == "lines":
         lines = (line.lstrip(SPACE).removeprefix(BOM) for line in body.split(b"\n"))  # files begin with the mark
@@ -70,7 +70,7 @@ def split_body(body: bytes, shape: Shape) -> tuple[Sequence[bytes], bool]:
 
 
 def split_array(body: bytes) -> Sequence[bytes]:
-    """Return the elements of an array, the bad ones too. Raises ParseError where they can't be told apart."""
+    """Return the elements of an array, with the bad ones. Raises ParseError if the array can't be split."""
     try:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, RecursionError):
@@ -81,9 +81,9 @@ def split_array(body: bytes) -> Sequence[bytes]:
 
 
 def unwrap_envelope(raw: bytes) -> bytes:
-    """Return the event in an envelope of CloudEvents, with the envelope's id and time if it has none of its own.
+    """Return the event in a CloudEvents envelope. If the event has no id or time, it gets those of the envelope.
 
-    What is no envelope is an event itself, and judged as one.
+    A document that is not an envelope is returned unchanged: it is an event itself.
     """
     try:
         envelope = msgspec.json.decode(raw, type=Envelope)

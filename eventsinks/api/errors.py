@@ -1,4 +1,4 @@
-"""How /v1 says that something is wrong: what, where (a field's path), and what would be right."""
+"""The errors of /v1: what is wrong, in which field, and what would be right."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Problem(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Every error of /v1."""
+    """The answer of /v1 for every error."""
 
     error: Problem = Field(description="what is wrong")
 
 
 class Invalid(APIException):
-    """400: some fields are not right. `problems` are (path, message)."""
+    """400: some fields are wrong. `problems` are pairs of path and message."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "invalid"
@@ -54,14 +54,14 @@ class Invalid(APIException):
 
 
 class Conflict(APIException):
-    """409: it clashes with what is there."""
+    """409: the request conflicts with something that exists."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
 
 
 def handle_v1_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an error in the shape of /v1. What is not known goes on, and becomes a 500."""
+    """Return the answer of /v1 for an error. Return None for an unknown error, which becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, "not_found", str(error) or "not found")
     if reason := find_reason(error):
@@ -91,13 +91,13 @@ def respond(
 
 
 def make_body(word: str, message: str, problems: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """Return the inside of an error."""
+    """Return the content of `error` in an answer."""
     fields = [{"field": field, "message": text} for field, text in problems]
     return {"code": word, "message": message, "fields": fields}
 
 
 def make_handler(code: int, word: str, message: str) -> Callable[..., HttpResponse]:
-    """Return a handler for what goes wrong outside the views: in both formats' shapes at once."""
+    """Return a handler for errors outside the views. Its answer has the fields of both wire formats."""
 
     def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
         document = {"error": make_body(word, message), "message": message, "code": code}
@@ -112,7 +112,7 @@ internal_error = make_handler(500, "internal", "internal server error")
 
 
 def answer_server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view has caught: 503 where the database takes nothing, else 500."""
+    """Answer an error that no view has caught: 503 if the database refuses writes, else 500."""
     error = sys.exception()
     reason = find_reason(error) if error else ""
     if not reason:
@@ -126,5 +126,5 @@ def answer_server_error(request: HttpRequest) -> HttpResponse:
 
 
 def make_retry_headers(reason: str) -> dict[str, str]:
-    """Return the header that says when."""
+    """Return the header that says when to try again."""
     return {"Retry-After": str(pause_for(reason))}

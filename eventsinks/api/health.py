@@ -1,4 +1,4 @@
-"""Whether this server can work, and its metrics. Whether it lives, `/healthz`, is for the front to say."""
+"""Whether this server can work (`/readyz`), and its metrics. The front answers `/healthz`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALIVE = {
 }
 METRICS = {"text/plain": {"schema": {"type": "string"}}}
 NOT_FOR_US = {"400": {"description": "The Host header names another server."}}
-# What the schema tells of the paths that need no key, by which operation.
+# The operations of the schema for the paths that need no key.
 OPERATIONS: dict[str, dict[str, Any]] = {
     "/healthz": {
         "operationId": "health_live",
@@ -47,7 +47,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "/readyz": {
         "operationId": "health_ready",
         "summary": "Say whether the server can work",
-        "description": "Without the broker it can: events are accepted, and found once it is back.",
+        "description": "It can without the broker: events are accepted, and sent when the broker is back.",
         "responses": {
             "200": {"description": "It can.", "content": {"application/json": {"schema": READY}}},
             "503": {
@@ -70,9 +70,9 @@ MET_WITHIN = 10.0  # seconds for which what a request has met counts
 @csrf_exempt
 @require_safe
 def answer_readyz(request: HttpRequest) -> HttpResponse:
-    """Answer whether the database can be written and the broker reached; 503 without the database.
+    """Answer whether the database accepts writes and the broker can be reached. 503 if the database does not.
 
-    Without the broker events are still accepted, and found by the sweep once it is back.
+    Events are accepted even without the broker. The sweep finds them when the broker is back.
     """
     checks = {"database": check_database(), "broker": check_broker()}
     ready = checks["database"] == "ok"
@@ -89,9 +89,9 @@ def answer_metrics(request: HttpRequest) -> HttpResponse:
 
 
 def check_database() -> str:
-    """Return "ok", or what is wrong. It asks to write, and writes nothing.
+    """Return "ok", or what is wrong. The check is a write that changes nothing.
 
-    A full disk shows only where something grows: it is told for a while after a request has met it.
+    Only a request that adds data notices a full disk. The check reports it for a while after such a request.
     """
     try:
         with sql.wait_shortly(), connection.cursor() as cursor:

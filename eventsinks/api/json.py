@@ -21,14 +21,14 @@ ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class BodyTooLarge(APIException):
-    """The body is larger than this server takes."""
+    """The body is larger than this server accepts."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
 
 
 class NulFound(ParseError):
-    """The body has a NUL, which no database column takes. `problems` name its field."""
+    """The body has a NUL, which no database column can hold. `problems` name its field."""
 
     def __init__(self, field: str) -> None:
         self.problems = [(field, NUL)]
@@ -37,7 +37,7 @@ class NulFound(ParseError):
 
 
 class JSONParser(BaseParser):
-    """The body, parsed."""
+    """Parses a JSON body."""
 
     media_type = "application/json"
 
@@ -70,7 +70,7 @@ class JSONRenderer(BaseRenderer):
     charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, context: Any = None) -> bytes:
-        """Return the body; empty for None."""
+        """Return the body. It is empty for None."""
         return b"" if data is None else dumps(data)
 
 
@@ -80,5 +80,5 @@ def dumps(data: Any) -> bytes:
 
 
 def _dump_unknown(value: Any) -> Any:
-    """Turn what orjson does not know into what it does: numbers as written, lazy texts, DRF's dictionaries."""
+    """Convert a value that orjson can't write: a number with its text, a lazy text, a dictionary of DRF."""
     return dict(value) if isinstance(value, Mapping) else write_number(value)

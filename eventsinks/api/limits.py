@@ -1,4 +1,4 @@
-"""Limits at the door: how many requests a tenant sends, how many events are in them, and how that is refused."""
+"""Limits of requests: how many requests and events a tenant may send, and the errors for too many."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ TAKEN_IN = {
 
 
 class RequestRate(BaseThrottle):
-    """Counts the requests of a tenant, once its key is known. An operator's key has no tenant, and no limit."""
+    """Counts the requests of a tenant after its key was checked. An operator's key has no tenant, and no limit."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count one. Raises LimitReached."""
+        """Count one request. Raises LimitReached."""
         if isinstance(request.auth, ApiKey) and request.auth.tenant is not None:
             count_once(request, request.auth.tenant, REQUESTS)
         return True
 
 
 class TooManyWrongKeys(APIException):
-    """429: too many keys that open nothing came from this address. A valid key is never refused for that."""
+    """429: too many unknown keys came from this address. A valid key is never refused for that."""
 
     status_code = 429
     default_code = "too_many_wrong_keys"
@@ -44,7 +44,7 @@ class TooManyWrongKeys(APIException):
 
 
 def count_events(request: Request, tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
-    """Count the events of a request, before any of them is taken: all or none. Raises LimitReached."""
+    """Count all events of a request before the first is accepted. Raises LimitReached, and then counts none."""
     count_once(request, tenant, TAKEN_IN[type], len(documents))
 
 
@@ -55,6 +55,6 @@ def count_once(request: Request, tenant: Tenant, name: str, number: int = 1) -> 
 
 
 def make_retry_after(error: LimitReached | APIException) -> dict[str, str]:
-    """Return the header that says after how many seconds to come again, where an error knows it."""
+    """Return the Retry-After header if the error knows the number of seconds."""
     wait = getattr(error, "wait", None)
     return {"Retry-After": str(wait)} if wait else {}

@@ -1,4 +1,4 @@
-"""Which media types and charsets a body may have: the names in use for JSON, for JSON lines, and CloudEvents."""
+"""The media types and charsets of a body: the common names of JSON, of JSON lines, and of CloudEvents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINES = frozenset(
 CLOUDEVENTS = frozenset(["application/cloudevents+json", "application/cloudevents-batch+json"])
 UTF_8 = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
 BOM = b"\xef\xbb\xbf"  # what marks a file as UTF-8
-# How UTF-16 and UTF-32 write the first characters of JSON, which are of ASCII, with a mark before them or without.
+# The first characters of JSON are ASCII. This is how UTF-16 and UTF-32 write them, with or without a mark.
 WIDE = re.compile(
     rb"(?:\xff\xfe\0\0|\0\0\xfe\xff|\xff\xfe|\xfe\xff)?"
     rb"(?:[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|[^\0]\0\0\0|\0\0\0[^\0])",
@@ -42,7 +42,7 @@ Shape = Literal["json", "lines", "cloudevents"]
 
 
 def choose_shape(content_type: str) -> Shape:
-    """Return how a body of events is to be read. Raises UnsupportedMediaType, which says what is taken."""
+    """Return how to read a body of events. Raises UnsupportedMediaType, which names the accepted types."""
     name = parse_header_parameters(content_type)[0].strip()
     if name in LINES:
         return "lines"
@@ -54,7 +54,7 @@ def choose_shape(content_type: str) -> Shape:
 
 
 def decode_to_utf_8(body: bytes, content_type: str) -> bytes:
-    """Return a body without the mark that some editors put first. Raises UnsupportedMediaType if not UTF-8."""
+    """Return a body without a byte order mark. Raises UnsupportedMediaType if it is not UTF-8."""
     charset = parse_header_parameters(content_type)[1].get("charset", "utf-8")
     if charset.strip("' ").lower() not in UTF_8:
         raise UnsupportedMediaType(content_type, f"unsupported charset {charset[:100]!r}: send UTF-8")

@@ -1,4 +1,4 @@
-"""How a query is read, over both APIs: each field once, and of a list that is ours none that it does not know."""
+"""Reads the query of a request, for both APIs. A field may appear once; our own lists refuse unknown fields."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Input = TypeVar("Input", bound=BaseModel)
 Wrong = Callable[[list[tuple[str, str]]], Exception]  # an error of one of the APIs, made of fields and messages
 
 
-# A text of a query. SQLite takes no longer one in a LIKE than 50,000 bytes.
+# A text of a query. SQLite accepts at most 50,000 bytes in a LIKE.
 Text = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(check_no_nul)]
 
 
 def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping[str, Any] | None = None) -> Input:
-    """Return the checked query, with what a `body` says beside it; an empty value is as if it were absent.
+    """Return the checked query together with the fields of `body`. An empty value counts as absent.
 
-    A model that forbids what it does not know names what it knows. Raises `wrong`.
+    Raises `wrong`. For an unknown field, the error names the known ones, if the model forbids others.
     """
     query, body = request.query_params, body or {}
     if problems := find_given_twice(model, query.lists()) or find_unknown(model, [*query, *body]):
@@ -34,7 +34,7 @@ def read_query(model: type[Input], request: Request, wrong: Wrong, body: Mapping
 
 
 def find_unknown(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return an error for each name that a model which forbids others does not know."""
+    """Return an error for each unknown name, if the model forbids unknown names."""
     if model.model_config.get("extra") != "forbid":
         return []
     known = ", ".join(model.model_fields)

@@ -1,4 +1,4 @@
-"""Every request has an id, which its response carries and its log lines name."""
+"""The id of a request, which is in its response and in its log lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventsinks.lib.request_id import choose_request_id
 
 
 class RequestIdMiddleware:
-    """Take `X-Request-Id` from the caller where it is usable, make one otherwise."""
+    """Uses the caller's `X-Request-Id` if it is usable, else makes one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Signing secrets over both APIs: how one is shown, and what is said when it is rotated."""
+"""Signing secrets in both APIs: the shapes for showing and rotating them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StrictInt
 
 
 class RotateSecret(BaseModel):
-    """For how many seconds the old secret signs beside the new one: a day, if it is not said."""
+    """How long the old secret signs beside the new one. The default is a day."""
 
     overlap_s: Annotated[StrictInt, Field(ge=0, le=7 * 86_400)] = Field(
         86_400, description="for how many seconds the old secret signs, too"
@@ -16,6 +16,6 @@ class RotateSecret(BaseModel):
 
 
 class SigningSecret(BaseModel):
-    """What requests are signed with."""
+    """The secret that signs requests."""
 
     signing_secret: str = Field(description="the secret, as Standard Webhooks write it: `whsec_…`")

@@ -1,6 +1,6 @@
-"""Wrong API keys: they slow the address that sends them, and nobody else; a valid key is never slowed.
+"""Wrong API keys slow down the address that sends them, and nobody else. A valid key is never slowed down.
 
-So each key is looked up, unless it can be none or was just found to be none.
+So each key is looked up, unless its form is wrong or the database did not have it a moment ago.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _known: OrderedDict[str, float] = OrderedDict()  # text: until when
 
 
 def is_known(text: str) -> bool:
-    """Whether a text is known to be no key, without looking it up."""
+    """Whether a text can't be a key. This needs no look at the database."""
     if not SHAPE.fullmatch(text):
         return True
     with _lock:
@@ -38,7 +38,7 @@ def is_known(text: str) -> bool:
 
 
 def note_wrong_key(text: str, address: str) -> int:
-    """Note a wrong key. Return 0, or after how many seconds the next from there is answered as such."""
+    """Count a wrong key. Return 0, or the seconds for which the address must wait."""
     telemetry.WRONG_KEYS.inc()
     with _lock:
         _known[text[:100]] = time.monotonic() + KNOWN_SECONDS
@@ -55,7 +55,7 @@ def note_wrong_key(text: str, address: str) -> int:
 
 
 def get_source(address: str) -> str:
-    """Return who an address stands for: itself, or of IPv6 the network of one site, a /64."""
+    """Return the source to count: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -68,6 +68,6 @@ def get_source(address: str) -> str:
 
 
 def forget() -> None:
-    """Forget which keys are none."""
+    """Forget the wrong keys."""
     with _lock:
         _known.clear()

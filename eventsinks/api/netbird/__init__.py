@@ -1,1 +1,1 @@
-"""NetBird's wire format, /api: integrations (event streaming), and the events of the account."""
+"""NetBird's wire format, /api: integrations (event streaming) and the events of an account."""

@@ -1,4 +1,4 @@
-"""How /api says that something is wrong: `{"message", "code"}`, as NetBird's management server does."""
+"""The errors of /api: `{"message", "code"}`, the same as NetBird's management server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ErrorBody(BaseModel):
 
 
 class InvalidArgument(APIException):
-    """422: some fields are not right. `problems` are (path, message)."""
+    """422: some fields are wrong. `problems` are pairs of path and message."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "invalid_argument"
@@ -40,21 +40,21 @@ class InvalidArgument(APIException):
 
 
 class BadRequest(APIException):
-    """400: it can't even be read."""
+    """400: the request can't be read."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "bad_request"
 
 
 class PreconditionFailed(APIException):
-    """412: the far end did not take the test message."""
+    """412: the far end did not accept the test message."""
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "precondition_failed"
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an error in NetBird's shape. What is not known goes on, and becomes a 500."""
+    """Return NetBird's answer for an error. Return None for an unknown error, which becomes a 500."""
     if isinstance(error, Http404):
         return respond(404, str(error) or "not found")
     if reason := find_reason(error):
@@ -72,12 +72,12 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def respond(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an error response of NetBird's."""
+    """Return an error response in NetBird's format."""
     return Response({"message": lower_first(message).rstrip("."), "code": code}, status=code, headers=headers)
 
 
 def lower_first(message: str) -> str:
-    """Return a message as NetBird writes them: beginning in lower case, unless it begins with an acronym."""
+    """Return a message as NetBird writes it: the first letter is small, unless it begins an acronym."""
     return message if message[:2].isupper() else message[:1].lower() + message[1:]
 
 

@@ -1,4 +1,4 @@
-"""Events as /api takes and shows them."""
+"""The shapes of events in requests and answers of /api."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from eventsinks.event_types.proxy import ProxyData
 
 
 class OpenShape(BaseModel):
-    """What NetBird tells, and whatever else it came with."""
+    """A part of an event: the fields of NetBird, and all others that it was sent with."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class EventOut(OpenShape):
-    """An event: the fields of NetBird's, and whatever else it came with."""
+    """An event: the fields of NetBird, and all others that it was sent with."""
 
     id: str = Field(description="its id, its sender's or one that was made")
 
@@ -33,7 +33,7 @@ class AuditOut(EventOut):
     initiator_id: str = Field(description="who did it")
     initiator_name: str = Field(description="the name of who did it")
     initiator_email: str = Field(description="the email of who did it")
-    target_id: str = Field(description="to what it was done")
+    target_id: str = Field(description="the id of what it was done to")
     meta: dict[str, str] = Field(description="more about it")
 
 
@@ -42,7 +42,7 @@ class ManyAudit(RootModel[list[AuditOut]]):
 
 
 class GeoPlaceOut(OpenShape):
-    """Where an end is."""
+    """The place of an end."""
 
     city_name: str = Field(description="the city")
     country_code: str = Field(description="the country, as ISO 3166 has it")
@@ -61,7 +61,7 @@ class EndpointOut(OpenShape):
 
 
 class UserOut(BaseModel):
-    """Whose traffic it is."""
+    """The user whose traffic it is."""
 
     id: str = Field(description="the user's id")
     email: str = Field(description="the user's email")
@@ -69,14 +69,14 @@ class UserOut(BaseModel):
 
 
 class PolicyOut(BaseModel):
-    """What allowed a flow, or did not."""
+    """The policy that allowed a flow or dropped it."""
 
     id: str = Field(description="the policy's id")
     name: str = Field(description="the policy's name")
 
 
 class IcmpOut(BaseModel):
-    """What an ICMP packet is; 0 for other flows."""
+    """The type and the code of an ICMP packet. They are 0 for other flows."""
 
     type: int = Field(description="its type")
     code: int = Field(description="its code")
@@ -95,15 +95,17 @@ class NetworkTrafficOut(EventOut):
     flow_id: str = Field(description="the flow")
     reporter_id: str = Field(description="the peer that reports it")
     receive_timestamp: str = Field(description="when the report came")
-    window_start: str = Field(description="when what is told begins")
-    window_end: str = Field(description="when what is told ends")
+    window_start: str = Field(description="when the window of the report begins")
+    window_end: str = Field(description="when the window of the report ends")
     source: EndpointOut = Field(description="from where")
     destination: EndpointOut = Field(description="to where")
     user: UserOut = Field(description="whose traffic it is")
-    policy: PolicyOut = Field(description="what allowed it, or did not")
-    icmp: IcmpOut = Field(description="what sort of ICMP it is")
-    protocol: int = Field(description="IANA's number")
-    direction: Literal["INGRESS", "EGRESS", "DIRECTION_UNKNOWN"] = Field(description="the way for its reporter")
+    policy: PolicyOut = Field(description="the policy that allowed it or dropped it")
+    icmp: IcmpOut = Field(description="the type and the code of an ICMP packet")
+    protocol: int = Field(description="the number of the protocol at IANA")
+    direction: Literal["INGRESS", "EGRESS", "DIRECTION_UNKNOWN"] = Field(
+        description="the direction, as its reporter sees it"
+    )
     connection_type: Literal["P2P", "ROUTED"] = Field(description="whether both ends are peers")
     rx_bytes: int = Field(description="bytes received")
     rx_packets: int = Field(description="packets received")
@@ -128,7 +130,7 @@ class ProxyOut(EventOut):
     source_ip: str = Field(description="from where it came")
     reason: str = Field(description="why it was refused")
     user_id: str = Field(description="whose request it was")
-    auth_method_used: str = Field(description="how the user had proved it")
+    auth_method_used: str = Field(description="how the user logged in")
     country_code: str = Field(description="the country from where it came")
     city_name: str = Field(description="the city from where it came")
     subdivision_code: str = Field(description="the part of the country")
@@ -139,13 +141,13 @@ class ProxyOut(EventOut):
 
 
 class Page(BaseModel):
-    """Which page it is, and of how many."""
+    """The number of a page, and how many there are."""
 
     page: int = Field(description="which page this is, from 1")
     page_size: int = Field(description="how many fit on one")
-    total_records: int = Field(description="how many there are, as far as is counted")
-    total_pages: int = Field(description="how many pages these fill")
-    total_capped: bool = Field(description="whether there are more, behind the last page")
+    total_records: int = Field(description="how many events match; the count has a limit")
+    total_pages: int = Field(description="how many pages they fill")
+    total_capped: bool = Field(description="whether more match than were counted")
 
 
 class TrafficPage(Page):
@@ -161,7 +163,7 @@ class ProxyPage(Page):
 
 
 class Rejected(BaseModel):
-    """One document that was not taken."""
+    """One document that was not accepted."""
 
     index: int = Field(description="which of the documents, from 0")
     field: str = Field(description="the path of what is wrong; empty for the whole document")
@@ -169,23 +171,23 @@ class Rejected(BaseModel):
 
 
 class Counts(BaseModel):
-    """What became of many documents."""
+    """The result for many documents."""
 
     accepted: int = Field(description="how many are new")
     duplicates: int = Field(description="how many had been accepted before")
-    rejected: list[Rejected] = Field(description="those that were not taken")
+    rejected: list[Rejected] = Field(description="the documents that were not accepted")
 
 
 class AuditTaken(RootModel[AuditOut | Counts]):
-    """The event, if it came alone; else what became of them all."""
+    """The event, if the request had one. Else the result for all of them."""
 
 
 class NetworkTrafficTaken(RootModel[NetworkTrafficOut | Counts]):
-    """The flow, if it came alone; else what became of them all."""
+    """The flow, if the request had one. Else the result for all of them."""
 
 
 class ProxyTaken(RootModel[ProxyOut | Counts]):
-    """The request, if it came alone; else what became of them all."""
+    """The request to the proxy, if there was one. Else the result for all of them."""
 
 
 class AuditIn(RootModel[AuditData | Many[AuditData]]):

@@ -1,6 +1,6 @@
-"""The audit events of an account, as NetBird's management API lists them; and taking in audit and traffic.
+"""Accepts events over /api, and lists audit events as NetBird's management API does.
 
-https://docs.netbird.io/api/resources/events. What is taken in has the shape in which it is read back.
+https://docs.netbird.io/api/resources/events. An event has the same shape in a request and in an answer.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ LINES = {"type": "string", "description": "one event a line"}
 
 
 class EventsView(NetBirdView):
-    """The events of one type: POST takes them in, GET shows them."""
+    """The events of one type: POST accepts them, GET shows them."""
 
     scope = "event"
     verbs = {"get": "list", "post": "create"}
     type: ClassVar[str]
 
     def get_parsers(self) -> list[BaseParser]:
-        """Return what reads the body: as bytes where events come in."""
+        """Return the parsers. The body of a POST with events stays bytes."""
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
         return [NetBirdParser()] if asks else [EventsParser()]
 
     def take(self, request: Request) -> Response:
-        """Take in one event, an array or NDJSON. When this answers 200, what it says is committed."""
+        """Accept one event, an array or NDJSON. With the answer 200, the accepted events are committed."""
         documents, many = read_documents(request)
         tenant = get_tenant(request)
         count_events(request, tenant, self.type, documents)
@@ -89,14 +89,14 @@ class AliasedAuditView(AuditView):
 
 
 def show_one(tenant: Tenant, acceptance: Acceptance, type: str) -> dict[str, Any]:
-    """Return the one event that was taken, or that was there already."""
+    """Return the single event that was accepted, now or before."""
     if acceptance.events:
         return show_event(acceptance.events[0])
     return show_event(Event.objects.get(tenant=tenant, type=type, key=acceptance.duplicates[0]))
 
 
 def show_event(event: Event | NewEvent) -> dict[str, Any]:
-    """Return an event as NetBird shows it: with everything that it always says."""
+    """Return an event with all fields that NetBird always returns."""
     kind = event.event_type
     if isinstance(kind, Audit | Proxy):
         return kind.read_back(event.document, event.occurred_at)
@@ -105,7 +105,7 @@ def show_event(event: Event | NewEvent) -> dict[str, Any]:
 
 
 def make_refusal(rejection: Rejection) -> Exception:
-    """Return the error that says why the one document was not taken."""
+    """Return the error for a single document that was not accepted."""
     if rejection.conflict:
         return Conflict(f"{rejection.field}: {rejection.message}")
     if rejection.too_large:
@@ -116,7 +116,7 @@ def make_refusal(rejection: Rejection) -> Exception:
 
 
 def show_counts(acceptance: Acceptance) -> Response:
-    """Return the counts; where nothing was good 422, or 400 where none was JSON."""
+    """Return the counts. The status is 422 if no document was good, and 400 if none was JSON."""
     rejected = [
         {"index": rejection.index, "field": rejection.field, "error": rejection.message}
         for rejection in acceptance.rejections

@@ -1,7 +1,7 @@
-"""NetBird's event-streaming integrations: what comes in, what goes out. Nothing is decided here.
+"""The views of NetBird's event-streaming integrations. The actions decide.
 
-https://docs.netbird.io/api/resources/event-streaming. The spec asks for more on a PUT than its clients send; what
-they send is enough.
+https://docs.netbird.io/api/resources/event-streaming. The spec requires more fields of a PUT
+than its clients send. Here, the fields that they send are enough.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
 
     @document_answers(IntegrationOut, request=CreateIntegration, errors=[412])
     def create(self, request: Request) -> Response:
-        """Create an integration. One that is on is kept once the far end has taken a test message."""
+        """Create an integration. If it is enabled, the far end must first accept a test message."""
         asked = read_body(CreateIntegration, request)
         if asked.platform not in list_types("integration"):
             raise InvalidArgument([("platform", f"must be one of {', '.join(list_types('integration'))}")])
@@ -88,7 +88,7 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
 
     @document_answers(IntegrationOut, request=UpdateIntegration, errors=[412])
     def update(self, request: Request, id: str) -> Response:
-        """Update an integration. What is given changes, the rest stays. One that is on is tried first."""
+        """Update an integration. Absent fields stay. If it is enabled, the far end must accept a test message."""
         integration = find_integration(request, id)
         asked = read_body(UpdateIntegration, request)
         if not asked.model_dump(exclude_none=True):
@@ -122,11 +122,11 @@ class IntegrationViewSet(IntegrationVerbs, NetBirdView, ViewSet):
 
 @extend_schema(exclude=True)
 class AliasedIntegrationViewSet(IntegrationViewSet):
-    """The same under the path that NetBird's dashboard uses."""
+    """The integrations under the path that NetBird's dashboard uses."""
 
 
 def connect_to_service(tenant: Tenant, kind: AnyDestinationType, mapping: str | None) -> None:
-    """Try the connection. Raises PreconditionFailed with what the far end says, and LimitReached."""
+    """Send a test message. Raises PreconditionFailed with the answer of the far end, and LimitReached."""
     try:
         probe_connection(tenant, kind, mapping)
     except SendFailure as failure:

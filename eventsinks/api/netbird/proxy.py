@@ -1,4 +1,4 @@
-"""GET /api/events/proxy: what NetBird's reverse proxy served, by every filter of NetBird's, page by page."""
+"""GET /api/events/proxy: the requests that NetBird's reverse proxy served, with NetBird's filters and pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eventsinks.models import ProxyAccess, Tenant
 MOST = 100_000  # of the newest that match: these are counted, sorted and paged through
 LARGEST_PAGE = 50_000
 LOOKED_AT = 500_000  # requests that are read for what no index answers
-# What NetBird sorts by, and our columns for it.
+# The fields that NetBird sorts by, and our columns for them.
 SORTS = {
     "timestamp": ("occurred_at",),
     "url": ("host", "path"),
@@ -37,7 +37,7 @@ SORTS = {
     "auth_method": ("auth_method",),
     "reason": ("reason",),
 }
-# How each filter asks the rows.
+# The condition on the rows for each filter.
 LOOKUPS = {
     **{name: name for name in ("source_ip", "host", "user_id", "method", "status_code")},
     **{name: f"{name}__contains" for name in ("path", "user_email", "user_name", "search")},
@@ -51,7 +51,7 @@ Status = Annotated[str, make_choice_check("SUCCESS", "FAILED")]
 
 
 class ProxyQuery(BaseModel):
-    """Which requests, in which order, and which page of them. All that is given must hold."""
+    """Which requests, their order, and the page. A request must match all filters."""
 
     page: Annotated[int, Field(ge=1, lt=2**31)] = 1
     page_size: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 50
@@ -112,7 +112,7 @@ class ProxyView(EventsView):
 
 
 def find_requests(tenant: Tenant, asked: ProxyQuery) -> QuerySet[ProxyAccess]:
-    """Return the rows of the tenant's requests that are asked for."""
+    """Return the rows of the tenant's requests that match."""
     given = asked.model_dump(include=set(LOOKUPS), exclude_none=True)
     conditions = {LOOKUPS[name]: fold_case(name, value) for name, value in given.items()}
     found = ProxyAccess.objects.filter(tenant=tenant, **conditions)
@@ -125,9 +125,9 @@ def find_requests(tenant: Tenant, asked: ProxyQuery) -> QuerySet[ProxyAccess]:
 
 
 def make_newest_condition(tenant: Tenant, asked: ProxyQuery) -> Q:
-    """Return the condition that a request is among the newest LOOKED_AT of the time that is asked for.
+    """Return the condition that a request is among the newest LOOKED_AT of the given time.
 
-    What no index answers is read row by row: older ones are found by their dates.
+    Filters without an index read row by row. Older requests are found by their dates.
     """
     its = ProxyAccess.objects.filter(tenant=tenant)
     if asked.end_date:
@@ -137,7 +137,7 @@ def make_newest_condition(tenant: Tenant, asked: ProxyQuery) -> Q:
 
 
 def fold_case(name: str, value: Any) -> Any:
-    """Return what is asked for as the rows have it."""
+    """Return the value in the form of its column: in upper or lower case, or as the shortest address."""
     if name == "method":
         return value.upper()
     if name == "source_ip":
@@ -146,7 +146,7 @@ def fold_case(name: str, value: Any) -> Any:
 
 
 def read_page(found: QuerySet[ProxyAccess], asked: ProxyQuery) -> tuple[Sequence[int], int, bool]:
-    """Return the ids of a page, how many requests there are, and whether there are more than that."""
+    """Return the ids of a page, the number of requests, and whether there are more."""
     first = (asked.page - 1) * asked.page_size
     last = min(first + asked.page_size, MOST)
     count = found.order_by()[: MOST + 1].count()

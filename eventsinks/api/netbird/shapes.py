@@ -1,4 +1,4 @@
-"""Integrations as /api speaks of them: what comes in, what goes out, and how one is found."""
+"""The shapes of integrations in requests and answers of /api, and how one is found."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_choice_check(names: Callable[[], list[str]]) -> AfterValidator:
 
 
 def check_each_once(values: list[str]) -> list[str]:
-    """Raise ValueError for a list that says something twice."""
+    """Raise ValueError if a list has a value twice."""
     if len(set(values)) < len(values):
         raise ValueError("must not name one twice")
     return values
@@ -57,7 +57,7 @@ CheckedFilter = Annotated[StrictStr, AfterValidator(check_filter)]  # CEL; "" ta
 
 
 class Hours(BaseModel):
-    """From so many hours ago on."""
+    """The stream starts this many hours ago."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,7 +68,7 @@ Start = Literal["now", "beginning"] | Hours
 
 
 class CreateIntegration(BaseModel):
-    """A new integration. Every value of the config is a string; docs/api.md says which a platform has."""
+    """A new integration. Every value of the config is a string. docs/api.md lists the fields of each platform."""
 
     platform: Annotated[StrictStr, Field(json_schema_extra={"enum": [*list_types("integration")]})] = Field(
         description="what it is"
@@ -82,7 +82,7 @@ class CreateIntegration(BaseModel):
 
 
 class UpdateIntegration(BaseModel):
-    """What changes of an integration: what is absent stays. A `****` in the config stays, too."""
+    """The changes of an integration. Absent fields stay. A `****` in the config keeps the stored secret."""
 
     config: dict[StrictStr, StrictStr] | None = Field(None, description="what of it changes")
     enabled: StrictBool | None = Field(None, description="whether it sends")
@@ -131,9 +131,9 @@ def read_options(asked: CreateIntegration | UpdateIntegration) -> Options:
 
 
 def read_changes(integration: Destination, config: Mapping[str, str] | None) -> Mapping[str, Any] | None:
-    """Return what is to change of the config: what is not given stays.
+    """Return the changes of the config. Absent fields stay.
 
-    NetBird's dashboard takes a template away by sending all else that it knows, URL and headers, without it.
+    There is one exception: NetBird's dashboard removes a template by sending URL and headers without it.
     """
     if config is None or integration.type != "generic_http" or not {"url", "headers"} <= config.keys():
         return config
@@ -146,7 +146,7 @@ def find_integrations(request: Request) -> Any:
 
 
 def find_integration(request: Request, id: str) -> Destination:
-    """Return the integration of this id. Raises BadRequest for what is no id, Http404."""
+    """Return the integration with this id. Raises BadRequest if the id is not a number, and Http404."""
     if not re.fullmatch(r"[0-9]{1,19}", id) or int(id) > LARGEST_ID:
         raise BadRequest("invalid integration id format")
     found: Destination | None = find_integrations(request).filter(id=int(id)).first()
@@ -156,12 +156,12 @@ def find_integration(request: Request, id: str) -> Destination:
 
 
 def make_not_found(id: str) -> Http404:
-    """Return the error for an integration that there is not."""
+    """Return the error for an integration that does not exist."""
     return Http404(f"event streaming integration {id} not found")
 
 
 def locate_in_config(error: configure.NotConfigurable) -> InvalidArgument | PreconditionFailed:
-    """Return an error of the config as one of the request, with the path in the request."""
+    """Return an error of the config as an error of the request, with the path in the request."""
     problems = [(f"config.{problem.field}".rstrip("."), problem.message) for problem in error.errors]
     if isinstance(error, configure.SecretsNeeded):
         return PreconditionFailed("; ".join(f"{field} {message}" for field, message in problems))
@@ -169,7 +169,7 @@ def locate_in_config(error: configure.NotConfigurable) -> InvalidArgument | Prec
 
 
 def show_integration(integration: Destination) -> dict[str, Any]:
-    """Return an integration as it is shown. Opens no secret."""
+    """Return an integration as an answer shows it. This opens no secret."""
     return {
         "id": integration.id,
         "account_id": integration.tenant_id,

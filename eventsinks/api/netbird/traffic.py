@@ -1,4 +1,4 @@
-"""GET /api/events/network-traffic: the flows of an account, by every filter of NetBird's, page by page."""
+"""GET /api/events/network-traffic: the flows of an account, with NetBird's filters and pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from eventsinks.lib.moments import read_end, read_time
 from eventsinks.models import Event, NetworkTraffic, Tenant
 from eventsinks.models.traffic.network_traffic import find_shapes, find_with_text
 
-# Flows that are counted, and can be paged through; older ones are found by dates (docs/decisions/0010).
+# Flows that are counted and have pages. Older ones are found by their dates (docs/decisions/0010).
 MOST = 100_000
 COUNTED = 5_000  # in a search, or as many as lie before the page after the one that is asked for
 LARGEST_PAGE = 50_000
@@ -38,7 +38,7 @@ MEMBER = re.compile(r"^(Protocol|ConnectionType|TrafficDirection)\.")  # how a m
 
 
 def read_protocol(given: str) -> int:
-    """Return a protocol's number, given as such or by its name. Raises ValueError."""
+    """Return the number of a protocol, from its number or its name. Raises ValueError."""
     number = NAMES.get(given.strip().lower(), given)
     if not re.fullmatch(r"[0-9]{1,3}", str(number)) or int(number) > 255:
         raise ValueError(f"must be a number from 0 to 255, or one of {', '.join(NAMES)}")
@@ -46,7 +46,7 @@ def read_protocol(given: str) -> int:
 
 
 def make_choice_check(*names: str) -> BeforeValidator:
-    """Return the check that a text is one of `names`, in whatever case."""
+    """Return the check that a text is one of `names`. Upper and lower case are the same."""
 
     def check(given: str) -> str:
         name = SPOKEN.get(given.upper(), given.upper())
@@ -58,7 +58,7 @@ def make_choice_check(*names: str) -> BeforeValidator:
 
 
 def read_moment(given: str, read: Callable[[str], datetime] = read_time) -> datetime:
-    """Return the time of an ISO 8601 text, which is in UTC unless it says otherwise. Raises ValueError."""
+    """Return the time of an ISO 8601 text. Without an offset, it is in UTC. Raises ValueError."""
     text = re.sub(r"(\d:\d\d(?:\.\d+)?) (?=\d\d:\d\d$)", r"\1+", given)  # a plus that was not escaped
     try:
         return read(text)
@@ -67,7 +67,7 @@ def read_moment(given: str, read: Callable[[str], datetime] = read_time) -> date
 
 
 def read_end_moment(given: str) -> datetime:
-    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    """Return the end of a period. For a day, it is the last moment. Raises ValueError."""
     return read_moment(given, read_end)
 
 
@@ -80,7 +80,7 @@ Direction = Annotated[str, make_choice_check(*DIRECTIONS)]
 
 
 class TrafficQuery(BaseModel):
-    """Which flows, and which page of them. All that is given must hold."""
+    """Which flows, and the page. A flow must match all filters."""
 
     page: Annotated[int, Field(ge=1, lt=2**31)] = 1
     page_size: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 1000
@@ -99,13 +99,13 @@ class TrafficQuery(BaseModel):
     @field_validator("protocol", "type", "connection_type", "direction", mode="before")
     @classmethod
     def as_its_client_writes_it(cls, given: Any) -> Any:
-        """Take what NetBird's client calls `all` for no filter, and a member of its enums, `Protocol.TCP`."""
+        """Accept spellings of NetBird's client: `all` for no filter, `Protocol.TCP` for a member of an enum."""
         text = MEMBER.sub("", given.strip()) if isinstance(given, str) else given
         return None if isinstance(text, str) and text.upper() in ALL else text
 
 
 def make_parameter(name: str, description: str, **schema: Any) -> OpenApiParameter:
-    """Return a parameter of the query for the schema; an empty one is as if it were absent."""
+    """Return a parameter of the query for the schema. An empty value counts as absent."""
     return OpenApiParameter(name, {"anyOf": [schema, {"type": "string", "maxLength": 0}]}, description=description)
 
 
@@ -146,7 +146,7 @@ class NetworkTrafficView(EventsView):
 
 
 def find_flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
-    """Return the rows of the tenant's flows that are asked for."""
+    """Return the rows of the tenant's flows that match."""
     found = NetworkTraffic.objects.filter(tenant=tenant)
     exactly = asked.model_dump(
         include={"user_id", "reporter_id", "source_id", "destination_id"}, exclude_none=True
@@ -166,7 +166,7 @@ def find_flows(tenant: Tenant, asked: TrafficQuery) -> QuerySet[NetworkTraffic]:
 
 
 def matches_shape(shape: FlowShape, asked: TrafficQuery) -> bool:
-    """Whether flows of this shape are asked for."""
+    """Whether flows of this shape match."""
     return (
         asked.protocol in (None, shape.protocol)
         and (asked.type is None or bool(shape.types & TYPES[asked.type]))
@@ -176,7 +176,7 @@ def matches_shape(shape: FlowShape, asked: TrafficQuery) -> bool:
 
 
 def read_page(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Sequence[int], int, bool]:
-    """Return the ids of a page, newest first, how many flows there are, and whether there are more than that."""
+    """Return the ids of a page, newest first, the number of flows, and whether there are more."""
     first = (asked.page - 1) * asked.page_size
     last = min(first + asked.page_size, MOST)
     newest = found.order_by("-occurred_at", "-event_id").values_list("event_id", flat=True)
@@ -189,7 +189,7 @@ def read_page(found: QuerySet[NetworkTraffic], asked: TrafficQuery) -> tuple[Seq
 
 
 def show_page(page: int, page_size: int, ids: Sequence[int], total: int, capped: bool) -> dict[str, Any]:
-    """Return a page of events, with how many there are, as NetBird tells it."""
+    """Return a page of events with its counts, in NetBird's format."""
     return {
         "data": [show_event(event) for event in read_events(ids)],
         "page": page,

@@ -1,4 +1,4 @@
-"""What can be done with an integration beyond NetBird's own paths: test, pause, resume, replay, position."""
+"""Our own verbs on integrations: test, pause, resume, replay, position."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from eventsinks.streaming.progress import measure_progress
 
 
 def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
-    """Return the time that a text says. Raises ValueError."""
+    """Return the time of a text. Raises ValueError."""
     try:
         return read(given)
     except (ValueError, TypeError, AttributeError):
@@ -35,7 +35,7 @@ def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> date
 
 
 def read_end_moment(given: Any) -> datetime:
-    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    """Return the end of a period. For a day, it is the last moment. Raises ValueError."""
     return read_moment(given, read_end)
 
 
@@ -44,21 +44,21 @@ End = Annotated[datetime, BeforeValidator(read_end_moment)]
 
 
 class ReplayIntegration(BaseModel):
-    """What is to be sent again: what was received from `since` to `until`, or to where the stream stands."""
+    """Which events are sent again: those received from `since` to `until`, by default up to the position."""
 
     since: Moment = Field(description="what was received then or later")
     until: End | None = Field(None, description="and then or before; to where the stream stands if absent")
 
     @model_validator(mode="after")
     def ends_after_it_begins(self) -> Self:
-        """Refuse a stretch that ends before it begins."""
+        """Refuse a period that ends before it begins."""
         if self.until and self.until < self.since:
             raise ValueError("until must not be before since")
         return self
 
 
 class Tried(BaseModel):
-    """What came of the test event. `status` and `answer` are the far end's, if there was an answer."""
+    """The result of the test event. `status` and `answer` are those of the far end, if it answered."""
 
     taken: bool = Field(description="whether the far end took it")
     reason: str = Field(description="why not")
@@ -102,7 +102,7 @@ class IntegrationVerbs:
     @document_answers(Tried, request=None, errors=[422])
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
-        """Test an integration. Sends the test event now and says what came of it; it counts nowhere."""
+        """Test an integration. This sends the test event now, and answers with the result. No counter changes."""
         try:
             return Response(
                 Tried(**probe_destination(find_integration(request, id), get_initiator(request))).model_dump()
@@ -113,15 +113,15 @@ class IntegrationVerbs:
     @document_answers(SigningSecret, errors=[409])
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
-        """Show the signing secret. Requests of the integration are signed with it. 409: its platform's are not."""
+        """Show the signing secret. It signs the requests of the integration. 409: its platform signs none."""
         return Response({"signing_secret": reveal_secret(find_signing(request, id), get_initiator(request))})
 
     @document_answers(SigningSecret, request=RotateSecret, errors=[409])
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
-        """Make a new signing secret. It is shown; the old one signs beside it for `overlap_s` seconds.
+        """Make a new signing secret. The answer shows it. The old one signs beside it for `overlap_s` seconds.
 
-        409: requests of its platform are not signed, or it was changed at the same time.
+        409: its platform signs no requests, or somebody changed the integration at the same time.
         """
         integration, asked = find_signing(request, id), read_input(RotateSecret, request.data or {})
         secret = rotate_secret(integration, asked.overlap_s, get_initiator(request))
@@ -132,7 +132,7 @@ class IntegrationVerbs:
     @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
-        """Pause an integration. What comes meanwhile waits."""
+        """Pause an integration. New events wait."""
         return Response(
             show_integration(configure.pause(find_integration(request, id), initiator=get_initiator(request)))
         )
@@ -140,7 +140,7 @@ class IntegrationVerbs:
     @document_answers(IntegrationOut, request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, id: str) -> Response:
-        """Resume an integration. It goes on where it stopped, whoever stopped it."""
+        """Resume an integration. It goes on where it stopped, even if the service stopped it."""
         return Response(
             show_integration(configure.resume(find_integration(request, id), initiator=get_initiator(request)))
         )
@@ -148,9 +148,9 @@ class IntegrationVerbs:
     @document_answers(PositionOut, request=ReplayIntegration, errors=[409])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Replay what an integration sent. The position stays, and what is new takes turns with it.
+        """Replay what an integration sent. The position stays. Replayed and new events take turns.
 
-        409: another replay is under way.
+        409: another replay is running.
         """
         integration, asked = find_integration(request, id), read_body(ReplayIntegration, request)
         try:
@@ -162,7 +162,7 @@ class IntegrationVerbs:
     @document_answers(PositionOut, request=None)
     @replay.mapping.delete
     def stop_replay(self, request: Request, id: str) -> Response:
-        """Call off the replay of an integration. Nothing happens if there is none."""
+        """Cancel the replay of an integration. Nothing happens if there is none."""
         integration = find_integration(request, id)
         stop_replay(integration, get_initiator(request))
         return Response(show_position(integration))
@@ -170,12 +170,12 @@ class IntegrationVerbs:
     @document_answers(PositionOut)
     @action(detail=True, methods=["get"])
     def position(self, request: Request, id: str) -> Response:
-        """Get the position of an integration. It tells how far it has come, what waits, and what it waits for."""
+        """Get the position of an integration. It says what was sent, how much waits, and why."""
         return Response(show_position(find_integration(request, id)))
 
 
 def find_signing(request: Request, id: str) -> Destination:
-    """Return the integration of this id. Raises Conflict where its requests are not signed."""
+    """Return the integration with this id. Raises Conflict if its requests are not signed."""
     integration = find_integration(request, id)
     if not integration.kind.signs:
         raise Conflict(f"requests to {integration.type} are not signed")
@@ -183,7 +183,7 @@ def find_signing(request: Request, id: str) -> Destination:
 
 
 def show_position(integration: Destination) -> dict[str, Any]:
-    """Return how far an integration has come, as it is shown."""
+    """Return the position of an integration as an answer shows it."""
     found = measure_progress(integration)
     return {
         "event_id": found.event_id,

@@ -1,4 +1,4 @@
-"""What the views of /api share: how they read their input and answer."""
+"""The common parts of the views of /api: how they read their input, and how they answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class NetBirdParser(JSONParser):
-    """The body, parsed; what is not JSON is told in NetBird's words."""
+    """Parses a JSON body. The error for other text has NetBird's words."""
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, context: Any = None) -> Any:
         """Return the document. Raises ParseError, InvalidArgument and TooLarge."""
@@ -36,13 +36,13 @@ class NetBirdParser(JSONParser):
 
 
 class NetBirdRenderer(JSONRenderer):
-    """JSON that names its character set, as NetBird's does."""
+    """Writes JSON that names its character set, as NetBird does."""
 
     charset = "UTF-8"  # type: ignore[assignment]
 
 
 class NetBirdView(APIView):
-    """A view of /api. `scope` is the first half of the scope that its keys need; the rest is for the schema."""
+    """A view of /api. `scope` is the first half of the scope that a key needs. The rest is for the schema."""
 
     scope = ""
     resource: ClassVar[str]
@@ -58,11 +58,11 @@ class NetBirdView(APIView):
     renderer_classes = (NetBirdRenderer,)
 
     def get_exception_handler(self) -> Callable[..., Any]:
-        """Return how this format says that something is wrong."""
+        """Return the function that writes errors in this format."""
         return handle_exception
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse an account that is not the key's."""
+        """Refuse an account that the key does not belong to."""
         super().initial(request, *args, **kwargs)
         account = request.query_params.get("account")
         if account and account.lower() != str(get_tenant(request).id):
@@ -70,14 +70,14 @@ class NetBirdView(APIView):
 
 
 def read_body(model: type[Input], request: Request) -> Input:
-    """Return the checked body. Raises ParseError for what is no object, InvalidArgument, which names fields."""
+    """Return the checked body. Raises ParseError if it is not an object, InvalidArgument for its fields."""
     if request.headers.get("Content-Length") in (None, "", "0") or not isinstance(request.data, Mapping):
         raise make_not_json()
     return read_input(model, request.data)
 
 
 def read_input(model: type[Input], data: Any) -> Input:
-    """Return what was asked, checked. Raises ParseError for no object, InvalidArgument, which names fields."""
+    """Return checked input. Raises ParseError if it is not an object, InvalidArgument for its fields."""
     if not isinstance(data, Mapping):
         raise make_not_json()
     try:
@@ -87,12 +87,12 @@ def read_input(model: type[Input], data: Any) -> Input:
 
 
 def read_query(model: type[Input], request: Request) -> Input:
-    """Return the checked query; an empty value is as if it were absent. Raises InvalidArgument."""
+    """Return the checked query. An empty value counts as absent. Raises InvalidArgument."""
     return queries.read_query(model, request, InvalidArgument)
 
 
 def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
-    """Return the decorator that tells the schema what a view answers: `ok`, and which errors beside the usual."""
+    """Return the decorator that documents a view: its answer `ok`, and errors beside the usual ones."""
     set_override(ok, "many", False)  # a list is written out as one
     errors = dict.fromkeys(options.pop("errors", ()), ErrorBody)
     return extend_schema(responses={200: ok, **errors}, **options)

@@ -1,4 +1,4 @@
-"""What the generated OpenAPI schema must be told beyond the views. Importing it registers all of it."""
+"""What the OpenAPI schema has beyond the views. An import registers all of it."""
 
 from eventsinks.api.schema import security, shapes
 

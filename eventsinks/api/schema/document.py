@@ -1,4 +1,4 @@
-"""What the schema tells beside the operations of the views: its tags, and the paths that need no key."""
+"""The parts of the schema that no view has: its tags, and the paths that need no key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventsinks.api.schema.resources import RESOURCES
 
 
 def complete_document(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Return the schema with the paths of health, and with tags in their order."""
+    """Return the schema with the paths of health, and with its tags in order."""
     tag = RESOURCES["health"].tag
     for path, operation in OPERATIONS.items():
         told = {**operation, "tags": [tag], "security": []}

@@ -1,6 +1,6 @@
-"""An example of each operation: a request, and what this server answered. One file each, in examples/RESOURCE.
+"""An example of each operation: a request and the answer. Each is a file in examples/RESOURCE.
 
-tests/api/schema/test_examples.py sends each request and compares the answer; `GOLDEN=write` writes them anew.
+tests/api/schema/test_examples.py sends each request and compares the answer; `GOLDEN=write` updates them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Example = dict[str, Any]
 
 
 def find_example(resource: str, operation_id: str) -> Example:
-    """Return the example of an operation, empty where there is none."""
+    """Return the example of an operation. It is empty if there is none."""
     path = find_file(resource, operation_id)
     return cast(Example, orjson.loads(path.read_bytes())) if path.exists() else {}
 
 
 def find_file(resource: str, operation_id: str) -> Path:
-    """Return where the example of an operation is."""
+    """Return the file with the example of an operation."""
     return EXAMPLES / resource / f"{operation_id.removeprefix(resource + '_')}.json"
 
 
 def put_example(operation: dict[str, Any], template: str, example: Example) -> None:
-    """Put an example where the schema has places for its parts: parameters, body and answer."""
+    """Put the parts of an example into the schema: parameters, body and answer."""
     if not example:
         return
     given = read_parameters(template, example["request"]["path"])

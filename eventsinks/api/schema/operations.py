@@ -1,4 +1,4 @@
-"""How the schema tells of one operation: by its view's resource, verb, scope and words."""
+"""The schema of one operation: from the resource, verb, scope and docstring of its view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RETRY_AFTER = {"description": "After how many seconds to come again.", "schema":
 
 
 class Operation(AutoSchema):
-    """One operation. What it asks of its view, V1View and NetBirdView have."""
+    """One operation. Its view is a V1View or a NetBirdView, which have the fields that it reads."""
 
     view: Any
 
@@ -36,11 +36,11 @@ class Operation(AutoSchema):
         return [RESOURCES[self.view.resource].tag]
 
     def get_summary(self) -> str:
-        """Return the first sentence of what the view says."""
+        """Return the first sentence of the view's docstring."""
         return re.split(r"\.(?:\s|$)", join_lines(super().get_description()), maxsplit=1)[0]
 
     def get_description(self) -> str:  # type: ignore[override]
-        """Return all that the view says, and which key it takes."""
+        """Return the view's docstring, and the scope that a key needs."""
         scope = get_scope(self.view, self.view.request)
         key = "an operator's key" if scope == OPERATOR else f"a key with the scope `{scope}`"
         return f"{join_lines(super().get_description())}\n\nNeeds {key}."
@@ -60,13 +60,13 @@ class Operation(AutoSchema):
         return {name: operation[name] for name in sorted(operation, key=ORDER.index)}
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
-        """Return the parameters of the path, which are the id of the resource."""
+        """Return the parameters of the path. They are the id of the resource."""
         told = f"The id of the {self.view.resource.replace('_', ' ')}."
         fixed = {"in": "path", "required": True, "description": told, "schema": self.view.id_schema}
         return [{"name": name, **fixed} for name in variables]
 
     def _choose_errors(self, operation: dict[str, Any]) -> set[int]:
-        """Return which of the errors that all share can come."""
+        """Return the common errors that this operation can have."""
         places = {parameter["in"] for parameter in operation.get("parameters", ())}
         found = {*ALWAYS, *self.view.errors_of_a_path} if "path" in places else {*ALWAYS}
         if "query" in places:
@@ -78,7 +78,7 @@ class Operation(AutoSchema):
         return found
 
     def _refer_to_error(self, code: int) -> dict[str, Any]:
-        """Return the reference to an error of this API."""
+        """Return the reference to an error of its API."""
         body = self.resolve_serializer(self.view.error_body, "response")
         response: dict[str, Any] = {
             "description": self.view.errors[code],

@@ -1,4 +1,4 @@
-"""What the API is about, as the schema lists it: each resource with its tag, and what is told of it."""
+"""The resources of the API: each with its tag and its description in the schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Resource(NamedTuple):
-    """A thing that can be asked for, and its words."""
+    """A resource, and its words in the schema."""
 
     tag: str
     description: str
@@ -14,23 +14,26 @@ class Resource(NamedTuple):
 
 RESOURCES = {
     "detection_alert": Resource(
-        "Detection alerts", "Send alerts, and see what became of each and why. Answered 200, they are committed."
+        "Detection alerts",
+        "Send alerts, and see where each went and why. A 200 means that they are committed.",
     ),
-    "event_sink": Resource("Event sinks", "Where detection alerts go, one by one: the format of Scanner's API."),
-    "delivery": Resource("Deliveries", "One alert owed to one event sink, with its attempts."),
+    "event_sink": Resource(
+        "Event sinks", "Destinations that get each alert at once, in the format of Scanner's API."
+    ),
+    "delivery": Resource("Deliveries", "One event that one event sink must get, with its attempts."),
     "replay": Resource("Replays", "Jobs that give deliveries a fresh set of tries."),
-    "silence": Resource("Silences", "Alerts held back for a time and a reason."),
+    "silence": Resource("Silences", "A silence holds alerts back for a time, and has a reason."),
     "slack_integration": Resource("Slack integrations", "Slack workspaces in which the app is installed."),
     "usage": Resource("Usage", "The limits of a tenant, and what it uses of each."),
     "tenant": Resource("Tenants", "Organisations, which own everything else. For operators."),
-    "api_key": Resource("API keys", "What opens the API for a tenant. For operators."),
+    "api_key": Resource("API keys", "The keys with which tenants use the API. For operators."),
     "integration": Resource(
-        "Integrations", "Where events stream to, in batches or one by one: the format of NetBird's API."
+        "Integrations", "Destinations that get events in batches or one by one, in the format of NetBird's API."
     ),
-    "audit_event": Resource("Audit events", "What somebody did; taken in, and read as NetBird's API has them."),
-    "network_traffic_event": Resource("Network traffic", "Flows; taken in, and read as NetBird's API has them."),
+    "audit_event": Resource("Audit events", "What somebody did, in the format of NetBird's API."),
+    "network_traffic_event": Resource("Network traffic", "Flows between peers, in the format of NetBird's API."),
     "proxy_event": Resource(
-        "Proxy access", "Requests that NetBird's reverse proxy served; taken in, and read as its API has them."
+        "Proxy access", "Requests that NetBird's reverse proxy served, in the format of its API."
     ),
     "health": Resource("Health", "Whether the server lives and can work, and its metrics. Without a key."),
 }

@@ -1,4 +1,4 @@
-"""How the schema tells of API keys."""
+"""API keys in the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the schema tells of a pydantic model: as it is taken in, or as it goes out."""
+"""The schema of a pydantic model, for requests and for answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ REF = "#/components/schemas/{model}"
 
 
 class ModelExtension(PydanticExtension):  # type: ignore[no-untyped-call]
-    """A model's schema, each model in it a component of its own."""
+    """Makes the schema of a model. Each model in it becomes its own component."""
 
     priority = 1  # before the one that it extends
 
     def map_serializer(self, auto_schema: Any, direction: str) -> Any:
-        """Return the schema of the model, and register those that it refers to."""
+        """Return the schema of the model, and register the models that it refers to."""
         mode: JsonSchemaMode = "validation" if direction == "request" else "serialization"
         schema = tell_plainly(model_json_schema(self.target, ref_template=REF, mode=mode))
         for name, inside in schema.pop("$defs", {}).items():
@@ -28,9 +28,9 @@ class ModelExtension(PydanticExtension):  # type: ignore[no-untyped-call]
 
 
 def tell_plainly(schema: Any) -> Any:
-    """Return a schema without the titles that only repeat names, and with each default told in words.
+    """Return a schema without titles that only repeat names. Descriptions name the defaults.
 
-    Generators of clients take what has a default for what is always there: `{"name": "x"}` would not fit.
+    Generators of clients require each field that has a default. They would refuse `{"name": "x"}`.
     """
     if isinstance(schema, list):
         return [tell_plainly(one) for one in schema]
@@ -52,10 +52,10 @@ def tell_plainly(schema: Any) -> Any:
 
 
 def tell_value(value: Any) -> str:
-    """Return a default as JSON has it."""
+    """Return a default as JSON."""
     return f"`{json.dumps(value)}`"
 
 
 def end_sentence(text: str) -> str:
-    """Return a text that ends as a sentence does."""
+    """Return a text with a full stop at its end."""
     return text if not text or text.endswith((".", "?", "!")) else f"{text}."

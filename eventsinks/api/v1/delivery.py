@@ -1,4 +1,4 @@
-"""Deliveries over /v1: see them with their attempts, give them fresh tries, and let go of them."""
+"""Deliveries over /v1: list them, get them with their attempts, replay them and skip them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from eventsinks.models.replay import make_id_after
 
 
 class DeliveryQuery(Listing):
-    """Which deliveries: of one event sink, in one state, with one HTTP status class, whose reason holds a text.
+    """Which deliveries: filters by event sink, state, class of HTTP status, and a text in the reason.
 
-    `since` and `until` are when they were made.
+    `since` and `until` are bounds of the time when they were made.
     """
 
     event_sink_id: UUID | None = None
@@ -58,7 +58,7 @@ class DeliveryQuery(Listing):
 
     @model_validator(mode="after")
     def ends_after_it_begins(self) -> Self:
-        """Refuse a stretch that ends before it begins."""
+        """Refuse a period that ends before it begins."""
         if self.since and self.until and self.until < self.since:
             raise ValueError("until must not be before since")
         return self
@@ -76,7 +76,7 @@ FILTERS = [
 
 
 class DeliveryWithAttempts(DeliveryOut):
-    """A delivery with its tries."""
+    """A delivery with its attempts."""
 
     attempts: list[AttemptOut] = Field(description="every try, oldest first")
 
@@ -86,21 +86,21 @@ OneDelivery = make_one_model("delivery", DeliveryWithAttempts)
 
 
 class ReplayedDelivery(BaseModel):
-    """A delivery that was to be replayed."""
+    """The answer to a replay of a delivery."""
 
     delivery: DeliveryOut = Field(description="the delivery, as it is now")
     replayed: bool = Field(description="false where there was nothing to do")
 
 
 class SkippedDelivery(BaseModel):
-    """A delivery that was to be let go of."""
+    """The answer to a skip of a delivery."""
 
     delivery: DeliveryOut = Field(description="the delivery, as it is now")
     skipped: bool = Field(description="false where there was nothing to do")
 
 
 class DeliveryViewSet(V1View, ViewSet):
-    """Deliveries: see them, give them fresh tries, and let go of them."""
+    """List, get, replay and skip deliveries."""
 
     scope = resource = "delivery"
     lookup_field = "id"
@@ -124,7 +124,7 @@ class DeliveryViewSet(V1View, ViewSet):
     @document_answers(ReplayedDelivery, request=None)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Replay a delivery. One that ended gets a fresh set of tries; one that waits is tried now."""
+        """Replay a delivery. If it has ended, it gets a fresh set of tries. If it waits, it is tried now."""
         delivery = find_row(find_deliveries(request), id)
         moved = replay(Delivery.objects.filter(id=delivery.id), get_initiator(request))
         return Response(
@@ -134,7 +134,7 @@ class DeliveryViewSet(V1View, ViewSet):
     @document_answers(SkippedDelivery, request=None)
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, id: str) -> Response:
-        """Skip a delivery that waits or failed. It is suppressed, and what waits behind it is sent."""
+        """Skip a delivery that waits or failed. It is suppressed, and the deliveries behind it are sent."""
         delivery = find_row(find_deliveries(request), id)
         moved = skip_deliveries(Delivery.objects.filter(id=delivery.id), get_initiator(request))
         return Response(
@@ -143,13 +143,13 @@ class DeliveryViewSet(V1View, ViewSet):
 
 
 def find_deliveries(request: Request) -> Any:
-    """Return the deliveries of the key's tenant, with what is shown of them."""
+    """Return the deliveries of the key's tenant, with the rows that an answer needs."""
     related = Delivery.objects.of_tenant(get_tenant(request).id).select_related("destination", "event")
     return related.defer("event__data")
 
 
 def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:
-    """Return the deliveries that were query for."""
+    """Return the deliveries that match the query."""
     if query.event_sink_id:
         deliveries = deliveries.filter(destination__uuid=query.event_sink_id)
     if query.detection_alert_id:

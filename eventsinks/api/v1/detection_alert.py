@@ -1,4 +1,4 @@
-"""Detection alerts over /v1: what was accepted, what became of it, and why."""
+"""Detection alerts over /v1: list them, get one, and explain where it went."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.models import Delivery, Event
 from eventsinks.models.delivery import DeliveryState
 
-# An id is its sender's.
+# The sender chooses the id.
 KEY = OpenApiParameter("key", str, OpenApiParameter.PATH, description="the id of the alert, percent-encoded")
 
 
 class AlertDeliveryOut(BaseModel):
-    """What became of an alert at one event sink."""
+    """The state of an alert at one event sink."""
 
     id: UUID = Field(description="the id of the delivery")
     event_sink_id: UUID = Field(description="where it goes")
@@ -48,7 +48,7 @@ class AlertDeliveryOut(BaseModel):
 
 
 class DetectionAlertOut(BaseModel):
-    """An alert in short."""
+    """The main fields of an alert."""
 
     id: str = Field(description="its id, its sender's or one that was made")
     tenant_id: UUID = Field(description="whose it is")
@@ -61,19 +61,19 @@ class DetectionAlertOut(BaseModel):
 
 
 class AcceptedAlertData(DetectionAlertData):
-    """An alert, to the byte as it was accepted."""
+    """An alert with the bytes that were accepted."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class WholeDetectionAlert(DetectionAlertOut):
-    """An alert with all that it came with."""
+    """An alert with all fields that it was sent with."""
 
     data: AcceptedAlertData = Field(description="the alert, to the byte as it was accepted")
 
 
 class VerdictOut(BaseModel):
-    """Whether an alert went to an event sink, and why."""
+    """Whether an alert was routed to an event sink, and why."""
 
     event_sink_id: UUID = Field(description="the event sink")
     event_sink_name: str = Field(description="its name")
@@ -84,7 +84,7 @@ class VerdictOut(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why an alert went where it went."""
+    """Why an alert was routed to its event sinks."""
 
     detection_alert_id: str = Field(description="the alert")
     event_sinks: list[VerdictOut] = Field(description="every event sink of the tenant")
@@ -95,16 +95,16 @@ WholeAlert = make_one_model("detection_alert", WholeDetectionAlert)
 
 
 class DetectionAlerts(DetectionAlertView):
-    """POST takes alerts in; GET shows what was accepted."""
+    """POST accepts alerts, GET lists accepted ones."""
 
     def get_parsers(self) -> list[Any]:
-        """Return what reads the body: as bytes where alerts come in, as a question where they are listed."""
+        """Return the parsers. The body of a POST stays bytes; the body of a GET is a JSON query."""
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
         return [JSONParser()] if asks else super().get_parsers()
 
     @document_answers(AlertPage, parameters=[TENANT, *PAGING])
     def get(self, request: Request) -> Response:
-        """List detection alerts, newest first. Each with what became of it at its event sinks."""
+        """List detection alerts, newest first. Each has its state at its event sinks."""
         return answer_page("detection_alerts", find_alerts(request), read_own_paging(request), show_alert)
 
 
@@ -116,20 +116,20 @@ class DetectionAlertDetail(V1View):
 
     @document_answers(WholeAlert, parameters=[KEY])
     def get(self, request: Request, key: str) -> Response:
-        """Get a detection alert. It is as it was accepted, with what became of it."""
+        """Get a detection alert. It has the bytes that were accepted, and its state at its event sinks."""
         event = find_alert(request, key)
         return Response({"detection_alert": {**show_alert(event), "data": orjson.Fragment(bytes(event.data))}})
 
 
 class DetectionAlertExplain(V1View):
-    """Why an alert went where it went."""
+    """Why an alert was routed to its event sinks."""
 
     scope = resource = "detection_alert"
     verbs = {"get": "explain"}
 
     @document_answers(Explanation, parameters=[KEY])
     def get(self, request: Request, key: str) -> Response:
-        """Explain an alert. For each event sink: what became of it there and why, with every attempt."""
+        """Explain an alert. For each event sink, the answer has its state, the reason, and every attempt."""
         event = find_alert(request, key)
         verdicts = [
             {
@@ -146,7 +146,7 @@ class DetectionAlertExplain(V1View):
 
 
 def find_alerts(request: Request) -> QuerySet[Event]:
-    """Return the detection alerts of the key's tenant, with what became of them."""
+    """Return the detection alerts of the key's tenant, with their deliveries."""
     deliveries = Prefetch("deliveries", Delivery.objects.select_related("destination").order_by("id"))
     return Event.objects.filter(tenant=get_tenant(request), type="detection_alert").prefetch_related(deliveries)
 
@@ -160,7 +160,7 @@ def find_alert(request: Request, key: str) -> Event:
 
 
 def show_alert(event: Event) -> dict[str, Any]:
-    """Return an alert in short, with what became of it at each event sink."""
+    """Return the main fields of an alert, with its state at each event sink."""
     summary = event.summary
     return {
         "id": event.key,

@@ -1,4 +1,4 @@
-"""Taking events in: POST /v1/detection_alert. One alert, a JSON array, or NDJSON; committed before the answer."""
+"""POST /v1/detection_alert accepts one alert, a JSON array, or NDJSON. They are committed before the answer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from eventsinks.models import Event, Tenant
 
 
 class OneAccepted(BaseModel):
-    """One alert as it was accepted. `deliveries` is how many event sinks it is owed to.
+    """One accepted alert. `deliveries` is the number of event sinks that get it.
 
-    `backlog_full`, where it is not 0: at how many it has failed at once, because too many deliveries wait there. A
-    replay sends it.
+    `backlog_full` is the number of event sinks where it failed at once, because too many deliveries wait there. It
+    is absent if it would be 0. A replay sends the alert.
     """
 
     id: str = Field(description="its id, its sender's or one that was made")
@@ -45,7 +45,7 @@ class OneAlert(BaseModel):
 
 
 class RejectedAlert(BaseModel):
-    """One document that was not taken. `index` counts from 0."""
+    """One document that was not accepted. `index` counts from 0."""
 
     index: int = Field(description="which of the alerts, from 0")
     field: str = Field(description="the path of what is wrong; empty for the whole alert")
@@ -53,7 +53,7 @@ class RejectedAlert(BaseModel):
 
 
 class AlertCounts(BaseModel):
-    """What became of many alerts."""
+    """The result for many alerts."""
 
     accepted: int = Field(description="how many are new")
     duplicates: int = Field(description="how many had been accepted before")
@@ -77,7 +77,7 @@ class AlertsIn(RootModel[DetectionAlertData | Many[DetectionAlertData]]):
 
 
 class DetectionAlertView(V1View):
-    """Take in detection alerts."""
+    """Accepts detection alerts."""
 
     scope = resource = "detection_alert"
     verbs = {"get": "list", "post": "create"}
@@ -94,8 +94,8 @@ class DetectionAlertView(V1View):
     def post(self, request: Request) -> Response:
         """Send detection alerts: one, an array or NDJSON.
 
-        When this answers 200, what it says is committed. Of many, one that is no alert is named in `rejected`, and
-        the others are taken. 409: an alert of this id has other content.
+        With the answer 200, the accepted alerts are committed. If one of many is not an alert, `rejected` names
+        it, and the others are accepted. 409: an alert with this id has other content.
         """
         documents, many = read_documents(request)
         tenant = get_tenant(request)
@@ -109,7 +109,7 @@ class DetectionAlertView(V1View):
 
 
 def make_refusal(rejection: Rejection) -> Exception:
-    """Return the error that says why the one document was not taken."""
+    """Return the error for a single document that was not accepted."""
     if rejection.conflict:
         return Conflict(rejection.message)
     if rejection.too_large:
@@ -118,7 +118,7 @@ def make_refusal(rejection: Rejection) -> Exception:
 
 
 def show_alert(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
-    """Return what is said of the one alert that was taken, or that was there already."""
+    """Return the answer for one alert that was accepted, now or before."""
     if acceptance.events:
         (event,) = acceptance.events
         key, received_at, deliveries = event.key, event.received_at, acceptance.deliveries
@@ -138,12 +138,12 @@ def show_alert(tenant: Tenant, acceptance: Acceptance) -> dict[str, Any]:
 
 
 def count_full(acceptance: Acceptance) -> dict[str, int]:
-    """Return how many deliveries found no room, if any did."""
+    """Return how many deliveries found a full backlog, if there are any."""
     return {"backlog_full": acceptance.backlog_full} if acceptance.backlog_full else {}
 
 
 def show_counts(acceptance: Acceptance) -> Response:
-    """Return the counts; 400 where nothing was good."""
+    """Return the counts. The status is 400 if no document was good."""
     rejected = [
         {"index": rejection.index, "field": rejection.field, "error": rejection.message}
         for rejection in acceptance.rejections

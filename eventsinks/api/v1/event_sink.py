@@ -1,4 +1,4 @@
-"""Scanner's event sinks, /v1/event_sink: the views. Nothing is decided here.
+"""The views of Scanner's event sinks, /v1/event_sink. The actions decide.
 
 The published pages and `scanner-client` 0.1.1 disagree in places; both are served (docs/decisions/0003).
 """
@@ -46,7 +46,7 @@ from eventsinks.models import Destination
 
 
 class SinkListing(Listing):
-    """Which event sinks. What Scanner's clients ask beside, such as an order, is passed over."""
+    """Which event sinks. Other fields that Scanner's clients send, such as an order, are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -60,7 +60,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
     @document_answers(ManyEventSinks, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List event sinks. All of the tenant, oldest first, or a page, newest first, if one is asked for."""
+        """List event sinks. Without a page: all of the tenant, oldest first. With one: newest first."""
         # The real client follows no pages.
         asked = read_query(SinkListing, request)
         require_tenant(request, asked.tenant_id)
@@ -103,7 +103,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
     @document_answers(OneEventSink, request=UpdateEventSink)
     def update(self, request: Request, id: str) -> Response:
-        """Update an event sink. What is given changes, the rest stays."""
+        """Update an event sink. Absent fields stay."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(UpdateEventSink, request.data)
         if asked.id not in (None, str(sink.uuid)):
@@ -129,7 +129,7 @@ class EventSinkViewSet(V1View, ViewSet):
 
     @document_answers(Deleted)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete an event sink. What it was still owed is suppressed, its history stays."""
+        """Delete an event sink. Its open deliveries are suppressed. Its history stays."""
         sink = find_row(find_sinks(request), id, "uuid")
         configure.delete(sink, get_initiator(request))
         return Response({"id": sink.uuid, "tenant_id": sink.tenant_id})
@@ -141,7 +141,7 @@ def find_sinks(request: Request) -> Any:
 
 
 def add_workspace(request: Request, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Slack's config with the workspace that its single-use code brings: exchanged when all else is good.
+    """Return Slack's config with the workspace of its single-use code, which is exchanged after all checks.
 
     Raises NotConfigurable and LimitReached.
     """
@@ -156,7 +156,7 @@ def add_workspace(request: Request, config: Mapping[str, Any]) -> dict[str, Any]
 
 
 def locate_error(name: str, error: configure.NotConfigurable) -> Invalid:
-    """Return an error of the config as one of the request, with the path in the request."""
+    """Return an error of the config as an error of the request, with the path in the request."""
     prefix = f"event_sink_args.{name}." if name else ""
     fields = [
         (problem.field if problem.option else prefix + name_on_the_wire(name, problem.field), problem.message)

@@ -1,8 +1,8 @@
 """The arguments of event sinks as Scanner writes them: `{"Webhook": {…}}`, one type to an object.
 
-A type's name on the wire is its class's name. Every type's arguments are the fields of its config, but for the two
-that Scanner writes otherwise: Slack (a channel by id or by name) and PagerDuty (its configuration is never shown).
-A type that Scanner does not have is shown as a webhook, with its own arguments beside (docs/decisions/0013).
+The name of a type on the wire is the name of its class. Its arguments are the fields of its config. Two types are
+different: Slack has a channel by id or by name, and PagerDuty's configuration is never shown. If Scanner does not
+know a type, it appears as a webhook, with its own arguments beside (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def make_args_schema() -> dict[str, Any]:
 
 
 def make_changes_schema() -> dict[str, Any]:
-    """Return the schema of `event_sink_args` where an event sink changes: what is absent stays."""
+    """Return the schema of `event_sink_args` for a change: absent fields stay."""
     whole = make_args_schema()
     inside = {
         name: {key: value for key, value in one.items() if key not in ("required", "oneOf")}
@@ -71,7 +71,7 @@ def make_changes_schema() -> dict[str, Any]:
 
 
 def make_shown_schema() -> dict[str, Any]:
-    """Return the schema of a configuration as it is shown, with `****` for each secret."""
+    """Return the schema of a configuration in an answer, with `****` for each secret."""
     whole = make_args_schema()
     inside = {
         name: {
@@ -90,7 +90,7 @@ def make_shown_schema() -> dict[str, Any]:
 
 
 def describe_fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a config in which each field has a description: its label, if nothing else."""
+    """Return the schema of a config. Each field has a description, by default its label."""
     fields = {
         name: {**field, "description": field.get("description") or f"{field['title']}."}
         for name, field in schema["properties"].items()
@@ -99,7 +99,7 @@ def describe_fields(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_type(schema: Any) -> Any:
-    """Return the schema of a field without what only a sender has to keep: a masked secret fits no pattern."""
+    """Return the schema of a field in an answer. It has no pattern, because a masked secret fits none."""
     if isinstance(schema, list):
         return [keep_type(one) for one in schema]
     if not isinstance(schema, dict):
@@ -112,9 +112,9 @@ def keep_type(schema: Any) -> Any:
 def unwrap(
     args: Mapping[str, Any], sink: Destination | None = None
 ) -> tuple[str, type[AnyDestinationType], dict[str, Any]]:
-    """Return (name on the wire, type, fields of its config); for an update, `sink` is what changes.
+    """Return the name on the wire, the type, and the fields of its config. An update passes its `sink`.
 
-    Raises Invalid unless it is exactly one type that there is, and the one of `sink`.
+    Raises Invalid unless there is exactly one known type, which must be the type of `sink`.
     """
     if len(args) != 1:
         raise Invalid([("event_sink_args", f"must have exactly one of {', '.join(KINDS)}")])
@@ -130,9 +130,9 @@ def unwrap(
 
 
 def read_slack_config(fields: Mapping[str, Any], new: bool) -> dict[str, Any]:
-    """Return Slack's arguments as config: naming a channel by its id forgets the name, and the reverse.
+    """Return Slack's arguments as a config. A new channel id removes the old name, and a new name the old id.
 
-    A new event sink's `slack_oauth_code`, of the first edition, stays among them until it is exchanged.
+    A new event sink may have a `slack_oauth_code`, as in the first edition. It stays here until it is exchanged.
     """
     check_code(fields, new)
     ours = ("channel", "channel_name", "token", "scopes")  # read here, or nothing a tenant sends
@@ -146,7 +146,7 @@ def read_slack_config(fields: Mapping[str, Any], new: bool) -> dict[str, Any]:
 
 
 def check_code(fields: Mapping[str, Any], new: bool) -> None:
-    """Raise Invalid for an OAuth code that there is nothing to do with."""
+    """Raise Invalid for an OAuth code that can't be used."""
     code = fields.get("slack_oauth_code")
     if code is None:
         return
@@ -162,7 +162,7 @@ def check_code(fields: Mapping[str, Any], new: bool) -> None:
 
 
 def name_on_the_wire(name: str, field: str) -> str:
-    """Return what the sender of a type's arguments calls a field of its config."""
+    """Return the name on the wire of a field of a config."""
     return "channel" if (name, field) == ("Slack", "channel_name") else field
 
 
@@ -175,7 +175,7 @@ def show_type(sink: Destination) -> str:
 def show_args(sink: Destination) -> dict[str, Any]:
     """Return a sink's configuration as Scanner's client reads it.
 
-    Of a type that it does not know it sees a webhook whose URL is masked, and passes over the rest.
+    For a type that it does not know, it sees a webhook with a masked URL, and ignores the rest.
     """
     name = WIRE_TYPES[sink.type]
     if name not in SCANNERS:

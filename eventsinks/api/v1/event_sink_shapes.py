@@ -1,4 +1,4 @@
-"""Event sinks as Scanner's /v1/event_sink takes and shows them."""
+"""The shapes of event sinks in requests and answers of Scanner's /v1/event_sink."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from eventsinks.models.destination import DestinationState
 from eventsinks.models.options import Options
 
 OPTIONS: Any = Options.model_fields
-# What pydantic only knows as an object.
+# For pydantic, these are only objects.
 Args = Annotated[dict[str, Any], WithJsonSchema(make_args_schema())]
 Changes = Annotated[dict[str, Any], WithJsonSchema(make_changes_schema())]
 ShownArgs = Annotated[dict[str, Any], WithJsonSchema(make_shown_schema())]
 
 
 class CreateEventSink(Options):
-    """A new event sink. Its options are ours."""
+    """A new event sink. Its options are our own fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,7 +53,7 @@ class CreateEventSink(Options):
 
 
 class UpdateEventSink(Options):
-    """What changes of an event sink: what is absent or null stays, but for an option: null takes it away."""
+    """The changes of an event sink. Absent or null fields stay. A null option is removed."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -66,11 +66,11 @@ class UpdateEventSink(Options):
     @field_validator("id")
     @classmethod
     def lower(cls, id: str | None) -> str | None:
-        """UUIDs are the same in either case."""
+        """Return a UUID in lower case: both cases mean the same."""
         return id.lower() if id else id
 
 
-# The options of an event sink, all of them, as they are declared.
+# All options of an event sink, as they are declared.
 SHOWN: dict[str, Any] = {
     name: (one.annotation, Field(description=one.description)) for name, one in OPTIONS.items()
 }
@@ -78,7 +78,7 @@ OptionsOut = create_model("OptionsOut", **SHOWN)
 
 
 class OrderingLag(BaseModel):
-    """How many deliveries wait for an earlier one, 10,000 at most, and since when the first of them does."""
+    """The deliveries that wait for an earlier one: how many, and since when."""
 
     waiting: int = Field(description="how many deliveries wait for an earlier one, at most 10,000")
     since: datetime | None = Field(description="since when the first of them waits")
@@ -146,7 +146,7 @@ class Deleted(BaseModel):
 
 
 def show_sink(sink: Destination) -> dict[str, Any]:
-    """Return an event sink as it is shown. Opens no secret."""
+    """Return an event sink as an answer shows it. This opens no secret."""
     return {
         "id": sink.uuid,
         "tenant_id": sink.tenant_id,
@@ -169,9 +169,9 @@ def show_sink(sink: Destination) -> dict[str, Any]:
 
 
 def show_clearing(sink: Destination) -> dict[str, Any]:
-    """Return how far the suppressing of what a sink skips is; nothing where nothing is left of it.
+    """Return how much of a skipped backlog is suppressed. Return nothing if none is left.
 
-    `left` counts among the 1,000 deliveries that wait the longest; `left_capped`: more wait.
+    `left` counts among the 1,000 deliveries that wait the longest. With `left_capped`, more wait.
     """
     if sink.state == DestinationState.ACTIVE:
         return {}

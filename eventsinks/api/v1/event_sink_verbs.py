@@ -1,4 +1,4 @@
-"""The verbs on event sinks that are ours: test, pause, resume, replay, and the signing secret."""
+"""Our own verbs on event sinks: test, pause, resume, replay, and the signing secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from eventsinks.models.attempt import Outcome
 
 
 class Since(BaseModel):
-    """What was kept since a moment."""
+    """The part of the backlog since a moment."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,13 +37,13 @@ class Since(BaseModel):
 
 
 class ResumeSink(BaseModel):
-    """What to do with what was kept: send all of it, none, or what came since a moment; the rest is suppressed."""
+    """What to do with the backlog: send all, nothing, or what came since a moment. The rest is suppressed."""
 
     backlog: Literal["all", "skip"] | Since = Field("all", description="what of it is sent")
 
 
 class TestSink(BaseModel):
-    """Which alert to send; a sample if none is named."""
+    """Which alert to send. By default it is a sample."""
 
     detection_alert_id: Text | None = Field(None, description="an alert that was accepted; a sample if absent")
 
@@ -57,7 +57,7 @@ class TriedRequest(BaseModel):
 
 
 class TryOutOut(BaseModel):
-    """A try with its evidence."""
+    """A test as an attempt, with its evidence."""
 
     started_at: datetime = Field(description="when it began")
     outcome: Outcome = Field(description="what came of it")
@@ -70,13 +70,13 @@ class TryOutOut(BaseModel):
 
 
 class TestedSink(BaseModel):
-    """What came of a test."""
+    """The result of a test."""
 
     attempt: TryOutOut = Field(description="the whole try")
 
 
 class OperatedEventSinkViewSet(EventSinkViewSet):
-    """Scanner's event sinks, and the verbs that are ours."""
+    """Scanner's event sinks, with our own verbs."""
 
     needs_write = frozenset({"signing_secret"})  # it reads, but what it shows signs requests
     without_body = frozenset({"event_sink_resume", "event_sink_test", "event_sink_rotate_secret"})
@@ -84,7 +84,7 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @document_answers(OneEventSink, request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
-        """Pause an event sink. It sends nothing for now; what comes is kept."""
+        """Pause an event sink. It sends nothing for now. New deliveries wait."""
         sink = find_row(find_sinks(request), id, "uuid")
         return Response({"event_sink": show_sink(configure.pause(sink, initiator=get_initiator(request)))})
 
@@ -104,9 +104,9 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @document_answers(SinkReplayAnswer, request=ReplaySink, errors=[409])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Replay deliveries of an event sink. A stretch of them gets a fresh set of tries, as a job.
+        """Replay deliveries of an event sink. A job gives the matching ones a fresh set of tries.
 
-        409: another replay of it is running.
+        409: another replay of this event sink is running.
         """
         sink = find_row(find_sinks(request), id, "uuid")
         answer = start_or_preview(request, [sink], read_input(ReplaySink, request.data or {}))
@@ -115,7 +115,7 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @document_answers(TestedSink, request=TestSink)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, id: str) -> Response:
-        """Test an event sink. Sends a sample, or an alert that was accepted, now; it counts nowhere."""
+        """Test an event sink. This sends a sample or an accepted alert now. No counter changes."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(TestSink, request.data or {})
         alert = None
@@ -128,7 +128,7 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @document_answers(SigningSecret, request=RotateSecret, errors=[409])
     @action(detail=True, methods=["post"])
     def rotate_secret(self, request: Request, id: str) -> Response:
-        """Make a new signing secret. It is shown; the old one signs beside it for `overlap_s` seconds."""
+        """Make a new signing secret. The answer shows it. The old one signs beside it for `overlap_s` seconds."""
         sink = find_row(find_sinks(request), id, "uuid")
         asked = read_input(RotateSecret, request.data or {})
         secret = rotate_secret(sink, asked.overlap_s, get_initiator(request))
@@ -139,13 +139,13 @@ class OperatedEventSinkViewSet(EventSinkViewSet):
     @document_answers(SigningSecret)
     @action(detail=True, methods=["get"])
     def signing_secret(self, request: Request, id: str) -> Response:
-        """Show the signing secret. Requests to the event sink are signed with it."""
+        """Show the signing secret. It signs the requests to the event sink."""
         sink = find_row(find_sinks(request), id, "uuid")
         return Response({"signing_secret": reveal_secret(sink, get_initiator(request))})
 
 
 def show_try_out(tried: TryOut) -> dict[str, Any]:
-    """Return a try with its evidence. Times are milliseconds from its start."""
+    """Return a test as an attempt. Times are milliseconds from its start."""
     return {
         "started_at": tried.started_at,
         "outcome": tried.outcome,

@@ -1,4 +1,4 @@
-"""Replays over /v1: started, seen, and called off. One of a single event sink is started there, too."""
+"""Replays over /v1: start, list, get and cancel them. An event sink also has its own verb to start one."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ IntegrationId = Annotated[StrictInt, Field(ge=1, lt=2**63)]  # SQLite takes no l
 
 
 class ReplaySink(BaseModel):
-    """Which deliveries: made from `since` to `until` (now), in these states, with all else that is said here.
+    """Which deliveries: made from `since` to `until` (by default now), with the states and all other filters.
 
-    `dry_run` only counts them, and shows some. `rate_per_s`: at most so many a second.
+    `dry_run` only counts them, and shows some. `rate_per_s` is the most that are sent in a second.
     """
 
     model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would replay too much
@@ -64,13 +64,13 @@ class ReplaySink(BaseModel):
     dry_run: StrictBool = Field(False, description="only count them, and show some")
 
     def selection(self) -> Selection:
-        """Return what is to be replayed."""
+        """Return the filters of the deliveries."""
         more = (self.status_class, self.reason or "", self.event_type or "")
         return Selection(self.since, self.until, self.states, *more)
 
 
 class ReplayMany(ReplaySink):
-    """The same of several event sinks and integrations; of all event sinks where none is named."""
+    """Which deliveries, of several event sinks and integrations. The default is all event sinks."""
 
     event_sink_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)] | None = Field(
         None, description="of these event sinks"
@@ -90,12 +90,12 @@ class ReplayViewSet(V1View, ViewSet):
 
     @document_answers(ReplayPage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List replays, newest first. Those that have ended are among them."""
+        """List replays, newest first. The list has those that have ended, too."""
         return answer_page("replays", find_replays(request), read_own_paging(request), show_replay)
 
     @document_answers(ReplayAnswer, request=ReplayMany, errors=[409])
     def create(self, request: Request) -> Response:
-        """Replay deliveries of event sinks and integrations. A job for each, all of them or none.
+        """Replay deliveries of event sinks and integrations. Each gets its own job. All start, or none.
 
         409: another replay of one of them is running.
         """
@@ -104,13 +104,13 @@ class ReplayViewSet(V1View, ViewSet):
 
     @document_answers(OneReplayWithOutcome)
     def retrieve(self, request: Request, id: str) -> Response:
-        """Get a replay. It tells how far it is, and what came of the last 10,000 that it has replayed."""
+        """Get a replay. It has its progress, and the results of the last 10,000 replayed deliveries."""
         found = find_row(find_replays(request), id)
         return Response({"replay": {**show_replay(found), "outcome": found.outcome(MOST_TOLD)}})
 
     @document_answers(OneReplay, errors=[409])
     def destroy(self, request: Request, id: str) -> Response:
-        """Cancel a replay. What it has replayed stays; the rest is left as it is. 409: it had ended."""
+        """Cancel a replay. Deliveries that it has not replayed stay as they are. 409: it has ended."""
         found = find_row(find_replays(request), id)
         if not replay_job.cancel_replay(found, get_initiator(request)):
             raise Conflict("the replay has ended already")
@@ -118,14 +118,14 @@ class ReplayViewSet(V1View, ViewSet):
 
 
 def find_replays(request: Request) -> QuerySet[Replay]:
-    """Return the replays of the key's tenant; those of integrations for keys with the scope of these."""
+    """Return the replays of the key's tenant. Those of integrations need the scope of integrations."""
     found = Replay.objects.of(get_tenant(request)).select_related("destination", "tenant")
     needed = "event_streaming:read" if request.method in SAFE_METHODS else "event_streaming:write"
     return found if has_scope(request, needed) else found.filter(destination__type__in=list_types("event_sink"))
 
 
 def choose_destinations(request: Request, asked: ReplayMany) -> Sequence[Destination]:
-    """Return the destinations that are named, else every event sink. Raises Invalid for one that there is not."""
+    """Return the named destinations, by default every event sink. Raises Invalid for an unknown one."""
     present = Destination.objects.of(get_tenant(request)).select_related("tenant")
     if asked.event_sink_ids is None and asked.integration_ids is None:
         return list(present.sinks())
@@ -148,7 +148,7 @@ def choose_destinations(request: Request, asked: ReplayMany) -> Sequence[Destina
 
 
 def start_or_preview(request: Request, destinations: Sequence[Destination], asked: ReplaySink) -> dict[str, Any]:
-    """Start replays, or count what they would take, and return the answer. Raises Invalid and Conflict."""
+    """Start replays, or count their deliveries, and return the answer. Raises Invalid and Conflict."""
     try:
         if asked.dry_run:
             return {
@@ -166,7 +166,7 @@ def start_or_preview(request: Request, destinations: Sequence[Destination], aske
 
 
 def show_preview(previews: Sequence[ReplayPreview]) -> dict[str, Any]:
-    """Return what replays would take, together: how many, and the newest of them."""
+    """Return the preview of replays together: the number of deliveries, and the newest of them."""
     shown = sorted((one for found in previews for one in found.sample), key=lambda one: one.id, reverse=True)
     return {
         "deliveries": sum(found.deliveries for found in previews),
@@ -176,7 +176,7 @@ def show_preview(previews: Sequence[ReplayPreview]) -> dict[str, Any]:
 
 
 def show_sample(delivery: Delivery) -> dict[str, Any]:
-    """Return a delivery that would be replayed, with what it tells of."""
+    """Return a delivery that would be replayed, with its event."""
     return {
         "id": delivery.id,
         "event_type": delivery.event.type,
@@ -214,7 +214,7 @@ def show_replay(replay: Replay) -> dict[str, Any]:
 
 
 def name_destination(destination: Destination) -> dict[str, Any]:
-    """Return whose replay it is: an event sink's or an integration's."""
+    """Return the id of the event sink or the integration of a replay."""
     is_sink = destination.kind.face == "event_sink"
     return {
         "event_sink_id": destination.uuid if is_sink else None,

@@ -1,4 +1,4 @@
-"""Replays as /v1 shows them."""
+"""The shapes of replays in answers of /v1."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ReplayOut(BaseModel):
 
 
 class OutcomeOut(BaseModel):
-    """What came of the last 10,000 that a replay replayed."""
+    """The results of the last 10,000 replayed deliveries."""
 
     delivered: int = Field(description="how many are delivered")
     failed: int = Field(description="how many failed again")
@@ -46,13 +46,13 @@ class OutcomeOut(BaseModel):
 
 
 class ReplayWithOutcome(ReplayOut):
-    """A replay, with what came of it."""
+    """A replay with its results."""
 
     outcome: OutcomeOut = Field(description="what came of the last 10,000 that it replayed")
 
 
 class SampleOut(BaseModel):
-    """A delivery that would be replayed, with what it tells of."""
+    """A delivery that would be replayed, with its event."""
 
     id: UUID = Field(description="the delivery")
     event_type: str = Field(description="the type of the event")
@@ -66,7 +66,7 @@ class SampleOut(BaseModel):
 
 
 class ReplayPreviewOut(BaseModel):
-    """What a replay would take now."""
+    """The deliveries that a replay would take now."""
 
     deliveries: int = Field(description="how many")
     deliveries_capped: bool = Field(description="whether there are more than were counted")
@@ -80,7 +80,7 @@ class Previewed(BaseModel):
 
 
 class StartedReplays(BaseModel):
-    """The answer where replays were started."""
+    """The answer if replays were started."""
 
     replays: list[ReplayOut] = Field(description="one for each event sink and each integration")
 
@@ -91,8 +91,8 @@ OneReplayWithOutcome = make_one_model("replay", ReplayWithOutcome)
 
 
 class ReplayAnswer(RootModel[StartedReplays | Previewed]):
-    """The replays that were started, or what they would take."""
+    """The started replays, or the preview."""
 
 
 class SinkReplayAnswer(RootModel[OneReplay | Previewed]):  # type: ignore[valid-type]
-    """The replay that was started, or what it would take."""
+    """The started replay, or the preview."""

@@ -1,4 +1,4 @@
-"""How events, deliveries and attempts are shown over /v1."""
+"""The shapes of events, deliveries and attempts in answers of /v1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eventsinks.models.delivery import DeliveryState
 
 
 class WaitingOut(BaseModel):
-    """What is in the way of a delivery that is pending."""
+    """What a pending delivery waits for."""
 
     obstacle: Obstacle = Field(description="what it is, in a word; the first of several that counts")
     until: datetime | None = Field(description="until when, if that is known")
@@ -29,7 +29,7 @@ class WaitingOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One event owed to one event sink."""
+    """One event that one event sink must get."""
 
     id: UUID = Field(description="the `webhook-id` that the far end sees, the same over every try")
     event_sink_id: UUID = Field(description="where it goes")
@@ -48,7 +48,7 @@ class DeliveryOut(BaseModel):
 
 
 class TimingsOut(BaseModel):
-    """Milliseconds from the start of a try; 0 where a step did not happen."""
+    """Milliseconds from the start of a try. A step that did not happen has 0."""
 
     dns: float = Field(description="until the address was known")
     connect: float = Field(description="until the connection stood")
@@ -58,7 +58,7 @@ class TimingsOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One try of a delivery, kept as evidence."""
+    """The record of one try of a delivery."""
 
     id: UUID = Field(description="its id")
     number: int = Field(description="which try it is, from 1")
@@ -72,13 +72,13 @@ class AttemptOut(BaseModel):
 
 
 class NextPage(BaseModel):
-    """Where a list goes on."""
+    """The token of the next page."""
 
     next_page_token: str | None = Field(description="the `page_token` of the next page; null on the last one")
 
 
 def make_page_model(name: str, row: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of a page of rows in its envelope, as `answer_page` makes it."""
+    """Return the model of the answer that `answer_page` makes: a page of rows in its envelope."""
     kind = row.__name__.removesuffix("Out")
     rows: Any = (list[row], Field(description="the rows of this page"))  # type: ignore[valid-type]
     data = create_model(f"{kind}Rows", __doc__="The rows of a page, by what they are.", **{name: rows})
@@ -91,14 +91,14 @@ def make_page_model(name: str, row: type[BaseModel]) -> type[BaseModel]:
 
 
 def make_one_model(name: str, row: type[BaseModel], **more: Any) -> type[BaseModel]:
-    """Return the model of one row in its envelope; `more` are the fields beside it."""
+    """Return the model of one row in its envelope. `more` are the fields beside it."""
     one: Any = (row, Field(description="what was asked for, as it is now"))
     kind = row.__name__.removesuffix("Out")
     return create_model(f"One{kind}", __doc__="One of them in its envelope.", **{name: one}, **more)
 
 
 def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> datetime:
-    """Return the time that a text says, with its offset, or a day of UTC. Raises ValueError."""
+    """Return the time of a text, which has an offset or is a day in UTC. Raises ValueError."""
     try:
         if TIME.fullmatch(text := str(given)):
             return read(text)
@@ -108,7 +108,7 @@ def read_moment(given: Any, read: Callable[[str], datetime] = read_time) -> date
 
 
 def read_end_moment(given: Any) -> datetime:
-    """Return the time until when: of a day, its last moment. Raises ValueError."""
+    """Return the end of a period. For a day, it is the last moment. Raises ValueError."""
     return read_moment(given, read_end)
 
 
@@ -142,7 +142,7 @@ def show_delivery(delivery: Delivery) -> dict[str, Any]:
 
 
 def show_waiting(delivery: Delivery) -> dict[str, Any]:
-    """Return what a pending delivery waits for: in a word, in words, and the earlier one where it is that."""
+    """Return what a pending delivery waits for: the obstacle, a sentence, and maybe an earlier delivery."""
     wait = find_obstacle(delivery) if delivery.state == DeliveryState.PENDING else None
     if wait is None:
         return {"waits_for": None, "waiting": None}

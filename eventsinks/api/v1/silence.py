@@ -1,4 +1,4 @@
-"""Silences over /v1: alerts held back for a time and a reason."""
+"""Silences over /v1. A silence holds alerts back for a time, and has a reason."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FilterText = Annotated[str, StringConstraints(max_length=4_000)]
 
 
 class CreateSilence(BaseModel):
-    """A new silence; without `event_sink_id` at every event sink, without `filter` of every alert."""
+    """A new silence. Without `event_sink_id` it covers every event sink, and without `filter` every alert."""
 
     event_sink_id: str | None = Field(
         None, json_schema_extra={"format": "uuid"}, description="at this event sink only"
     )
-    filter: FilterText = Field("", description="of alerts that this CEL matches only")
+    filter: FilterText = Field("", description="CEL over the alert; every alert if empty")
     reason: Reason = Field(description="why")
     author: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="who wants it")
     starts_at: Moment | None = Field(None, description="from then on; now if absent")
@@ -88,7 +88,7 @@ class SilencePreviewOut(BaseModel):
 
 
 class PreviewedSilence(BaseModel):
-    """What a silence would hold back."""
+    """The alerts that a silence would hold back."""
 
     preview: SilencePreviewOut = Field(description="what matches")
 
@@ -108,12 +108,12 @@ class SilenceViewSet(V1View, ViewSet):
 
     @document_answers(SilencePage, parameters=[TENANT, *PAGING])
     def list(self, request: Request) -> Response:
-        """List silences. Those that have ended are among them."""
+        """List silences. The list has those that have ended, too."""
         return answer_page("silences", find_silences(request), read_own_paging(request), show_silence)
 
     @document_answers(OneSilence, request=CreateSilence, errors=[404])
     def create(self, request: Request) -> Response:
-        """Create a silence. It holds alerts back from now or from a moment on."""
+        """Create a silence. It holds alerts back from now or from a given moment."""
         asked = read_input(CreateSilence, request.data)
         sink = None
         if asked.event_sink_id is not None:
@@ -135,12 +135,12 @@ class SilenceViewSet(V1View, ViewSet):
 
     @document_answers(OneSilence)
     def retrieve(self, request: Request, id: str) -> Response:
-        """Get a silence. It tells how much it has held back."""
+        """Get a silence. It says how many alerts it has held back."""
         return Response({"silence": show_silence(find_row(find_silences(request), id))})
 
     @document_answers(Deleted)
     def destroy(self, request: Request, id: str) -> Response:
-        """End a silence now. It stays in the list; what it held back is told in a digest."""
+        """End a silence now. It stays in the list. A digest says what it held back."""
         found = find_row(find_silences(request), id)
         if not silences.end_silence(found, get_initiator(request)):
             raise Http404("the silence has ended already")
@@ -149,7 +149,7 @@ class SilenceViewSet(V1View, ViewSet):
     @document_answers(PreviewedSilence, request=PreviewSilence)
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        """Preview a silence. Says which of the newest alerts a filter matches, and keeps nothing."""
+        """Preview a silence. The answer has the newest alerts that the filter matches. Nothing is stored."""
         asked = read_input(PreviewSilence, request.data)
         try:
             seen = silences.preview_silence(get_tenant(request), asked.filter, asked.hours)
@@ -170,7 +170,7 @@ def find_silences(request: Request) -> QuerySet[Silence]:
 
 
 def make_invalid(error: NotConfigurable) -> Invalid:
-    """Return what is wrong with a silence as an error of the request."""
+    """Return an error of a silence as an error of the request."""
     return Invalid([(problem.field, problem.message) for problem in error.errors])
 
 

@@ -31,7 +31,7 @@ from eventsinks.models import SlackWorkspace
 
 
 class AuthorizeUrl(BaseModel):
-    """Where a person installs the Slack app."""
+    """The page where a person installs the Slack app."""
 
     authorize_url: str = Field(description="the page, good for ten minutes")
 
@@ -54,7 +54,7 @@ OneSlackIntegration = make_one_model("slack_integration", SlackIntegrationOut)
 
 
 class SlackIntegrationViewSet(V1View, ViewSet):
-    """Install the Slack app in a workspace, see where it is, and take it out again."""
+    """Install the Slack app in workspaces, list and get them, and uninstall it."""
 
     scope = "event_sink"
     resource = "slack_integration"
@@ -70,7 +70,7 @@ class SlackIntegrationViewSet(V1View, ViewSet):
     @document_answers(AuthorizeUrl, request=None, errors=[409])
     @action(detail=False, methods=["post"])
     def install(self, request: Request) -> Response:
-        """Begin an installation. Open the page in a browser within ten minutes; it asks, and leads to Slack.
+        """Begin an installation. Open the page in a browser within ten minutes. It asks, and leads to Slack.
 
         409: this server has no Slack app.
         """
@@ -87,7 +87,7 @@ class SlackIntegrationViewSet(V1View, ViewSet):
 
     @document_answers(Deleted, errors=[409])
     def destroy(self, request: Request, id: str) -> Response:
-        """Uninstall a Slack workspace. The token is revoked and forgotten. 409: event sinks post to it."""
+        """Uninstall a Slack workspace. The token is revoked and removed. 409: event sinks post to it."""
         workspace = find_row(find_workspaces(request), id)
         answer = {"id": workspace.pk, "tenant_id": workspace.tenant_id}
         try:
@@ -103,7 +103,7 @@ def find_workspaces(request: Request) -> QuerySet[SlackWorkspace]:
 
 
 def show_workspace(workspace: SlackWorkspace) -> dict[str, Any]:
-    """Return a workspace. Opens no secret."""
+    """Return a workspace. This opens no secret."""
     return {
         "id": workspace.id,
         "tenant_id": workspace.tenant_id,

@@ -1,4 +1,4 @@
-"""The pages of an installation at Slack that a person's browser sees: the question before, and what came of it."""
+"""The pages of an installation at Slack for a person's browser: the question before, and the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_CONNECTED = "Slack was not connected"
 @require_http_methods(["GET", "POST"])
 @csrf_protect
 def show_landing(request: HttpRequest) -> HttpResponse:
-    """Say whose the workspace will be, and go on to Slack in the browser that says yes."""
+    """Ask whether this tenant shall have the workspace. After a yes, the browser goes to Slack."""
     asked = request.POST if request.method == "POST" else request.GET
     state = asked.get("state", "")
     try:
@@ -35,7 +35,7 @@ def show_landing(request: HttpRequest) -> HttpResponse:
 
 
 def send_to_slack(state: str) -> HttpResponse:
-    """Return the way to Slack, with the cookie that this browser shows when it is back. Raises NotInstallable."""
+    """Return the redirect to Slack. Its cookie identifies the browser when it is back. Raises NotInstallable."""
     response = redirect(install.make_authorize_url(state))
     response.set_cookie(**slack_state.make_cookie(state))
     return make_private(response)
@@ -43,7 +43,7 @@ def send_to_slack(state: str) -> HttpResponse:
 
 @require_GET
 def finish_installation(request: HttpRequest) -> HttpResponse:
-    """Finish an installation, and say in plain words what came of it."""
+    """Finish an installation, and show the result in plain words."""
     said, code, state = (request.GET.get(name, "") for name in ("error", "code", "state"))
     cookie = request.COOKIES.get(slack_state.get_cookie_name(), "")
     try:
@@ -70,7 +70,7 @@ def make_page(request: HttpRequest, status: int, title: str, text: str) -> HttpR
 
 
 def make_private(response: HttpResponse) -> HttpResponse:
-    """Have nobody keep an answer, and nobody be told its address: the state is in it."""
+    """Forbid caches and referrers for an answer, because its address contains the state."""
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     return response

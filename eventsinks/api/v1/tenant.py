@@ -35,7 +35,7 @@ from eventsinks.models.tenant import OPERATOR
 
 
 class CreateTenant(BaseModel):
-    """A new tenant; with an id of its own, or one that is given."""
+    """A new tenant. The id is optional."""
 
     name: Name = Field(description="what people call it")
     id: UUID | None = Field(None, description="an id that it shall have; made if absent")
@@ -43,14 +43,14 @@ class CreateTenant(BaseModel):
 
 
 class UpdateTenant(BaseModel):
-    """What is given changes. A limit that is null is the server's again."""
+    """The changes of a tenant. A null limit is the limit of the server again."""
 
     name: Name | None = Field(None, description="what people call it")
     limits: OwnLimits | None = Field(None, description="limits of its own")  # type: ignore[valid-type]
 
 
 class CreateApiKey(BaseModel):
-    """A new API key of a tenant; without scopes it may do everything."""
+    """A new API key of a tenant. Without scopes it allows everything."""
 
     tenant_id: UUID = Field(description="for whom")
     name: Name = Field("API key", description="what it is for")
@@ -82,13 +82,13 @@ class ApiKeyOut(BaseModel):
 
 
 class NewApiKey(ApiKeyOut):
-    """An API key with its text, which is shown this once."""
+    """An API key with its text. No other answer shows the text."""
 
     key: str = Field(description="the text: `es_…`")
 
 
 class Revoked(BaseModel):
-    """A key that opens nothing from now on."""
+    """A revoked key. It allows nothing from now on."""
 
     id: UUID = Field(description="its id")
 
@@ -114,7 +114,7 @@ class TenantViewSet(V1View, ViewSet):
 
     @document_answers(OneTenant, request=CreateTenant, errors=[409])
     def create(self, request: Request) -> Response:
-        """Create a tenant. 409: there is one of this id."""
+        """Create a tenant. 409: a tenant with this id exists."""
         asked = read_input(CreateTenant, request.data)
         try:
             limits = read_limits(asked.limits)
@@ -130,7 +130,7 @@ class TenantViewSet(V1View, ViewSet):
 
     @document_answers(OneTenant, request=UpdateTenant)
     def update(self, request: Request, id: str) -> Response:
-        """Update a tenant. A new name, or limits of its own; what is over them stays, and can only become less."""
+        """Update a tenant: its name and its limits. What is over a new limit stays, but nothing can be added."""
         tenant, asked = find_row(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
         changed = tenants.change_tenant(tenant, asked.name, read_limits(asked.limits), get_initiator(request))
         return Response({"tenant": show_tenant(changed)})
@@ -146,12 +146,12 @@ class ApiKeyViewSet(V1View, ViewSet):
 
     @document_answers(ApiKeyPage, parameters=PAGING)
     def list(self, request: Request) -> Response:
-        """List API keys. Those of all tenants; their texts are not kept."""
+        """List the API keys of all tenants. Their texts are not stored."""
         return answer_page("api_keys", find_keys(), read_query(Pages, request).page, show_key)
 
     @document_answers(OneNewApiKey, request=CreateApiKey, errors=[404])
     def create(self, request: Request) -> Response:
-        """Issue an API key. Its text is in this answer and can't be had again."""
+        """Issue an API key. Only this answer has its text."""
         asked = read_input(CreateApiKey, request.data)
         tenant = find_row(Tenant.objects.all(), str(asked.tenant_id))
         try:
@@ -168,7 +168,7 @@ class ApiKeyViewSet(V1View, ViewSet):
 
     @document_answers(Revoked)
     def destroy(self, request: Request, id: str) -> Response:
-        """Revoke an API key. It opens nothing from now on."""
+        """Revoke an API key. It allows nothing from now on."""
         key = find_row(find_keys(), id)
         if not tenants.revoke_key(key, get_initiator(request)):
             raise Http404("no such API key")
@@ -176,17 +176,17 @@ class ApiKeyViewSet(V1View, ViewSet):
 
 
 def find_keys() -> QuerySet[ApiKey]:
-    """Return the keys of tenants; operators' keys are looked after on the server."""
+    """Return the keys of tenants. Operators' keys are managed on the server only."""
     return ApiKey.objects.exclude(tenant=None)
 
 
 def read_limits(limits: BaseModel | None) -> dict[str, int | None]:
-    """Return the limits that were said."""
+    """Return the limits of a request."""
     return limits.model_dump(exclude_unset=True) if limits else {}
 
 
 def show_tenant(tenant: Tenant) -> dict[str, Any]:
-    """Return a tenant, with its limits, and those of them that are its own."""
+    """Return a tenant with all its limits, and its own limits apart."""
     return {
         "id": tenant.id,
         "name": tenant.name,

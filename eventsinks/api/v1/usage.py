@@ -1,4 +1,4 @@
-"""GET /v1/usage: a tenant's own limits, and what it uses of each."""
+"""GET /v1/usage: the limits of the key's tenant, and how much of each is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventsinks.models.limits import TenantLimits
 
 
 class UsedOut(BaseModel):
-    """One limit. Of a rate, `limit` is for `per_seconds`, and `used` is how much of its `burst` is used now."""
+    """One limit. For a rate, `limit` counts for `per_seconds`, and `used` is the used part of `burst`."""
 
     limit: int = Field(description="how many there may be")
     used: int = Field(description="how many there are")
@@ -26,7 +26,7 @@ class UsedOut(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """Every limit by its name; `refused` counts since `refused_since`."""
+    """Every limit by its name. `refused` counts since `refused_since`."""
 
     limits: dict[str, UsedOut] = Field(description="each limit by its name")
     refused_since: datetime | None = Field(description="since when it is counted; null: nothing was refused")
@@ -39,7 +39,7 @@ class OneUsage(BaseModel):
 
 
 class UsageView(V1View):
-    """What the tenant may have and do, and what it has and does."""
+    """The limits of a tenant, and its usage."""
 
     scope = "event_sink"
     resource = "usage"
@@ -47,7 +47,7 @@ class UsageView(V1View):
 
     @document_answers(OneUsage)
     def get(self, request: Request) -> Response:
-        """Get the limits of the tenant, and what is used. Asking takes from none but that of requests."""
+        """Get the limits and the usage of the tenant. This request counts against the limit of requests only."""
         found = measure_usage(get_tenant(request))
         limits = {used.name: show_limit(used) for used in found.limits}
         return Response({"usage": {"limits": limits, "refused_since": found.since}})

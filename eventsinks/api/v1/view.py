@@ -1,4 +1,4 @@
-"""What the views of /v1 share: how they read their input, find a row, and page."""
+"""The common parts of the views of /v1: how they read their input, find a row, and make pages."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ ERRORS = {
 
 
 class V1View(APIView):
-    """A view of /v1. `scope` is the first half of the scope that its keys need.
+    """A view of /v1. `scope` is the first half of the scope that a key needs.
 
-    The rest is for the schema: which `resource` it is about, how its methods are called where it is no view set,
-    which operations take no body, too, and which errors there are.
+    The other fields are for the schema: the `resource`, the names of the methods if it is not a view set, the
+    operations whose body is optional, and the errors.
     """
 
     scope = ""
@@ -67,7 +67,7 @@ class V1View(APIView):
     errors_of_a_query = frozenset([400])
 
     def get_exception_handler(self) -> Callable[..., Any]:
-        """Return how this format says that something is wrong."""
+        """Return the function that writes errors in this format."""
         return handle_v1_exception
 
 
@@ -82,18 +82,18 @@ def read_input(model: type[Input], data: Any) -> Input:
 
 
 def read_query(model: type[Input], request: Request) -> Input:
-    """Return the checked query, with what a GET's JSON body says: some clients send it there."""
+    """Return the checked query, with the fields of a GET's JSON body. Some clients send them there."""
     return queries.read_query(model, request, Invalid, request.data if isinstance(request.data, dict) else None)
 
 
 def require_tenant(request: Request, tenant_id: str | None) -> None:
-    """Raise Http404 where another tenant than the key's is named."""
+    """Raise Http404 if the request names another tenant than the key's."""
     if tenant_id is not None:
         find_row(Tenant.objects.filter(id=get_tenant(request).id), tenant_id)
 
 
 def find_row(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
-    """Return the row with this UUID. Raises Http404, also for what is no UUID."""
+    """Return the row with this UUID. Raises Http404, also if the text is not a UUID."""
     try:
         return rows.get(**{field: uuid.UUID(id)})
     except (ValueError, ObjectDoesNotExist):
@@ -101,7 +101,7 @@ def find_row(rows: QuerySet[Row], id: str, field: str = "pk") -> Row:
 
 
 class Paging(BaseModel):
-    """Which page: how many rows, after which one."""
+    """A page: the number of rows, and the token of the page."""
 
     model_config = ConfigDict(extra="forbid")  # a filter that is misspelt would show what was not asked for
 
@@ -110,38 +110,38 @@ class Paging(BaseModel):
 
 
 class Pages(Paging):
-    """Which page, by its own fields or as Scanner writes them: `pagination[page_size]=10`."""
+    """A page, by our own fields or as Scanner writes them: `pagination[page_size]=10`."""
 
     pagination: Paging | None = None
 
     @property
     def page(self) -> Paging:
-        """Which page."""
+        """The page that the request wants."""
         return self.pagination or self
 
 
 class Listing(Pages):
-    """Whose rows, and which page of them."""
+    """The tenant of the rows, and the page."""
 
     tenant_id: str | None = None
 
 
 def read_own_paging(request: Request) -> Paging:
-    """Return which page of the tenant's own rows is asked for. Raises Invalid and Http404."""
+    """Return the page of the tenant's own rows. Raises Invalid and Http404."""
     asked = read_query(Listing, request)
     require_tenant(request, asked.tenant_id)
     return asked.page
 
 
 def check_range(value: int, least: int, most: int) -> int:
-    """Return `value`. Raises ValueError where it is out of range."""
+    """Return `value`. Raises ValueError if it is out of range."""
     if not least <= value <= most:
         raise ValueError(f"must be from {least} to {most}")
     return value
 
 
 def read_page(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[list[Row], str | None]:
-    """Return one page, newest first by `key`, and the token of the next. Never counts, never skips.
+    """Return one page, newest first by `key`, and the token of the next. It neither counts nor skips rows.
 
     Raises Invalid for a token that this server did not make.
     """
@@ -157,7 +157,7 @@ def read_page(rows: QuerySet[Row], paging: Paging, key: str = "id") -> tuple[lis
 
 
 def read_token(token: str, kind: type) -> Any:
-    """Return what a page token holds, which is of `kind`: uuid.UUID or int. Raises Invalid."""
+    """Return the value in a page token. Its type is `kind`: uuid.UUID or int. Raises Invalid."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         if kind is uuid.UUID and isinstance(value, str):
@@ -170,13 +170,13 @@ def read_token(token: str, kind: type) -> Any:
 
 
 def answer_page(name: str, rows: QuerySet[Row], paging: Paging, show: Callable[[Row], dict[str, Any]]) -> Response:
-    """Return the answer with one page of rows in its envelope, each as `show` shows it. Raises Invalid."""
+    """Return the answer with one page of rows in its envelope. `show` makes each row. Raises Invalid."""
     found, token = read_page(rows, paging)
     return Response({"data": {name: [show(row) for row in found]}, "pagination": {"next_page_token": token}})
 
 
 def make_parameter(name: str, description: str = "", **schema: Any) -> OpenApiParameter:
-    """Return a parameter of a query for the schema; an empty one is as if it were absent."""
+    """Return a parameter of a query for the schema. An empty value counts as absent."""
     empty = {"type": "string", "maxLength": 0}
     return OpenApiParameter(name, {"anyOf": [schema, empty]}, description=description)
 
@@ -193,7 +193,7 @@ PAGING = [
 
 
 def document_answers(ok: Any, **options: Any) -> Callable[[View], View]:
-    """Return the decorator that tells the schema what a view answers: `ok`, and which errors beside the usual."""
+    """Return the decorator that documents a view: its answer `ok`, and errors beside the usual ones."""
     set_override(ok, "many", False)  # our lists are objects with rows inside, never bare arrays
     errors = dict.fromkeys(options.pop("errors", ()), ErrorResponse)
     return extend_schema(responses={200: ok, **errors}, **options)
