@@ -1,4 +1,4 @@
-"""Where events can go: one file per destination type, found by being here."""
+"""Destination types: one file or folder each. A type is found because its file is here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Datadog: many events at once through https://docs.datadoghq.com/api/latest/logs/#send-logs.
 
-What it would silently throw away arrives and says so: an event that is too old or too far ahead for it gets the
-time of sending, one that is too large is cut.
+Datadog silently drops some events, so we change them visibly: an event that is too old or too far in the future
+gets the time of sending, and an event that is too large is cut.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DEFAULT_NAME = "netbird"  # the service under which NetBird's own streams are fo
 
 
 def find_complaint(response: Response) -> str:
-    """Return what Datadog says is wrong, short enough to be shown."""
+    """Return the error message of Datadog, short enough to show."""
     try:
         errors = orjson.loads(response.body).get("errors")
     except (orjson.JSONDecodeError, AttributeError):
@@ -67,7 +67,7 @@ def find_complaint(response: Response) -> str:
     return " ".join("; ".join(detail for detail in details if isinstance(detail, str)).split())[:300]
 
 
-# https://docs.datadoghq.com/api/latest/logs/#send-logs. It names no event of those that it refuses together.
+# https://docs.datadoghq.com/api/latest/logs/#send-logs. If it refuses many events together, it names none.
 ANSWERS = Answers(
     "Datadog",
     statuses={
@@ -92,14 +92,14 @@ def check_key(key: SecretStr) -> SecretStr:
 
 
 def check_site(site: str) -> str:
-    """Raise ValueError for a site that there is not."""
+    """Raise ValueError for an unknown site."""
     if site not in SITES:
         raise ValueError(f"must be one of {', '.join(SITES)}")
     return site
 
 
 def check_intake(url: str) -> str:
-    """Raise ValueError for a URL that names only a host: logs are taken at a path."""
+    """Raise ValueError for a URL with only a host: logs go to a path."""
     if (parse_url(url).path or "/") == "/":
         raise ValueError(
             "must be the whole URL of the intake, as https://http-intake.logs.datadoghq.com/api/v2/logs"
@@ -112,9 +112,9 @@ Intake = Annotated[Annotated[PublicUrl, Field(max_length=2_000), AfterValidator(
 
 
 class DatadogConfig(Config):
-    """Which organisation of Datadog the logs go to, and under which names.
+    """The organisation of Datadog, and the names of the logs.
 
-    Where: `api_url`, else `site`, else `region`.
+    The address comes from `api_url`, else from `site`, else from `region`.
     """
 
     api_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="API key")
@@ -128,7 +128,7 @@ class DatadogConfig(Config):
 
     @model_validator(mode="after")
     def says_where(self) -> Self:
-        """Require a place."""
+        """Require an address."""
         if not (self.api_url or self.site or self.region):
             raise ValueError("api_url or site is required")
         if not (self.api_url or self.site or self.region in REGIONS):
@@ -136,18 +136,18 @@ class DatadogConfig(Config):
         return self
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Where one way of saying where is new, the others go: they name the old place."""
+        """Return `changes`. A new address removes the other fields, which name the old one."""
         ways = ("api_url", "site", "region")
         new = any(changes.get(way) and changes[way] != self.masked().get(way) for way in ways)
         return {**changes, **{way: None for way in ways if new and way not in changes}}
 
     def origins(self) -> set[Any]:
-        """Return where logs are taken, in whichever way that is said."""
+        """Return the origin of the address, from any of the three fields."""
         return {get_origin(self.url)}
 
     @property
     def url(self) -> str:
-        """Where logs are taken."""
+        """The address that logs are sent to."""
         return self.api_url or f"https://http-intake.logs.{self.site or REGIONS[self.region or '']}/api/v2/logs"
 
 
@@ -159,11 +159,11 @@ class Datadog(DestinationType[DatadogConfig]):
     face = "integration"
     Config = DatadogConfig
     answers = ANSWERS
-    # Room for what goes around each event; should it not do, `build` asks for halves.
+    # This leaves room for the fields around each event. If that is not enough, `build` asks for halves.
     limits = BatchLimits(max_events=MAX_EVENTS, max_bytes=MAX_REQUEST - MAX_EVENT, linger=1.0)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of the messages. Raises TooLarge where one request can't hold them."""
+        """Return the POST of the messages. Raises TooLarge if one request can't hold them."""
         body = b"[" + b",".join([self._item(message, at) for message in messages]) + b"]"
         if len(body) > MAX_REQUEST or len(messages) > MAX_EVENTS:
             raise TooLarge(f"{len(messages)} events of {len(body)} bytes are too much for one request")
@@ -186,7 +186,7 @@ class Datadog(DestinationType[DatadogConfig]):
             "event_type": message.event_type.key,
             **choose_times(message.occurred_at, at),
         }
-        # The bytes go in as they were accepted: parsing them would round what no float can hold.
+        # The accepted bytes go in unparsed, because parsing would round large numbers.
         if len(message.data) < MAX_EVENT:
             whole = orjson.dumps(item | {"event": orjson.Fragment(message.data)})
             if len(whole) <= MAX_EVENT:
@@ -195,7 +195,7 @@ class Datadog(DestinationType[DatadogConfig]):
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """What is the same around every event."""
+        """The fields that are the same for every event."""
         config = self.config
         given = {
             "ddsource": config.ddsource or DEFAULT_NAME,
@@ -207,13 +207,13 @@ class Datadog(DestinationType[DatadogConfig]):
 
 
 def render_message(message: Message) -> str:
-    """Return the line that people see; an ellipsis tells of a cut."""
+    """Return the line that people see. A cut ends with an ellipsis."""
     text = write_headline(message) or message.event_type.label
     return text if len(text) <= 10_000 else text[:9_999] + "…"
 
 
 def choose_times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
-    """Return the time of the log, which is the event's where Datadog takes it, else `at` beside the event's."""
+    """Return the time of the log: the event's if Datadog accepts it, else `at` with the event's time beside it."""
     happened = occurred_at.astimezone(UTC)
     if -NEWEST <= at - occurred_at <= OLDEST:
         return {"timestamp": happened}
@@ -221,7 +221,7 @@ def choose_times(occurred_at: datetime, at: datetime) -> dict[str, Any]:
 
 
 def cut_item(item: Mapping[str, Any], data: bytes) -> bytes:
-    """Return an item with as much of the event, as text, as there is room for."""
+    """Return an item with as much text of the event as there is room for."""
     note = {"truncated": True, "truncated_from_bytes": len(data)}
     room = MAX_EVENT // 2
     while True:

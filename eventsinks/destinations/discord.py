@@ -1,6 +1,6 @@
 """Discord: one embed each through https://docs.discord.com/developers/resources/webhook#execute-webhook.
 
-All text of an embed is Markdown, so each character that means something to it is escaped, and nobody is mentioned.
+All text of an embed is Markdown. So each special character is escaped, and nobody is mentioned.
 """
 
 from __future__ import annotations
@@ -93,19 +93,19 @@ PLAINER = (20009, 40005, 50006, 50035, 50045, 50046, 50109, 200000, 200001, 2400
 
 
 def find_code(response: Response) -> str:
-    """Return the error code that stands in an answer. A 429 says all by its status."""
+    """Return the error code of an answer. A 429 needs none."""
     found = read_answer(response.body).get("code")
     told = isinstance(found, int) and not isinstance(found, bool) and not response.ok
     return str(found) if told and response.status != 429 else ""
 
 
 def find_words(response: Response) -> str:
-    """Return what Discord says is wrong."""
+    """Return the error message of Discord."""
     return read_text(read_answer(response.body).get("message"))
 
 
 def read_pause(response: Response) -> float | None:
-    """Return the seconds that a 429 asks for: in its body to the millisecond, else in its header."""
+    """Return the seconds that a 429 asks for, from its body (to the millisecond), or else its header."""
     seconds = read_answer(response.body).get("retry_after")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
         return min(float(seconds), MAX_RETRY_AFTER)
@@ -135,7 +135,7 @@ def check_webhook(url: SecretStr) -> SecretStr:
 
 
 class DiscordConfig(Config):
-    """Which channel is posted to: the URL of its webhook says it all. `?thread_id=` picks a thread of it."""
+    """The URL of a channel's webhook. `?thread_id=` selects a thread."""
 
     url: Annotated[SecretUrl, AfterValidator(check_webhook)] = Field(max_length=500, title="Webhook URL")
 
@@ -153,7 +153,7 @@ class Discord(DestinationType[DiscordConfig]):
     }
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of one message, which Discord answers only when it is there."""
+        """Return the POST of one message. Discord answers after it has posted the message."""
         (message,) = messages
         given = self.config.url.get_secret_value()
         url = f"{given}{'&' if '?' in given else '?'}wait=true"
@@ -165,7 +165,7 @@ class Discord(DestinationType[DiscordConfig]):
         return Request("POST", url, (("Content-Type", "application/json"),), orjson.dumps(document))
 
     def in_words(self, message: Message, request: Request) -> Request | None:
-        """Return the message without its embed: heading, text and link as it is written."""
+        """Return the message without its embed: heading, text, and the link as text."""
         given = orjson.loads(request.body)
         if not given.pop("embeds", None):
             return None
@@ -203,7 +203,7 @@ def make_embed(message: Message) -> dict[str, Any]:
 
 
 def make_fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]:
-    """Return severity, buttons, facts and rows, as many as `room` holds in characters, and how many are left."""
+    """Return severity, buttons, facts and rows within `room` characters, and how many are left out."""
     told = [("Severity", escape_markdown(render_state(summary), MAX_VALUE), True)]
     told += [
         (label, make_markdown_link(url), True)
@@ -227,11 +227,11 @@ def make_fields(summary: Summary, room: int) -> tuple[list[dict[str, Any]], str]
 
 
 def make_markdown_link(url: str) -> str:
-    """Return the link to `url`, in which nothing ends it early; its text, where a field can't hold the link."""
+    """Return a link to `url` that no character ends early. If a field can't hold the link, return its text."""
     found = f"[Open]({url.replace('(', '%28').replace(')', '%29')})"
     return found if measure_length(found) <= MAX_VALUE else escape_markdown(url, MAX_VALUE)
 
 
 def escape_markdown(text: str, limit: int) -> str:
-    """Return `text` as Discord shows it to the letter, of at most `limit` characters with its escapes."""
+    """Return `text` so that Discord shows it literally, at most `limit` characters with its escapes."""
     return escape(text, limit, lambda character: f"\\{character}" if MARKUP.match(character) else character)

@@ -1,8 +1,8 @@
 """Email: one message each through the operator's mail server (https://www.rfc-editor.org/rfc/rfc5321).
 
-A tenant names recipients, never a server. The Message-ID is the delivery's, so that the second copy of a retry is
-known for one; all that is said of one incident refers to the same thread. Where one recipient is refused for good,
-the others still get it, and that counts as delivered; where one is to be tried again, all are.
+A tenant names recipients, never a server. The Message-ID is that of the delivery, so that a second copy is
+recognised. All mails of one incident are in the same thread. If a recipient is refused for good, the others still
+get the mail, and that counts as delivered. If one must be tried again, all are.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ MAX_TEXT = 20_000  # characters; ours
 ROWS, COLUMNS, CELL = 20, 8, 200
 POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
 ENHANCED = re.compile(rb"[45][0-9]{2}[ -]([45]\.[0-9]{1,3}\.[0-9]{1,3})\b")
-# The operator's own trouble, which no tenant can repair: it may mend itself while the alert waits.
+# Trouble at the operator's own server, which no tenant can repair. It may pass while the alert waits.
 OURS = (530, 534, 535, 538)
 FULL, TOO_LARGE = "5.2.2", "5.3.4"  # RFC 3463
 OF_THE_MAIL, OF_THE_RECIPIENTS = "mail", "recipients"  # ours: what the server's no is about
 
 
 def find_code(response: Response) -> str:
-    """Return what a server's final no is about, by its code and by how far the mail had come."""
+    """Return what a server refuses for good, by the code and the step of the exchange."""
     found = ENHANCED.match(read_last_line(response))
     enhanced = found[1].decode() if found else ""
     if response.status < 500 or response.status in OURS or enhanced == FULL:
@@ -72,7 +72,7 @@ def find_code(response: Response) -> str:
 
 
 def find_words(response: Response) -> str:
-    """Return what the server says."""
+    """Return the message of the server."""
     return cut(render_line(read_last_line(response)[4:].decode("utf-8", "replace")), 300)
 
 
@@ -82,15 +82,15 @@ def read_last_line(response: Response) -> bytes:
 
 
 def was_spoken(response: Response, code: bytes) -> bool:
-    """Whether the server had replied with `code` before."""
+    """Whether the server has replied with `code` before."""
     return any(line.startswith(code) for line in response.headers)
 
 
 def find_no_pause(response: Response) -> None:
-    """Return nothing: SMTP has no word for how long to wait."""
+    """Return nothing: SMTP can't say how long to wait."""
 
 
-# https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3; a reply of 5yz is no trouble of the server's, but a no.
+# https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3; a reply of 5yz is a refusal, not trouble of the server.
 ANSWERS = Answers(
     "the mail server",
     codes={OF_THE_MAIL: Meaning.REFUSED, OF_THE_RECIPIENTS: Meaning.BROKEN},
@@ -102,19 +102,19 @@ ANSWERS = Answers(
 
 
 def check_address(address: str) -> str:
-    """Raise ValueError unless `address` is a plain one: nothing in it can be more than an address."""
+    """Raise ValueError unless `address` is a plain address, without any other syntax."""
     if not MAILBOX.fullmatch(address):
         raise ValueError("an address is name@host, in ASCII and without a display name")
     return address
 
 
 def drop_repeated(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Return every address once, in the order given."""
+    """Return each address once, in the given order."""
     return tuple(dict.fromkeys(addresses))
 
 
 class EmailConfig(Config):
-    """Who gets the mail."""
+    """The recipients of the mail."""
 
     to: Annotated[
         tuple[Annotated[str, Field(max_length=MAX_ADDRESS), AfterValidator(check_address)], ...],
@@ -133,7 +133,7 @@ class Email(DestinationType[EmailConfig]):
     example: ClassVar[Mapping[str, Any]] = {"to": ["soc@example.com"]}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return one mail, with its envelope for headers. Raises DestinationGone where there is no server."""
+        """Return one mail. Its headers are the envelope. Raises DestinationGone if there is no server."""
         (message,) = messages
         if not self.endpoints.smtp:
             raise DestinationGone("no mail server is set up here: the operator sets SMTP_URL")
@@ -144,20 +144,20 @@ class Email(DestinationType[EmailConfig]):
         )
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of a 250; raise what anything else means."""
+        """Return the receipt of a 250. Raises SendFailure for any other reply."""
         receipt = super().read(response, messages)
         if any(re.match(rb"4[0-9]{2}[ -]", line) for line in response.body.splitlines()):
             raise Temporary("the mail server is to be asked again for one of the recipients", response)
         return receipt
 
     def target(self) -> str:
-        """Return the first address, and how many more there are."""
+        """Return the first address, and the number of further ones."""
         first, *more = self.config.to
         return f"{first} and {len(more)} more" if more else first
 
 
 def make_mail(message: Message, sender: str, to: Sequence[str], at: datetime) -> EmailMessage:
-    """Return the mail as plain text and as HTML. No header takes more than one line of what an event says."""
+    """Return the mail as plain text and as HTML. A header has at most one line of an event's text."""
     summary, domain = message.summary, sender.rpartition("@")[2]
     thread = f"<{name_thread(message)}@{domain}>"
     made = EmailMessage(POLICY)
@@ -170,7 +170,7 @@ def make_mail(message: Message, sender: str, to: Sequence[str], at: datetime) ->
     made["References"] = thread
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
     made["X-Auto-Response-Suppress"] = "All"
-    # Quoted-printable, in which no line can be the boundary, whatever the event says.
+    # In quoted-printable, no line can be the boundary, whatever text the event has.
     made["MIME-Version"] = "1.0"
     made["Content-Type"] = "multipart/alternative"
     made.set_boundary(f"=_{message.id.hex}")
@@ -191,19 +191,19 @@ def make_parts(summary: Summary) -> Iterator[EmailMessage]:
 
 
 def make_subject(summary: Summary) -> str:
-    """Return the subject, without the beginning of an RFC 2047 word: one could hide line breaks."""
+    """Return the subject. It begins no RFC 2047 word, because such a word could hide line breaks."""
     told = cut(f"[{render_line(render_state(summary))}] {render_heading(summary, MAX_SUBJECT)}", MAX_SUBJECT)
     return told.replace("=?", "= ?")
 
 
 def name_thread(message: Message) -> str:
-    """Return the name of the incident's thread, the same for all that is said of it."""
+    """Return the name of the incident's thread. It is the same in all its mails."""
     incident = f"{message.tenant_id}/{message.summary.dedup_key or message.id}"
     return f"incident-{hashlib.sha256(incident.encode()).hexdigest()[:32]}"
 
 
 def make_html(summary: Summary) -> str:
-    """Return the event as simple HTML, in which all that it says is text."""
+    """Return the event as simple HTML. All its values are escaped."""
     parts = [
         f"<h2>{escape_html(render_heading(summary, MAX_SUBJECT))}</h2>",
         f"<p><b>{escape_html(render_state(summary))}</b></p>",
@@ -229,5 +229,5 @@ def make_rows(lines: Sequence[Sequence[str]]) -> str:
 
 
 def escape_html(text: str) -> str:
-    """Return `text` with nothing in it that is markup, or can't be seen."""
+    """Return `text` without markup and invisible characters."""
     return escape(drop_invisible(text))

@@ -1,7 +1,7 @@
 """Amazon Data Firehose: https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html.
 
-It joins records as they are, so each ends its line. Of a batch, some records may be taken and others not: only
-those go again.
+Firehose joins records without separators, so each record is a whole line. If it accepts only some records of a
+batch, the others are sent again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_REQUEST = 4 * 1024 * 1024  # bytes of all records
 
 
 class FirehoseConfig(AwsConfig):
-    """Which stream of which account is written to."""
+    """The stream, and its account."""
 
     stream_name: str = Field(pattern=r"\A[a-zA-Z0-9_.-]{1,64}\z", title="Stream name")
 
@@ -44,14 +44,14 @@ class Firehose(AwsType[FirehoseConfig]):
     face = "integration"
     Config = FirehoseConfig
     service = "firehose"
-    # An argument that it does not like may be one of the records.
+    # The invalid argument may be one of the records.
     answers = make_answers("Firehose", "413 InvalidArgumentException SerializationException ValidationException")
     limits = BatchLimits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
 
     def put(self, batch: MessageBatch) -> Receipt:
-        """Put the batch, in as many requests as it needs; what is too large alone is refused alone.
+        """Put the batch, in as many requests as it needs. An event that is too large is refused alone.
 
-        Raises SendFailure where nothing was taken.
+        Raises SendFailure if nothing was accepted.
         """
         records = {message.id: make_line(message) for message in batch.messages}
         failures: dict[UUID, SendFailure] = {
@@ -98,16 +98,16 @@ class Firehose(AwsType[FirehoseConfig]):
         return make_response(answer), failures
 
     def endpoint(self) -> None:
-        """Return nothing: there is no Firehose but Amazon's."""
+        """Return nothing: only Amazon has a Firehose."""
 
 
 def make_line(message: Message) -> bytes:
-    """Return the event on one line. Line breaks of JSON are white space: in a string they are escaped."""
+    """Return the event on one line. In JSON, line breaks outside of strings are white space."""
     return message.data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
 def split_records(records: Sequence[tuple[UUID, bytes]]) -> Iterator[list[tuple[UUID, bytes]]]:
-    """Yield the records in order, as many at once as one request may hold."""
+    """Yield the records in order, in groups that one request can hold."""
     chunk: list[tuple[UUID, bytes]] = []
     size = 0
     for id, record in records:

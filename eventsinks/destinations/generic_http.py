@@ -1,6 +1,7 @@
-"""Generic HTTP: one POST for each event, in NetBird's shape, another one, or a template of the tenant's own.
+"""Generic HTTP: one POST for each event, in NetBird's shape, in another one, or in the tenant's own template.
 
-Up to 50 are sent at once, so they may arrive in any order; `ordered` sends each when the one before was answered.
+Up to 50 are sent at once, so they may arrive in any order. With `ordered`, each waits for the answer to the one
+before.
 
 https://docs.netbird.io/manage/activity/event-streaming/generic-http
 """
@@ -41,15 +42,15 @@ from eventsinks.lib.templates.go_time import GoTime
 
 NAMES = ("ID", "Timestamp", "Message", "InitiatorID", "TargetID", "Meta", "Reference")
 SCHEMES = ("Basic ", "Bearer ")
-# The dashboard reads "Basic ****" as two fields of **** and writes those back encoded.
+# The dashboard reads "Basic ****" as two fields with ****, and writes them back encoded.
 MASKED_PAIR = "Basic " + base64.b64encode(f"{MASK}:{MASK}".encode()).decode()
 MAX_BODY = 5_000_000  # characters of a filled-in template
-# What a receiver says of the event it was sent.
+# The statuses that are about the event itself.
 ANSWERS = Answers(statuses={400: Meaning.REFUSED, 413: Meaning.REFUSED, 422: Meaning.REFUSED})
 
 
 def check_headers_text(text: SecretStr | None) -> SecretStr | None:
-    """Return it in its shortest form. Raises ValueError unless it is a JSON object of headers that may be set."""
+    """Return the text in its shortest form. Raises ValueError unless it is a JSON object of allowed headers."""
     if text is None:
         return None
     headers = parse_headers(text)
@@ -66,7 +67,7 @@ def check_headers_text(text: SecretStr | None) -> SecretStr | None:
 
 
 def dump_headers(text: SecretStr | None, info: SerializationInfo) -> str | None:
-    """Return the headers for showing, each value masked, or in clear where that is asked for."""
+    """Return the headers as JSON. Values are masked, unless the dump reveals secrets."""
     if text is None or (info.context and info.context.get("reveal")):
         return text.get_secret_value() if text else None
     headers = parse_headers(text) or {}
@@ -74,7 +75,7 @@ def dump_headers(text: SecretStr | None, info: SerializationInfo) -> str | None:
 
 
 def parse_headers(text: SecretStr) -> dict[str, str] | None:
-    """Return the headers in their JSON, None if that is not what it is."""
+    """Return the headers of a JSON text. Return None if it has another form."""
     try:
         found = orjson.loads(text.get_secret_value())
     except orjson.JSONDecodeError:
@@ -83,13 +84,13 @@ def parse_headers(text: SecretStr) -> dict[str, str] | None:
 
 
 def mask_header(value: str) -> str:
-    """Return a header's value for showing: the scheme of an authorisation, so that a form knows it, and ****."""
+    """Return a masked header value. An authorisation keeps its scheme, so that a form can show it."""
     scheme = next((scheme for scheme in SCHEMES if value.startswith(scheme)), "")
     return scheme + MASK if value else ""
 
 
 def check_template(text: str | None) -> str | None:
-    """Raise ValueError for a template that can't be filled in."""
+    """Raise ValueError for a template that can't be rendered."""
     if text is not None:
         parse_template(text)
     return text
@@ -104,7 +105,7 @@ LongText = Annotated[str, Field(json_schema_extra={"format": LONG_TEXT})]
 
 
 class GenericHttpConfig(Config):
-    """Where events are posted, with which headers, and filled into which template, if into one."""
+    """The URL for events, the headers, and optionally a template of the body."""
 
     url: PublicUrl = Field(max_length=2_000, title="URL")
     headers: Annotated[
@@ -118,18 +119,18 @@ class GenericHttpConfig(Config):
     )
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A masked value inside the headers means "as it was"."""
+        """Return `changes`. A masked value in the headers keeps the stored value."""
         given = dict(changes)
         if isinstance(given.get("headers"), str) and self.headers is not None:
             given["headers"] = unmask_headers(self.headers, given["headers"])
         return given
 
     def origins(self) -> set[Any]:
-        """Return where events are posted: a template may begin like a URL, and is none."""
+        """Return the origin of `url`. A template may look like a URL, but is not one."""
         return {get_origin(self.url)}
 
     def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
-        """Return the fields with a secret that are kept: the dashboard also writes masks of its own."""
+        """Return the fields whose secret is kept. The dashboard's own masks count, too."""
         given = dict(changes)
         if isinstance(given.get("headers"), str):
             given["headers"] = given["headers"].replace(MASKED_PAIR, MASK)
@@ -137,7 +138,7 @@ class GenericHttpConfig(Config):
 
 
 def unmask_headers(before: SecretStr, after: str) -> str:
-    """Return the JSON of headers with each masked value replaced by the one of that name `before`."""
+    """Return the JSON of headers. Each masked value is replaced by the value of this name in `before`."""
     headers = parse_headers(SecretStr(after))
     if headers is None:
         return after
@@ -170,7 +171,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
             self.limits = BatchLimits(max_events=1, max_requests=1)
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of one message, signed at `at`. Raises EventRefused where it would be too large."""
+        """Return the POST of one message, signed at `at`. Raises EventRefused if it is too large."""
         (message,) = messages
         body = self._body(message)
         signature = make_signature_headers(self.signing_keys, str(message.id), int(at.timestamp()), body)
@@ -202,7 +203,7 @@ class GenericHttp(DestinationType[GenericHttpConfig]):
 
 
 def make_variables(event: SevenFields) -> Mapping[str, Any]:
-    """Return what a template may name."""
+    """Return the variables of a template."""
     return {
         "ID": event.id,
         "Timestamp": GoTime(event.timestamp),

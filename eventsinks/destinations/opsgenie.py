@@ -1,7 +1,8 @@
 """Opsgenie: alerts open, are acknowledged and close through https://docs.opsgenie.com/docs/alert-api.
 
-Atlassian ends Opsgenie in April 2027. Its Alert API answers 202 and does the rest later: that it was queued is all
-that is ever known. An open alert of the same alias is counted up, so a second copy of a retry opens nothing.
+Atlassian ends Opsgenie in April 2027. Its Alert API answers 202 and does the rest later. So we only know that an
+alert was queued. If an alert with the same alias is open, Opsgenie only counts it up, so a second copy opens
+nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ MAX_DETAILS = 8_000  # of all of them together
 MAX_SOURCE = 100
 MAX_TEXT = 8_000  # of the description, so that there is room for the rest; ours
 ROWS = 20
-# "<" before these begins a tag: texts of an alert are shown as HTML.
+# "<" before these characters begins a tag, because Opsgenie shows the texts of an alert as HTML.
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -57,12 +58,12 @@ PLAIN = ("message", "alias", "priority", "source", "note")  # what no form of te
 
 
 def find_words(response: Response) -> str:
-    """Return what Opsgenie says is wrong."""
+    """Return the error message of Opsgenie."""
     return read_text(read_answer(response.body).get("message")) if not response.ok else ""
 
 
 def find_code(response: Response) -> str:
-    """Return whether a 422 is about the key."""
+    """Return a code if a 422 is about the key."""
     return "key" if response.status == 422 and "key format" in find_words(response).lower() else ""
 
 
@@ -95,7 +96,7 @@ def check_key(key: SecretStr) -> SecretStr:
 
 
 class OpsgenieConfig(Config):
-    """Which integration of which region is alerted."""
+    """The key of an API integration, and its region."""
 
     api_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="API key")
     region: Literal["us", "eu"] = Field("us", title="Region")
@@ -116,7 +117,7 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
     example: ClassVar[Mapping[str, Any]] = {"api_key": "00000000-0000-0000-0000-000000000000"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of one message: a new alert, or what became of one."""
+        """Return the POST of one message: a new alert, or a change of one."""
         (message,) = messages
         alerts = f"{BASES[self.config.region]}/v2/alerts"
         action = DONE.get(message.summary.status)
@@ -128,7 +129,7 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
         return self._post(url, {"source": name_source(message.summary), "note": note})
 
     def in_words(self, message: Message, request: Request) -> Request | None:
-        """Return the alert with its first line alone."""
+        """Return the alert with only its first line."""
         given = orjson.loads(request.body)
         plain = {name: value for name, value in given.items() if name in PLAIN}
         return request._replace(body=orjson.dumps(plain)) if plain != given else None
@@ -146,7 +147,7 @@ class Opsgenie(DestinationType[OpsgenieConfig]):
 
 
 def make_alert(summary: Summary) -> dict[str, Any]:
-    """Return the alert that is to be created, which is still to be named."""
+    """Return a new alert, without its alias."""
     tags = [cut(strip_tags(render_line(tag)), MAX_TAG) for tag in summary.tags if render_line(tag)]
     return {
         "message": cut(strip_tags(render_heading(summary, MAX_MESSAGE)), MAX_MESSAGE),
@@ -160,19 +161,19 @@ def make_alert(summary: Summary) -> dict[str, Any]:
 
 
 def name_alias(message: Message) -> str:
-    """Return the name of the incident; one that Opsgenie would not take becomes its SHA-256."""
+    """Return the name of the incident. If Opsgenie would refuse it, return its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
     plain = measure_length(key) <= MAX_ALIAS and key == render_line(key) and key not in (".", "..")
     return key if plain else hashlib.sha256(key.encode()).hexdigest()
 
 
 def name_source(summary: Summary) -> str:
-    """Return where it comes from, never empty."""
+    """Return the source, never empty."""
     return cut(strip_tags(render_line(summary.source)), MAX_SOURCE) or "eventsinks"
 
 
 def make_details(summary: Summary) -> dict[str, str]:
-    """Return what is known of it as properties, as many as there is room for."""
+    """Return labels and values as properties, as many as there is room for."""
     found: dict[str, str] = {}
     room = MAX_DETAILS
     for label, value in render_pairs(summary):
@@ -185,5 +186,5 @@ def make_details(summary: Summary) -> dict[str, str]:
 
 
 def strip_tags(text: str) -> str:
-    """Return `text` with no beginning of a tag in it."""
+    """Return `text` without the beginning of a tag."""
     return TAG.sub("< ", text)

@@ -40,7 +40,7 @@ MAX_SOURCE = 1_024  # characters; nowhere documented, but no source that a perso
 MAX_DEDUP_KEY = 255  # characters
 MAX_LINK = 3_000  # characters
 TOO_LARGE = {"note": "The alert is too large for PagerDuty, so its details were left out."}
-# PagerDuty has several wordings for a key it does not know, in JSON and in plain text.
+# PagerDuty has several texts for an unknown key, in JSON and in plain text.
 ABOUT_THE_KEY = re.compile(r"(routing|integration|service)[ _-]?key", re.IGNORECASE)
 
 
@@ -48,13 +48,13 @@ ABOUT_THE_KEY_CODE = "key"  # ours: what it complains of is the key
 
 
 def find_code(response: Response) -> str:
-    """Return whether a 400 is about the key."""
+    """Return a code if a 400 is about the key."""
     about_the_key = response.status == 400 and ABOUT_THE_KEY.search(find_complaint(response))
     return ABOUT_THE_KEY_CODE if about_the_key else ""
 
 
 def find_complaint(response: Response) -> str:
-    """Return what PagerDuty says is wrong, short enough to be shown."""
+    """Return the error message of PagerDuty, short enough to show."""
     try:
         answer = orjson.loads(response.body)
     except orjson.JSONDecodeError:
@@ -94,7 +94,7 @@ def check_key(key: SecretStr) -> SecretStr:
 
 
 class PagerDutyConfig(Config):
-    """Which service of PagerDuty is alerted."""
+    """The integration key of a service."""
 
     integration_key: Annotated[Secret, AfterValidator(check_key)] = Field(title="Integration key")
 
@@ -117,7 +117,7 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
         return Request("POST", self.endpoints.pagerduty, (("Content-Type", "application/json"),), body)
 
     def in_words(self, message: Message, request: Request) -> Request | None:
-        """Return the event with its first line alone: without details, links and time."""
+        """Return the event with only its first line: without details, links and time."""
         plain = {"summary", "source", "severity"}
         given = parse(request.body)
         if set(given["payload"]) == plain:
@@ -136,19 +136,19 @@ class PagerDuty(DestinationType[PagerDutyConfig]):
 
 
 def name_incident(message: Message) -> str:
-    """Return the name of the incident; one that PagerDuty would not take becomes its SHA-256."""
+    """Return the name of the incident. If PagerDuty would refuse it, return its SHA-256."""
     key = message.summary.dedup_key or str(message.id)
     return key if measure_length(key) <= MAX_DEDUP_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
 def make_incidents(message: Message) -> Iterator[bytes]:
-    """Yield what all services that are alerted are told, with fewer and fewer details, each made once."""
+    """Yield the incident for all services, each time with fewer details. Each form is made once."""
     for number, found in enumerate(message.once("pagerduty.details", lambda: [*make_details(message)])):
         yield message.once(f"pagerduty.{number}", partial(make_incident, message, found))
 
 
 def make_incident(message: Message, details: Any) -> bytes:
-    """Return what is the same for all services."""
+    """Return the part that is the same for all services."""
     told = {
         "payload": make_payload(message, details),
         "client": "eventsinks",
@@ -158,7 +158,7 @@ def make_incident(message: Message, details: Any) -> bytes:
 
 
 def make_payload(message: Message, details: Any) -> dict[str, Any]:
-    """Return what the incident says; no field that PagerDuty requires is ever empty."""
+    """Return the payload of the incident. The fields that PagerDuty requires are never empty."""
     summary = message.summary
     return {
         "summary": render_heading(summary, MAX_SUMMARY),
@@ -170,8 +170,8 @@ def make_payload(message: Message, details: Any) -> dict[str, Any]:
 
 
 def make_details(message: Message) -> Iterator[Any]:
-    """Yield the details of an incident, each smaller than the one before: what is told, and the alert."""
-    # The bytes go in as they were accepted: parsing them would round what no float can hold.
+    """Yield the details of an incident, each time fewer: labels with values, and the alert."""
+    # The accepted bytes go in unparsed, because parsing would round large numbers.
     alert = orjson.Fragment(message.data)
     summary = message.summary
     if told := make_distinct([*summary.info, *find_ways(summary, MAX_LINK)[1]], ("alert",)):
@@ -183,5 +183,5 @@ def make_details(message: Message) -> Iterator[Any]:
 
 
 def make_links(summary: Summary) -> list[dict[str, str]]:
-    """Return the link to the event and the template's actions, those that can be followed."""
+    """Return the links to the event and to the template's actions that can be followed."""
     return [{"href": link, "text": label} for label, link in find_ways(summary, MAX_LINK)[0]]

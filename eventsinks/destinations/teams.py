@@ -1,8 +1,8 @@
 """Microsoft Teams: one Adaptive Card each to a workflow's webhook.
 
 https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook,
-https://adaptivecards.io/explorer. What comes from an event stands in text runs, which know no Markdown. A card
-mentions only whom its `msteams` entities name, and ours has none.
+https://adaptivecards.io/explorer. Text of an event is in text runs, which have no Markdown. A card mentions only
+the people in its `msteams` entities, and our card has no entities.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ from eventsinks.destinations.base.rendering import (
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.net.wire import Request, Response
 
-# Teams keeps a card as a text within 28 KB, in which each quote takes two bytes: a request of 24 KB was answered
-# with 202, and never shown (https://github.com/MicrosoftDocs/msteams-docs/issues/11274).
+# Teams stores a card as a text of at most 28 KB, where each quote needs two bytes. A request of 24 KB got a 202,
+# but was never shown (https://github.com/MicrosoftDocs/msteams-docs/issues/11274).
 MAX_MESSAGE = 20_000  # bytes of the whole message
 MAX_KEPT = 27_000  # bytes of it as a text; 28,672 are taken
 MAX_TITLE = 200  # characters; ours, as are those below
 MAX_LABEL = 100
-# Characters of each text, and how many facts, rows and buttons: what is too large is told again, shorter.
+# The characters of each text, and the number of facts, rows and buttons. A card that is too large is made again,
+# shorter.
 SIZES = ((6_000, 20, 10, 6), (3_000, 12, 5, 6), (1_000, 8, 0, 6), (400, 4, 0, 2), (200, 2, 0, 1))
 COLUMNS = 5
 TOO_OLD = (
@@ -67,7 +68,7 @@ Element = dict[str, Any]
 
 
 def find_error(response: Response) -> dict[str, Any]:
-    """Return the error in an answer, empty where there is none."""
+    """Return the error in an answer, empty if there is none."""
     found = read_answer(response.body).get("error")
     return found if isinstance(found, dict) and not response.ok else {}
 
@@ -78,7 +79,7 @@ def find_code(response: Response) -> str:
 
 
 def find_words(response: Response) -> str:
-    """Return the error code in an answer, or what it says instead."""
+    """Return the error code in an answer, or else its message."""
     return find_code(response) or read_text(find_error(response).get("message"))
 
 
@@ -99,7 +100,7 @@ ANSWERS = Answers(
 
 
 class TeamsConfig(Config):
-    """Which workflow posts to which channel: its URL says it all, and is signed."""
+    """The signed URL of a workflow. The workflow knows the channel."""
 
     url: SecretUrl = Field(
         max_length=2_000,
@@ -119,7 +120,7 @@ class Teams(DestinationType[TeamsConfig]):
     example: ClassVar[Mapping[str, Any]] = {"url": "https://example.com/"}
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of one card, told at the greatest length that Teams takes."""
+        """Return the POST of one card, as long as Teams accepts."""
         (message,) = messages
         body = message.once("teams", lambda: make_body(message.summary))
         return Request("POST", self.config.url.get_secret_value(), (("Content-Type", "application/json"),), body)
@@ -131,19 +132,19 @@ class Teams(DestinationType[TeamsConfig]):
 
 
 def make_body(summary: Summary) -> bytes:
-    """Return the longest card that Teams takes: two lines, should it take no other."""
+    """Return the longest card that Teams accepts. If it accepts no other, the card has two lines."""
     cards = (*(partial(make_card, summary, *size) for size in SIZES), partial(make_shortest_card, summary))
     bodies = (orjson.dumps(make_envelope(made())) for made in cards)
     return next(body for body in bodies if fits(body))
 
 
 def fits(body: bytes) -> bool:
-    """Whether Teams shows a message, and not only takes it."""
+    """Whether Teams will show a message. It may accept a message and not show it."""
     return len(body) <= MAX_MESSAGE and len(orjson.dumps(body.decode())) <= MAX_KEPT
 
 
 def make_envelope(card: Element) -> Element:
-    """Return the message that carries one card."""
+    """Return the message with one card."""
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [attachment]}
 
@@ -180,13 +181,13 @@ def make_card(summary: Summary, limit: int, facts: int, rows: int, buttons: int)
 
 
 def make_shortest_card(summary: Summary) -> Element:
-    """Return the card that says the least: heading and state."""
+    """Return the shortest card: heading and state."""
     lines = [make_text(render_heading(summary, MAX_TITLE), weight="Bolder"), make_text(render_state(summary))]
     return {"$schema": SCHEMA, "type": "AdaptiveCard", "version": "1.2", "fallbackText": TOO_OLD, "body": lines}
 
 
 def make_text(words: str, **look: Any) -> Element:
-    """Return a paragraph in which nothing is markup."""
+    """Return a paragraph without markup."""
     return {"type": "RichTextBlock", "inlines": [make_run(words, **look)]}
 
 
@@ -196,7 +197,7 @@ def make_run(words: str, **look: Any) -> Element:
 
 
 def escape_text(words: str) -> str:
-    """Return `words` without the beginning of a `{{DATE(…)}}`, which even a text run would fill in."""
+    """Return `words` without the beginning of `{{DATE(…)}}`, which even a text run would replace."""
     return re.sub(r"\{(?=\{)", "{\u2060", words)
 
 
@@ -207,7 +208,7 @@ def make_fact(label: str, value: str, limit: int) -> Element:
 
 
 def make_table(summary: Summary, rows: int, limit: int) -> list[Element]:
-    """Return the first rows as a table, with how many are left out."""
+    """Return the first rows as a table, and how many are left out."""
     lines = render_rows(summary, rows, COLUMNS, limit) if rows else []
     if not lines:
         return []

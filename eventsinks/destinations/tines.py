@@ -1,7 +1,7 @@
 """Tines: the bare event as it was accepted, to a webhook of a story (https://www.tines.com/docs/actions/types/webhook).
 
-An alert template of the sink's own adds keys, as at webhooks.
-The path holds the webhook's secret, and is one. Scanner's client reads a sink of this type by its two fields.
+The sink's own alert template adds keys, as for webhooks.
+The path contains the webhook's secret, so it is a secret. Scanner's client reads the two fields of this type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PATH = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-]{1,128}){0,3}")
 
 
-# No such webhook, or another secret: https://www.tines.com/docs/actions/types/webhook
+# The webhook does not exist, or the secret is wrong: https://www.tines.com/docs/actions/types/webhook
 NO_WEBHOOK, NOT_THIS = "there is no such webhook", "it does not take this event"
 ANSWERS = Answers(
     "Tines",
@@ -45,14 +45,14 @@ ANSWERS = Answers(
 
 
 def check_path(path: SecretStr) -> SecretStr:
-    """Raise ValueError unless `path` can only be a path of a webhook."""
+    """Raise ValueError unless `path` is the path of a webhook and nothing else."""
     if not PATH.fullmatch(path.get_secret_value()):
         raise ValueError("a path is what follows /webhook/: letters, digits, hyphens and underscores, and a slash")
     return path
 
 
 class TinesConfig(Config):
-    """Which webhook of which tenant of Tines."""
+    """The tenant of Tines, and the path of its webhook."""
 
     tines_tenant: str = Field(
         pattern=rf"^{LABEL}(\.{LABEL}){{0,2}}$",
@@ -65,7 +65,7 @@ class TinesConfig(Config):
     )
 
     def origins(self) -> set[Any]:
-        """Return the tenant: each has a host of its own."""
+        """Return the tenant's origin: each tenant has its own host."""
         return {self.tines_tenant}
 
 

@@ -1,7 +1,7 @@
 """Webhook: the bare event as it was accepted, with the tenant's headers and a Standard Webhooks signature.
 
-The body is what Scanner posts to its webhooks; https://www.standardwebhooks.com adds only headers. A template of
-the sink's own adds keys (destinations/templated); one that an alert brings does not.
+The body is what Scanner posts to its webhooks. https://www.standardwebhooks.com adds only headers. The sink's own
+template adds keys (destinations/base/templated.py). A template in an alert adds none.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_HEADER_LENGTH = 8_000
 
 
 def check_headers(headers: dict[str, Secret] | None) -> dict[str, Secret] | None:
-    """Raise ValueError for a header that is malformed, too long, or not the tenant's to set."""
+    """Raise ValueError for a header that is malformed, too long, or not allowed for tenants."""
     for name, value in (headers or {}).items():
         text = value.get_secret_value()
         if not TOKEN.fullmatch(name):
@@ -63,22 +63,22 @@ def check_headers(headers: dict[str, Secret] | None) -> dict[str, Secret] | None
 
 
 def is_latin1(text: str) -> bool:
-    """Whether every character is of ISO 8859-1, all that a header can carry."""
+    """Whether a header can hold the text: every character is in ISO 8859-1."""
     return all(ord(character) < 256 for character in text)
 
 
 def make_replay_headers(message: Message) -> tuple[tuple[str, str], ...]:
-    """Return the header that says that a message is sent again because somebody asked for it."""
+    """Return the header of a replayed message."""
     return (("webhook-replay", "true"),) if message.replayed else ()
 
 
 def encode_header_text(text: str) -> str:
-    """Return text as a header can hold it: printable ASCII, percent-encoded where it is not."""
+    """Return text for a header: printable ASCII, with all other characters percent-encoded."""
     return quote(text[:300], safe=" !#$&'()*+,/:;=?@[]~")
 
 
 class WebhookConfig(Config):
-    """Where the event is posted, and with which headers beside our own."""
+    """The URL for events, and headers beside our own."""
 
     url: PublicUrl = Field(max_length=2_000, title="URL")
     headers: Annotated[dict[str, Secret], AfterValidator(check_headers)] | None = Field(

@@ -1,4 +1,4 @@
-"""The contract of a destination type: its configuration, its messages, how it can fail, and the type itself."""
+"""The contract of a destination type: its configuration, messages, failures, and the type itself."""
 
 from eventsinks.destinations.base.answers import Answers, Meaning
 from eventsinks.destinations.base.config import (

@@ -1,4 +1,4 @@
-"""What the answers of a service mean, as data: whose fault a refusal is, and what is done next."""
+"""The meanings of a service's answers, as data: who is at fault, and what happens next."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from eventsinks.lib.net.wire import Response
 
 
 class Meaning(StrEnum):
-    """What an answer means for what was sent."""
+    """The meaning of an answer for the messages that were sent."""
 
     TAKEN = "taken"  # delivered
-    PASSING = "passing"  # may mend itself: the same again, later
-    REFUSED = "refused"  # never this message; others may be taken
-    PLAINER = "plainer"  # this message once more in plain words; refused, where it was plain already
-    BROKEN = "broken"  # credentials or place: nothing until somebody repairs it
-    UNLISTED = "unlisted"  # an error code of no row: in plain words where there are any, else as what passes
+    PASSING = "passing"  # the trouble may pass: the same message is sent again later
+    REFUSED = "refused"  # the service never accepts this message; it may accept others
+    PLAINER = "plainer"  # the message is sent once more in plain words; if it was plain already, it is refused
+    BROKEN = "broken"  # wrong credentials or place: nothing is sent until somebody repairs it
+    UNLISTED = "unlisted"  # an unknown error code: the message is sent in plain words if it has any, else later
 
 
-# What a status means where a service says nothing special of it. 410 is the receiver's word that it is gone, 401
-# that our credentials are not good; what stands nowhere may mend itself.
+# The meaning of a status that the table of a service does not name. With 410 the receiver says that it is gone,
+# and with 401 that our credentials are wrong. The trouble of any other error may pass.
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 GONE = 410
 STATUSES = {401: Meaning.BROKEN, GONE: Meaning.BROKEN}
@@ -39,7 +39,7 @@ WHY = {"401": "its credentials are not accepted", "410": "it says that it is gon
 
 
 def find_no_code(response: Response) -> str:
-    """Return nothing: a service whose status says all has no error codes."""
+    """Return nothing. This is for services without error codes, where the status says all."""
     return ""
 
 
@@ -50,11 +50,11 @@ def read_pause(response: Response) -> float | None:
 
 @dataclass(frozen=True)
 class Answers:
-    """The table of one service, whose name begins every reason.
+    """The table of one service. The name of the service begins every reason.
 
-    `codes` are its own error codes, as `code` reads them from an answer. They go before `statuses`, and mean
-    nothing from the status `trouble_from` on; what stands in neither is judged by STATUSES. `why` explains a code
-    or a status to a person; `words` are the service's own. `pause` reads for how many seconds it wants quiet.
+    `code` reads the error code of an answer, and `codes` has the meanings. `codes` come before `statuses`, but do
+    not count from the status `trouble_from` on. If neither has a meaning, STATUSES has it. `why` explains a code
+    or a status to a person. `words` reads the service's own explanation, and `pause` the seconds that it asks for.
     """
 
     service: str = "the far end"
@@ -67,11 +67,11 @@ class Answers:
     trouble_from: int = 500  # the least status that says that the service itself is in trouble
 
     def meaning(self, response: Response) -> Meaning:
-        """Return what an answer means."""
+        """Return the meaning of an answer."""
         return self.meaning_of(response.status, self.code(response))
 
     def meaning_of(self, status: int, code: str) -> Meaning:
-        """Return what a status with an error code means; "" is no code."""
+        """Return the meaning of a status with an error code. "" is no code."""
         if status < self.trouble_from and (found := self.codes.get(code)):
             return found
         if (known := {**STATUSES, **self.statuses}.get(status)) is not None:
@@ -81,7 +81,7 @@ class Answers:
         return Meaning.PASSING
 
     def failure(self, response: Response, count: int = 1) -> SendFailure:
-        """Return what an answer that did not take `count` messages means for them."""
+        """Return the failure of `count` messages that an answer did not accept."""
         code = self.code(response) if response.status < self.trouble_from else ""
         parts = (f"{self.service} answered {response.status}", self.explained(response.status, code))
         said = cut(render_line(self.words(response) or code), MAX_REASON)  # which others wrote
@@ -92,14 +92,14 @@ class Answers:
         return self.as_failure(meaning, reason, response, count)
 
     def explained(self, status: int, code: str) -> str:
-        """Return what a code, else a status, means to a person."""
+        """Return the explanation of a code, or else of a status, for a person."""
         redirect = "redirects are not followed" if 300 <= status < 400 else ""
         return self.why.get(code) or {**WHY, **self.why}.get(str(status), redirect)
 
     def as_failure(
         self, meaning: Meaning, reason: str, response: Response | None = None, count: int = 1
     ) -> SendFailure:
-        """Return the failure of a meaning. Of many messages that were refused together, halves are tried."""
+        """Return the failure of a meaning. If many messages were refused together, the halves are tried."""
         if meaning is Meaning.BROKEN:
             return DestinationGone(reason, response)
         if meaning in (Meaning.REFUSED, Meaning.PLAINER):

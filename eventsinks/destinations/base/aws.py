@@ -1,4 +1,4 @@
-"""What the types of Amazon's services share: whose account it is, and what its errors mean.
+"""The common parts of the types of Amazon's services: the account, and the meanings of errors.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and
 https://docs.aws.amazon.com/firehose/latest/APIReference/CommonErrors.html
@@ -30,7 +30,7 @@ from eventsinks.destinations.base import (
 from eventsinks.lib.net.aws import AwsAccount, AwsKeys, CallFailed, Client
 
 SPELLINGS = (("access_key", "access_key_id"), ("secret_key", "secret_access_key"))
-# What only a person can repair, and what to tell them.
+# The errors that only a person can repair, with the explanation.
 BROKEN = {
     "AccessDenied": "the keys may not do this, or the bucket is another account's",
     "AccessDeniedException": "the keys may not do this",
@@ -71,7 +71,7 @@ BROKEN = {
     "410": "the far end says that it is gone",
 }
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
-# Any other error may mend itself, too; these are known to.
+# The trouble of any error may pass. For these errors this is known.
 PASSING = """
 BadDigest ConditionalRequestConflict ExpiredToken ExpiredTokenException IncompleteBody InternalError
 InternalFailure InternalServerError KMS.ThrottlingException LimitExceededException OperationAborted
@@ -83,7 +83,7 @@ TooManyRequestsException
 
 
 def make_answers(service: str, refused: str) -> Answers:
-    """Return the table of one of Amazon's services; `refused` are the codes with which it refuses what is sent."""
+    """Return the table of one of Amazon's services. `refused` are its codes for events that it refuses."""
     return Answers(
         service,
         codes={
@@ -96,7 +96,7 @@ def make_answers(service: str, refused: str) -> Answers:
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
-    """Raise ValueError for a secret key with white space, which was pasted wrongly."""
+    """Raise ValueError for a secret key with white space. Somebody pasted it wrongly."""
     if not re.fullmatch(r"[\x21-\x7e]{1,200}", secret.get_secret_value()):
         raise ValueError("a secret key has no spaces, line breaks or letters beyond ASCII")
     return secret
@@ -111,9 +111,9 @@ ExternalId = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_+=,.@:/-]{2,1224}\z")]
 
 
 class AwsConfig(Config):
-    """Whose account is used: the tenant's keys, and a role to be assumed with them if one is named.
+    """The account: the tenant's keys, and optionally a role to assume with them.
 
-    Each key has two spellings, one of NetBird's pages and one of its dashboard; the one given is kept.
+    Each key has two spellings: one on NetBird's pages, and one in its dashboard. The given spelling stays.
     """
 
     region: str = Field(pattern=r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\z", title="Region")
@@ -126,7 +126,7 @@ class AwsConfig(Config):
 
     @model_validator(mode="after")
     def has_keys(self) -> Self:
-        """Require each key once, in either spelling."""
+        """Require each key once, in one of its spellings."""
         for one, other in SPELLINGS:
             given = [name for name in (one, other) if getattr(self, name) is not None]
             if len(given) != 1:
@@ -136,7 +136,7 @@ class AwsConfig(Config):
         return self
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A key that comes in its other spelling takes the place of the first."""
+        """Return `changes`. A key in its other spelling replaces the first."""
         given = dict(changes)
         for one, other in (*SPELLINGS, *(pair[::-1] for pair in SPELLINGS)):
             stored = self.revealed().get(other)
@@ -147,7 +147,7 @@ class AwsConfig(Config):
 
     @property
     def own_keys(self) -> AwsKeys:
-        """The keys, in whichever spelling."""
+        """The keys, from either spelling."""
         secret = self.secret_key or self.secret_access_key or SecretStr("")
         return AwsKeys(self.access_key or self.access_key_id or "", secret.get_secret_value())
 
@@ -156,18 +156,18 @@ AwsConfigT = TypeVar("AwsConfigT", bound=AwsConfig)
 
 
 class AwsType(ClientType[AwsConfigT]):
-    """A destination type that is one of Amazon's services."""
+    """A destination type for one of Amazon's services."""
 
     service: ClassVar[str]
 
     def send(self, batch: MessageBatch, at: datetime) -> Receipt:
-        """Send the batch within `seconds`, at most lib.aws.BUDGET. Raises SendFailure where it means all of it."""
+        """Send the batch within `seconds`, at most lib.net.aws.BUDGET. Raises SendFailure if all of it failed."""
         self._client.begin(self.seconds)
         return self.put(batch)
 
     @abstractmethod
     def put(self, batch: MessageBatch) -> Receipt:
-        """Put the batch where it belongs. Raises SendFailure where nothing of it was taken."""
+        """Put the batch into the service. Raises SendFailure if it accepted nothing."""
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation of the service. Raises CallFailed."""
@@ -179,11 +179,11 @@ class AwsType(ClientType[AwsConfigT]):
             raise
 
     def endpoint(self) -> str | None:
-        """Return the place that the tenant named, if it may name one."""
+        """Return the tenant's own endpoint, if the type allows one."""
         return None
 
     def failure(self, error: CallFailed, count: int = 1) -> SendFailure:
-        """Return what an error means for `count` messages."""
+        """Return the failure of `count` messages for an error."""
         code, said = re.sub(r"[^\w.]", "", error.code)[:60], shorten(error.message)
         why = self.answers.why.get(error.code)
         reason = f"{why} ({code}: {said})" if why else f"{code}: {said}"
@@ -203,6 +203,6 @@ class AwsType(ClientType[AwsConfigT]):
 
 
 def shorten(text: str) -> str:
-    """Return `text` on one line, short enough to be shown."""
+    """Return `text` on one line that is short enough to show."""
     line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return line if len(line) <= 300 else line[:299] + "…"

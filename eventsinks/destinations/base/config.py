@@ -1,4 +1,4 @@
-"""What a tenant says about one destination, with secrecy as a property of its fields."""
+"""The configuration of one destination. Each field declares whether it is secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEPT = f"{MASK} stands for a secret that is kept, and there is none here yet"
 
 
 def is_revealed(info: SerializationInfo) -> bool:
-    """Whether a dump is to show secrets."""
+    """Whether a dump shows secrets."""
     return bool(info.context and info.context.get("reveal"))
 
 
@@ -59,7 +59,7 @@ def _none_if_empty(value: Any) -> Any:
 
 
 def _encode_url(value: Any) -> Any:
-    """Return a URL in ASCII, before it is measured; what is none, or holds a mask, is judged afterwards."""
+    """Return a URL in ASCII, which is measured later. Text that is not a URL, or has a mask, stays."""
     return encode_url(value) if isinstance(value, str) and MASK not in value else value
 
 
@@ -80,39 +80,39 @@ def _check_secret_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
     return url
 
 
-# Dumps as "****": secrecy is a property of the field, declared once.
+# A secret field. A dump shows it as "****".
 Secret = Annotated[SecretStr, AfterValidator(_not_a_mask), PlainSerializer(_dump_secret, return_type=str)]
-# Goes before a field that may be absent: where every value is a string, "" is how a client takes one away.
+# For an optional field. On APIs where every value is a string, a client removes the value with "".
 Absent = BeforeValidator(_none_if_empty)
-# An http(s) URL that does not plainly name an internal place, where the guard is in the validation's context: kept
-# in ASCII, as it is sent. What of it is a token or a webhook's secret is dumped as "****".
+# An http(s) URL in ASCII. If the context of the validation has the guard, the URL must not plainly name an
+# internal place. A dump shows a token or a webhook's secret in it as "****".
 PublicUrl = Annotated[
     str, BeforeValidator(_encode_url), AfterValidator(_check_url), PlainSerializer(_dump_url, return_type=str)
 ]
-# A PublicUrl that whoever knows it may post to: https only, and shown as "****".
+# A PublicUrl that is a secret, because everybody who knows it can post to it. It is https, and shown as "****".
 SecretUrl = Annotated[Secret, BeforeValidator(_encode_url), AfterValidator(_check_secret_url)]
 
 
 class Config(BaseModel):
-    """What a tenant says about one destination. Field names are the names on the wire."""
+    """The configuration of one destination. The names of its fields are the names on the wire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     def masked(self) -> dict[str, Any]:
-        """Return it with every secret as `****`: fit to be shown."""
+        """Return the config for showing: every secret is `****`."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def revealed(self) -> dict[str, Any]:
-        """Return it with its secrets in clear: never to be shown or logged."""
+        """Return the config with its secrets in clear. Never show or log them."""
         return self.model_dump(mode="json", exclude_none=True, context={"reveal": True})
 
     def secrets(self) -> dict[str, Any]:
-        """Return the fields that hold a secret, in clear."""
+        """Return the fields with a secret, in clear."""
         masked = self.masked()
         return {name: value for name, value in self.revealed().items() if masked.get(name) != value}
 
     def secret_texts(self) -> Iterator[str]:
-        """Yield every text that gives a secret of it away, in clear: for masking, never to be shown or logged."""
+        """Yield each text that reveals a secret, in clear. They are for masking only: never show or log them."""
         for value in read_leaves(dict(self)):
             if isinstance(value, SecretStr):
                 yield from split_secret(value.get_secret_value())
@@ -120,15 +120,15 @@ class Config(BaseModel):
                 yield from find_url_secrets(value)
 
     def origins(self) -> set[Any]:
-        """Return where its secrets are sent: by default the scheme, host and port of every URL in it."""
+        """Return the origins that get its secrets: by default the scheme, host and port of each URL in it."""
         texts = (value for value in read_leaves(dict(self)) if isinstance(value, str) and split_url(value))
         return {get_origin(text) for text in texts}
 
     def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`; a `****` in them means "as it was", a None "not any more".
+        """Return the config with `changes`. A `****` keeps the stored value, and None removes it.
 
-        A secret goes to the origin that it was given for: with another one, it must be given again. Raises
-        pydantic.ValidationError, of the type NEEDED where that is what is wrong.
+        A secret is for one origin. With a new origin, the secret must be given again. Raises
+        pydantic.ValidationError; its type is NEEDED if a secret is missing.
         """
         merged = unmask(self.revealed(), {**self.revealed(), **self.rewritten(changes)})
         kept = {name: value for name, value in merged.items() if value is not None}
@@ -138,11 +138,11 @@ class Config(BaseModel):
         return after
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return `changes` with what they mean beside what they say: a type's own rules."""
+        """Return `changes` after a type's own rules: one change may mean another."""
         return changes
 
     def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
-        """Return the fields with a secret that `after` has from here: `changes` have not given them anew."""
+        """Return the fields whose secret `after` has from this config, because `changes` have no new one."""
         secret = {*self.secrets(), *after.secrets()}
         return [
             name for name in after.revealed() if (holds_mask(changes[name]) if name in changes else name in secret)
@@ -157,7 +157,7 @@ def make_needed(title: str, names: list[str]) -> ValidationError:
 
 
 def read_leaves(value: Any) -> Iterator[Any]:
-    """Yield what stands in a value and in what it holds."""
+    """Yield the simple values in a JSON value, at every depth."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -168,12 +168,12 @@ def read_leaves(value: Any) -> Iterator[Any]:
 
 
 def holds_mask(value: Any) -> bool:
-    """Whether a `****` stands anywhere in a value."""
+    """Whether a value has `****` at any depth."""
     return any(MASK in leaf for leaf in read_leaves(value) if isinstance(leaf, str))
 
 
 def unmask(before: Any, after: Any) -> Any:
-    """Return `after` with every `****` in it, alone or within a URL, replaced by what stood there `before`."""
+    """Return `after`. Each `****` in it, alone or in a URL, is replaced by the value at this place in `before`."""
     if isinstance(after, str) and isinstance(before, str):
         return before if after == MASK else unmask_url(before, after)
     if isinstance(after, dict) and isinstance(before, dict):

@@ -1,7 +1,7 @@
-"""What a destination type is: it builds a request from messages and reads what the answer means.
+"""The contract of a destination type: it builds a request from messages, and reads the meaning of the answer.
 
-A type knows no tenant and no database; the engine owns the exchange. Adding one is one new file beside this
-package and its test (docs/adding-a-destination.md).
+A type knows no tenant and no database. The engine makes the exchange. A new type is one new file beside this
+package, and its test (docs/adding-a-destination.md).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MAX_REQUESTS = 4  # of one try
 
 
 class Receipt(NamedTuple):
-    """What came of one request. No failure: every message was taken. A partial failure is data.
+    """The result of one request. Without failures, every message was accepted. A partial failure is data.
 
-    `memory` is what a type that `remembers` wants to know again when the same incident is next told of; `stored`
-    are the objects that a type that `keeps_manifests` has made of what was taken.
+    If a type `remembers`, the next message of the same incident brings `memory` back. If a type `keeps_manifests`,
+    `stored` are the objects that it has written.
     """
 
     response: Response | None = None
@@ -41,10 +41,10 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much one request may hold, and how many seconds to wait for more before sending less.
+    """The limits of one request. `linger` is how many seconds a smaller request waits for more events.
 
-    `max_requests` is how many requests of one batch are sent at once, where a request can't hold it all.
-    `max_event_bytes` is the most that one event may have; a larger one becomes a dead letter.
+    `max_requests` is how many requests of one batch are sent at once, if one request can't hold the batch.
+    `max_event_bytes` is the size limit of one event. A larger event becomes a dead letter.
     """
 
     max_events: int = 1
@@ -56,9 +56,9 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """The events of one request of an integration, the same over every try.
+    """The events of one request of an integration. They are the same in every try.
 
-    `id` and `number` are the same too; numbers count up by one per integration, so that a gap can be seen.
+    So are `id` and `number`. The numbers of an integration count up by one, so that a gap can be seen.
     """
 
     id: UUID
@@ -68,10 +68,10 @@ class MessageBatch:
 
 @dataclass(frozen=True, slots=True)
 class HourManifest:
-    """What became of the batches that were settled in one hour, from number `first` to `last` without a gap.
+    """The batches that were settled in one hour, from number `first` to `last` without a gap.
 
-    `objects` are those that were `stored`, each with its batch's number and id; the other numbers left nothing
-    behind. The same over every try; `id` is the last batch's.
+    `objects` are the stored objects, each with the number and the id of its batch. The other batches stored
+    nothing. A manifest is the same in every try. Its `id` is that of the last batch.
     """
 
     id: UUID
@@ -84,9 +84,9 @@ class HourManifest:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the services are: fixed by their vendors, moved by the operator only.
+    """The addresses of the services. Vendors fix them, and only the operator can change them.
 
-    `smtp` is the operator's mail server, empty if there is none. Its credentials stay with the way out.
+    `smtp` is the operator's mail server, empty if there is none. It has no credentials: `lib/net` adds them.
     """
 
     slack: str = "https://slack.com/api/"
@@ -99,24 +99,24 @@ class Endpoints:
 class DestinationType(ABC, Generic[ConfigT]):
     """The code that can talk to one service, with one configuration.
 
-    `signing_keys` are the tenant's keys for this destination, newest first: types that sign use all of them.
+    `signing_keys` are the tenant's keys for this destination, newest first. A type that signs uses all of them.
     """
 
     key: ClassVar[str]
     label: ClassVar[str]
     face: ClassVar[Literal["event_sink", "integration"]]
     Config: ClassVar[type[Config]]
-    example: ClassVar[Mapping[str, Any]] = {}  # a config that stands in where no secret is to be opened
-    answers: ClassVar[Answers] = Answers()  # what the service's answers mean
-    limits: BatchLimits = BatchLimits()  # ask the instance: they may depend on its configuration
-    usual_mapping: str = "as_accepted"  # the shape of its events, unless one is asked for; ask the instance, too
-    connects: ClassVar[bool] = False  # whether `connect` is to be called before a config is stored
-    # Whether a message is to bring what was remembered of its incident. Such a type must have a `rate_interval`,
-    # so that its messages go one after the other.
+    example: ClassVar[Mapping[str, Any]] = {}  # a config for previews, which open no secret
+    answers: ClassVar[Answers] = Answers()  # the meanings of the service's answers
+    limits: BatchLimits = BatchLimits()  # read them on the instance: they may depend on its configuration
+    usual_mapping: str = "as_accepted"  # the default shape of its events; read it on the instance, too
+    connects: ClassVar[bool] = False  # whether `connect` is called before a config is stored
+    # Whether a message brings the memory of its incident. Such a type must have a `rate_interval`, so that its
+    # messages go one after the other.
     remembers: ClassVar[bool] = False
-    rate_interval: ClassVar[float] = 0.0  # seconds between two messages with one rate key; 0: no such limit
-    keeps_manifests: ClassVar[bool] = False  # whether it may want to be told what it stored in an hour
-    signs: ClassVar[bool] = False  # whether it signs what it sends with `signing_keys`
+    rate_interval: ClassVar[float] = 0.0  # seconds between two messages with one rate key; 0 means no limit
+    keeps_manifests: ClassVar[bool] = False  # whether it writes a manifest of each hour
+    signs: ClassVar[bool] = False  # whether it signs its requests with `signing_keys`
 
     def __init__(
         self, config: ConfigT, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
@@ -127,74 +127,74 @@ class DestinationType(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the request that carries `messages`; `at` is the time of this try. Pure.
+        """Return the request with `messages`. `at` is the time of this try. The function is pure.
 
         Raises EventRefused for a message that can never be sent.
         """
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Say what `response` means for each of `messages`. Raises SendFailure where it means all of them."""
+        """Return the meaning of `response` for each of `messages`. Raises SendFailure if all of them failed."""
         if self.answers.meaning(response) is not Meaning.TAKEN:
             raise self.answers.failure(response, len(messages))
         return Receipt(response)
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
-        """Return the request that must follow `request` in the same try, None if `response` ends it.
+        """Return the request that must follow `request` in the same try. Return None if `response` is the last.
 
-        At most MAX_REQUESTS are made in one try; the last response is the one that is read.
+        One try makes at most MAX_REQUESTS requests. `read` gets the last response.
         """
         asks_for_words = self.answers.meaning(response) in (Meaning.PLAINER, Meaning.UNLISTED)
         return self.in_words(message, request) if asks_for_words else None
 
     def in_words(self, message: Message, request: Request) -> Request | None:
-        """Return `request` with the message in plain words; None where it is that already, or there are none.
+        """Return `request` with the message in plain words. Return None if it is plain already, or can't be.
 
-        An alert must arrive, also where the service does not like how it is laid out.
+        An alert must arrive, even if the service refuses its layout.
         """
         return None
 
     def connect(self) -> ConfigT:
-        """Return the config to store, after a short look at the service. What can't be asked is kept as it is.
+        """Return the config to store, after a short look at the service. If it can't be asked, the config stays.
 
         Raises NotConnected.
         """
         return self.config
 
     def rate_key(self) -> str:
-        """Return what the rate interval is the limit of; destinations with the same key share it."""
+        """Return the key that the rate interval is for. Destinations with the same key share it."""
         return ""
 
     @cached_property
     def redactor(self) -> Redactor:
-        """What masks its secrets in the texts of others. Made when there is the first of them."""
+        """The tool that masks its secrets in foreign texts. It is made when it is first needed."""
         signing = [b64encode(key).decode() for key in self.signing_keys]
         return Redactor([*self.config.secret_texts(), *self.signing_keys, *signing])
 
     def target(self) -> str:
-        """Return where it goes in a few words, for a list: `#security-alerts`, `example.com`."""
+        """Return the target in a few words, for a list: `#security-alerts`, `example.com`."""
         return self.label
 
 
 class ClientType(DestinationType[ConfigT]):
     """A destination type whose vendor's own client makes the exchange (boto3: signing, credentials, retries).
 
-    `guard` judges every address that an endpoint of the tenant's choosing resolves to, when it is dialled.
-    `seconds` is how long a sending may take: when it is over, another worker may begin the same one.
+    `guard` checks every address of a tenant's own endpoint when it is dialled. `seconds` is how long one sending
+    may take. After that, another worker may begin the same one.
     """
 
     guard: AddressGuard | None = None
     seconds: float = 40.0
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Refuse: what goes over the wire is the client's business."""
+        """Refuse, because the client builds the requests."""
         raise NotImplementedError(f"{self.key} is sent by its vendor's client")
 
     @abstractmethod
     def send(self, batch: MessageBatch, at: datetime) -> Receipt:
-        """Send the batch and say what came of it. Raises SendFailure where it means all of it."""
+        """Send the batch and return the result. Raises SendFailure if the whole batch failed."""
 
     def write_manifest(self, manifest: HourManifest) -> None:
-        """Write down what was stored in an hour, unless the configuration wants none. Raises SendFailure."""
+        """Write the manifest of an hour, unless the configuration wants none. Raises SendFailure."""
 
 
 AnyDestinationType = DestinationType[Any]

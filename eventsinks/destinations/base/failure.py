@@ -1,4 +1,4 @@
-"""How a send can fail, each way saying what to do next."""
+"""The failures of a send. The class says what to do next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_RETRY_AFTER = 24 * 3600.0  # seconds; what asks for more is held back this l
 
 
 class NotConnected(ValueError):
-    """The service says clearly that a config can't be right. `field` is its field."""
+    """The service says clearly that a config is wrong. `field` is the wrong field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class NotConnected(ValueError):
 
 
 class SendFailure(Exception):
-    """A message did not arrive; the subclass says what to do next. `reason` is shown to people.
+    """A message did not arrive. The subclass says what to do next. People read `reason`.
 
     SendFailure
      ├─ Temporary         try again, not before `retry_after` seconds if that is given
@@ -36,7 +36,7 @@ class SendFailure(Exception):
 
 
 class Temporary(SendFailure):
-    """Try again. `retry_after` seconds, if the far end said so, hold back the whole destination."""
+    """Try again. If the far end named `retry_after` seconds, the whole destination is held back."""
 
     def __init__(self, reason: str, response: Response | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, response)
@@ -44,20 +44,20 @@ class Temporary(SendFailure):
 
 
 class TooLarge(Temporary):
-    """Try again in halves: the request is too large, or it holds an event that spoils it for the others.
+    """Try again in halves: the request is too large, or one bad event makes it fail.
 
-    Means more than one message. Of one alone, it is EventRefused.
+    This is for more than one message. A single message is EventRefused.
     """
 
 
 class EventRefused(SendFailure):
-    """This event will never be taken; others may."""
+    """The far end never accepts this event. It may accept others."""
 
 
 class DestinationGone(SendFailure):
-    """Nothing will be taken until somebody repairs the destination: it is disabled.
+    """The far end accepts nothing until somebody repairs the destination: it is disabled.
 
-    At once where that is `sure`. What only a status says may be a hiccup of a proxy: it is counted first.
+    If that is `sure`, it is disabled at once. A status alone may be a hiccup of a proxy, so it is counted first.
     """
 
     def __init__(self, reason: str, response: Response | None = None, *, sure: bool = True) -> None:
@@ -66,10 +66,10 @@ class DestinationGone(SendFailure):
 
 
 def read_retry_after(response: Response, now: datetime) -> float | None:
-    """Return the seconds that `Retry-After` asks for, from 0 to MAX_RETRY_AFTER, None if it says nothing usable.
+    """Return the seconds of `Retry-After`, from 0 to MAX_RETRY_AFTER. Return None if it is not usable.
 
-    Both forms of RFC 9110 section 10.2.3: seconds, and an HTTP date. A date is compared with what the far end says
-    that it is (`Date`), and with `now` only where it does not say.
+    RFC 9110 section 10.2.3 has two forms: seconds, and an HTTP date. A date is compared with the `Date` of the far
+    end, or with `now` if there is none.
     """
     text = (response.header("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
@@ -82,7 +82,7 @@ def read_retry_after(response: Response, now: datetime) -> float | None:
 
 
 def read_http_date(text: str) -> datetime | None:
-    """Return the moment of an HTTP date, None for what is none."""
+    """Return the moment of an HTTP date. Return None if the text is not a date."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

@@ -1,4 +1,4 @@
-"""What goes to a destination: all that a destination type may know of an event."""
+"""The message to a destination: all that a destination type may know of an event."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ Made = TypeVar("Made")
 
 
 class Message:
-    """All that a destination type may know of an event. `id` stays the same over every try.
+    """All that a destination type may know of an event. `id` is the same in every try.
 
-    `mapping` is the shape of the data; in any but `as_accepted` its event type knows nothing of it.
-    `template` is how the destination wants alerts told; `mark` goes before the title, such as `[DRILL]`; `memory`
-    is what the type asked to remember of the same incident (`Receipt.memory`). `replayed`: somebody asked for it
-    to be sent again.
+    `mapping` is the shape of the data. The event type can read only `as_accepted`. `template` is the destination's
+    alert template. `mark` is a text before the title, such as `[DRILL]`. `memory` is the `Receipt.memory` of the
+    same incident. `replayed` means that somebody asked to send it again.
     """
 
     def __init__(
@@ -52,19 +51,19 @@ class Message:
 
     @property
     def mapped(self) -> bool:
-        """Whether the data is no longer as accepted."""
+        """Whether the data has another shape than the accepted event."""
         return self.mapping != "as_accepted"
 
     @property
     def document(self) -> Any:
-        """The data, parsed. What must go on to the byte is `data`."""
+        """The parsed data. To send the exact bytes, use `data`."""
         return self.reading.document
 
     @cached_property
     def summary(self) -> Summary:
-        """The event as a person hears of it."""
+        """The event as a person reads it."""
         return self.reading.summary(self.template, self.mark)
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """Return what `make` makes of the summary: once for all who are told of this event in the same way."""
+        """Return what `make` makes of the summary. It runs once for all destinations with the same template."""
         return self.reading.once((name, self.template, self.mark), make)

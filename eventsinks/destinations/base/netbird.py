@@ -1,6 +1,6 @@
-"""The seven fields in which NetBird's streams tell an event, whatever shape it is in.
+"""The seven fields of an event in NetBird's streams. Events of every shape have them.
 
-Templates of bodies and names of objects are filled in with them: https://docs.netbird.io/manage/activity/event-streaming.
+Templates of bodies and names of objects use them: https://docs.netbird.io/manage/activity/event-streaming.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {key: found.names for key, found in MAPPINGS.items() if isinstance(found
 
 @dataclass(frozen=True, slots=True)
 class SevenFields:
-    """An event in the seven fields. `meta` is to be read; `meta_json` goes on, exact to the last digit."""
+    """The seven fields of an event. `meta` is for reading. `meta_json` is for sending, exact to the last digit."""
 
     id: int | str
     timestamp: str
@@ -34,16 +34,16 @@ class SevenFields:
 
 
 def write_headline(message: Message) -> str:
-    """Return the field `message` alone: one of the seven, without the price of the others."""
+    """Return the field `message` alone. This costs less than all seven."""
     if message.mapped:
         name = NAMES[message.mapping]["message"] if message.mapping in NAMES else "message"
         return read_text(message.document, name) or message.event_type.label
-    # Not message.document: a thousand documents that are kept cost more than reading them.
+    # Not message.document: to keep a thousand documents costs more than to parse each again.
     return message_of(message.event_type, parse_accepted(message.data))
 
 
 def write_seven_fields(message: Message) -> SevenFields:
-    """Tell an event; one in another schema by that schema's `message`, with itself as `meta`."""
+    """Return the seven fields of an event. For another schema, `message` is that schema's, `meta` is all of it."""
     if message.mapping in NAMES:
         event = {field: message.document[name] for field, name in NAMES[message.mapping].items()}
         return SevenFields(**event, meta_json=dumps(event["meta"]))

@@ -1,4 +1,4 @@
-"""How an event is told to people: what several chat and ticket types have in common."""
+"""Rendering an event for people: the common parts of chat and ticket types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 from eventsinks.event_types.base import Summary
 from eventsinks.lib.net.urls import encode_url
 
-# Control characters, and those that turn the direction of writing: text would look like other text.
+# Control characters, and those that change the direction of writing. They make a text look like another.
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 MAX_LINK = 2_000  # characters
 MAX_WAYS = 50  # more than there are
@@ -29,14 +29,14 @@ def render_heading(summary: Summary, limit: int) -> str:
 
 
 def render_state(summary: Summary) -> str:
-    """Return how bad it is, and whether it is over."""
+    """Return the severity, and whether it is over."""
     return summary.severity if summary.status == "firing" else f"{summary.severity} · {summary.status}"
 
 
 def render_pairs(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> Pairs:
-    """Return what is known of it, as label and value: its info, the ways that can't be followed, its facts.
+    """Return labels and values: the infos, the links that can't be followed, and the facts.
 
-    `limit` and `most` are those of `find_ways`. Of several rows, the table tells more than the facts of the first.
+    `limit` and `most` are those of `find_ways`. If there are several rows, the table replaces the facts.
     """
     facts = summary.facts if len(summary.rows) < 2 else ()
     if facts and summary.row_count > 1:
@@ -45,20 +45,20 @@ def render_pairs(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) 
 
 
 def name_pairs(found: Iterable[tuple[str, str]]) -> Pairs:
-    """Return labels and values as they are shown, without those that say nothing."""
+    """Return labels and values for showing, without empty ones."""
     shown = [(render_line(label), drop_invisible(value)) for label, value in found]
     return [(label or "–", value) for label, value in shown if label or value.strip()]
 
 
 def find_links(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> Pairs:
-    """Return the ways that can be followed, as label and URL."""
+    """Return the links that can be followed, as label and URL."""
     return find_ways(summary, limit, most)[0]
 
 
 def find_ways(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> tuple[Pairs, Pairs]:
-    """Return the ways that can be followed, to the event and the actions, `most` of them; and the others.
+    """Return two lists: at most `most` links to the event and the actions, and all other links.
 
-    Those are to be told as text, so that none is gone. `limit` are the characters that a URL may have.
+    The others become text, so that none is lost. `limit` is the longest URL in characters.
     """
     followed: Pairs = []
     told: Pairs = []
@@ -73,9 +73,9 @@ def find_ways(summary: Summary, limit: int = MAX_LINK, most: int = MAX_WAYS) -> 
 
 
 def make_link(text: str, limit: int = MAX_LINK) -> str:
-    """Return a text as the URL that can be followed: http or https, in ASCII, without credentials, not too long.
+    """Return a text as a URL that can be followed: http or https, in ASCII, without credentials, not too long.
 
-    "" where it can't.
+    Return "" if it is not such a URL.
     """
     try:
         url = encode_url(text)
@@ -85,12 +85,12 @@ def make_link(text: str, limit: int = MAX_LINK) -> str:
 
 
 def render_more(left: int) -> str:
-    """Say how many things are left out; nothing where none is."""
+    """Return how many things are left out, "" if there are none."""
     return f"… and {left} more" if left > 0 else ""
 
 
 def render_rows(summary: Summary, rows: int, columns: int, limit: int) -> list[list[str]]:
-    """Return the first rows under their columns, each cell cut; nothing unless there are two rows at least."""
+    """Return the first rows under their columns, with cut cells. Return nothing for fewer than two rows."""
     if len(summary.rows) < 2 or not summary.columns:
         return []
     lines = [summary.columns[:columns], *(row[:columns] for row in summary.rows[:rows])]
@@ -98,22 +98,22 @@ def render_rows(summary: Summary, rows: int, columns: int, limit: int) -> list[l
 
 
 def render_left_out(summary: Summary, shown: int) -> str:
-    """Say how many rows there are beside the `shown` ones; nothing where there are none."""
+    """Return how many rows there are beside the `shown` ones, "" if there are none."""
     left = max(summary.row_count, len(summary.rows)) - shown
     return f"and {left} more rows" if left > 0 else ""
 
 
 def render_table(summary: Summary, rows: int, columns: int, limit: int) -> list[str]:
-    """Return the table as lines of text, with how many rows it leaves out."""
+    """Return the table as lines of text. The last line says how many rows are left out."""
     lines = [" | ".join(line) for line in render_rows(summary, rows, columns, limit)]
     more = render_left_out(summary, len(lines) - 1)
     return [*lines, more] if lines and more else lines
 
 
 def render_letter(summary: Summary, text: int, rows: int, columns: int = 8) -> str:
-    """Return the event as plain text: its state, its text of at most `text` characters, and all that is known.
+    """Return the event as plain text: its state, at most `text` characters of its text, and labels with values.
 
-    Where it leads to stands early: whoever has no room for all of it cuts the end.
+    The links come early, because a service without room for everything cuts the end.
     """
     known = [f"{label}: {cut(value, 1_000)}" for label, value in render_pairs(summary)]
     led = [f"{label}: {url}" for label, url in find_links(summary)]
@@ -124,24 +124,24 @@ def render_letter(summary: Summary, text: int, rows: int, columns: int = 8) -> s
 
 
 def drop_invisible(text: str) -> str:
-    """Return `text` without what can't be seen."""
+    """Return `text` without invisible characters."""
     return HIDDEN.sub("", text)
 
 
 def render_line(text: str) -> str:
-    """Return `text` on one line, without what can't be seen."""
+    """Return `text` on one line, without invisible characters."""
     return " ".join(HIDDEN.sub(" ", text).split())
 
 
 def cut(text: str, limit: int) -> str:
-    """Return `text`, of `limit` characters at most; an ellipsis tells of a cut."""
+    """Return at most `limit` characters of `text`. A cut ends with an ellipsis."""
     return escape(text, limit, str)
 
 
 def escape(text: str, limit: int, escape: Callable[[str], str]) -> str:
-    """Return `text` with each character escaped, of `limit` characters at most; no escape is cut in two.
+    """Return `text` with each character escaped, at most `limit` characters. A cut divides no escape.
 
-    Characters are counted as UTF-16 does: the most that a service may count.
+    The count is that of UTF-16, which is the highest that a service may use.
     """
     pieces = [escape(character) for character in text[: limit + 1]]
     ends = list(accumulate(map(measure_length, pieces)))
@@ -151,12 +151,12 @@ def escape(text: str, limit: int, escape: Callable[[str], str]) -> str:
 
 
 def measure_length(text: str) -> int:
-    """Return the characters of `text` as UTF-16 counts them."""
+    """Return the length of `text` in UTF-16."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
-    """Return a service's answer, empty where it is no JSON object."""
+    """Return a service's answer. It is empty if it is not a JSON object."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -165,5 +165,5 @@ def read_answer(body: bytes) -> dict[str, Any]:
 
 
 def read_text(value: Any) -> str:
-    """Return the text of `value` in an answer, short enough for a reason; empty where it is none."""
+    """Return a text of an answer, short enough for a reason. It is empty if `value` is not a text."""
     return cut(render_line(value), MAX_REASON) if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
-"""The alert as programs read it: as it was accepted, and behind it what the event sink's own template tells.
+"""The alert for programs: the accepted event, followed by the texts of the event sink's own template.
 
-Scanner's formatting is for webhooks too; how it looks in JSON is published nowhere. Each label becomes a key, as
-`View in Scanner` is one (docs/decisions/0037).
+Scanner formats webhooks too, but has not published how. Here each label becomes a key, as `View in Scanner` does
+(docs/decisions/0037).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from eventsinks.lib.numbers import dumps
 
 
 def make_body(message: Message) -> bytes:
-    """Return the bytes of an event, to which its sink's template, if there is one, adds its labels and texts."""
+    """Return the bytes of an event. The sink's template, if there is one, adds its labels and texts."""
     if message.template is None:
         return message.data
     return message.once("templated", lambda: add_texts(message))
 
 
 def add_texts(message: Message) -> bytes:
-    """Return the bytes of an event with what its template tells as further keys, and with all that it had."""
+    """Return the bytes of an event with all its keys, and the texts of its template as further keys."""
     told = make_distinct([*message.summary.info, *message.summary.actions], message.document)
     if not told:
         return message.data
@@ -28,7 +28,7 @@ def add_texts(message: Message) -> bytes:
 
 
 def make_distinct(pairs: Sequence[tuple[str, str]], taken: Container[str]) -> dict[str, str]:
-    """Return label and value as a dict; a label that is taken is told from the other by a number."""
+    """Return labels and values as a dict. A label that exists already gets a number."""
     found: dict[str, str] = {}
     for label, value in pairs:
         name, number = label, 1

@@ -1,8 +1,8 @@
 """Jira Cloud: one issue for each incident, through https://developer.atlassian.com/cloud/jira/platform/rest/v3/.
 
-A try asks first and writes then. An issue bears two labels: one of its incident and one of the delivery that
-opened it. If there is an open issue of the incident, a comment says what is new; if there is none, an alert that
-fires opens one, and one that is over says nothing. No issue is moved or closed: that is the team's.
+A try searches first, and then writes. An issue has two labels: one of its incident, and one of the delivery that
+opened it. If the incident has an open issue, a comment says what is new. If it has none, a firing alert opens one,
+and a resolved alert does nothing. We never move or close an issue: the team does.
 
 Delivery is at least once. A retry finds the issue that the try before it opened, unless Jira's search has not yet
 seen it (https://developer.atlassian.com/cloud/jira/platform/search-and-reconcile: seconds, rarely minutes); a
@@ -40,29 +40,29 @@ from eventsinks.lib.net.wire import Request, Response
 
 MAX_SUMMARY = 255  # characters
 SEARCH, ISSUE = "/rest/api/3/search/jql", "/rest/api/3/issue"
-# A site, or the way to it for a token with scopes.
+# A site, or the address of its API for a token with scopes.
 SITE = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/ex/jira/[0-9a-f-]{36})?", re.IGNORECASE)
 OF_THE_CONFIG = frozenset(["project", "pid", "issuetype"])  # fields that no event fills in
 
 
 def find_complaints(response: Response) -> tuple[dict[str, Any], list[Any]]:
-    """Return what Jira says is wrong: by field, and in prose."""
+    """Return the error messages of Jira: by field, and in prose."""
     found = read_answer(response.body)
     fields, messages = found.get("errors"), found.get("errorMessages")
     return fields if isinstance(fields, dict) else {}, messages if isinstance(messages, list) else []
 
 
 def find_words(response: Response) -> str:
-    """Return what Jira says is wrong, short enough to be shown. A 400 names the fields that it does not take."""
+    """Return the error message of Jira, short enough to show. For a 400, it names the wrong fields."""
     fields, messages = find_complaints(response)
     words = [f"{field}: {text}" for field, text in fields.items()] or [str(text) for text in messages]
     return cut(read_text("; ".join(words)), 350) if not response.ok else ""
 
 
 def find_code(response: Response) -> str:
-    """Return whether a 400 is about the project.
+    """Return a code if a 400 is about the project.
 
-    A search in a project that there is not, or that the account can't see, is refused in prose alone.
+    If the project does not exist, or the account can't see it, Jira says so in prose only.
     """
     fields, messages = find_complaints(response)
     about_it = OF_THE_CONFIG & set(fields) or (not fields and "'project'" in " ".join(map(str, messages)))
@@ -87,7 +87,7 @@ ANSWERS = Answers(
 
 
 def check_site(url: str) -> str:
-    """Return the URL without a slash at its end. Raises ValueError unless it is a site's."""
+    """Return the URL without a slash at its end. Raises ValueError if it is not the URL of a site."""
     site = url.rstrip("/")
     if not SITE.fullmatch(site):
         raise ValueError("a site is https:// and a host, as https://example.atlassian.net")
@@ -95,21 +95,21 @@ def check_site(url: str) -> str:
 
 
 def check_email(address: str) -> str:
-    """Raise ValueError unless it is an address."""
+    """Raise ValueError if it is not an email address."""
     if not MAILBOX.fullmatch(address):
         raise ValueError("the email address of the account that the token belongs to")
     return address
 
 
 def check_token(token: SecretStr) -> SecretStr:
-    """Raise ValueError for a token that can't be one."""
+    """Raise ValueError if it can't be a token."""
     if not re.fullmatch(r"[\x21-\x7e]{8,500}", token.get_secret_value()):
         raise ValueError("a token is 8 to 500 letters, digits and signs without spaces")
     return token
 
 
 class JiraConfig(Config):
-    """Which project of which site, in whose name, and what sort of issue."""
+    """The site and the project, the account, and the type of issue."""
 
     site: Annotated[PublicUrl, AfterValidator(check_site)] = Field(max_length=300, title="Site")
     email: Annotated[str, AfterValidator(check_email)] = Field(max_length=254, title="Account's email")
@@ -144,7 +144,7 @@ class Jira(DestinationType[JiraConfig]):
         return self._post(SEARCH, {"jql": jql, "maxResults": 10, "fields": ["labels"]})
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
-        """Return the request that writes what the search has found to be missing, None if that is nothing."""
+        """Return the request that writes what is missing after the search. Return None if nothing is."""
         if not request.url.endswith(SEARCH):
             return super().then(message, request, response)
         if response.status != 200:
@@ -153,7 +153,7 @@ class Jira(DestinationType[JiraConfig]):
         return None if found is None else self._missing(message, found)
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of what was written, or of a search after which nothing is missing."""
+        """Return the receipt of a write, or of a search after which nothing is missing."""
         receipt = super().read(response, messages)
         (message,) = messages
         if response.status == 200:  # of a search: what is created, is told by 201
@@ -163,7 +163,7 @@ class Jira(DestinationType[JiraConfig]):
         return receipt
 
     def in_words(self, message: Message, request: Request) -> Request | None:
-        """Return an issue without its description; a comment of one line."""
+        """Return an issue without its description, or a comment of one line."""
         given = orjson.loads(request.body)
         if "fields" in given:
             fields = {name: value for name, value in given["fields"].items() if name != "description"}
@@ -212,7 +212,7 @@ def make_labels(message: Message) -> tuple[str, str]:
 
 
 def read_issues(response: Response) -> dict[str, list[str]] | None:
-    """Return the labels of each issue that was found, by its key; None where that can't be read."""
+    """Return {key: labels} of the issues that were found. Return None if the answer can't be read."""
     found = read_answer(response.body).get("issues")
     if not isinstance(found, list):
         return None

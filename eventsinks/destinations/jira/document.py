@@ -1,4 +1,4 @@
-"""An event as an Atlassian document, in whose text nodes nothing is markup.
+"""An event as an Atlassian document. Its text nodes contain no markup.
 
 https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
 """
@@ -31,7 +31,7 @@ Node = dict[str, Any]
 
 
 def make_document(summary: Summary, head: bool = False) -> Node:
-    """Return the event; with `head` its title stands above it."""
+    """Return the event. With `head`, its title comes first."""
     first = [make_paragraph(make_text(render_heading(summary, 255), strong=True))] if head else []
     content = [*first, make_paragraph(make_text(render_state(summary)))]
     lines = [line for line in cut(drop_invisible(summary.text), MAX_TEXT).split("\n") if line.strip()]
@@ -58,7 +58,7 @@ def make_one_paragraph(line: str) -> Node:
 
 
 def make_table(summary: Summary) -> list[Node]:
-    """Return the first rows as a table, with how many are left out."""
+    """Return the first rows as a table, and how many are left out."""
     head, *rows = render_rows(summary, ROWS, COLUMNS, CELL) or [[]]
     if not head:
         return []
@@ -89,7 +89,7 @@ def make_paragraph(*inside: Node) -> Node:
 
 
 def make_text(words: str, *, strong: bool = False, link: str = "") -> Node:
-    """Return a text node, bold or leading somewhere. One without text is not allowed, and left out above."""
+    """Return a text node, which may be bold or a link. Callers leave out empty texts, which are not allowed."""
     marks = [{"type": "strong"}] if strong else []
     marks += [{"type": "link", "attrs": {"href": link}}] if link else []  # type: ignore[dict-item]
     return {"type": "text", "text": words, **({"marks": marks} if marks else {})}

@@ -1,8 +1,9 @@
-"""Amazon S3, and what speaks like it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
+"""Amazon S3, and compatible stores: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
 
-A batch is an object of gzipped lines for each hour of its events. Each one's name, bytes and metadata are the same
-over every try, and it is only ever written where there is nothing yet; so it is there once, whatever is killed in
-between. A store without conditions is asked first whether it has it, and gets the same bytes under the same name.
+A batch becomes one object of gzipped lines for each hour of its events. The name, bytes and metadata of an object
+are the same in every try, and an object is written only if its name is free. So it exists once, even if a worker
+is killed. A store without conditions is first asked for the object, and then gets the same bytes under the same
+name.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ EACH = BatchLimits(max_events=200, max_bytes=8 * 1024 * 1024, linger=1.0)  # whe
 
 
 class S3(AwsType[S3Config]):
-    """Write objects into a bucket of Amazon S3, or of what speaks like it."""
+    """Write objects into a bucket of Amazon S3 or of a compatible store."""
 
     key: ClassVar[str] = "s3"
     label: ClassVar[str] = "Amazon S3"
@@ -60,7 +61,7 @@ class S3(AwsType[S3Config]):
             self.limits, self.usual_mapping = EACH, "netbird"
 
     def put(self, batch: MessageBatch) -> Receipt:
-        """Write an object for each hour of the batch, or for each of its events."""
+        """Write one object for each hour of the batch, or one for each event."""
         prefix = (self.config.prefix or "").rstrip("/")
         if self.config.layout == "object_per_event":
             each = write_all([make_event_object(message, prefix) for message in batch.messages], self._write)
@@ -81,11 +82,11 @@ class S3(AwsType[S3Config]):
         return self.config.bucket_name
 
     def endpoint(self) -> str | None:
-        """Return where the store is, if it is not Amazon's."""
+        """Return the endpoint of a store that is not Amazon's."""
         return self.config.endpoint_url
 
     def _write(self, object: S3Object) -> Response:
-        """Write one object where there is none. Raises SendFailure."""
+        """Write one object, if its name is free. Raises SendFailure."""
         body = gzip.compress(object.body, 1, mtime=0) if object.gzipped else object.body
         if not self._knows_conditions:
             return self._write_unconditionally(object, body)
@@ -100,7 +101,7 @@ class S3(AwsType[S3Config]):
             return self._write_unconditionally(object, body)
 
     def _write_unconditionally(self, object: S3Object, body: bytes) -> Response:
-        """Write one object, unless it can be seen to be there. Raises SendFailure."""
+        """Write one object, unless the store shows that it exists. Raises SendFailure."""
         try:
             answer = self.call("head_object", Key=object.key, **self._bucket())
         except CallFailed:  # there is none, or we may not look
@@ -123,7 +124,7 @@ class S3(AwsType[S3Config]):
         given = {
             "Key": object.key,
             "Body": body,
-            # Buckets with object lock take nothing without a checksum, and this is the one every store knows.
+            # Buckets with object lock require a checksum, and every store knows this one.
             "ContentMD5": b64encode(make_md5(body).digest()).decode(),
             "ContentType": object.content_type,
             "ContentEncoding": "gzip" if object.gzipped else None,
@@ -139,10 +140,10 @@ class S3(AwsType[S3Config]):
         return {"Bucket": self.config.bucket_name, **(owner if self.config.expected_bucket_owner else {})}
 
     def _check_ours(self, object: S3Object, body: bytes, found: CallFailed) -> Response:
-        """Return the answer if what lies in the object's place is the object, from a try that we lost sight of.
+        """Return the answer if the stored object is ours, from an earlier try whose answer was lost.
 
-        Keys that may only write are not allowed to look: then the name is the proof, for it ends in an id that
-        nobody else knows before the object is there. Raises SendFailure.
+        Some keys may only write. Then the name is the proof: it ends in an id that nobody else knows before the
+        object exists. Raises SendFailure.
         """
         try:
             answer = self.call("head_object", Key=object.key, **self._bucket())
@@ -158,7 +159,7 @@ class S3(AwsType[S3Config]):
 
 
 def is_about_conditions(error: CallFailed) -> bool:
-    """Whether a store says that it does not know `If-None-Match`."""
+    """Whether a store says that it does not support `If-None-Match`."""
     status = error.response.status if error.response else 0
     named = "if-none-match" in error.message.lower()
     return status == 501 or error.code == "NotImplemented" or (status == 400 and named)

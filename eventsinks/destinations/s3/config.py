@@ -1,4 +1,4 @@
-"""What a tenant says of an S3 store: which bucket, where, and how it is written to."""
+"""The configuration of an S3 store: the bucket, its place, and how objects are written."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from eventsinks.destinations.base.aws import AwsConfig
 from eventsinks.lib.net.addresses import parse_url
 from eventsinks.lib.secrets.secret_texts import get_origin
 
-# What no bucket's name begins or ends with. (`-s3alias` is another name of one, `--x-s3` one of another kind.)
+# The name of a bucket never begins or ends with these. (`-s3alias` and `--x-s3` mean other things.)
 NO_BEGINNING, NO_END = ("xn--", "sthree-", "amzn-s3-demo-"), ("--ol-s3", ".mrap", "--table-s3")
 
 
 def check_prefix(prefix: str) -> str:
-    """Raise ValueError for a prefix that could lead elsewhere. An event has no say in it."""
+    """Raise ValueError for a prefix that could lead elsewhere. A prefix contains nothing of an event."""
     if prefix.startswith("/") or ".." in prefix.split("/") or "//" in prefix:
         raise ValueError("a prefix does not start with /, and has no .. and no empty part")
     return prefix
 
 
 def check_bucket(name: str) -> str:
-    """Raise ValueError for a name that no bucket has.
+    """Raise ValueError for a name that no bucket can have.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     """
@@ -39,7 +39,7 @@ def check_bucket(name: str) -> str:
 
 
 def check_endpoint(url: str) -> str:
-    """Raise ValueError for the address of a store that has more than a host and a path."""
+    """Raise ValueError if the address of a store has more than a host and a path."""
     if parse_url(url).query or parse_url(url).fragment:
         raise ValueError("an endpoint has no ? and no #")
     return url
@@ -52,7 +52,7 @@ AccountId = Annotated[str, Field(pattern=r"\A[0-9]{12}\z")]
 
 
 class S3Config(AwsConfig):
-    """Which bucket of which account is written to, and how."""
+    """The bucket, its account, and how objects are written."""
 
     bucket_name: Annotated[str, AfterValidator(check_bucket)] = Field(
         pattern=r"\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z", title="Bucket name"
@@ -67,23 +67,23 @@ class S3Config(AwsConfig):
 
     @model_validator(mode="after")
     def kms_key_is_used(self) -> Self:
-        """Refuse a KMS key where nothing would be encrypted with it."""
+        """Refuse a KMS key that would encrypt nothing."""
         if self.kms_key_id and self.sse != "aws:kms":
             raise ValueError("kms_key_id is for sse aws:kms")
         return self
 
     @model_validator(mode="after")
     def manifest_is_of_batches(self) -> Self:
-        """Refuse a manifest of what is no batch."""
+        """Refuse a manifest for a layout without batches."""
         if self.manifest == "hourly" and self.layout == "object_per_event":
             raise ValueError("a manifest tells of batches: layout must be batch")
         return self
 
     def origins(self) -> set[Any]:
-        """Return the store: Amazon's, or the one that is named. A region of Amazon's is no other origin."""
+        """Return the store: Amazon's, or the named one. All regions of Amazon are one origin."""
         return {get_origin(self.endpoint_url) if self.endpoint_url else "Amazon"}
 
     @property
     def has_manifest(self) -> bool:
-        """Whether each hour gets a manifest: yes, unless it says otherwise."""
+        """Whether each hour gets a manifest. The default is yes."""
         return self.layout != "object_per_event" and self.manifest != "none"

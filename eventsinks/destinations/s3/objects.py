@@ -1,4 +1,4 @@
-"""What is written to S3: name, bytes and metadata of an object, the same over every try; how it is known again."""
+"""The objects in S3: name, bytes and metadata, which are the same in every try, and how we recognise ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventsinks.destinations.base.netbird import write_seven_fields
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """An object to be written. `body` is what is in it, before it is zipped; `ids` are the messages in it."""
+    """An object to write. `body` is its content before gzip. `ids` are the ids of its messages."""
 
     key: str
     body: bytes
@@ -28,17 +28,17 @@ class S3Object:
     gzipped: bool = False
 
     def listed(self, bucket: str) -> dict[str, Any]:
-        """Return what a manifest says of it: its size is that of what is in it, before it is zipped."""
+        """Return the entry for a manifest. Its size is that of the content before gzip."""
         count = int(self.metadata["count"])
         size, hash = len(self.body), self.metadata["sha256"]
         return {"bucket": bucket, "key": self.key, "count": count, "bytes": size, "sha256": hash}
 
 
 def make_batch_objects(batch: MessageBatch, prefix: str) -> list[S3Object]:
-    """Return a batch as one object for each hour in which its events happened, the first event's hour first.
+    """Return one object for each hour in which events of a batch happened. The hour of the first event is first.
 
-    An hour is written whole or not at all, and what is in it hangs on no other hour: so what is left of a batch
-    makes the very same objects.
+    An hour is written whole or not at all, and does not depend on other hours. So the rest of a batch makes the
+    same objects again.
     """
     hours: dict[str, list[Message]] = {}
     for message in batch.messages:
@@ -49,7 +49,7 @@ def make_batch_objects(batch: MessageBatch, prefix: str) -> list[S3Object]:
 def make_hour_object(batch: MessageBatch, hour: str, messages: Sequence[Message], prefix: str) -> S3Object:
     """Return a batch's messages of one hour as lines of JSON, in their order.
 
-    Its hash is of the lines, not of the gzip, which another version of zlib may write otherwise.
+    The hash is of the lines: another version of zlib may write other gzip bytes.
     """
     body = b"".join([make_line(message.data) for message in messages])
     return S3Object(
@@ -70,10 +70,9 @@ def make_hour_object(batch: MessageBatch, hour: str, messages: Sequence[Message]
 
 
 def make_manifest_object(manifest: HourManifest, prefix: str) -> S3Object:
-    """Return the manifest of an hour, apart from the events: who looks for `dt=` alone does not meet it.
+    """Return the manifest of an hour. It is apart from the events, so a search for `dt=` does not find it.
 
-    The hour is the one in which its batches were settled, which their objects' keys need not say: those are of the
-    events' time.
+    Its hour is the one in which the batches were settled. The keys of the objects have the hours of the events.
     """
     numbers = {"first_number": manifest.first, "last_number": manifest.last}
     said = {
@@ -97,9 +96,9 @@ def make_manifest_object(manifest: HourManifest, prefix: str) -> S3Object:
 
 
 def make_event_object(message: Message, prefix: str) -> S3Object:
-    """Return one event under NetBird's name for it.
+    """Return one event as an object with NetBird's name.
 
-    That name is not unique: it knows seconds only. So it ends in the message's id.
+    NetBird's name has only seconds, so it is not unique. Therefore the message's id is at its end.
     """
     body = message.data
     time = message.occurred_at.astimezone(UTC).isoformat()[:19]
@@ -114,16 +113,16 @@ def make_event_object(message: Message, prefix: str) -> S3Object:
 
 
 def name_hour(moment: datetime) -> str:
-    """Return the folder of the hour of a moment, in UTC: `dt=2026-01-31/hour=12`."""
+    """Return the folder for the hour of a moment, in UTC: `dt=2026-01-31/hour=12`."""
     said = moment.astimezone(UTC).isoformat()
     return f"dt={said[:10]}/hour={said[11:13]}"
 
 
 def is_ours(answer: Mapping[str, Any], object: S3Object, body: bytes) -> bool:
-    """Whether what a store says of an object in our place is this object, which is to be stored as `body`.
+    """Whether the stored object with our name is this object, whose stored bytes are `body`.
 
-    Its metadata says it. Not every store keeps any; but the name holds an id that nobody else knew, so the same
-    length and the same ETag say it too. An ETag that is no MD5 (as under KMS) says nothing.
+    The metadata proves it. Some stores keep no metadata. Then the same length and the same ETag prove it, because
+    the name has an id that nobody else knew. An ETag that is not an MD5 (as under KMS) proves nothing.
     """
     if {name.lower(): value for name, value in answer.get("Metadata", {}).items()} == object.metadata:
         return True
@@ -135,25 +134,25 @@ def is_ours(answer: Mapping[str, Any], object: S3Object, body: bytes) -> bool:
 
 
 def is_encrypted(answer: Mapping[str, Any]) -> bool:
-    """Whether an object is encrypted with a key of KMS's or the customer's: its ETag is then no MD5 of it."""
+    """Whether an object is encrypted with a key of KMS or of the customer. Then its ETag is not its MD5."""
     return answer.get("ServerSideEncryption") not in (None, "AES256") or "SSECustomerAlgorithm" in answer
 
 
 def make_md5(body: bytes) -> Any:
-    """Return the MD5 of a body: a checksum, not a proof."""
+    """Return the MD5 of a body. It is a checksum, not a proof."""
     return hashlib.md5(body, usedforsecurity=False)
 
 
 def make_digest(body: bytes) -> str:
-    """Return what tells a body from every other."""
+    """Return a hash that identifies a body."""
     return hashlib.sha256(body).hexdigest()
 
 
 def make_line(data: bytes) -> bytes:
-    """Return JSON on one line. Its line breaks are white space: in a string they are escaped."""
+    """Return JSON on one line. Line breaks outside of strings are white space."""
     return data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
 def join_name(prefix: str, name: str) -> str:
-    """Return the name under the prefix, if there is one."""
+    """Return the name with the prefix, if there is one."""
     return f"{prefix}/{name}" if prefix else name

@@ -1,4 +1,4 @@
-"""Writing many objects, several at once, until there is trouble."""
+"""Writes many objects, several at once, until there is trouble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WriteResult = Response | SendFailure
 
 
 class WrittenObjects(NamedTuple):
-    """What came of objects: those that are there, why the messages of others are not, and the last response."""
+    """The result: the written objects, the failures of the other messages, and the last response."""
 
     objects: list[S3Object]
     failures: dict[UUID, SendFailure]
@@ -25,9 +25,9 @@ class WrittenObjects(NamedTuple):
 
 
 def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
-    """Write objects until there is trouble; the rest waits for the next try, for the same reason.
+    """Write objects until there is trouble. The rest waits for the next try, with the same reason.
 
-    Raises SendFailure where none was written.
+    Raises SendFailure if none was written.
     """
     outcomes: list[WriteResult] = []
     trouble: SendFailure | None = None
@@ -49,7 +49,7 @@ def write_all(objects: Sequence[S3Object], write: Write) -> WrittenObjects:
 
 
 def try_write(write: Write, object: S3Object) -> WriteResult:
-    """Write one object; return the failure instead of raising it."""
+    """Write one object. Return a failure instead of raising it."""
     try:
         return write(object)
     except SendFailure as failure:
@@ -57,13 +57,13 @@ def try_write(write: Write, object: S3Object) -> WriteResult:
 
 
 def is_trouble(outcome: WriteResult) -> TypeGuard[SendFailure]:
-    """Whether it stands in the way of the other objects too."""
+    """Whether this failure would stop the other objects, too."""
     return isinstance(outcome, SendFailure) and not isinstance(outcome, EventRefused)
 
 
 def make_blameless(failure: SendFailure) -> SendFailure:
-    """Return why an object of many events was not written so that none of them is blamed for it.
+    """Return the failure of an object with many events as one that blames no event.
 
-    Who is blamed is tried apart, under another name; but the object may be there, its answer lost.
+    A blamed event is tried apart, under another name. But the object may exist, because its answer may be lost.
     """
     return Temporary(failure.reason, None, failure.retry_after) if isinstance(failure, Temporary) else failure

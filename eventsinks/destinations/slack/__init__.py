@@ -1,6 +1,6 @@
 """Slack: one message each through https://docs.slack.dev/reference/methods/chat.postMessage.
 
-What comes from an event is plain text, never mrkdwn: it can't mention anybody or spoof a link.
+Text of an event is plain text, never mrkdwn. It can't mention anybody or spoof a link.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eventsinks.lib.net import slack
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.wire import Request, Response
 
-# Slack is to read nothing into a text: no names, no markup, no previews of pages.
+# Slack must not interpret a text: no names, no markup, no previews of pages.
 UNPARSED = {"parse": "none", "link_names": False}
 UNADORNED = {"mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 JOINED = ("X-Joined", "1")  # says of the second post of a try that joining has been tried
@@ -36,7 +36,7 @@ IDENTIFIER = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
 def strip_channel(text: str) -> str:
-    """Return the name of a channel without its `#`. Raises ValueError for what is not a name."""
+    """Return the name of a channel without its `#`. Raises ValueError if it is not a name."""
     name = text.strip().removeprefix("#")
     if not re.fullmatch(r"[\w.-]{0,80}", name):
         raise ValueError("a channel's name is up to 80 letters, digits, hyphens and underscores")
@@ -51,9 +51,9 @@ def check_token(token: SecretStr) -> SecretStr:
 
 
 class SlackConfig(Config):
-    """Which channel of which workspace is posted to.
+    """The channel, and its workspace.
 
-    The token is the workspace's: the engine adds it, and it is never shown, kept or changed with the rest.
+    The token belongs to the workspace. The engine adds it. It is never shown, stored or changed with the config.
     """
 
     slack_integration_id: str = Field(pattern=IDENTIFIER, title="Slack integration")
@@ -70,7 +70,7 @@ class SlackConfig(Config):
         return self
 
     def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Where only the id or only the name of a channel is new, the other one goes: it names the old channel."""
+        """Return `changes`. A new id alone or a new name alone removes the other, which names the old channel."""
         forgotten: dict[str, None] = {}
         for given, other in (("channel_id", "channel_name"), ("channel_name", "channel_id")):
             new = str(changes.get(given) or "").removeprefix("#")
@@ -79,7 +79,7 @@ class SlackConfig(Config):
         return {**changes, **forgotten}
 
     def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
-        """Return it with `changes`, and the token of its workspace. Raises pydantic.ValidationError."""
+        """Return the config with `changes` and the token of its workspace. Raises pydantic.ValidationError."""
         moved = super().changed(changes, guard)
         return moved.model_copy(update={"token": self.token, "scopes": self.scopes})
 
@@ -101,7 +101,7 @@ class Slack(DestinationType[SlackConfig]):
     }
 
     def build(self, messages: Sequence[Message], at: datetime) -> Request:
-        """Return the POST of one message, the edit of an incident's first one, or an answer in its thread."""
+        """Return the POST of one message, the edit of an incident's first message, or an answer in its thread."""
         (message,) = messages
         incident = SlackIncident.of(message.memory)
         if incident is None or incident.is_over_for(message):
@@ -113,7 +113,7 @@ class Slack(DestinationType[SlackConfig]):
         return self._call("chat.update", {**first, **told(incident.first, status), **UNPARSED})
 
     def read(self, response: Response, messages: Sequence[Message]) -> Receipt:
-        """Return the receipt of an `ok`, with where the incident is; raise what anything else means."""
+        """Return the receipt of an `ok`, with the place of the incident. Raises SendFailure for other answers."""
         (message,) = messages
         super().read(response, messages)
         said, incident = read_answer(response.body), SlackIncident.of(message.memory)
@@ -128,7 +128,7 @@ class Slack(DestinationType[SlackConfig]):
         return Receipt(response, memory=begun.memory())
 
     def then(self, message: Message, request: Request, response: Response) -> Request | None:
-        """Answer in the thread of what was edited; tell anew what was lost; join a channel, and post again."""
+        """Return the next request: an answer in the thread after an edit, a new post, or joining the channel."""
         said, incident = read_answer(response.body), SlackIncident.of(message.memory)
         if incident is not None and LOST.fullmatch(str(said.get("error"))):
             return self._post(message)
@@ -146,7 +146,7 @@ class Slack(DestinationType[SlackConfig]):
         return request._replace(body=simplify_request(request.body, message)) if has_blocks else None
 
     def _joined(self, message: Message, request: Request, response: Response) -> Request | None:
-        """Join a channel that the app is not in yet, where its scopes allow it, and post again."""
+        """Return the request that joins the channel, if the scopes allow it, or the post after the join."""
         if request.url.endswith("/conversations.join"):
             if not says_ok(response.body):
                 return None
@@ -159,7 +159,7 @@ class Slack(DestinationType[SlackConfig]):
         return self._call("conversations.join", {"channel": self.config.channel_id})
 
     def _post(self, message: Message) -> Request:
-        """Return the post of a message that says all."""
+        """Return the post of a whole message."""
         channel = self.config.channel_id or self.target()
         return self._call(
             "chat.postMessage",
@@ -172,14 +172,14 @@ class Slack(DestinationType[SlackConfig]):
         )
 
     def _answer(self, message: Message, incident: SlackIncident) -> Request:
-        """Return the post of what is new, in the thread of the incident."""
+        """Return the post of the news in the thread of the incident."""
         thread = {"channel": incident.channel, "thread_ts": incident.ts}
         news = message.once("slack.answer", lambda: make_answer(message.summary))
         arguments = {**thread, **news, **UNPARSED, **UNADORNED}
         return self._call("chat.postMessage", arguments)
 
     def _call(self, method: str, arguments: Mapping[str, Any]) -> Request:
-        """Return the call of a method of Slack's."""
+        """Return the call of one of Slack's methods."""
         headers = (
             ("Authorization", f"Bearer {self.config.token.get_secret_value()}"),
             ("Content-Type", "application/json; charset=utf-8"),
@@ -191,7 +191,7 @@ class Slack(DestinationType[SlackConfig]):
         return f"{self.config.slack_integration_id}:{self.config.channel_id or self.config.channel_name}"
 
     def connect(self) -> SlackConfig:
-        """Return the config with the channel's id and its name. Raises NotConnected where there is no such one."""
+        """Return the config with the channel's id and name. Raises NotConnected if there is no such channel."""
         config = self.config
         by_id = bool(config.channel_id)
         wanted, token = config.channel_id or config.channel_name, config.token.get_secret_value()

@@ -1,4 +1,4 @@
-"""What Slack's answers mean: its error codes stand in the body, whatever the status says.
+"""The meanings of Slack's answers. The error code is in the body, and the status may be anything.
 
 https://docs.slack.dev/reference/methods/chat.postMessage#errors and of chat.update, conversations.join.
 """
@@ -27,7 +27,7 @@ PASSING = """
 external_channel_migrating fatal_error internal_error message_limit_exceeded messaging_processing_failed
 rate_limited ratelimited request_timeout service_unavailable team_added_to_org update_failed
 """
-# What is wrong with what was sent. Our own fault or not, the alert must arrive.
+# Errors in the message itself. The alert must arrive, even if the error is our own.
 PLAINER = """
 as_user_not_supported attachment_payload_limit_exceeded block_mismatch cant_broadcast_message cant_update_message
 cannot_reply_to_message duplicate_channel_not_found duplicate_message_not_found edit_window_closed
@@ -44,13 +44,13 @@ NOT_OK = "no_error_code"  # ours: it says neither `ok` nor what is wrong
 
 
 def says_ok(body: bytes) -> bool:
-    """Whether Slack took the message. It repeats it, and a repetition that was cut is no JSON."""
+    """Whether Slack accepted the message. Its answer repeats the message. If that is cut, it is not JSON."""
     begins_ok = re.match(rb'\s*\{\s*"ok"\s*:\s*true\b', body)
     return begins_ok is not None or read_answer(body).get("ok") is True
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
-    """Return Slack's answer, empty where it is none."""
+    """Return Slack's answer. It is empty if it is not JSON."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -80,7 +80,7 @@ ANSWERS = Answers(
 
 
 def simplify_request(body: bytes, message: Message) -> bytes:
-    """Return a refused request with its blocks taken away and all that is worth telling as plain text."""
+    """Return a refused request without its blocks. Its content is plain text instead."""
     given = orjson.loads(body)
     shape = ("blocks", "attachments", "text")
     kept = {name: value for name, value in given.items() if name not in shape}

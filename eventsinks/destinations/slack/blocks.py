@@ -1,8 +1,8 @@
 """A message of Slack: https://docs.slack.dev/block-kit.
 
-The title stands on top, where no client hides it; the rest stands in an attachment, since only those have a bar
-of colour. What comes from an event is plain text or the text of a `rich_text`, never mrkdwn: it can't mention
-anybody, become an emoji or spoof a link.
+The title is on top, where no client hides it. The rest is in an attachment, because only attachments have a
+coloured bar. Text of an event is plain text or the text of a `rich_text`, never mrkdwn. It can't mention anybody,
+become an emoji or spoof a link.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Text = RichTextElementParts.Text
 Link = RichTextElementParts.Link
 GREY = "#8d99ae"
 BOLD = RichTextElementParts.TextStyle(bold=True)
-# What goes before the severity's once somebody is at it, and once it is over.
+# The marks and colours of an incident that somebody handles, and of one that is over.
 STATES = {"acknowledged": ("👀", "#4d96ff"), "resolved": ("✅", "#43aa8b")}
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 EMOJI = re.compile(r":(?=[^\s:]+:)")  # the beginning of a `:fire:`
@@ -60,9 +60,9 @@ ROWS, COLUMNS, CELL = 5, 6, 60
 
 
 def make_slack_message(summary: Summary, status: str | None = None) -> dict[str, Any]:
-    """Return `text`, which a notification shows, `blocks` and `attachments`.
+    """Return `text` (for the notification), `blocks` and `attachments`.
 
-    `status` is told instead of the summary's own, as `resolved` or `acknowledged by Jo`: its first word gives
+    `status` replaces the status of the summary, such as `resolved` or `acknowledged by Jo`. Its first word decides
     the colour.
     """
     state = render_line(status or summary.status)
@@ -87,13 +87,13 @@ def choose_look(severity: str, state: str) -> tuple[str, str]:
 
 
 def make_status_line(severity: str, state: str) -> str:
-    """Return how bad it is, and whether somebody is at it or it is over."""
+    """Return the severity, and whether somebody handles it or it is over."""
     word = render_line(severity) or "Unknown"
     return cut(word if state in ("", "firing") else f"{word} · {state}", MAX_STATUS)
 
 
 class BlockWriter:
-    """A summary as blocks, which share the characters that Slack gives a message."""
+    """Writes a summary as blocks. All blocks share the characters that Slack allows in a message."""
 
     def __init__(self, summary: Summary, status: str) -> None:
         self.summary, self.status = summary, status
@@ -105,12 +105,12 @@ class BlockWriter:
         self.room = MAX_TEXTS - sum(map(measure_length, fixed))
 
     def head(self, mark: str) -> list[kit.Block]:
-        """Return the title, which leads to the event."""
+        """Return the title, with the link to the event."""
         title = Link(url=self.link, text=self.title, style=BOLD) if self.link else make_strong(self.title)
         return [make_rich_text(Text(text=f"{mark} "), title)]
 
     def body(self) -> list[kit.Block]:
-        """Return status, description, what the rule's template tells, the only row, buttons, tags."""
+        """Return status, description, texts of the rule's template, the only row, buttons, tags."""
         text = escape_text(self.summary.text, min(MAX_TEXT, self.room // 2))
         found: list[kit.Block] = [kit.SectionBlock(text=escape_mrkdwn(escape_text(self.status, MAX_STATUS)))]
         if text.strip():
@@ -151,7 +151,7 @@ class BlockWriter:
         return [kit.TableBlock(rows=cells, column_settings=wrapped)]
 
     def count(self) -> str:
-        """Return how many rows are shown, and how many there are; nothing of a single one."""
+        """Return how many of the rows are shown. Return nothing for a single row."""
         shown = max(len(self.rows) - 1, len(self.summary.rows[:1]))
         total = max(self.summary.row_count, len(self.summary.rows))
         if total < 2:
@@ -160,9 +160,9 @@ class BlockWriter:
 
 
 def find_links(summary: Summary) -> tuple[str, Pairs, Pairs]:
-    """Return where the title leads, the buttons, and what is told as text.
+    """Return the link of the title, the buttons, and the links that become text.
 
-    Buttons are as many as there is room for; the others are text, as is what leads nowhere.
+    There are as many buttons as there is room for. All other links become text, also those that can't be followed.
     """
     link = rendering.make_link(summary.link, MAX_URL)
     room = MAX_LINKS - measure_length(link)
@@ -186,12 +186,12 @@ def make_section(label: str, value: str, limit: int) -> kit.RichTextBlock:
 
 
 def make_button(label: str, url: str) -> kit.ButtonElement:
-    """Return the way to `url`."""
+    """Return a button that opens `url`."""
     return kit.ButtonElement(text=escape_mrkdwn(label), url=url)
 
 
 def make_rich_text(*elements: Text | Link) -> kit.RichTextBlock:
-    """Return a paragraph whose texts are shown to the letter: here Slack reads no markup and no entities."""
+    """Return a paragraph with literal texts: Slack reads no markup and no entities in it."""
     return kit.RichTextBlock(elements=[kit.RichTextSectionElement(elements=elements)])
 
 
@@ -206,18 +206,18 @@ def make_small_print(text: str) -> kit.ContextBlock:
 
 
 def escape_mrkdwn(text: str) -> kit.PlainTextObject:
-    """Return `text` as Slack shows it: nothing in it is markup, not even `:fire:`."""
+    """Return `text` without markup for Slack, not even `:fire:`."""
     return kit.PlainTextObject(text=text, emoji=False)
 
 
 def escape_notification(text: str) -> str:
-    """Return what a notification shows: there `:fire:` would become an emoji, so that each is broken."""
+    """Return the text of a notification. Each `:fire:` is broken up: Slack would make an emoji of it."""
     return escape_text(EMOJI.sub(":\u2060", text), MAX_FALLBACK)
 
 
 def escape_text(text: str, limit: int) -> str:
     """Return `text` with Slack's control characters as entities, cut after `limit` characters.
 
-    An ellipsis tells of the cut, and no entity is cut in two.
+    A cut ends with an ellipsis, and divides no entity.
     """
     return rendering.escape(drop_invisible(text), limit, lambda character: ENTITIES.get(character, character))

@@ -1,7 +1,7 @@
-"""What Slack is told of an incident after its first message: where that is, and what becomes of it.
+"""An incident in Slack after its first message.
 
-The first message is edited as the incident goes on, and keeps what was firing; each piece of news is an answer in
-its thread.
+The first message is edited when the incident changes, and still shows what was firing. Each piece of news is an
+answer in its thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eventsinks.destinations.slack.blocks import (
 )
 from eventsinks.event_types.base import Summary
 
-# https://docs.slack.dev/reference/methods/chat.update#errors: the first message can't be edited or answered.
+# The first message can't be edited or answered: https://docs.slack.dev/reference/methods/chat.update#errors
 LOST = re.compile(
     r"message_not_found|cant_update_message|edit_window_closed|update_failed|cannot_reply_to_message"
     r"|thread_not_found|is_inactive|restricted_action_thread_locked|restricted_action_non_threadable_channel"
@@ -37,7 +37,7 @@ LOST = re.compile(
 
 @dataclass(frozen=True)
 class SlackIncident:
-    """An incident in a channel: `ts` is its first message, `first` what that said, `last` the newest delivery."""
+    """An incident in a channel. `ts` is its first message, `first` its summary, `last` the newest delivery."""
 
     channel: str
     ts: str
@@ -48,18 +48,18 @@ class SlackIncident:
 
     @classmethod
     def of(cls, memory: Mapping[str, Any] | None) -> Self | None:
-        """Return what was remembered, None where nothing usable was."""
+        """Return the remembered incident. Return None if nothing usable was remembered."""
         try:
             return cls(**{**memory, "first": read_summary(memory["first"])}) if memory else None
         except (KeyError, TypeError):
             return None
 
     def memory(self) -> dict[str, Any]:
-        """Return what is to be remembered."""
+        """Return the memory to store."""
         return {**asdict(self), "first": asdict(shorten_summary(self.first))}
 
     def after(self, message: Message) -> SlackIncident:
-        """Return it with the news of `message`. What fires again leaves the status as it was."""
+        """Return the incident with the news of `message`. If it fires again, the status stays."""
         status = message.summary.status
         return replace(
             self,
@@ -69,33 +69,33 @@ class SlackIncident:
         )
 
     def is_told(self, message: Message) -> bool:
-        """Whether its news was sent before: this is the same delivery once more."""
+        """Whether the news of this delivery was sent before."""
         return self.last == str(message.id)
 
     def is_over_for(self, message: Message) -> bool:
-        """Whether `message` begins another one: it fires after this one was resolved."""
+        """Whether `message` begins a new incident: it fires after this one was resolved."""
         later = str(message.id) > self.last  # ids are in order of time
         return self.status == "resolved" and message.summary.status == "firing" and later
 
 
 def shorten_summary(summary: Summary) -> Summary:
-    """Return what of a summary is worth remembering."""
+    """Return the part of a summary that is remembered."""
     return replace(summary, text=summary.text[:MAX_TEXT], details={})
 
 
 def read_summary(kept: Mapping[str, Any]) -> Summary:
-    """Return a summary that was kept as JSON. Raises TypeError for what is none."""
+    """Return a summary from its JSON. Raises TypeError if it is not a summary."""
     known = {field.name for field in fields(Summary)}
     return Summary(**{name: freeze(value) for name, value in kept.items() if name in known})
 
 
 def freeze(value: Any) -> Any:
-    """Return lists as tuples, all the way down."""
+    """Return a value with tuples instead of lists, at every depth."""
     return tuple(map(freeze, value)) if isinstance(value, list) else value
 
 
 def make_answer(summary: Summary) -> dict[str, Any]:
-    """Return the answer in the thread: what is new, in short."""
+    """Return the answer in the thread: the news, in short."""
     mark, _ = choose_look(summary.severity, summary.status)
     line = f"{mark} {make_status_line(summary.severity, summary.status)}: {render_heading(summary, MAX_FALLBACK)}"
     told: list[kit.Block] = [make_rich_text(make_strong(line))]
