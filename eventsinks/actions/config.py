@@ -36,7 +36,7 @@ def change_config(current: Destination, config: Mapping[str, Any]) -> Config:
         for column in ("sealed_signing_secret", "sealed_old_signing_secret"):
             if getattr(current, column):
                 open_sealed(current, column)
-        return cast(Config, current.opened_config().changed(config, make_guard()))
+        return cast(Config, current.opened_config().apply_changes(config, make_guard()))
     except CannotOpen:
         current.sealed_signing_secret = current.sealed_old_signing_secret = ""
         current.old_signing_secret_until = None

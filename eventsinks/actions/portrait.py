@@ -41,7 +41,7 @@ def draw_config(destination: Destination) -> Iterator[tuple[str, str]]:
     except (CannotOpen, ValueError, KeyError):
         yield from ((name, UNREADABLE) for name in destination.config)
         return
-    masked, revealed = config.masked(), config.revealed()
+    masked, revealed = config.dump_masked(), config.dump_revealed()
     for name, value in revealed.items():
         if isinstance(value, dict):
             shown = masked.get(name, {})

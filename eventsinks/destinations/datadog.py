@@ -127,7 +127,7 @@ class DatadogConfig(Config):
     hostname: Name = Field(None, title="Host")
 
     @model_validator(mode="after")
-    def says_where(self) -> Self:
+    def require_address(self) -> Self:
         """Require an address."""
         if not (self.api_url or self.site or self.region):
             raise ValueError("api_url or site is required")
@@ -135,10 +135,10 @@ class DatadogConfig(Config):
             raise ValueError(f"region must be one of {', '.join(REGIONS)}")
         return self
 
-    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return `changes`. A new address removes the other fields, which name the old one."""
         ways = ("api_url", "site", "region")
-        new = any(changes.get(way) and changes[way] != self.masked().get(way) for way in ways)
+        new = any(changes.get(way) and changes[way] != self.dump_masked().get(way) for way in ways)
         return {**changes, **{way: None for way in ways if new and way not in changes}}
 
     def origins(self) -> set[Any]:

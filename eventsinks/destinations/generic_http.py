@@ -118,7 +118,7 @@ class GenericHttpConfig(Config):
         None, title="In order, one request at a time"
     )
 
-    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return `changes`. A masked value in the headers keeps the stored value."""
         given = dict(changes)
         if isinstance(given.get("headers"), str) and self.headers is not None:
@@ -129,12 +129,12 @@ class GenericHttpConfig(Config):
         """Return the origin of `url`. A template may look like a URL, but is not one."""
         return {get_origin(self.url)}
 
-    def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
+    def list_kept_secrets(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
         """Return the fields whose secret is kept. The dashboard's own masks count, too."""
         given = dict(changes)
         if isinstance(given.get("headers"), str):
             given["headers"] = given["headers"].replace(MASKED_PAIR, MASK)
-        return super().secrets_kept(after, given)
+        return super().list_kept_secrets(after, given)
 
 
 def unmask_headers(before: SecretStr, after: str) -> str:

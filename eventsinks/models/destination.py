@@ -164,7 +164,7 @@ class Destination(models.Model):
 
     def set_config(self, config: Config) -> None:
         """Store `config` with sealed secrets. Create the signing secret if there is none yet."""
-        self.config = config.masked()
+        self.config = config.dump_masked()
         key = self.kind(config).rate_key()
         self.rate_key = f"{self.type}:{key}"[:200] if key else ""
         secrets = config.secrets()

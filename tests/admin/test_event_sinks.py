@@ -76,7 +76,7 @@ def test_a_webhook_is_added(operator, acme):
     assert response.status_code == 302
     sink = EventSink.objects.get()
     assert (sink.tenant, sink.name, sink.state) == (acme, "new", "active")
-    assert sink.opened_config().revealed()["headers"] == {"Authorization": HEADER, "X-Team": "blue"}
+    assert sink.opened_config().dump_revealed()["headers"] == {"Authorization": HEADER, "X-Team": "blue"}
     assert sink.config["webhook_type"] == "Torq"
 
 
@@ -96,7 +96,7 @@ def test_every_type_is_added_by_what_a_person_types_in(operator, acme, type):
     response = add(operator, acme, type, **{f"config_{name}": value for name, value in lines.items()})
     assert response.status_code == 302, response.context["adminform"].form.errors
     sink = EventSink.objects.get()
-    revealed = sink.opened_config().revealed()
+    revealed = sink.opened_config().dump_revealed()
     assert {name: revealed[name] for name in given} == given
     page = operator.get(page_of(sink)).content.decode()
     assert not [secret for secret in sink.opened_config().secrets().values() if str(secret) in page]
@@ -173,12 +173,12 @@ def test_a_masked_secret_stays_as_it_was(operator, webhook):
     save(operator, webhook, **shown(webhook, url="https://example.com/moved"))
     changed = EventSink.objects.get()
     assert changed.config["url"] == "https://example.com/moved"
-    assert changed.opened_config().revealed()["headers"] == {"Authorization": HEADER, "X-Team": "blue"}
+    assert changed.opened_config().dump_revealed()["headers"] == {"Authorization": HEADER, "X-Team": "blue"}
 
 
 def test_a_header_is_replaced_and_one_is_taken_away(operator, webhook):
     save(operator, webhook, **shown(webhook, headers="X-Team: red"))
-    assert EventSink.objects.get().opened_config().revealed()["headers"] == {"X-Team": "red"}
+    assert EventSink.objects.get().opened_config().dump_revealed()["headers"] == {"X-Team": "red"}
     save(operator, webhook, **shown(webhook, headers=""))
     assert "headers" not in EventSink.objects.get().config
 
@@ -190,7 +190,7 @@ def test_a_mask_with_something_behind_it_is_not_taken_for_a_secret(operator, acm
     save(operator, sink, config_integration_key="****", name="renamed")
     renamed = EventSink.objects.get()
     assert renamed.name == "renamed"
-    assert renamed.opened_config().revealed() == {"integration_key": ROUTING_KEY}
+    assert renamed.opened_config().dump_revealed() == {"integration_key": ROUTING_KEY}
     assert "integration key" not in LogEntry.objects.get().change_message.lower()
 
 

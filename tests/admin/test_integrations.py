@@ -164,7 +164,7 @@ def test_a_masked_secret_stays_as_it_was_and_is_never_shown(operator, datadog):
     assert save(operator, datadog, name="renamed", mapping="ecs").status_code == 302
     kept = Integration.objects.get()
     assert (kept.name, kept.mapping) == ("renamed", "ecs")
-    assert kept.opened_config().revealed()["api_key"] == KEY
+    assert kept.opened_config().dump_revealed()["api_key"] == KEY
 
 
 POSTED = {"url": "https://example.com/", "headers": '{"X-Key":"k"}', "body_template": '{"m": {{.ID}}}'}
@@ -181,7 +181,7 @@ def test_what_a_browser_sends_back_of_a_page_changes_nothing(operator, acme):
     assert re.search(r'<textarea[^>]*name="config_body_template"', page)
     for changes in (written, {**written, "config_url": "https://example.com/new"}):
         assert save(operator, made, **changes).status_code == 302
-        kept = Integration.objects.get().opened_config().revealed()
+        kept = Integration.objects.get().opened_config().dump_revealed()
         assert kept == {**posted, "url": changes.get("config_url", posted["url"])}
 
 
@@ -189,7 +189,7 @@ def test_a_url_and_headers_that_change_together_leave_the_template_alone(operato
     made = configure.create(acme, "generic_http", POSTED, name="g")
     changes = {"config_url": "https://example.com/new", "config_headers": '{"X-Key": "n"}'}
     assert save(operator, made, **changes).status_code == 302
-    kept = Integration.objects.get().opened_config().revealed()
+    kept = Integration.objects.get().opened_config().dump_revealed()
     assert kept == {
         "url": "https://example.com/new",
         "headers": '{"X-Key":"n"}',

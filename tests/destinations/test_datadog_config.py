@@ -36,7 +36,7 @@ def test_where_can_be_said_in_several_ways(where, host):
     destination = make_type("datadog", {**KEY, **where})
     assert destination.target() == host
     assert destination.build([make_audit()], AT).url == f"https://{host}/api/v2/logs"
-    assert config(**where).masked() == {"api_key": "****", **where}
+    assert config(**where).dump_masked() == {"api_key": "****", **where}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_key_that_a_header_can_not_hold_is_refused(key):
 
 def test_a_new_place_takes_the_place_of_the_old():
     by_url = config(api_url=EXAMPLE["api_url"])
-    by_site = by_url.changed({"site": "us3.datadoghq.com", **KEY})
-    assert by_site.revealed() == {**KEY, "site": "us3.datadoghq.com"}
-    assert by_site.changed({"api_url": EXAMPLE["api_url"], **KEY}) == by_url
-    assert by_site.changed({"service": "x"}).site == "us3.datadoghq.com"
-    assert by_site.changed({"region": "eu", **KEY}).url == EXAMPLE["api_url"]
+    by_site = by_url.apply_changes({"site": "us3.datadoghq.com", **KEY})
+    assert by_site.dump_revealed() == {**KEY, "site": "us3.datadoghq.com"}
+    assert by_site.apply_changes({"api_url": EXAMPLE["api_url"], **KEY}) == by_url
+    assert by_site.apply_changes({"service": "x"}).site == "us3.datadoghq.com"
+    assert by_site.apply_changes({"region": "eu", **KEY}).url == EXAMPLE["api_url"]

@@ -20,11 +20,11 @@ def with_headers(**headers):
 
 
 def shown(changed):
-    return json.loads(changed.masked()["headers"])
+    return json.loads(changed.dump_masked()["headers"])
 
 
 def kept(changed):
-    return json.loads(changed.revealed()["headers"])
+    return json.loads(changed.dump_revealed()["headers"])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_error_says_which_variables_there_are():
 def test_headers_are_shown_with_their_scheme_and_nothing_else():
     given = with_headers(Authorization="Basic am86c2VjcmV0", **{"X-Key": "k-77", "X-Empty": ""})
     assert shown(given) == {"Authorization": "Basic ****", "X-Key": "****", "X-Empty": ""}
-    assert "am86" not in repr(given) + str(given.masked())
+    assert "am86" not in repr(given) + str(given.dump_masked())
     assert shown(with_headers(Authorization="Bearer abc")) == {"Authorization": "Bearer ****"}
 
 
@@ -78,7 +78,7 @@ PAIR = base64.b64encode(b"****:****").decode()
 )
 def test_a_header_that_is_sent_back_masked_stays_as_it_was(stored, sent):
     before = with_headers(Authorization=stored, other="1")
-    after = before.changed({"headers": json.dumps({"authorization": sent, "New": "n"})})
+    after = before.apply_changes({"headers": json.dumps({"authorization": sent, "New": "n"})})
     assert kept(after) == {"authorization": stored, "New": "n"}
 
 
@@ -87,7 +87,7 @@ def test_a_mask_without_a_secret_behind_it_is_refused(sent):
     headers = json.dumps({"Authorization": sent})
     for attempt in (
         lambda: config(headers=headers),
-        lambda: with_headers(other="1").changed({"headers": headers}),
+        lambda: with_headers(other="1").apply_changes({"headers": headers}),
     ):
         with pytest.raises(ValidationError, match="stands for a secret"):
             attempt()
@@ -95,15 +95,15 @@ def test_a_mask_without_a_secret_behind_it_is_refused(sent):
 
 def test_the_dashboards_switch_changes_nothing_but_what_it_means_to():
     before = config()
-    assert before.changed(before.masked()) == before
-    assert before.changed({}) == before
-    for name in before.masked():
-        assert before.changed({name: before.masked()[name]}) == before
+    assert before.apply_changes(before.dump_masked()) == before
+    assert before.apply_changes({}) == before
+    for name in before.dump_masked():
+        assert before.apply_changes({name: before.dump_masked()[name]}) == before
 
 
 def test_an_empty_text_takes_an_optional_value_away():
-    changed = config().changed({"headers": "", "body_template": ""})
-    assert changed.masked() == PLAIN
+    changed = config().apply_changes({"headers": "", "body_template": ""})
+    assert changed.dump_masked() == PLAIN
 
 
 @pytest.mark.parametrize(

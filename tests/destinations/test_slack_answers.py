@@ -62,24 +62,24 @@ def test_a_configuration_that_can_not_work_is_refused(changes):
 
 
 def test_a_move_to_another_channel_forgets_the_one_before():
-    by_id = config(channel_id="C1").changed({"channel_name": "#ops"})
-    by_name = config().changed({"channel_id": "C2"})
+    by_id = config(channel_id="C1").apply_changes({"channel_name": "#ops"})
+    by_name = config().apply_changes({"channel_id": "C2"})
     assert (by_id.channel_id, by_id.channel_name) == ("", "ops")
     assert (by_name.channel_id, by_name.channel_name) == ("C2", "")
     assert by_name.token == by_id.token == config().token
 
 
 def test_the_token_of_the_workspace_is_neither_kept_with_the_channel_nor_changed_by_a_tenant():
-    taken = config().changed({"token": "xoxb-of-a-stranger"})
+    taken = config().apply_changes({"token": "xoxb-of-a-stranger"})
     assert taken.token.get_secret_value() == EXAMPLE["token"]
-    assert "token" not in {**taken.masked(), **taken.revealed(), **taken.secrets()}
+    assert "token" not in {**taken.dump_masked(), **taken.dump_revealed(), **taken.secrets()}
 
 
 def test_a_change_that_moves_nothing_forgets_nothing():
     both = config(channel_id="C1")
-    assert both.changed({"channel_name": "#security-alerts"}) == both
-    assert both.changed({"channel_id": "C1"}) == both
-    assert both.changed({"channel_id": "C2", "channel_name": "ops"}).channel_name == "ops"
+    assert both.apply_changes({"channel_name": "#security-alerts"}) == both
+    assert both.apply_changes({"channel_id": "C1"}) == both
+    assert both.apply_changes({"channel_id": "C2", "channel_name": "ops"}).channel_name == "ops"
 
 
 def test_an_ok_is_a_receipt():

@@ -48,7 +48,7 @@ def make_sink(acme, settings):
             )
         kind = make_type(key)
         sink.type = key
-        sink.config = kind.config.masked()
+        sink.config = kind.config.dump_masked()
         sink.set_config(kind.config)
         if key == "slack":
             workspace = SlackWorkspace(tenant=acme, team_id="T1", team_name="Acme")

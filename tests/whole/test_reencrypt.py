@@ -33,7 +33,7 @@ def test_after_it_the_old_key_may_go(kept, settings):
     assert said().startswith("3 sealed anew, 0 had")
     settings.EVENTSINKS_ENCRYPTION_KEYS = [new]
     sink, workspace = Destination.objects.get(id=sink.id), SlackWorkspace.objects.get(pk=workspace.pk)
-    assert sink.opened_config().revealed()["headers"] == {"X-Key": "secret"}
+    assert sink.opened_config().dump_revealed()["headers"] == {"X-Key": "secret"}
     assert (sink.signing_secret, workspace.token) == (signing, "xoxb-1")
     assert said().startswith("0 sealed anew, 3 had")
 

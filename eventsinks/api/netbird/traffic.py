@@ -98,7 +98,7 @@ class TrafficQuery(BaseModel):
 
     @field_validator("protocol", "type", "connection_type", "direction", mode="before")
     @classmethod
-    def as_its_client_writes_it(cls, given: Any) -> Any:
+    def read_client_spelling(cls, given: Any) -> Any:
         """Accept spellings of NetBird's client: `all` for no filter, `Protocol.TCP` for a member of an enum."""
         text = MEMBER.sub("", given.strip()) if isinstance(given, str) else given
         return None if isinstance(text, str) and text.upper() in ALL else text

@@ -50,7 +50,7 @@ class ReplayIntegration(BaseModel):
     until: End | None = Field(None, description="and then or before; to where the stream stands if absent")
 
     @model_validator(mode="after")
-    def ends_after_it_begins(self) -> Self:
+    def check_period(self) -> Self:
         """Refuse a period that ends before it begins."""
         if self.until and self.until < self.since:
             raise ValueError("until must not be before since")

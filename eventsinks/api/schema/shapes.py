@@ -20,38 +20,38 @@ class ModelExtension(PydanticExtension):  # type: ignore[no-untyped-call]
     def map_serializer(self, auto_schema: Any, direction: str) -> Any:
         """Return the schema of the model, and register the models that it refers to."""
         mode: JsonSchemaMode = "validation" if direction == "request" else "serialization"
-        schema = tell_plainly(model_json_schema(self.target, ref_template=REF, mode=mode))
+        schema = simplify_schema(model_json_schema(self.target, ref_template=REF, mode=mode))
         for name, inside in schema.pop("$defs", {}).items():
             component = ResolvedComponent(name, ResolvedComponent.SCHEMA, inside, name)  # type: ignore[no-untyped-call]
             auto_schema.registry.register_on_missing(component)
         return schema
 
 
-def tell_plainly(schema: Any) -> Any:
+def simplify_schema(schema: Any) -> Any:
     """Return a schema without titles that only repeat names. Descriptions name the defaults.
 
     Generators of clients require each field that has a default. They would refuse `{"name": "x"}`.
     """
     if isinstance(schema, list):
-        return [tell_plainly(one) for one in schema]
+        return [simplify_schema(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     told: dict[str, Any] = {
-        key: {name: tell_plainly(one) for name, one in inside.items()}
+        key: {name: simplify_schema(one) for name, one in inside.items()}
         if key in ("properties", "$defs")
         else inside
         if key in ("enum", "const", "required", "example", "examples")
-        else tell_plainly(inside)
+        else simplify_schema(inside)
         for key, inside in schema.items()
         if key not in ("title", "default")
     }
     if schema.get("default") is not None:
-        text = f"Default: {tell_value(schema['default'])}."
+        text = f"Default: {write_value(schema['default'])}."
         told["description"] = f"{end_sentence(schema.get('description', ''))} {text}".strip()
     return told
 
 
-def tell_value(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Return a default as JSON."""
     return f"`{json.dumps(value)}`"
 

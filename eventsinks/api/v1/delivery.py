@@ -57,7 +57,7 @@ class DeliveryQuery(Listing):
     until: End | None = None
 
     @model_validator(mode="after")
-    def ends_after_it_begins(self) -> Self:
+    def check_period(self) -> Self:
         """Refuse a period that ends before it begins."""
         if self.since and self.until and self.until < self.since:
             raise ValueError("until must not be before since")

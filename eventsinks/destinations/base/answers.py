@@ -83,7 +83,7 @@ class Answers:
     def failure(self, response: Response, count: int = 1) -> SendFailure:
         """Return the failure of `count` messages that an answer did not accept."""
         code = self.code(response) if response.status < self.trouble_from else ""
-        parts = (f"{self.service} answered {response.status}", self.explained(response.status, code))
+        parts = (f"{self.service} answered {response.status}", self.explain(response.status, code))
         said = cut(render_line(self.words(response) or code), MAX_REASON)  # which others wrote
         reason = ": ".join(filter(None, (*parts, said)))
         meaning = self.meaning_of(response.status, code)
@@ -91,7 +91,7 @@ class Answers:
             return DestinationGone(reason, response, sure=False)
         return self.as_failure(meaning, reason, response, count)
 
-    def explained(self, status: int, code: str) -> str:
+    def explain(self, status: int, code: str) -> str:
         """Return the explanation of a code, or else of a status, for a person."""
         redirect = "redirects are not followed" if 300 <= status < 400 else ""
         return self.why.get(code) or {**WHY, **self.why}.get(str(status), redirect)

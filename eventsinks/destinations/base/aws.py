@@ -125,7 +125,7 @@ class AwsConfig(Config):
     external_id: Annotated[ExternalId | None, Absent] = Field(None, title="External ID")
 
     @model_validator(mode="after")
-    def has_keys(self) -> Self:
+    def require_keys(self) -> Self:
         """Require each key once, in one of its spellings."""
         for one, other in SPELLINGS:
             given = [name for name in (one, other) if getattr(self, name) is not None]
@@ -135,11 +135,11 @@ class AwsConfig(Config):
             raise ValueError("external_id is for assuming a role: role_arn is required")
         return self
 
-    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return `changes`. A key in its other spelling replaces the first."""
         given = dict(changes)
         for one, other in (*SPELLINGS, *(pair[::-1] for pair in SPELLINGS)):
-            stored = self.revealed().get(other)
+            stored = self.dump_revealed().get(other)
             if given.get(one) and other not in given and stored:
                 given[other] = None
                 given[one] = stored if given[one] == MASK else given[one]

@@ -98,18 +98,18 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    def masked(self) -> dict[str, Any]:
+    def dump_masked(self) -> dict[str, Any]:
         """Return the config for showing: every secret is `****`."""
         return self.model_dump(mode="json", exclude_none=True)
 
-    def revealed(self) -> dict[str, Any]:
+    def dump_revealed(self) -> dict[str, Any]:
         """Return the config with its secrets in clear. Never show or log them."""
         return self.model_dump(mode="json", exclude_none=True, context={"reveal": True})
 
     def secrets(self) -> dict[str, Any]:
         """Return the fields with a secret, in clear."""
-        masked = self.masked()
-        return {name: value for name, value in self.revealed().items() if masked.get(name) != value}
+        masked = self.dump_masked()
+        return {name: value for name, value in self.dump_revealed().items() if masked.get(name) != value}
 
     def secret_texts(self) -> Iterator[str]:
         """Yield each text that reveals a secret, in clear. They are for masking only: never show or log them."""
@@ -124,28 +124,30 @@ class Config(BaseModel):
         texts = (value for value in read_leaves(dict(self)) if isinstance(value, str) and split_url(value))
         return {get_origin(text) for text in texts}
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
+    def apply_changes(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
         """Return the config with `changes`. A `****` keeps the stored value, and None removes it.
 
         A secret is for one origin. With a new origin, the secret must be given again. Raises
         pydantic.ValidationError; its type is NEEDED if a secret is missing.
         """
-        merged = unmask(self.revealed(), {**self.revealed(), **self.rewritten(changes)})
+        merged = unmask(self.dump_revealed(), {**self.dump_revealed(), **self.complete_changes(changes)})
         kept = {name: value for name, value in merged.items() if value is not None}
         after = type(self).model_validate(kept, context={"guard": guard})
-        if not after.origins() <= self.origins() and (names := self.secrets_kept(after, changes)):
+        if not after.origins() <= self.origins() and (names := self.list_kept_secrets(after, changes)):
             raise make_needed(type(self).__name__, names)
         return after
 
-    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return `changes` after a type's own rules: one change may mean another."""
         return changes
 
-    def secrets_kept(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
+    def list_kept_secrets(self, after: Self, changes: Mapping[str, Any]) -> list[str]:
         """Return the fields whose secret `after` has from this config, because `changes` have no new one."""
         secret = {*self.secrets(), *after.secrets()}
         return [
-            name for name in after.revealed() if (holds_mask(changes[name]) if name in changes else name in secret)
+            name
+            for name in after.dump_revealed()
+            if (holds_mask(changes[name]) if name in changes else name in secret)
         ]
 
 

@@ -68,7 +68,7 @@ class S3(AwsType[S3Config]):
             return Receipt(each.response, each.failures)
         hours = write_all(make_batch_objects(batch, prefix), self._write_surely)
         failures = {id: make_blameless(failure) for id, failure in hours.failures.items()}
-        stored = [object.listed(self.config.bucket_name) for object in hours.objects]
+        stored = [object.make_entry(self.config.bucket_name) for object in hours.objects]
         return Receipt(hours.response, failures or None, stored=stored)
 
     def write_manifest(self, manifest: HourManifest) -> None:

@@ -66,14 +66,14 @@ class S3Config(AwsConfig):
     manifest: Annotated[Literal["hourly", "none"] | None, Absent] = Field(None, title="Manifest")
 
     @model_validator(mode="after")
-    def kms_key_is_used(self) -> Self:
+    def check_kms_key(self) -> Self:
         """Refuse a KMS key that would encrypt nothing."""
         if self.kms_key_id and self.sse != "aws:kms":
             raise ValueError("kms_key_id is for sse aws:kms")
         return self
 
     @model_validator(mode="after")
-    def manifest_is_of_batches(self) -> Self:
+    def check_manifest(self) -> Self:
         """Refuse a manifest for a layout without batches."""
         if self.manifest == "hourly" and self.layout == "object_per_event":
             raise ValueError("a manifest tells of batches: layout must be batch")

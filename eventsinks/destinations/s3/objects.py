@@ -27,7 +27,7 @@ class S3Object:
     ids: Sequence[UUID] = ()
     gzipped: bool = False
 
-    def listed(self, bucket: str) -> dict[str, Any]:
+    def make_entry(self, bucket: str) -> dict[str, Any]:
         """Return the entry for a manifest. Its size is that of the content before gzip."""
         count = int(self.metadata["count"])
         size, hash = len(self.body), self.metadata["sha256"]

@@ -63,13 +63,13 @@ class SlackConfig(Config):
     token: Annotated[Secret, AfterValidator(check_token)] = Field(SecretStr(""), exclude=True)
 
     @model_validator(mode="after")
-    def has_a_channel(self) -> Self:
+    def require_channel(self) -> Self:
         """Require a channel, by id or by name."""
         if not self.channel_id and not self.channel_name:
             raise ValueError("channel_id or channel is required")
         return self
 
-    def rewritten(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return `changes`. A new id alone or a new name alone removes the other, which names the old channel."""
         forgotten: dict[str, None] = {}
         for given, other in (("channel_id", "channel_name"), ("channel_name", "channel_id")):
@@ -78,9 +78,9 @@ class SlackConfig(Config):
                 forgotten[other] = None
         return {**changes, **forgotten}
 
-    def changed(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
+    def apply_changes(self, changes: Mapping[str, Any], guard: AddressGuard | None = None) -> Self:
         """Return the config with `changes` and the token of its workspace. Raises pydantic.ValidationError."""
-        moved = super().changed(changes, guard)
+        moved = super().apply_changes(changes, guard)
         return moved.model_copy(update={"token": self.token, "scopes": self.scopes})
 
 
@@ -135,7 +135,7 @@ class Slack(DestinationType[SlackConfig]):
         if (plainer := super().then(message, request, response)) is not None:
             return plainer
         if not request.url.endswith("/chat.update"):
-            return self._joined(message, request, response)
+            return self._join(message, request, response)
         if incident is None or incident.is_told(message) or not says_ok(response.body):
             return None
         return self._answer(message, incident)
@@ -145,7 +145,7 @@ class Slack(DestinationType[SlackConfig]):
         has_blocks = b'"blocks":' in request.body
         return request._replace(body=simplify_request(request.body, message)) if has_blocks else None
 
-    def _joined(self, message: Message, request: Request, response: Response) -> Request | None:
+    def _join(self, message: Message, request: Request, response: Response) -> Request | None:
         """Return the request that joins the channel, if the scopes allow it, or the post after the join."""
         if request.url.endswith("/conversations.join"):
             if not says_ok(response.body):

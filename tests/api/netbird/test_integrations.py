@@ -68,7 +68,7 @@ def refused(response, status, *texts):
 
 
 def secrets_of(made):
-    return Destination.objects.get(id=made["id"]).opened_config().revealed()
+    return Destination.objects.get(id=made["id"]).opened_config().dump_revealed()
 
 
 def is_golden(name, response):

@@ -53,7 +53,7 @@ def webhook(**fields):
 
 def opened(sink):
     """Return the config that the engine would use."""
-    return Destination.objects.get(id=sink.id).opened_config().revealed()
+    return Destination.objects.get(id=sink.id).opened_config().dump_revealed()
 
 
 # --- The wire, to the letter -----------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_the_real_client_manages_every_type_and_finds_nothing_of_another_tenant(
     assert report["got"] == created
     assert report["listed"] == list(created.values())
     updated_as_asked(report["updated"], created)
-    torq = Destination.objects.get(uuid=created["torq"]["id"]).opened_config().revealed()
+    torq = Destination.objects.get(uuid=created["torq"]["id"]).opened_config().dump_revealed()
     assert torq["headers"] == {"X-Api-Key": "a secret of the webhook", "X-Other": "new"}
 
     assert report["not found"] == dict.fromkeys(report["not found"], "NotFound")

@@ -22,7 +22,7 @@ def config(**given):
 @pytest.mark.parametrize("secret", ["secret_key", "secret_access_key"])
 def test_either_spelling_of_the_keys_is_taken_and_given_back(access, secret):
     given = config(**{access: "AKIAFIRST", secret: SECRET})
-    assert given.masked() == {**BASE, access: "AKIAFIRST", secret: "****"}
+    assert given.dump_masked() == {**BASE, access: "AKIAFIRST", secret: "****"}
     assert (given.own_keys.access_key, given.own_keys.secret_key) == ("AKIAFIRST", SECRET)
     assert SECRET not in repr(given.own_keys)
 
@@ -50,9 +50,9 @@ def test_keys_that_are_none_are_refused_and_not_repeated(keys):
 
 
 def test_a_key_in_its_other_spelling_takes_the_place_of_the_first():
-    changed = config(**KEYS).changed({"access_key_id": "AKIASECOND", "secret_access_key": "new"})
-    assert changed.revealed() == {**BASE, "access_key_id": "AKIASECOND", "secret_access_key": "new"}
-    same = config(**KEYS).changed({"access_key_id": "AKIAFIRST", "secret_access_key": "****"})
+    changed = config(**KEYS).apply_changes({"access_key_id": "AKIASECOND", "secret_access_key": "new"})
+    assert changed.dump_revealed() == {**BASE, "access_key_id": "AKIASECOND", "secret_access_key": "new"}
+    same = config(**KEYS).apply_changes({"access_key_id": "AKIAFIRST", "secret_access_key": "****"})
     assert same.own_keys == config(**KEYS).own_keys
 
 

@@ -137,7 +137,7 @@ def test_a_type_has_an_example_that_fills_in_a_secret(key):
 def test_a_type_can_be_shown_without_a_secret(key):
     kind = DESTINATION_TYPES[key]
     shown = kind.Config.model_validate(kind.example)
-    assert MASK not in "".join(leaves(shown.revealed()))
+    assert MASK not in "".join(leaves(shown.dump_revealed()))
     for secret in secret_texts(shown):
         last = re.split("[/:]", secret)[-1]
         assert "example" in secret or len(set(last) - {"-"}) <= 1, "this could be a secret of somebody's"
@@ -167,9 +167,9 @@ def test_building_twice_gives_the_same_bytes(key):
 @http_type
 def test_building_changes_nothing(key):
     destination, message = make_type(key), make_message()
-    before = destination.config.revealed(), message.data, json.dumps(message.document)
+    before = destination.config.dump_revealed(), message.data, json.dumps(message.document)
     destination.build([message], AT)
-    assert before == (destination.config.revealed(), message.data, json.dumps(message.document))
+    assert before == (destination.config.dump_revealed(), message.data, json.dumps(message.document))
 
 
 @http_type
@@ -180,7 +180,7 @@ def test_a_request_is_fit_for_the_wire(key):
 @every_type
 def test_a_secret_is_in_no_way_of_showing_a_configuration(key):
     config = make_type(key).config
-    shown = repr(config) + str(config) + json.dumps(config.masked()) + config.model_dump_json()
+    shown = repr(config) + str(config) + json.dumps(config.dump_masked()) + config.model_dump_json()
     assert not [secret for secret in secret_texts(config) if secret in shown]
 
 
@@ -188,17 +188,17 @@ def test_a_secret_is_in_no_way_of_showing_a_configuration(key):
 def test_an_error_of_validation_shows_no_secret(key):
     config = make_type(key).config
     with pytest.raises(ValidationError) as caught:
-        type(config).model_validate({**config.revealed(), "no_such_field": "x"})
+        type(config).model_validate({**config.dump_revealed(), "no_such_field": "x"})
     assert not [secret for secret in secret_texts(config) if secret in str(caught.value)]
 
 
 @every_type
 def test_what_was_shown_can_be_sent_back_and_keeps_the_secrets(key):
     config = make_type(key).config
-    shown = json.loads(json.dumps(config.masked()))
+    shown = json.loads(json.dumps(config.dump_masked()))
     assert MASK in "".join(leaves(shown)) or not config.secrets()
-    assert config.changed(shown) == config
-    assert config.changed({}).revealed() == config.revealed()
+    assert config.apply_changes(shown) == config
+    assert config.apply_changes({}).dump_revealed() == config.dump_revealed()
 
 
 def goes_to(destination):
@@ -226,26 +226,29 @@ def is_moved(key, name, value):
         config = DESTINATION_TYPES[key].Config.model_validate({**example(key), name: value})
     except ValidationError:
         return False
-    return goes_to(make_type(key, config.revealed())) != goes_to(make_type(key))
+    return goes_to(make_type(key, config.dump_revealed())) != goes_to(make_type(key))
 
 
 @every_type
 @pytest.mark.parametrize("masks", [False, True])
 def test_another_origin_needs_the_secrets_again(key, masks):
     config = make_type(key).config
-    kept = set(config.masked()) & set(config.secrets())
+    kept = set(config.dump_masked()) & set(config.secrets())
     moved, movable = [], False
     for name, field in type(config).model_fields.items():
         for value in other_values(field):
             movable = movable or (bool(kept - {name}) and is_moved(key, name, value))
-            given = {name: value, **({other: config.masked()[other] for other in kept - {name}} if masks else {})}
+            given = {
+                name: value,
+                **({other: config.dump_masked()[other] for other in kept - {name}} if masks else {}),
+            }
             try:
-                after = config.changed(given)
+                after = config.apply_changes(given)
             except ValidationError as error:
                 moved += [name for detail in error.errors() if detail["type"] == NEEDED]
                 continue
             if set(after.secrets()) & (kept - {name}):
-                assert goes_to(make_type(key, after.revealed())) == goes_to(make_type(key)), given
+                assert goes_to(make_type(key, after.dump_revealed())) == goes_to(make_type(key)), given
     assert moved or not movable
 
 
@@ -265,7 +268,7 @@ def test_a_field_that_is_a_url_is_one_of_the_two_kinds(key):
 @every_type
 def test_the_secrets_given_again_are_taken_at_another_origin(key):
     config = make_type(key).config
-    assert config.changed(config.revealed()) == config
+    assert config.apply_changes(config.dump_revealed()) == config
 
 
 @every_type
@@ -287,7 +290,7 @@ def test_a_type_masks_every_secret_of_its_own(key):
 def test_the_target_is_short_and_holds_no_secret(key):
     destination = make_type(key)
     assert 0 < len(destination.target()) <= 300
-    seen = type(destination.config).model_construct(**destination.config.masked())  # a list opens no secret
+    seen = type(destination.config).model_construct(**destination.config.dump_masked())  # a list opens no secret
     assert DESTINATION_TYPES[key](seen).target() == destination.target()
     assert not [secret for secret in secret_texts(destination.config) if secret in destination.target()]
 
