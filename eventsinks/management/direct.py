@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from eventsinks.lib.net.http import find_ca_bundle
+from eventsinks.lib.net.handles import find_ca_bundle
 
 
 def post(url: str, **given: Any) -> requests.Response:

@@ -12,8 +12,8 @@ from eventsinks.lib.filters.asked import Asked
 from eventsinks.lib.filters.event_filter import EventFilter, get_filter
 from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.stream import find_last_settled, look_ahead, read_members
+from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.read import Logged, Next
-from eventsinks.models.stream.rows import LogPlace
 
 MOST_STEPS = 1_000_000  # filter steps for one batch; about a second
 LONGEST_LOOK = 5.0  # seconds to search for events that a filter wants; then other integrations come first

@@ -17,7 +17,7 @@ from eventsinks.models import Batch, Delivery, Position
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.delivery import DeliveryState, make_id
-from eventsinks.models.stream.rows import BatchState
+from eventsinks.models.stream.batch import BatchState
 from eventsinks.sending.hold import forget_doubts, is_sure_now, park
 from eventsinks.sending.judge import JITTER
 from eventsinks.streaming.blame import Faults, find_faults

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from eventsinks.lib.net.addresses import AddressGuard
+from eventsinks.lib.net.handles import make_handle
 from eventsinks.lib.net.http import CAP, Outlet, exchange_once, open_outlet
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
 from tests.helpers.receiver import Receiver, answer, hang, lose
@@ -122,8 +123,9 @@ def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
 @pytest.mark.parametrize("name", ["db.corp.example", "localhost.corp.example"])
 def test_what_an_internal_name_leads_to_is_told_to_the_operator_alone(receiver, caplog, name):
     """Curl is told what the name leads to, as a resolver inside would."""
-    with open_outlet(AddressGuard(), timeout=3) as strict:
-        handle = strict._new_handle(Request("POST", "", (), b""))
+    guard = AddressGuard()
+    with open_outlet(guard, timeout=3) as strict:
+        handle = make_handle("POST", guard, 3)
         handle.setopt(pycurl.RESOLVE, [f"{name}:{receiver.port}:127.0.0.1"])
         strict._idle[type(handle.call)].append(handle)
         failed = post(strict, receiver.url(host=name))

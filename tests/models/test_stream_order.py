@@ -13,7 +13,7 @@ from eventsinks.models import Event, Tenant
 from eventsinks.models.database import sql
 from eventsinks.models.event import make_digest
 from eventsinks.models.stream import find_last_settled, get_beginning, look_ahead
-from eventsinks.models.stream.rows import LogPlace
+from eventsinks.models.stream.batch import LogPlace
 
 WRITERS = 8
 SECONDS = 6.0  # of hammering

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsinks.lib.net import aws, http
+from eventsinks.lib.net import aws, handles
 from eventsinks.lib.version import VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def test_a_version_is_recognised(text):
 
 
 def test_requests_tell_the_version():
-    assert f"User-Agent: eventsinks/{VERSION}" in http.OWN_HEADERS
+    assert f"User-Agent: eventsinks/{VERSION}" in handles.OWN_HEADERS
     assert aws.make_settings(path_style=False).user_agent == f"eventsinks/{VERSION}"
 
 

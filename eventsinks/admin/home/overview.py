@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from eventsinks.admin.parts import marks
 from eventsinks.models import Batch, Clearing, Delivery, Destination, EventSink, Integration, Silence
 from eventsinks.models.destination import DestinationState
-from eventsinks.models.stream.rows import BatchState
+from eventsinks.models.stream.batch import BatchState
 
 TROUBLED = 10
 NEWEST = 10

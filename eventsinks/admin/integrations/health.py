@@ -17,7 +17,7 @@ from eventsinks.lib.net.wire import Response
 from eventsinks.lib.secrets.crypto import CannotOpen
 from eventsinks.models import Batch, Integration, Position
 from eventsinks.models.stream import find_newest_until, look_ahead
-from eventsinks.models.stream.rows import BatchState
+from eventsinks.models.stream.batch import BatchState
 from eventsinks.sending.judge import make_excerpt, name_failure
 from eventsinks.sending.open_sinks import describe_unreadable
 from eventsinks.streaming.progress import find_next_try

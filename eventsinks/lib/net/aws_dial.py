@@ -27,7 +27,7 @@ from botocore.httpsession import URLLib3Session
 from urllib3.exceptions import NameResolutionError
 
 from eventsinks.lib.net.addresses import AddressGuard
-from eventsinks.lib.net.http import find_ca_bundle
+from eventsinks.lib.net.handles import find_ca_bundle
 
 log = logging.getLogger(__name__)
 

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import os
 import select
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Protocol
 
-import certifi
 import pycurl
 
 from eventsinks.lib.net import smtp
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.call import CAP, Call, Outcome
+from eventsinks.lib.net.handles import make_handle, prepare_handle
 from eventsinks.lib.net.wire import ExchangeFailed, Request, Response
-from eventsinks.lib.version import VERSION
 
-__all__ = ["CAP", "Exchange", "Outcome", "Outlet", "exchange_once", "find_ca_bundle", "open_outlet"]
+__all__ = ["CAP", "Exchange", "Outcome", "Outlet", "exchange_once", "open_outlet"]
 
-OWN_HEADERS = (f"User-Agent: eventsinks/{VERSION}", "Expect:")  # no 100-continue: it would cost a round trip
 KEPT_ALIVE = 1100  # connections, idle or not: more than are ever in flight, otherwise none would be reused
 
 EPOLL_OF = {
@@ -86,7 +82,7 @@ class Outlet:
         """Begin an exchange. If it can't begin, it ends as ExchangeFailed(`bad_request`)."""
         # A handle keeps its options, so a handle for SMTP never does HTTP, nor the reverse.
         idle = self._idle[smtp.MailCall if request.method == smtp.MAIL else Call]
-        handle = idle.pop() if idle else self._new_handle(request)
+        handle = idle.pop() if idle else make_handle(request.method, self._guard, self._timeout)
         handle.call.begin(token, request.url)
         try:
             if request.method == smtp.MAIL:
@@ -118,28 +114,6 @@ class Outlet:
         self._multi.close()
         self._epoll.close()
         os.close(self._bell)
-
-    def _new_handle(self, request: Request) -> Any:
-        handle: Any = pycurl.Curl()
-        handle.call = (smtp.MailCall if request.method == smtp.MAIL else Call)(self._guard)
-        for option, value in (
-            (pycurl.NOSIGNAL, 1),
-            (pycurl.OPENSOCKETFUNCTION, handle.call.open_socket),
-            (pycurl.WRITEFUNCTION, handle.call.read),
-            (pycurl.PROTOCOLS, handle.call.protocols),
-            (pycurl.FOLLOWLOCATION, 0),
-            (pycurl.PROXY, ""),
-            (pycurl.NOPROXY, "*"),
-            (pycurl.NETRC, pycurl.NETRC_IGNORED),
-            (pycurl.PATH_AS_IS, 1),
-            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
-            (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
-            (pycurl.CAINFO, find_ca_bundle()),
-            (pycurl.TIMEOUT_MS, int(self._timeout * 1000)),
-            (pycurl.CONNECTTIMEOUT_MS, int(min(self._timeout, 10.0) * 1000)),
-        ):
-            handle.setopt(option, value)
-        return handle
 
     def _turn(self, wait: float) -> None:
         """Wait for sockets or curl's timer, at most `wait` seconds, and let curl act on them."""
@@ -204,37 +178,6 @@ class Outlet:
 
     def _set_timer(self, milliseconds: int) -> None:
         self._wake_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
-def prepare_handle(handle: Any, request: Request) -> None:
-    """Set the options of `handle` that differ between exchanges.
-
-    Raises ValueError for a header with a line break.
-    """
-    lines: list[Any] = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
-    joined = "".join(lines)
-    if "\n" in joined or "\r" in joined or "\0" in joined:
-        raise ValueError("a header must not contain line breaks")
-    if not joined.isascii():
-        lines = [line.encode("latin-1") for line in lines]
-    option = handle.setopt  # looked up once: a handle's attributes are slow
-    option(pycurl.URL, request.url)
-    if request.method == "GET":
-        option(pycurl.HTTPGET, 1)
-    else:
-        option(pycurl.POSTFIELDS, request.body)
-    option(pycurl.CUSTOMREQUEST, request.method)
-    option(pycurl.HTTPHEADER, [*lines, *OWN_HEADERS])
-    option(pycurl.HEADERFUNCTION, handle.call.headers.append)
-
-
-def find_ca_bundle() -> str:
-    """Return the file of trusted certificates: the operator's, the machine's, or certifi's."""
-    named = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    for candidate in (named, "/etc/ssl/certs/ca-certificates.crt"):
-        if candidate and Path(candidate).is_file():
-            return candidate
-    return certifi.where()
 
 
 def exchange_once(outlet: Exchange, request: Request, timeout: float = 30.0) -> Response:

@@ -18,7 +18,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.oauth import AuthorizeUrlGenerator
 
-from eventsinks.lib.net.http import find_ca_bundle
+from eventsinks.lib.net.handles import find_ca_bundle
 
 TIMEOUT = 5  # seconds of one call
 PAGES = 20  # of channels that are searched

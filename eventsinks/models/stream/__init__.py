@@ -6,6 +6,8 @@ reader that takes only transactions older than every running one, in that order,
 are serial, every xid is 0, and the id decides.
 """
 
+from eventsinks.models.stream.batch import Batch, LogPlace
+from eventsinks.models.stream.position import Position
 from eventsinks.models.stream.read import (
     find_dead_letters_due,
     find_due_positions,
@@ -18,7 +20,6 @@ from eventsinks.models.stream.read import (
     read_members,
 )
 from eventsinks.models.stream.renumber import log_is_ahead, renumber_log
-from eventsinks.models.stream.rows import Batch, LogPlace, Position
 from eventsinks.models.stream.unlisted import find_hour, find_unlisted
 from eventsinks.models.stream.waiting import count_backlog, find_newest_until
 

@@ -14,7 +14,7 @@ from eventsinks.event_types.documents import parse_accepted
 from eventsinks.models.database import sql
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.event import Event
-from eventsinks.models.stream.rows import LogPlace
+from eventsinks.models.stream.batch import LogPlace
 
 LAST = 2**63 - 1
 

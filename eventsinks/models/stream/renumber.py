@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from eventsinks.models.database import sql
-from eventsinks.models.stream.rows import Batch, BatchState
+from eventsinks.models.stream.batch import Batch, BatchState
 
 LAST = 2**63 - 1  # the event id of a place at the end of the log, whose last event is not known
 # No transaction has used this id or a higher one. (A snapshot may not include the running transaction.)

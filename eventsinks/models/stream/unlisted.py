@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from eventsinks.models.database import sql
-from eventsinks.models.stream.rows import Batch, Position
+from eventsinks.models.stream.batch import Batch
+from eventsinks.models.stream.position import Position
 
 
 def find_unlisted(position: Position) -> list[Batch]:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from eventsinks.models.database import sql
 from eventsinks.models.event import Event
+from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.read import beyond_sql, convert_id, not_beyond_sql
-from eventsinks.models.stream.rows import LogPlace
 
 MOST = 100_000  # events of the log that are read
 
