@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 
@@ -37,6 +38,12 @@ def empty_tables(case):
 
 
 TransactionTestCase._fixture_teardown = empty_tables
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what lives to the end: modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ if EMBEDDED:
     options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 # Without it (in a fresh clone) whitenoise warns with every handler that is made, and warnings are errors here.
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+# Otherwise whitenoise looks at every static file for each client that a test makes.
+WHITENOISE_AUTOREFRESH = True
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Nothing listens there: a test that wants a Slack says where its own is.
 SLACK_BASE_URL = "http://127.0.0.1:9/api/"

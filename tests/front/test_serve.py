@@ -19,6 +19,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def single(serve):
+    """Return a server of one process."""
+    return serve()
+
+
 def test_a_killed_process_is_started_again_and_meanwhile_the_other_answers(serve, acme_key):
     server = serve(EVENTSINKS_WEB_PROCESSES="2")
     assert until(lambda: len(server.workers()) == 2)
@@ -50,12 +56,11 @@ def test_a_killed_process_is_started_again_and_meanwhile_the_other_answers(serve
     assert answered.count(0) <= 8
 
 
-def test_the_only_process_is_started_again_and_whoever_waits_is_answered(serve):
-    server = serve()
-    (only,) = server.workers()
+def test_the_only_process_is_started_again_and_whoever_waits_is_answered(single):
+    (only,) = single.workers()
     os.kill(only, signal.SIGKILL)
-    assert until(lambda: only not in server.workers())
-    assert server.ask("GET /healthz", seconds=60)[0] == 200
+    assert until(lambda: only not in single.workers())
+    assert single.ask("GET /healthz", seconds=60)[0] == 200
 
 
 def test_a_stop_answers_what_is_in_hand_and_takes_nothing_more(serve, acme_key, make_webhook, httpserver):
@@ -106,9 +111,8 @@ def lives(pid):
         return False
 
 
-def test_a_port_that_is_taken_is_told_unless_it_is_shared(serve):
-    server = serve()
-    command = [sys.executable, "-W", "ignore", "-m", "project.serve", "--port", str(server.port)]
+def test_a_port_that_is_taken_is_told_unless_it_is_shared(single):
+    command = [sys.executable, "-W", "ignore", "-m", "project.serve", "--port", str(single.port)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

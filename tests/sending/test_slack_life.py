@@ -92,7 +92,7 @@ def deliver(slack):
     Destination.objects.update(paced_until=None)
     Delivery.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
     dispatcher = Dispatcher(slack)
-    dispatcher._turn_over = lambda ready: None
+    dispatcher._free_rate_key = lambda ready: None
     dispatcher.run()
     Destination.objects.update(paced_until=None)
 
@@ -206,7 +206,7 @@ class TestLife:
 
 def dispatch_once(slack):
     dispatcher = Dispatcher(slack)
-    dispatcher._turn_over = lambda ready: None
+    dispatcher._free_rate_key = lambda ready: None
     Destination.objects.update(paced_until=None)
     dispatcher.run()
     Destination.objects.update(paced_until=None)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import cel
-
 from eventsinks.lib.budget import CHEAP, FILTER_STEPS, RESERVE, Budget
 from eventsinks.lib.filters.cel_text import ExpressionShape
+from eventsinks.lib.filters.engine import cel
 from eventsinks.lib.size import Size, measure_size
 
 MAX_DEPTH = 250  # levels of a document

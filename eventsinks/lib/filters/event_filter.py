@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import cel
-
 from eventsinks.lib.filters.asked import Asked, count_filter_steps
 from eventsinks.lib.filters.cel_text import ExpressionShape, find_patterns, measure_shape, split_clauses
+from eventsinks.lib.filters.engine import cel
 from eventsinks.lib.filters.pattern import count_pattern_steps
 from eventsinks.lib.size import Size
 
