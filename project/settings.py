@@ -97,6 +97,10 @@ else:
     # Each statement of the engine is short and uses an index. Compiling one, or reading a whole table, would be a
     # mistake of the planner. `?options=` in the URL replaces this (a pooler in between may want it empty).
     options.setdefault("options", f"-c jit=off -c random_page_cost=1.1 {timeouts()}")
+    # The statements of the engine are planned once for each connection. A pooler that shares connections between
+    # transactions may not know prepared statements.
+    if env.bool("EVENTSINKS_DB_PREPARE", True):
+        options.setdefault("prepare_threshold", 5)
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

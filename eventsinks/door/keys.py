@@ -15,6 +15,7 @@ from uuid import UUID
 
 from eventsinks.models import Tenant
 from eventsinks.models.database import sql
+from eventsinks.models.database.arrays import Texts, fetch_bound_rows
 from eventsinks.models.tenant import make_key_digest
 
 KNOWN = 10_000  # keys of which the parsed row is remembered
@@ -64,7 +65,7 @@ class Keys:
 
 def read_keys(digests: list[str]) -> list[tuple[Any, ...]]:
     """Return of each usable key: digest, tenant's id, name and own limits, scopes, routing number."""
-    wanted = "= ANY(%s)" if sql.is_postgresql() else f"IN ({', '.join(['%s'] * len(digests))})"
+    wanted = "= ANY(%b)" if sql.is_postgresql() else f"IN ({', '.join(['%s'] * len(digests))})"
     statement = f"""
         SELECT key.digest, tenant.id, tenant.name, {as_text("tenant.own_limits")}, {as_text("key.scopes")},
             coalesce(routing.version, 0)
@@ -72,7 +73,11 @@ def read_keys(digests: list[str]) -> list[tuple[Any, ...]]:
             LEFT JOIN eventsinks_routing AS routing ON routing.tenant_id = tenant.id
         WHERE key.digest {wanted} AND key.revoked_at IS NULL
             AND (key.expires_at IS NULL OR key.expires_at > {sql.now_sql()})"""
-    return sql.fetch_rows(statement, [digests] if sql.is_postgresql() else digests)
+    return (
+        fetch_bound_rows(statement, [Texts(digests)])
+        if sql.is_postgresql()
+        else sql.fetch_rows(statement, digests)
+    )
 
 
 def as_text(column: str) -> str:

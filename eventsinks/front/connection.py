@@ -40,6 +40,7 @@ class Connection(HttpToolsProtocol):
         self._reads_since = 0.0
         self.head = HeadSize()
         self._wire = self._payload = 0  # bytes of the body: on the wire, and without framing
+        self.answer: list[bytes] = []  # the parts of the answer that is being written
         self.front.connections.add(self)
         self._await_head()
 
@@ -174,7 +175,8 @@ class Connection(HttpToolsProtocol):
         return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Write the answer, and go on with the next request."""
+        self._write_answer()
         self._watch_reading()
         if self._ended:
             self.server_state.total_requests += 1
@@ -187,11 +189,17 @@ class Connection(HttpToolsProtocol):
 
     def end(self) -> None:
         """Close the connection when everything is written. A client that still sends first gets time to read."""
+        self._write_answer()
         if self.in_body:
             self._linger()
         else:
             self._ended = True
             self.transport.close()
+
+    def _write_answer(self) -> None:
+        if self.answer:
+            self.transport.write(b"".join(self.answer))
+            self.answer.clear()
 
     def is_ended(self) -> bool:
         """Whether nothing more will be written."""
@@ -228,9 +236,17 @@ class Connection(HttpToolsProtocol):
 
 
 class Ending:
-    """The transport that a request sees. Only the connection may close it."""
+    """The transport that a request sees. Only the connection may close it. It writes a whole answer at once."""
 
     def __init__(self, connection: Connection) -> None:
-        self.write = connection.transport.write
+        self._connection = connection
+        self._cycle = connection.cycle
         self.close = connection.end
         self.is_closing = connection.is_ended
+
+    def write(self, data: bytes) -> None:
+        """Hold a part of the answer; pass on what comes before it (100 Continue)."""
+        if self._cycle.response_started:
+            self._connection.answer.append(data)
+        else:
+            self._connection.transport.write(data)
