@@ -1,5 +1,6 @@
 """The ASGI entry for web servers: the front, and Django in threads behind it."""
 
+import gc
 import os
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -51,3 +52,7 @@ django = DoorBehind(
 )
 door = EventsDoor(django, limits.waiting)
 application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
+# Nothing of the start is garbage. Requests make little, so it is looked for less often.
+gc.collect()
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
