@@ -31,7 +31,10 @@ def serve(count: int, note: Note | None = None) -> None:
         for descriptor, _ in epoll.poll():
             if descriptor in listeners:
                 listener, number = listeners[descriptor]
-                connection, _ = listener.accept()
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # no descriptor is free: the next waits until one is
+                    continue
                 connection.setblocking(False)
                 connections[connection.fileno()] = (connection, number, b"")
                 epoll.register(connection.fileno(), select.EPOLLIN)
