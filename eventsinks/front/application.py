@@ -69,16 +69,22 @@ class Front:
         except Exception:
             log.exception("unanswered: request_id=%s", request_id)
             answer = WholeAnswer(500, [JSON], make_problem(500, "internal", "internal server error"))
-        await write_answer(send, answer, request_id, [] if came.whole else [CLOSE])
+        answer = complete_headers(answer, request_id, [] if came.whole else [CLOSE])
+        if write := scope.get("extensions", {}).get("write"):
+            write(answer)
+        else:
+            await send_answer(send, answer)
 
     async def _answer(self, scope: Scope, headers: ByName, request_id: str, receive: Receive) -> WholeAnswer:
         if scope["path"] == "/healthz":
             return answer_healthz(scope["method"])
         peer = self._peer(scope, headers)
         with self._readers.hold(self._callers.caller_of(headers, peer)) as hold:
-            body = await self._bodies.read(headers, receive, hold)
+            extensions = scope.get("extensions", {})
+            has_come = extensions.get("whole", never_left)
+            body = await self._bodies.read(headers, receive, hold, has_come=has_come())
             told = {**scope, "headers": strip_headers(scope["headers"], has_body(headers), body, request_id)}
-            gone = scope.get("extensions", {}).get("gone", never_left)
+            gone = extensions.get("gone", never_left)
             answer = await self._door(WholeRequest(told, body, peer, hold.caller, request_id, gone))
         self._callers.answered(headers, scope["path"], answer.status)
         return answer
@@ -128,15 +134,20 @@ def answer_healthz(method: str) -> WholeAnswer:
     return WholeAnswer(405, [JSON, allow], make_problem(405, "method_not_allowed", "method not allowed"))
 
 
-async def write_answer(send: Send, answer: WholeAnswer, request_id: str, more: Headers) -> None:
-    """Hand a whole answer to the event loop."""
+def complete_headers(answer: WholeAnswer, request_id: str, more: Headers) -> WholeAnswer:
+    """Return an answer with `more` headers, the request's id and its length."""
     headers = [*answer.headers, *more]
     names = {name for name, _ in headers}
     if REQUEST_ID not in names:
         headers.append((REQUEST_ID, request_id.encode()))
     if b"content-length" not in names and answer.status not in (204, 304):
         headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    return WholeAnswer(answer.status, headers, answer.body)
+
+
+async def send_answer(send: Send, answer: WholeAnswer) -> None:
+    """Hand a whole answer to a server that knows only ASGI."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 

@@ -25,22 +25,30 @@ class Bodies:
         self._limits, self._readers = limits, readers
         self._inflaters = Threads("inflate", INFLATERS, limits.waiting)
 
-    async def read(self, headers: Mapping[bytes, bytes], receive: Receive, hold: Hold) -> bytes:
-        """Return the inflated body. Raises Refusal, and Gone if the client hung up."""
+    async def read(
+        self, headers: Mapping[bytes, bytes], receive: Receive, hold: Hold, *, has_come: bool = False
+    ) -> bytes:
+        """Return the inflated body. Raises Refusal, and Gone if the client hung up.
+
+        A body that `has_come` completely needs no deadline, and is no reader.
+        """
         packed = is_packed(headers)
         if not has_body(headers):
             return b""
         if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
             raise refuse_large(self._limits.body_bytes)
+        body = await (self._all_of(receive, hold) if has_come else self._read_in_time(receive, hold))
+        return await self._inflated(body, hold) if packed and body else body
+
+    async def _read_in_time(self, receive: Receive, hold: Hold) -> bytes:
         try:
             async with asyncio.timeout(self._limits.body_seconds) as clock:
                 self._readers.start_reading(hold, clock)
-                body = await self._all_of(receive, hold)
+                return await self._all_of(receive, hold)
         except TimeoutError:
             raise refuse_slow("body") from None
         finally:
             self._readers.stop_reading(hold)
-        return await self._inflated(body, hold) if packed and body else body
 
     async def _all_of(self, receive: Receive, hold: Hold) -> bytes:
         pieces: list[bytes] = []

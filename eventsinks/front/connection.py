@@ -106,8 +106,13 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.in_head, self.in_body, self._wire, self._payload = False, True, 0, 0
         self.front.connections.is_busy(self)
-        self.scope["extensions"] = {"gone": self.transport.is_closing}  # type: ignore[dict-item]
-        self.cycle.transport = cast(asyncio.Transport, Ending(self))
+        cycle = self.cycle
+        self.scope["extensions"] = {  # what the front may ask of a connection, beside ASGI
+            "gone": self.transport.is_closing,  # type: ignore[dict-item]
+            "whole": lambda: not cycle.more_body,  # type: ignore[dict-item]
+            "write": lambda answer: self._write_whole(cycle, answer),  # type: ignore[dict-item]
+        }
+        cycle.transport = cast(asyncio.Transport, Ending(self))
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -196,6 +201,23 @@ class Connection(HttpToolsProtocol):
             self._ended = True
             self.transport.close()
 
+    def _write_whole(self, cycle: RequestResponseCycle, answer: WholeAnswer) -> None:
+        """Write an answer in one piece, as `cycle.send` does in two. Nothing if the client has left."""
+        if cycle.disconnected:
+            return
+        names = {name for name, _ in answer.headers}
+        cycle.keep_alive = cycle.keep_alive and CLOSE not in answer.headers
+        headers = [*self.server_state.default_headers, *answer.headers]
+        headers += [] if cycle.keep_alive or b"connection" in names else [CLOSE]
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        has_body = cycle.scope["method"] != "HEAD" and answer.status not in (204, 304)
+        self.answer += [STATUS_LINE[answer.status], *lines, b"\r\n", answer.body if has_body else b""]
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.end()
+        cycle.on_response()
+
     def _write_answer(self) -> None:
         if self.answer:
             self.transport.write(b"".join(self.answer))
@@ -245,7 +267,7 @@ class Ending:
         self.is_closing = connection.is_ended
 
     def write(self, data: bytes) -> None:
-        """Hold a part of the answer; pass on what comes before it (100 Continue)."""
+        """Hold a part of an answer. What comes before it (100 Continue) goes out at once."""
         if self._cycle.response_started:
             self._connection.answer.append(data)
         else:

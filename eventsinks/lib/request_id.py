@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 
 USABLE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def choose_request_id(given: str) -> str:
     """Return the caller's id if it is usable, otherwise a new one."""
-    return given if USABLE.fullmatch(given) else uuid.uuid4().hex
+    return given if USABLE.fullmatch(given) else os.urandom(16).hex()

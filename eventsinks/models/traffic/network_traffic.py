@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
 
 from eventsinks.models.database import sql
+from eventsinks.models.database.arrays import Bigints, Moments, Texts, fetch_bound_rows
 from eventsinks.models.event import Event
 from eventsinks.models.new_event import NewEvent
 from eventsinks.models.tenant import Tenant
@@ -64,6 +66,9 @@ def write_flows(flows: Sequence[tuple[NewEvent, Mapping[str, Any]]]) -> None:
         return
     tenant_id = flows[0][0].tenant_id
     terms = write_terms(tenant_id, [columns["search"] for _, columns in flows])
+    if sql.is_postgresql():
+        _write_on_postgresql(tenant_id, flows, terms)
+        return
     NetworkTraffic.objects.bulk_create(
         [
             NetworkTraffic(
@@ -72,6 +77,28 @@ def write_flows(flows: Sequence[tuple[NewEvent, Mapping[str, Any]]]) -> None:
             for (event, columns), numbers in zip(flows, terms, strict=True)
         ]
     )
+
+
+TEXTS = ("user_id", "reporter_id", "source_id", "destination_id", "search")
+
+
+def _write_on_postgresql(
+    tenant_id: UUID, flows: Sequence[tuple[NewEvent, Mapping[str, Any]]], terms: Sequence[str | None]
+) -> None:
+    statement = f"""
+        INSERT INTO eventsinks_networktraffic (event_id, tenant_id, occurred_at, shape, {", ".join(TEXTS)}, terms)
+        SELECT event_id, %b, occurred_at, shape, {", ".join(TEXTS)}, terms::bigint[]::traffic_terms
+        FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[], {"%b::text[], " * len(TEXTS)}%b::text[])
+        AS new(event_id, occurred_at, shape, {", ".join(TEXTS)}, terms)"""
+    parameters = [
+        tenant_id,
+        Bigints(event.id for event, _ in flows),
+        Moments(event.occurred_at for event, _ in flows),
+        Bigints(columns["shape"] for _, columns in flows),
+        *[Texts(columns[name] for _, columns in flows) for name in TEXTS],
+        Texts(numbers or "{}" for numbers in terms),
+    ]
+    fetch_bound_rows(statement, parameters)
 
 
 def find_shapes(tenant: Tenant) -> list[int]:
