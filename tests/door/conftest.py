@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import threading
 
@@ -17,11 +18,17 @@ BOUND = 40  # requests that may wait
 ALERTS = "/v1/detection_alert"
 
 
+@functools.cache
+def get_django():
+    """Return Django alone, with its threads, which never end."""
+    return DoorBehind(wsgi.application, threads=4, worldly=1, waiting=100)
+
+
 class Road:
     """A way to post: through the door, or to Django alone. It runs on an event loop in a thread."""
 
     def __init__(self):
-        self.django = DoorBehind(wsgi.application, threads=4, worldly=1, waiting=100)
+        self.django = get_django()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
