@@ -9,7 +9,7 @@ from eventsinks.api.limits import COUNTED
 from eventsinks.door.committer import Committer
 from eventsinks.door.counts import POSTED, WAITING
 from eventsinks.door.heads import Head, KnownHeads, read_head
-from eventsinks.door.waiting import Posted, Waiting
+from eventsinks.door.waiting import MOST_BYTES, Posted, Waiting
 from eventsinks.front.answers import Door, Gone, WholeAnswer, WholeRequest
 
 
@@ -26,7 +26,7 @@ class EventsDoor:
     async def __call__(self, request: WholeRequest) -> WholeAnswer:
         """Return the answer. Raises Refusal if too many wait, Gone, and what `behind` raises."""
         head = read_head(request.scope)
-        if head is None:
+        if head is None or len(request.body) > MOST_BYTES:  # a large body gains nothing, and others would wait
             return await self._behind(request)
         if head not in self._heads:
             return await self._ask_django(head, request)

@@ -12,7 +12,7 @@ from eventsinks.door.heads import Head
 from eventsinks.front.answers import Refusal, WholeRequest, refuse_busy
 
 MOST_REQUESTS = 500  # of one group,
-MOST_BYTES = 8 * 1024 * 1024  # and of their bodies; a larger body is a group alone
+MOST_BYTES = 1024 * 1024  # and of their bodies: some thirty milliseconds of work, for which the others wait
 LINGER = 0.002  # seconds from the end of one group of several to the next: with more requests, each costs less
 
 

@@ -236,6 +236,13 @@ def test_nobody_is_answered_who_has_hung_up(road, acme_key, monkeypatch, taken):
     assert alerts().count() == 2
 
 
+def test_a_large_body_is_django_s_so_that_nobody_waits_for_it(road, acme_key, taken):
+    road.learn(acme_key)
+    large = [{**ALERT, "description": "x" * 1000} for _ in range(1100)]
+    assert json.loads(road.post(acme_key, large).body)["data"]["accepted"] == 1100
+    assert len(taken) == 2
+
+
 def test_a_query_or_another_method_is_django_s(road, acme_key, taken):
     road.learn(acme_key)
     for path in (ALERTS + "/", "/v1/event_sink", "/api/events"):
