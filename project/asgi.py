@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
@@ -52,6 +53,9 @@ django = DoorBehind(
 )
 door = EventsDoor(django, limits.waiting)
 application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
+# The committer and the event loop take turns at Python's lock. A waiting thread gets it after so many seconds: with
+# Python's 5 ms, each answer of the database could wait that long.
+sys.setswitchinterval(0.001)
 # Nothing of the start is garbage. Requests make little, so it is looked for less often.
 gc.collect()
 gc.freeze()
