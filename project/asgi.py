@@ -53,8 +53,8 @@ django = DoorBehind(
 )
 door = EventsDoor(django, limits.waiting)
 application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
-# The committer and the event loop take turns at Python's lock. A waiting thread gets it after so many seconds: with
-# Python's 5 ms, each answer of the database could wait that long.
+# The committer and the event loop take turns at Python's lock. A waiting thread gets it after so many seconds:
+# with Python's 5 ms, each answer of the database could wait that long.
 sys.setswitchinterval(0.001)
 # Nothing of the start is garbage. Requests make little, so it is looked for less often.
 gc.collect()
