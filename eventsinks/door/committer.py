@@ -21,7 +21,7 @@ from eventsinks.api.media_types import decode_to_utf_8
 from eventsinks.door.counts import GROUPS
 from eventsinks.door.keys import Keys, KnownKey
 from eventsinks.door.waiting import Posted, Waiting
-from eventsinks.front.answers import refuse_unavailable
+from eventsinks.front.answers import refuse_internal, refuse_unavailable
 from eventsinks.intake.accept import Acceptance, Submission, accept_all
 from eventsinks.limits import rates
 from eventsinks.models.database import sql, unavailable
@@ -110,7 +110,11 @@ def commit_asks(asks: Sequence[Ask], versions: Mapping[UUID, int]) -> None:
             commit_asks(asks[half:], versions)
         return
     for ask, acceptance in zip(asks, acceptances, strict=True):
-        ask.posted.body = write_body(ask, acceptance)
+        try:
+            ask.posted.body = write_body(ask, acceptance)
+        except Exception:  # it is committed: Django must not accept it again
+            log.exception("an answer could not be written")
+            ask.posted.refusal = refuse_internal()
 
 
 def write_body(ask: Ask, acceptance: Acceptance) -> bytes | None:

@@ -74,5 +74,6 @@ class KnownHeads:
 
     def make_answer(self, head: Head, body: bytes, request_id: str) -> WholeAnswer:
         """Return an answer with the headers that Django gives."""
+        self._headers.move_to_end(head.kind)
         own = {b"content-length": b"%d" % len(body), b"x-request-id": request_id.encode()}
         return WholeAnswer(200, [(name, own.get(name, value)) for name, value in self._headers[head.kind]], body)

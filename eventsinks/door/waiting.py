@@ -46,10 +46,10 @@ class Waiting:
     def add(self, posted: Posted) -> None:
         """Add a request. Raises Refusal if too many wait."""
         with self._came:
-            line = self._lines.setdefault(posted.request.caller, deque())
-            if self.count >= self._bound or len(line) >= max(1, self._bound // 2):
+            own = len(self._lines.get(posted.request.caller, ()))
+            if self.count >= self._bound or own >= max(1, self._bound // 2):
                 raise refuse_busy("door")
-            line.append(posted)
+            self._lines.setdefault(posted.request.caller, deque()).append(posted)
             self.count += 1
             if self.count == 1:
                 self._came.notify()

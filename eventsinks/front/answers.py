@@ -72,6 +72,11 @@ def refuse_large(limit: int) -> Refusal:
     return Refusal(413, "too_large", f"the body is larger than {limit} bytes", "too_large")
 
 
+def refuse_internal() -> Refusal:
+    """Return the refusal of a request that met a fault of ours."""
+    return Refusal(500, "internal", "internal server error", "internal")
+
+
 def refuse_unavailable(why: str) -> Refusal:
     """Return the refusal of a request while the database accepts nothing."""
     return Refusal(503, "unavailable", f"{why}; try again", "database", [(b"retry-after", b"1")])

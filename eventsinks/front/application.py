@@ -16,6 +16,7 @@ from eventsinks.front.answers import (
     WholeAnswer,
     WholeRequest,
     make_problem,
+    refuse_internal,
 )
 from eventsinks.front.body import Bodies, Receive, has_body
 from eventsinks.front.callers import Callers, get_client
@@ -68,7 +69,7 @@ class Front:
             refusals.add(refusal.reason, answer.status, self._peer(scope, headers))
         except Exception:
             log.exception("unanswered: request_id=%s", request_id)
-            answer = WholeAnswer(500, [JSON], make_problem(500, "internal", "internal server error"))
+            answer = refuse_internal().answer
         answer = complete_headers(answer, request_id, [] if came.whole else [CLOSE])
         if write := scope.get("extensions", {}).get("write"):
             write(answer)

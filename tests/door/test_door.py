@@ -102,6 +102,31 @@ def test_a_caller_gets_half_of_the_waiting_line_and_then_503(road, acme_key, glo
     assert {answer.result(20).status for answer in posted} == {200}
 
 
+def test_who_is_refused_leaves_nothing_that_breaks_the_line(road, acme_key, globex_key, monkeypatch):
+    road.learn(acme_key)
+    gate = Gate(monkeypatch)
+    posted = [road.post(acme_key, ALERT, wait=False)]
+    assert gate.came.wait(10)
+    for key in (acme_key, globex_key):
+        posted += [road.post(key, ALERT, wait=False) for _ in range(BOUND // 2)]
+    until(lambda: road.door._waiting.count == BOUND)
+    stranger = "es_" + "x" * 43
+    with pytest.raises(Refusal):
+        road.post(stranger, ALERT)
+    gate.open.set()
+    assert {answer.result(20).status for answer in posted} == {200}
+    assert read(road.post(acme_key, ALERT))["id"]
+
+
+def test_an_alert_whose_answer_fails_is_not_accepted_again(road, acme_key, monkeypatch, taken):
+    road.learn(acme_key)
+    del taken[:]
+    monkeypatch.setattr(committer, "write_body", lambda *_: 1 / 0)
+    with pytest.raises(Refusal) as refused:
+        road.post(acme_key, ALERT)
+    assert (refused.value.answer.status, taken, alerts().count()) == (500, [], 2)
+
+
 def test_one_request_that_breaks_a_group_breaks_no_other(road, acme_key, monkeypatch):
     road.learn(acme_key)
     gate = Gate(monkeypatch)
