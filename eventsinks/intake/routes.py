@@ -48,6 +48,7 @@ def find_route(tenant: Tenant, event_type: EventType, version: int) -> Route:
     with _lock:
         known, until, route = _known.get(key, (-1, 0.0, None))
     if route is not None and known == version and until > now:
+        route.tenant = tenant  # with its limits of now
         return route
     route = Route(tenant, event_type)
     with _lock:

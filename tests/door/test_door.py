@@ -247,6 +247,15 @@ def test_a_lowered_limit_is_in_force_and_no_request_is_counted_twice(road, acme,
     assert counted.count("requests_per_s") == 1 + 13
 
 
+def test_a_lowered_limit_of_a_backlog_is_in_force(road, acme, acme_key, make_webhook, limit):
+    make_webhook()
+    road.learn(acme_key)
+    assert read(road.post(acme_key, ALERT))["deliveries"] == 1
+    limit(acme, pending_per_sink=2)
+    answer = read(road.post(acme_key, ALERT))
+    assert (answer["deliveries"], answer["backlog_full"]) == (0, 1)
+
+
 def test_a_rejected_alert_is_counted_once(road, acme_key, counted):
     road.learn(acme_key)
     del counted[:]
