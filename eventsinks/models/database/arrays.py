@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ MICROSECOND = timedelta(microseconds=1)
 HEADER = struct.Struct(">iiiii")
 SIZE = struct.Struct(">i")
 NULL = b"\xff\xff\xff\xff"
+
+_ready: weakref.WeakSet[Any] = weakref.WeakSet()  # the connections of psycopg that know our arrays
 
 
 class Uuids(list[UUID | None]):
@@ -58,9 +61,11 @@ def fetch_bound_rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...
     import psycopg
 
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    if connection.connection not in _ready:
         for kind, dumper in make_array_dumpers().items():
-            cursor.adapters.register_dumper(kind, dumper)
+            connection.connection.adapters.register_dumper(kind, dumper)
+        _ready.add(connection.connection)
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(sql, parameters, binary=True)
         return cursor.fetchall() if cursor.description else []
 
