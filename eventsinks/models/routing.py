@@ -41,8 +41,13 @@ def read_versions(tenant_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     return dict.fromkeys(tenant_ids, 0) | dict(found)
 
 
-def install_triggers(**_: Any) -> None:
-    """Create the triggers, or replace them. Every `migrate` does this: SQLite loses them with a rebuilt table."""
+def install_triggers(**sent: Any) -> None:
+    """Create the triggers, or replace them. Every `migrate` does this: SQLite loses them with a rebuilt table.
+
+    `sent` is what the signal post_migrate says; `flush` sends it too, without a plan, and keeps the triggers.
+    """
+    if "plan" not in sent or Routing._meta.db_table not in connection.introspection.table_names():
+        return  # without the table: somebody migrates back
     statements = list_postgresql_triggers() if sql.is_postgresql() else list_sqlite_triggers()
     with connection.cursor() as cursor:
         for statement in statements:

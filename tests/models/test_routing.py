@@ -102,6 +102,19 @@ def test_an_unknown_tenant_has_the_number_0():
 
 
 @pytest.mark.django_db(transaction=True)
+def test_who_migrates_back_can_still_change_a_destination(acme, make_webhook):
+    sink = make_webhook()
+    try:
+        call_command("migrate", "eventsinks", "0030", verbosity=0)
+        Destination.objects.filter(id=sink.id).update(filter="true")
+    finally:
+        call_command("migrate", verbosity=0)
+    before = number_of(acme)
+    Destination.objects.filter(id=sink.id).update(filter="false")
+    assert number_of(acme) > before
+
+
+@pytest.mark.django_db(transaction=True)
 def test_migrate_makes_the_triggers_anew(acme, make_webhook):
     table = "eventsinks_destination"
     on = f" ON {table}" if connection.vendor == "postgresql" else ""
