@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import redis
@@ -53,8 +54,9 @@ class Resident:
         self._client.connection_pool.disconnect()
         for bell in self._bells.values():
             bell.set()
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _listen(self) -> None:
         is_away = False

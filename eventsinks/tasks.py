@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import resource
 import threading
@@ -24,6 +23,7 @@ from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.secrets import reencrypt, rotate_secret, start
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.intake import line_up, nudge
+from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
 from eventsinks.models.database import sql, unavailable
@@ -211,10 +211,9 @@ def tell_metrics(**_: Any) -> None:
 
 
 @worker_ready.connect
-def look_for_garbage_less(**_: Any) -> None:
-    """Exclude the start's objects from garbage collection, and collect less often: only batches are left."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+def spare_the_start(**_: Any) -> None:
+    """Look for garbage less: only batches are left over."""
+    look_for_garbage_less()
 
 
 @worker_ready.connect

@@ -1,6 +1,5 @@
 """The ASGI entry for web servers: the front, and Django in threads behind it."""
 
-import gc
 import os
 import resource
 import sys
@@ -13,6 +12,7 @@ from django.conf import settings
 from eventsinks.front.application import Front
 from eventsinks.front.behind import DoorBehind
 from eventsinks.front.limits import FrontLimits
+from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
 
@@ -56,7 +56,4 @@ application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
 # The committer and the event loop take turns at Python's lock. A waiting thread gets it after so many seconds:
 # with Python's 5 ms, each answer of the database could wait that long.
 sys.setswitchinterval(0.001)
-# Nothing of the start is garbage. Requests make little, so it is looked for less often.
-gc.collect()
-gc.freeze()
-gc.set_threshold(50_000, 20, 50)
+look_for_garbage_less()

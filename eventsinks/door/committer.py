@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
 from rest_framework.exceptions import APIException
 
 from eventsinks.api.documents import split_body
@@ -19,7 +19,7 @@ from eventsinks.api.json import dumps
 from eventsinks.api.limits import REQUESTS, TAKEN_IN
 from eventsinks.api.media_types import decode_to_utf_8
 from eventsinks.door.counts import GROUPS
-from eventsinks.door.keys import Keys, KnownKey
+from eventsinks.door.keys import KnownKey, find_keys
 from eventsinks.door.waiting import Posted, Waiting
 from eventsinks.front.answers import refuse_internal, refuse_unavailable
 from eventsinks.intake.accept import Acceptance, Submission, accept_all
@@ -45,7 +45,6 @@ class Committer:
 
     def __init__(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting, self._loop = waiting, loop
-        self._keys = Keys()
         threading.Thread(target=self._run, name="committer", daemon=True).start()
 
     def _run(self) -> None:
@@ -59,16 +58,16 @@ class Committer:
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 self._loop.call_soon_threadsafe(resolve, group)
             self._waiting.rest(len(group))
-        connections[DEFAULT_DB_ALIAS].close()
+        connection.close()
 
     def _commit(self, group: Sequence[Posted]) -> None:
         """Commit what is surely accepted. The rest goes on to Django, which says what is wrong with it."""
         try:
-            keys = self._keys.find({posted.head.key for posted in group})
+            keys = find_keys({posted.head.key for posted in group})
         except Error as error:
             if not unavailable.find_reason(error):
                 raise
-            connections[DEFAULT_DB_ALIAS].close()
+            connection.close()
             return
         asks = [ask for posted in group if (ask := read_ask(posted, keys.get(posted.head.key))) is not None]
         commit_asks(asks, {key.tenant.id: key.version for key in keys.values()})
@@ -101,7 +100,7 @@ def commit_asks(asks: Sequence[Ask], versions: Mapping[UUID, int]) -> None:
     except Exception as error:
         reason = unavailable.find_reason(error)
         if reason == unavailable.UNREACHABLE:
-            connections[DEFAULT_DB_ALIAS].close()
+            connection.close()
             for ask in asks:  # they may be committed: sent to Django, they might be accepted twice
                 ask.posted.refusal = refuse_unavailable(reason)
         elif not reason and len(asks) > 1:

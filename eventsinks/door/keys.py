@@ -6,8 +6,8 @@ next request.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from eventsinks.models.database import sql
 from eventsinks.models.database.arrays import Texts, fetch_bound_rows
 from eventsinks.models.tenant import make_key_digest
 
-KNOWN = 10_000  # keys of which the parsed row is remembered
+KNOWN = 10_000  # rows of which the key is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +30,18 @@ class KnownKey:
     version: int
 
 
-class Keys:
-    """The keys of one thread."""
+def find_keys(texts: Collection[str]) -> dict[str, KnownKey]:
+    """Return the usable keys among these texts. An operator's key is none of them: it sends no events."""
+    by_digest = {make_key_digest(text): text for text in texts}
+    return {by_digest[digest]: parse_key(*row) for digest, *row in read_keys(list(by_digest))}
 
-    def __init__(self) -> None:
-        self._parsed: OrderedDict[tuple[Any, ...], KnownKey] = OrderedDict()
-        self._digests: OrderedDict[str, str] = OrderedDict()
 
-    def find(self, texts: Collection[str]) -> dict[str, KnownKey]:
-        """Return the usable keys among these texts. An operator's key is none of them: it sends no events."""
-        by_digest = {self._digest(text): text for text in texts}
-        return {by_digest[row[0]]: self._parse(row) for row in read_keys(list(by_digest))}
-
-    def _digest(self, text: str) -> str:
-        if text not in self._digests:
-            self._digests[text] = make_key_digest(text)
-            if len(self._digests) > KNOWN:
-                self._digests.popitem(last=False)
-        return self._digests[text]
-
-    def _parse(self, row: tuple[Any, ...]) -> KnownKey:
-        if row not in self._parsed:
-            _, tenant_id, name, own_limits, scopes, version = row
-            tenant = Tenant(
-                id=tenant_id if isinstance(tenant_id, UUID) else UUID(tenant_id),
-                name=name,
-                own_limits=json.loads(own_limits),
-            )
-            self._parsed[row] = KnownKey(tenant, frozenset(json.loads(scopes)), version)
-            if len(self._parsed) > KNOWN:
-                self._parsed.popitem(last=False)
-        return self._parsed[row]
+@functools.lru_cache(KNOWN)
+def parse_key(tenant_id: UUID | str, name: str, own_limits: str, scopes: str, version: int) -> KnownKey:
+    """Return the key that a row tells of. The same row means the same key."""
+    id = tenant_id if isinstance(tenant_id, UUID) else UUID(tenant_id)
+    tenant = Tenant(id=id, name=name, own_limits=json.loads(own_limits))
+    return KnownKey(tenant, frozenset(json.loads(scopes)), version)
 
 
 def read_keys(digests: list[str]) -> list[tuple[Any, ...]]:

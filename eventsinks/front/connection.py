@@ -40,7 +40,6 @@ class Connection(HttpToolsProtocol):
         self._reads_since = 0.0
         self.head = HeadSize()
         self._wire = self._payload = 0  # bytes of the body: on the wire, and without framing
-        self.answer: list[bytes] = []  # the parts of the answer that is being written
         self.front.connections.add(self)
         self._await_head()
 
@@ -180,8 +179,7 @@ class Connection(HttpToolsProtocol):
         return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
 
     def on_response_complete(self) -> None:
-        """Write the answer, and go on with the next request."""
-        self._write_answer()
+        """Go on with the next request."""
         self._watch_reading()
         if self._ended:
             self.server_state.total_requests += 1
@@ -194,7 +192,6 @@ class Connection(HttpToolsProtocol):
 
     def end(self) -> None:
         """Close the connection when everything is written. A client that still sends first gets time to read."""
-        self._write_answer()
         if self.in_body:
             self._linger()
         else:
@@ -211,17 +208,13 @@ class Connection(HttpToolsProtocol):
         headers += [] if cycle.keep_alive or b"connection" in names else [CLOSE]
         lines = [b"%s: %s\r\n" % header for header in headers]
         has_body = cycle.scope["method"] != "HEAD" and answer.status not in (204, 304)
-        self.answer += [STATUS_LINE[answer.status], *lines, b"\r\n", answer.body if has_body else b""]
+        whole = [STATUS_LINE[answer.status], *lines, b"\r\n", answer.body if has_body else b""]
+        self.transport.write(b"".join(whole))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.end()
         cycle.on_response()
-
-    def _write_answer(self) -> None:
-        if self.answer:
-            self.transport.write(b"".join(self.answer))
-            self.answer.clear()
 
     def is_ended(self) -> bool:
         """Whether nothing more will be written."""
@@ -258,17 +251,9 @@ class Connection(HttpToolsProtocol):
 
 
 class Ending:
-    """The transport that a request sees. Only the connection may close it. It writes a whole answer at once."""
+    """The transport that a request sees. Only the connection may close it."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._cycle = connection.cycle
+        self.write = connection.transport.write
         self.close = connection.end
         self.is_closing = connection.is_ended
-
-    def write(self, data: bytes) -> None:
-        """Hold a part of an answer. What comes before it (100 Continue) goes out at once."""
-        if self._cycle.response_started:
-            self._connection.answer.append(data)
-        else:
-            self._connection.transport.write(data)

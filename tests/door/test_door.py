@@ -19,6 +19,7 @@ from eventsinks.limits import rates
 from eventsinks.models import ApiKey, Delivery, Event
 from eventsinks.models.options import Options
 from tests.door.conftest import ALERTS, BOUND
+from tests.front.conftest import until
 
 ALERT = {"name": "Root login", "severity": "High"}
 
@@ -65,7 +66,7 @@ def test_requests_that_come_while_one_commits_are_committed_together(
     posted = [road.post(acme_key, ALERT, wait=False)]
     assert gate.came.wait(10)
     posted += [road.post(key, ALERT, wait=False) for key in (acme_key, globex_key) * 8]
-    until(lambda: road.door._waiting.count == 16)
+    assert until(lambda: road.door._waiting.count == 16)
     gate.open.set()
     owed = [read(answer.result(20))["deliveries"] for answer in posted]
     assert gate.groups == [1, 16]
@@ -79,7 +80,7 @@ def test_the_same_id_twice_in_one_group_is_accepted_once(road, acme_key, monkeyp
     posted = [road.post(acme_key, {**ALERT, "id": "0"}, wait=False)]
     assert gate.came.wait(10)
     posted += [road.post(acme_key, {**ALERT, "id": "a", "name": name}, wait=False) for name in ("x", "x", "y")]
-    until(lambda: road.door._waiting.count == 3)
+    assert until(lambda: road.door._waiting.count == 3)
     gate.open.set()
     found = [answer.result(20) for answer in posted[1:]]
     assert [answer.status for answer in found] == [200, 200, 409]
@@ -93,7 +94,7 @@ def test_a_caller_gets_half_of_the_waiting_line_and_then_503(road, acme_key, glo
     posted = [road.post(acme_key, ALERT, wait=False)]
     assert gate.came.wait(10)
     posted += [road.post(acme_key, ALERT, wait=False) for _ in range(BOUND // 2)]
-    until(lambda: road.door._waiting.count == BOUND // 2)
+    assert until(lambda: road.door._waiting.count == BOUND // 2)
     with pytest.raises(Refusal) as refused:
         road.post(acme_key, ALERT)
     assert (refused.value.answer.status, (b"retry-after", b"1") in refused.value.answer.headers) == (503, True)
@@ -109,7 +110,7 @@ def test_who_is_refused_leaves_nothing_that_breaks_the_line(road, acme_key, glob
     assert gate.came.wait(10)
     for key in (acme_key, globex_key):
         posted += [road.post(key, ALERT, wait=False) for _ in range(BOUND // 2)]
-    until(lambda: road.door._waiting.count == BOUND)
+    assert until(lambda: road.door._waiting.count == BOUND)
     stranger = "es_" + "x" * 43
     with pytest.raises(Refusal):
         road.post(stranger, ALERT)
@@ -142,7 +143,7 @@ def test_one_request_that_breaks_a_group_breaks_no_other(road, acme_key, monkeyp
     posted = [road.post(acme_key, ALERT, wait=False)]
     assert gate.came.wait(10)
     posted += [road.post(acme_key, {**ALERT, "name": name}, wait=False) for name in ("a", "b", "poison", "c", "d")]
-    until(lambda: road.door._waiting.count == 5)
+    assert until(lambda: road.door._waiting.count == 5)
     gate.open.set()
     assert [answer.result(20).status for answer in posted] == [200, 200, 200, 500, 200, 200]
     assert alerts().count() == 6
@@ -282,13 +283,3 @@ def test_a_query_or_another_method_is_django_s(road, acme_key, taken):
     for path in (ALERTS + "/", "/v1/event_sink", "/api/events"):
         road.post(acme_key, ALERT, path)
     assert len(taken) == 4
-
-
-def until(is_true):
-    """Wait for a condition."""
-    waited = threading.Event()
-    for _ in range(2000):
-        if is_true():
-            return
-        waited.wait(0.005)
-    raise AssertionError("it did not happen")
