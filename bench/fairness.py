@@ -22,12 +22,10 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 from bench.deliveries import ROOT, database_server, environment_of
 from bench.receiver import ANSWER, END
 
-CHUNK = 50_000  # rows of one statement, so that other writers get their turn on SQLite
 PAUSE = 0.03  # seconds between two alerts
 SETTLED = 5.0  # seconds for the sender to find the backlog before the clock starts
 PATIENCE = 60.0  # seconds for one alert
@@ -183,33 +181,11 @@ def prepare(tenant_id: str, port: str, hanging: str) -> None:
 
 def owe(backlog: str) -> None:
     """Make so many deliveries for the hanging sink, due now."""
-    from django.db import connection
-
+    from bench.fill import fill
     from eventsinks.models import Destination
 
-    sink = Destination.objects.get(name="hangs")
-    postgresql = connection.vendor == "postgresql"
-    id = "gen_random_uuid()" if postgresql else "lower(hex(randomblob(16)))"
-    tenant: Any = sink.tenant_id if postgresql else sink.tenant_id.hex
-    with connection.cursor() as cursor:
-        for start in range(0, int(backlog), CHUNK):
-            cursor.execute("SELECT coalesce(max(id), 0) FROM eventsinks_event")
-            (newest,) = cursor.fetchone()
-            cursor.execute(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)"
-                " INSERT INTO eventsinks_event (tenant_id, type, key, data, digest, occurred_at, owed)"
-                " SELECT %s, 'detection_alert', %s || CAST(i AS text), %s, %s, CURRENT_TIMESTAMP, 1 FROM n",
-                [
-                    min(CHUNK, int(backlog) - start),
-                    *(tenant, f"{start} ", b'{"id":"1","name":"n","severity":"Low"}', b"0"),
-                ],
-            )
-            cursor.execute(
-                "INSERT INTO eventsinks_delivery (id, event_id, destination_id, state, tries, reason)"
-                f" SELECT {id}, id, %s, 'pending', 0, '' FROM eventsinks_event"
-                " WHERE id > %s AND tenant_id = %s",
-                [sink.id, newest, tenant],
-            )
+    body = b'{"id":"1","name":"n","severity":"Low"}'
+    fill(Destination.objects.get(name="hangs"), body, int(backlog), "pending")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
 
 from bench.end_to_end.rows import SINKS, TENANTS  # noqa: E402
+from bench.fill import fill  # noqa: E402
 from eventsinks.actions import configure  # noqa: E402
 from eventsinks.actions.silence import make_silence  # noqa: E402
 from eventsinks.actions.tenants import create_tenant, issue_key  # noqa: E402
@@ -43,7 +43,6 @@ OPTIONS = {
     ),
 }
 SILENCES = {"silence": 'name == "Disk full" && user.id != "u-1729"', "silenced": ""}
-CHUNK = 100_000  # rows of one statement
 BODY = b'{"id":"1","name":"Bench","severity":"High","description":"%s"}' % (b"x" * 700)
 
 
@@ -51,11 +50,11 @@ def prepare(finished: int, pending: int, ports: list[int]) -> dict[str, Any]:
     """Make the tenants, none of which any rate refuses, with their destinations."""
     call_command("migrate", verbosity=0)
     made = {name: prepare_tenant(name, ports) for name in TENANTS}
-    fill(Destination.objects.get(tenant_id=made["plain"]["id"]), finished, "delivered")
+    fill(Destination.objects.get(tenant_id=made["plain"]["id"]), BODY, finished, "delivered")
     if pending:
         other = create_tenant("Other", limits=dict.fromkeys(LIMITS, MOST))
         url = {"url": f"http://127.0.0.1:{ports[0]}/"}
-        fill(configure.create(other, "webhook", url, name="other"), pending, "pending")
+        fill(configure.create(other, "webhook", url, name="other"), BODY, pending, "pending", due_in_days=1)
     return made
 
 
@@ -84,40 +83,6 @@ def make_destinations(tenant: Tenant, name: str, ports: list[int]) -> list[Desti
         )
         for port in sinks
     ]
-
-
-def fill(sink: Destination, rows: int, state: str) -> None:
-    """Write so many deliveries of a sink, with their events, and attempts if they are delivered."""
-    postgresql = connection.vendor == "postgresql"
-    tenant: Any = sink.tenant_id if postgresql else sink.tenant_id.hex
-    id = "gen_random_uuid()" if postgresql else "lower(hex(randomblob(16)))"
-    due, now = ("now() + interval '1 day'", "now()") if postgresql else ("datetime('now', '+1 day')", "datetime()")
-    settled, tries = (now, 1) if state == "delivered" else ("NULL", 0)
-    with connection.cursor() as cursor:
-        for start in range(0, rows, CHUNK):
-            cursor.execute("SELECT coalesce(max(id), 0) FROM eventsinks_event")
-            (newest,) = cursor.fetchone()
-            cursor.execute(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)"
-                " INSERT INTO eventsinks_event (tenant_id, type, key, data, digest, occurred_at, owed)"
-                " SELECT %s, 'detection_alert', %s || CAST(i AS text), %s, %s, CURRENT_TIMESTAMP, 1 FROM n",
-                [min(CHUNK, rows - start), tenant, f"filled {start} ", BODY, b"0"],
-            )
-            cursor.execute(
-                "INSERT INTO eventsinks_delivery"
-                " (id, event_id, destination_id, state, tries, due_at, reason, settled_at)"
-                f" SELECT {id}, id, %s, %s, %s, {due}, '', {settled} FROM eventsinks_event"
-                " WHERE id > %s AND tenant_id = %s",
-                [sink.id, state, tries, newest, tenant],
-            )
-            if state == "delivered":
-                cursor.execute(
-                    "INSERT INTO eventsinks_attempt (id, delivery_id, number, started_at, outcome, status, reason,"
-                    " excerpt, peer, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms)"
-                    f" SELECT {id}, d.id, 1, {now}, 'delivered', 204, '', '', '127.0.0.1', 0, 0, 0, 1, 1"
-                    " FROM eventsinks_delivery d WHERE d.destination_id = %s AND d.event_id > %s",
-                    [sink.id, newest],
-                )
 
 
 if __name__ == "__main__":
