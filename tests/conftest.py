@@ -6,6 +6,7 @@ import contextlib
 import gc
 import itertools
 import json
+import time
 
 import pytest
 from django.core.management.color import no_style
@@ -33,8 +34,27 @@ KEPT = {"django_content_type", "auth_permission"}
 
 def empty_tables(case):
     """Take away what a test has committed; the kinds of rows, and the rights to them, stay as they are."""
+    wait_for_others()
     tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - KEPT
     connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), sorted(tables)))
+
+
+def wait_for_others():
+    """Wait until nobody else is in the middle of something: a browser's last request may outlive its test.
+
+    Its locks and those of TRUNCATE, in another order, would be a deadlock.
+    """
+    if connection.vendor != "postgresql":
+        return
+    for _ in range(100):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"""
+            )
+            if cursor.fetchone() == (0,):
+                return
+        time.sleep(0.05)
 
 
 TransactionTestCase._fixture_teardown = empty_tables
