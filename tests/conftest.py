@@ -21,7 +21,7 @@ from eventsinks.intake import backlog, nudge
 from eventsinks.intake.accept import accept
 from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import Outlet
-from eventsinks.limits import broker_state, rates, refusals
+from eventsinks.limits import broker_state, rates, refusals, sending_lag
 from eventsinks.models import Event
 from eventsinks.models.traffic import traffic_term
 from eventsinks.sending.dispatcher import Dispatcher
@@ -84,7 +84,7 @@ def quiet_broker(monkeypatch):
 @pytest.fixture(autouse=True)
 def nothing_used():
     """Forget what tests before this one used of their limits."""
-    for kept in (rates, refusals, backlog, wrong_keys):
+    for kept in (rates, refusals, backlog, wrong_keys, sending_lag):
         kept.forget()
 
 

@@ -9,6 +9,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from eventsinks.limits import sending_lag
 from eventsinks.limits.quotas import LimitReached, take_rate
 from eventsinks.models import ApiKey, Tenant
 
@@ -43,8 +44,28 @@ class TooManyWrongKeys(APIException):
         super().__init__(f"too many wrong API keys came from this address; try again in {seconds} s")
 
 
+class SendingBehind(APIException):
+    """503: alerts come in faster than they can be sent, and the first of them has waited long."""
+
+    status_code = 503
+    default_code = "sending_behind"
+    wait = sending_lag.TRY_AGAIN
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"alerts come in faster than they can be sent: the oldest has waited for {seconds:.0f} s; try again"
+        )
+
+
 def count_events(request: Request, tenant: Tenant, type: str, documents: Sequence[bytes]) -> None:
-    """Count all events of a request before the first is accepted. Raises LimitReached, and then counts none."""
+    """Count all events of a request before the first is accepted. Raises LimitReached, and then counts none.
+
+    Raises SendingBehind for alerts of a tenant that gets many more than can be sent.
+    """
+    if type == "detection_alert":
+        sending_lag.read_lags([tenant.id])
+        if sending_lag.is_too_far_behind(tenant.id):
+            raise SendingBehind(sending_lag.find_lag(tenant.id))
     count_once(request, tenant, TAKEN_IN[type], len(documents))
 
 

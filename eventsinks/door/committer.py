@@ -23,7 +23,7 @@ from eventsinks.door.keys import KnownKey, find_keys
 from eventsinks.door.waiting import Posted, Waiting
 from eventsinks.front.answers import refuse_internal, refuse_unavailable
 from eventsinks.intake.accept import Acceptance, Submission, accept_all
-from eventsinks.limits import rates
+from eventsinks.limits import rates, sending_lag
 from eventsinks.models.database import sql, unavailable
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Committer:
 
     def __init__(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting, self._loop = waiting, loop
+        self._tenants: set[UUID] = set()  # of the last group
         threading.Thread(target=self._run, name="committer", daemon=True).start()
 
     def _run(self) -> None:
@@ -56,8 +57,9 @@ class Committer:
             except Exception:
                 log.exception("the door could not take a group of requests; Django answers them")
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                self._loop.call_soon_threadsafe(resolve, group)
+                self._loop.call_soon_threadsafe(resolve, group, self._loop)
             self._waiting.rest(len(group))
+            sending_lag.read_lags(self._tenants)  # for the next group, while nobody waits for us
         connection.close()
 
     def _commit(self, group: Sequence[Posted]) -> None:
@@ -69,6 +71,7 @@ class Committer:
                 raise
             connection.close()
             return
+        self._tenants = {key.tenant.id for key in keys.values()}
         asks = [ask for posted in group if (ask := read_ask(posted, keys.get(posted.head.key))) is not None]
         commit_asks(asks, {key.tenant.id: key.version for key in keys.values()})
 
@@ -77,6 +80,8 @@ def read_ask(posted: Posted, key: KnownKey | None) -> Ask | None:
     """Return what a request asks for; None if Django is to answer it."""
     head = posted.head
     if key is None or head.endpoint.scope not in key.scopes or posted.request.is_gone():
+        return None
+    if sending_lag.is_too_far_behind(key.tenant.id):
         return None
     try:
         body = decode_to_utf_8(posted.request.body, head.content_type)
@@ -111,6 +116,7 @@ def commit_asks(asks: Sequence[Ask], versions: Mapping[UUID, int]) -> None:
     for ask, acceptance in zip(asks, acceptances, strict=True):
         try:
             ask.posted.body = write_body(ask, acceptance)
+            ask.posted.pause = sending_lag.find_pause(ask.submission.tenant.id) if acceptance.deliveries else 0.0
         except Exception:  # it is committed: Django must not accept it again
             log.exception("an answer could not be written")
             ask.posted.refusal = refuse_internal()
@@ -125,11 +131,20 @@ def write_body(ask: Ask, acceptance: Acceptance) -> bytes | None:
     return dumps(endpoint.show_one(ask.submission.tenant, acceptance)) if acceptance.events else None
 
 
-def resolve(group: Sequence[Posted]) -> None:
-    """Let the requests of a group go on. Runs on the event loop."""
+def resolve(group: Sequence[Posted], loop: asyncio.AbstractEventLoop) -> None:
+    """Let the requests of a group go on, each after its pause. Runs on the event loop."""
     for posted in group:
-        if not posted.answered.done():
-            posted.answered.set_result(None)
+        if posted.pause:
+            sending_lag.SLOWED.inc()
+            loop.call_later(posted.pause, let_go_on, posted)
+        else:
+            let_go_on(posted)
+
+
+def let_go_on(posted: Posted) -> None:
+    """Let a request go on, if it still waits."""
+    if not posted.answered.done():
+        posted.answered.set_result(None)
 
 
 def use_own_connection() -> None:

@@ -21,7 +21,7 @@ class Posted:
     """A request that waits for its commit. `answered` is done after it.
 
     Then `body` is the body of its answer, or `refusal` says why there is none; without either, Django answers.
-    `counted` are the rates in which it was counted.
+    `counted` are the rates in which it was counted. The answer waits `pause` seconds longer.
     """
 
     head: Head
@@ -30,6 +30,7 @@ class Posted:
     body: bytes | None = None
     refusal: Refusal | None = None
     counted: frozenset[str] = frozenset()
+    pause: float = 0.0
 
 
 class Waiting:

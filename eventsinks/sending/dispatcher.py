@@ -25,6 +25,7 @@ from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, free_rat
 from eventsinks.sending.fairness import CongestionWindows
 from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
 from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
+from eventsinks.sending.lag import LagWatch
 from eventsinks.sending.open_sinks import OpenSinks
 from eventsinks.sending.postpone import AGAIN, PostponedWrites
 from eventsinks.sending.prepare import ReadySink, make_messages, make_request
@@ -65,6 +66,7 @@ class Dispatcher:
         self._exchange = exchange
         self._stopping = stopping
         self._windows = CongestionWindows()
+        self._lag = LagWatch(self._windows.is_wide)
         self._lookout = Lookout()
         self._aside = PostponedWrites()
         self._sinks = OpenSinks(self._aside)
@@ -91,13 +93,20 @@ class Dispatcher:
                 self._aside.again()
                 idle = not self._exchange.in_flight and time.monotonic() >= self._key_free_at
                 found = self._claim() if self._may_claim() else None
-                self._end(self._exchange.poll(self._patience()))
+                self._end(self._poll())
                 settled += self._ended.settle_if_due(self._exchange.in_flight)
                 if self._ended.has_called:
                     self._woken, self._ended.has_called = True, False
                 nothing_due = (idle and found == 0) or self._stopping()
                 if nothing_due and not self._exchange.in_flight and not self._ended:
                     return settled
+
+    def _poll(self) -> list[tuple[SentRequest, Outcome]]:
+        """Wait for answers, and note how long there were none."""
+        rested = self._exchange.rested
+        ended = self._exchange.poll(self._patience())
+        self._lag.note_rest(self._exchange.rested - rested)
+        return ended
 
     def _may_claim(self) -> bool:
         """Return whether it is time for a claim and fewer than SLOTS requests are in flight."""
@@ -145,6 +154,7 @@ class Dispatcher:
         if paced and time.monotonic() >= self._paced_at:
             claimed += self._claim_paced(paced)
         self._lookout.note(claimed)
+        self._lag.note_claim(lanes, claimed)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
         self._sinks.open({c.destination_id: versions[c.destination_id] for c in claimed})
         return claimed

@@ -47,6 +47,10 @@ class CongestionWindows:
         window = self._window.get(destination_id, FIRST_WINDOW)
         return max(0, int(window) - self.in_flight[destination_id])
 
+    def is_wide(self, destination_id: int) -> bool:
+        """Return whether the sink has answered soon, again and again, until now."""
+        return self._window.get(destination_id, FIRST_WINDOW) > LARGEST_WINDOW / 2
+
     def share_out(self, lanes: Sequence[Lane], room: int) -> list[tuple[Lane, int]]:
         """Share `room` out among `lanes`: even shares, no sink above its own, first tries before retries.
 

@@ -13,9 +13,10 @@ from django.utils import timezone
 from eventsinks.actions import configure, silence
 from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.door import committer
+from eventsinks.door.waiting import Posted
 from eventsinks.event_types import event_type
 from eventsinks.front.answers import Refusal
-from eventsinks.limits import rates
+from eventsinks.limits import rates, sending_lag
 from eventsinks.models import ApiKey, Delivery, Event
 from eventsinks.models.options import Options
 from tests.door.conftest import ALERTS, BOUND
@@ -283,3 +284,72 @@ def test_a_query_or_another_method_is_django_s(road, acme_key, taken):
     for path in (ALERTS + "/", "/v1/event_sink", "/api/events"):
         road.post(acme_key, ALERT, path)
     assert len(taken) == 4
+
+
+class TestBehind:
+    """A tenant whose alerts come in faster than they can be sent."""
+
+    @pytest.fixture
+    def behind(self, acme, shared_by_all, monkeypatch):
+        """Return a function that lets sending be behind for Acme by so many seconds, and all of them know it."""
+        sending_lag.forget()
+        monkeypatch.setattr(sending_lag, "ASK_AGAIN", 0.0)
+
+        def tell(seconds):
+            sending_lag.tell_lags({acme.id: seconds})
+            sending_lag.read_lags([acme.id])
+
+        yield tell
+        sending_lag.forget()
+
+    def test_its_answers_wait_and_those_of_others_do_not(
+        self, road, acme_key, globex, globex_key, make_webhook, behind, monkeypatch
+    ):
+        paused = []
+        monkeypatch.setattr(Posted, "__setattr__", note_pauses(paused))
+        for tenant in (None, globex):
+            make_webhook(tenant=tenant)
+        for key in (acme_key, globex_key):
+            road.learn(key)
+        paused.clear()
+        behind(3.0)
+        slowed = sending_lag.SLOWED._value.get()
+        for key in (acme_key, globex_key):
+            read(road.post(key, ALERT))
+        assert paused == [pytest.approx(0.5), 0.0]
+        assert sending_lag.SLOWED._value.get() == slowed + 1
+
+    def test_alerts_that_no_sink_wants_are_not_slowed_down(self, road, acme_key, behind, monkeypatch):
+        paused = []
+        monkeypatch.setattr(Posted, "__setattr__", note_pauses(paused))
+        road.learn(acme_key)
+        behind(3.0)
+        read(road.post(acme_key, ALERT))
+        assert paused == [0.0]
+
+    @pytest.mark.parametrize("alone", [False, True], ids=["door", "django"])
+    def test_from_half_a_minute_on_alerts_are_refused_with_a_time_to_try_again(
+        self, road, acme_key, behind, alone
+    ):
+        road.learn(acme_key)
+        behind(31.0)
+        before = alerts().count()
+        answer = road.post(acme_key, ALERT, alone=alone)
+        assert (answer.status, dict(answer.headers)[b"retry-after"]) == (503, b"5")
+        error = json.loads(answer.body)["error"]
+        assert error["code"] == "sending_behind"
+        assert "has waited for 31 s" in error["message"]
+        assert alerts().count() == before
+        behind(1.0)
+        read(road.post(acme_key, ALERT, alone=alone))
+
+
+def note_pauses(noted):
+    """Return an assignment of attributes that notes the pauses of answers."""
+
+    def assign(posted, name, value):
+        if name == "pause" and posted.body is not None:
+            noted.append(value)
+        object.__setattr__(posted, name, value)
+
+    return assign

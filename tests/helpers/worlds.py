@@ -16,6 +16,7 @@ class World:
         self._ready = []
         self._numbers = itertools.count()
         self.most = 0
+        self.rested = 0.0
 
     @property
     def in_flight(self):

@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import requests
 
 from eventsinks.lib.secrets.crypto import make_key
 from tests.helpers.broker import named
+from tests.helpers.databases import own_database
 
 ROOT = Path(__file__).parents[2]
 STARTUP = 60  # seconds; much less, unless the machine has other things to do
@@ -36,16 +36,13 @@ def place(tmp_path_factory):
     if server is None:
         yield directory
         return
-    name = f"eventsinks_run_{secrets.token_hex(4)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    with own_database(server) as url:
         yield {
             **directory,
-            "DATABASE_URL": urlsplit(server)._replace(path=f"/{name}").geturl(),
+            "DATABASE_URL": url,
             "SECRET_KEY": secrets.token_urlsafe(50),
             "EVENTSINKS_ENCRYPTION_KEYS": make_key(),
         }
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, quote_plus, urlsplit
 
-import psycopg
 import pytest
 import redis
 import requests
@@ -39,6 +38,7 @@ from tests.api.conftest import Caller
 from tests.destinations.every_type.test_contract import secret_texts
 from tests.destinations.examples import example
 from tests.helpers.broker import broker, free_port
+from tests.helpers.databases import own_database
 from tests.helpers.receiver import Receiver, answer
 from tests.helpers.visible import visible
 
@@ -272,15 +272,11 @@ def database():
     if server is None:
         yield {}, lambda var: b"".join(path.read_bytes() for path in (var / "var").glob("eventsinks.sqlite3*"))
         return
-    name = f"eventsinks_only_{secrets.token_hex(4)}"
-    url = urlsplit(server)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(server, autocommit=True) as opened:
-        opened.execute(f"CREATE DATABASE {name}")
+    with own_database(server) as url:
         yield (
             {"DATABASE_URL": url},
             lambda _: subprocess.run(["pg_dump", url], capture_output=True, check=True).stdout,
         )
-        opened.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def posted(system, path, body):

@@ -40,6 +40,10 @@ class Exchange(Protocol):
     def in_flight(self) -> int:
         """Return how many exchanges are in flight."""
 
+    @property
+    def rested(self) -> float:
+        """Return for how many seconds `poll` has waited because there was nothing to do."""
+
     def start(self, request: Request, token: Any) -> None:
         """Begin an exchange. `token` comes back with its outcome."""
 
@@ -61,6 +65,7 @@ class Outlet:
 
     def __init__(self, guard: AddressGuard, timeout: float = 20.0, mail_server: smtp.Server | None = None) -> None:
         self.in_flight = 0
+        self.rested = 0.0
         self._guard = guard
         self._timeout = timeout
         self._mail_server = mail_server
@@ -119,7 +124,11 @@ class Outlet:
         """Wait for sockets or curl's timer, at most `wait` seconds, and let curl act on them."""
         if self._wake_at is not None:
             wait = max(0.0, min(wait, self._wake_at - time.monotonic()))
-        for descriptor, events in self._epoll.poll(wait, 1024):
+        began = time.monotonic()
+        heard = self._epoll.poll(wait, 1024)
+        if wait:
+            self.rested += time.monotonic() - began
+        for descriptor, events in heard:
             if descriptor == self._bell:
                 os.eventfd_read(descriptor)
                 self._rung = True

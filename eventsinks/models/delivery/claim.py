@@ -72,6 +72,10 @@ OPEN_LANES = f"""
             ORDER BY destination_id, tries LIMIT 1)
         FROM lane WHERE lane.code IS NOT NULL)"""
 
+# When the first delivery of the lane is due.
+FIRST_DUE = f"""SELECT due_at FROM eventsinks_delivery
+    WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256 ORDER BY due_at LIMIT 1"""
+
 
 def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     """Return the lanes with due deliveries, of destinations with this face that may get messages now."""
@@ -79,17 +83,25 @@ def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     statement = f"""
         WITH {OPEN_LANES}
         SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0),
-            NULL, sink.doubts
+            ({FIRST_DUE}), sink.doubts
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})
           AND (sink.held_until IS NULL OR sink.held_until <= {sql.now_sql()})
           AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
           AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
-          AND (SELECT due_at FROM eventsinks_delivery
-               WHERE {OPEN} AND destination_id = sink.id AND tries = lane.code %% 256
-               ORDER BY due_at LIMIT 1) <= {sql.now_sql()}"""
-    return [Lane(*row) for row in sql.fetch_rows(statement, [max_tries, *types])]
+          AND ({FIRST_DUE}) <= {sql.now_sql()}"""
+    rows = sql.fetch_rows(statement, [max_tries, *types])
+    return [
+        Lane(sink, tries, version, key, rate, read_moment(due_at), doubts)
+        for sink, tries, version, key, rate, due_at, doubts in rows
+    ]
+
+
+def read_moment(value: datetime | str) -> datetime:
+    """Return a moment as either database gives it, in UTC."""
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[ClaimedDelivery]:
