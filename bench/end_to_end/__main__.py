@@ -14,7 +14,7 @@ figures are medians of the rounds, and the ratio is that of the events a CPU-sec
 PostgreSQL's tables are vacuumed and analysed, so that no autovacuum comes in between. Where a tenant uses a
 feature, its cost is divided by that of the row `hundred`. Where a row has a rate, times count from when a POST
 was due, so a system that falls behind shows it. Beside the rows of a stream, which waits for a batch to
-fill, what the system costs at rest is taken off. There are no plots.
+fill, what the system costs at rest is taken off. `bench.end_to_end.plot` draws the figures.
 """
 
 from __future__ import annotations
