@@ -71,8 +71,8 @@ def inside(factor: int, deliveries: int) -> None:
         wal, hot, updates, table, indexes = cursor.fetchone()
     print(
         f"   fill factor {factor:3}: {cpu / deliveries * 1e6:5.1f} µs,"
-        f" {float(wal) / deliveries:6,.0f} bytes of WAL, {hot / max(1, updates):4.0%} HOT, table {table / deliveries:4.0f} and indexes"
-        f" {indexes / deliveries:4.0f} bytes for each",
+        f" {float(wal) / deliveries:6,.0f} bytes of WAL, {hot / max(1, updates):4.0%} HOT,"
+        f" table {table / deliveries:4.0f} and indexes {indexes / deliveries:4.0f} bytes for each",
         flush=True,
     )
 

@@ -509,6 +509,8 @@ def test_an_extreme_time_is_refused_or_does_no_harm(acme, make_webhook, timestam
 class Recorder:
     """A world that takes everything."""
 
+    rested = 0.0
+
     def __init__(self):
         self.requests, self._tokens = [], []
 

@@ -714,6 +714,7 @@ def test_what_an_earlier_batch_left_in_the_way_out_is_no_answer_to_the_next(inte
         """A world whose first answer comes when the engine waits for the second."""
 
         in_flight = 0
+        rested = 0.0
 
         def __init__(self):
             self.started, self.rounds = [], 0
