@@ -442,6 +442,7 @@ UNFOLD: dict[str, Any] = {
                     admin_page("Deliveries", "send", "eventsinks.delivery"),
                     admin_page("Events", "notifications", "eventsinks.event"),
                     admin_page("Silences", "notifications_off", "eventsinks.silence"),
+                    admin_page("Replays", "replay", "eventsinks.replay"),
                 ],
             },
             {

@@ -15,12 +15,23 @@ from eventsinks.admin.deliveries.events import EventAdmin
 from eventsinks.admin.integrations.admin import IntegrationAdmin
 from eventsinks.admin.people.admin import AccountAdmin, LogEntryAdmin, RoleAdmin
 from eventsinks.admin.people.attempts import AttemptAdmin
+from eventsinks.admin.replays.admin import ReplayAdmin
 from eventsinks.admin.silences.admin import SilenceAdmin
 from eventsinks.admin.sinks.admin import EventSinkAdmin
 from eventsinks.admin.tenants.admin import TenantAdmin
 from eventsinks.admin.tenants.api_keys import ApiKeyAdmin
 from eventsinks.admin.tenants.slack_workspaces import SlackWorkspaceAdmin
-from eventsinks.models import ApiKey, Delivery, Event, EventSink, Integration, Silence, SlackWorkspace, Tenant
+from eventsinks.models import (
+    ApiKey,
+    Delivery,
+    Event,
+    EventSink,
+    Integration,
+    Replay,
+    Silence,
+    SlackWorkspace,
+    Tenant,
+)
 
 admin.site.register(Tenant, TenantAdmin)
 admin.site.register(ApiKey, ApiKeyAdmin)
@@ -28,6 +39,7 @@ admin.site.register(EventSink, EventSinkAdmin)
 admin.site.register(SlackWorkspace, SlackWorkspaceAdmin)
 admin.site.register(Integration, IntegrationAdmin)
 admin.site.register(Silence, SilenceAdmin)
+admin.site.register(Replay, ReplayAdmin)
 admin.site.register(Event, EventAdmin)
 admin.site.register(Delivery, DeliveryAdmin)
 admin.site.register(LogEntry, LogEntryAdmin)

@@ -15,9 +15,13 @@ from eventsinks.models import Attempt, Batch, Delivery, Event, Integration
 from eventsinks.models.options import Options
 from eventsinks.sending.hold import park
 from tests.admin.conftest import HEADER, HOSTILE, ROUTING_KEY, TOKEN
+from tests.helpers.replays import start
 
 API_KEY = "never-to-be-seen-by-anybody-0123"
-MODELS = ("tenant", "apikey", "eventsink", "integration", "silence", "slackworkspace", "event", "delivery")
+MODELS = (
+    *("tenant", "apikey", "eventsink", "integration", "silence"),
+    *("slackworkspace", "event", "delivery", "replay"),
+)
 
 
 @pytest.fixture
@@ -46,6 +50,7 @@ def world(acme, workspace, make_webhook, make_alert, make_attempt, in_state, acm
     delivery = Delivery.objects.filter(destination_id=sink.pk).get()
     make_attempt(delivery, reason=HOSTILE, excerpt=HOSTILE, peer=HOSTILE)
     in_state(delivery, "failed", reason=HOSTILE, status=503, tries=10)
+    start(sink, timezone.now() - timedelta(hours=1), reason=HOSTILE)
     configure.pause(sink, HOSTILE)
     return {
         "acme": acme,
@@ -64,7 +69,7 @@ def every_page(world):
             yield reverse(f"admin:{name}_change", args=[row.pk])
             yield reverse(f"admin:{name}_history", args=[row.pk])
     yield reverse("admin:eventsinks_eventsink_delete", args=[world["sink"].pk])
-    for model in ("tenant", "apikey", "eventsink", "integration", "silence", "slackworkspace"):
+    for model in ("tenant", "apikey", "eventsink", "integration", "silence", "slackworkspace", "replay"):
         yield reverse(f"admin:eventsinks_{model}_add")
     for type in ("webhook", "pagerduty", "slack"):
         add = reverse("admin:eventsinks_eventsink_add")

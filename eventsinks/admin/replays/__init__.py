@@ -1,0 +1,1 @@
+"""Replays: which ended deliveries are sent again, and how far that has come."""
