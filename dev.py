@@ -54,6 +54,11 @@ COMMANDS = {
         ],
     ),
     "chaos": ("kill things while alerts are delivered, and count", DEV_LOCK, [["-m", "pytest", "tests/chaos"]]),
+    "guarantees": (
+        "run the tests that prove what we promise, on SQLite and TEST_DATABASE_URL, and write docs/guarantees.md",
+        DEV_LOCK,
+        [["-m", "tests.papers.guarantees"]],
+    ),
     "mutants": (
         "break the code at random places, and see whether a test notices",
         DEV_LOCK,
@@ -107,7 +112,7 @@ def usage(name: str) -> int:
     """Print the commands. Return the exit status for an unknown command."""
     print("make COMMAND [ARGS='...']   or   python3 dev.py COMMAND [...]\n")
     for command, (meaning, _, _) in COMMANDS.items():
-        print(f"  {command:8}{meaning}")
+        print(f"  {command:11}{meaning}")
     return 0 if name in ("help", "-h", "--help") else f"\nThere is no {name!r}."
 
 

@@ -100,6 +100,7 @@ def test_a_refusal_does_not_repeat_the_secret(acme):
 # --- Changes --------------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("S10")
 def test_a_masked_value_sent_back_means_as_it_was(make_webhook):
     sink = make_webhook(config={"headers": {"X-Api-Key": SECRET, "X-Other": "old"}})
     changed = configure.change(sink, {"headers": {"X-Api-Key": "****", "X-Other": "new"}})

@@ -62,6 +62,7 @@ def fail_all(sink):
 
 
 class TestReplaying:
+    @pytest.mark.guarantee("R33")
     def test_what_failed_is_pending_again_with_a_fresh_set_of_tries_and_its_id(self, sink, make_failed):
         make_failed(3)
         ids = set(Delivery.objects.values_list("id", flat=True))
@@ -101,6 +102,7 @@ class TestReplaying:
         assert moved == [2, 2, 1, 0, 0]
         assert Replay.objects.get().state == "done"
 
+    @pytest.mark.guarantee("R30")
     def test_never_more_than_was_counted(self, sink, make_failed):
         make_failed(3)
         start(sink, LONG_AGO)
@@ -242,6 +244,7 @@ class TestItsLife:
         start(sink, LONG_AGO)
         assert Replay.objects.count() == 3
 
+    @pytest.mark.guarantee("R30")
     def test_cancelled_what_was_replayed_stays_and_the_rest_is_not_touched(self, sink, make_failed, monkeypatch):
         monkeypatch.setattr(replay_job, "MOST_OPEN", 2)
         make_failed(3)
@@ -300,6 +303,7 @@ def killed_before(statement, do):
 
 @pytest.mark.django_db(transaction=True)
 class TestKills:
+    @pytest.mark.guarantee("R30")
     def test_killed_between_any_two_statements_it_neither_loses_nor_doubles_a_step(
         self, sink, make_failed, monkeypatch
     ):

@@ -112,6 +112,7 @@ def test_a_batch_under_way_is_finished_and_not_sent_twice_by_a_replay(days, far,
     assert came(far) == [["4"], ["3"]]
 
 
+@pytest.mark.guarantee("R30")
 def test_a_crash_in_a_replay_goes_on_where_it_was(days, far, outlet):  # noqa: F811
     far.limits = BatchLimits(max_events=1)
     place = Position.objects.get().place

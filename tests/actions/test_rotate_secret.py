@@ -38,6 +38,7 @@ def signed(make_alert):
     return by
 
 
+@pytest.mark.guarantee("S12")
 def test_both_sign_during_the_overlap_and_the_new_one_alone_after_it(make_webhook, signed):
     sink = make_webhook()
     old = sink.signing_secret
@@ -50,6 +51,7 @@ def test_both_sign_during_the_overlap_and_the_new_one_alone_after_it(make_webhoo
     assert Destination.objects.get().sealed_old_signing_secret == ""
 
 
+@pytest.mark.guarantee("S12")
 @pytest.mark.parametrize(("left", "keys"), [(60, 2), (-1, 1)])
 def test_an_old_secret_whose_time_is_over_signs_no_more_though_nobody_has_taken_it_away(make_webhook, left, keys):
     rotate_secret(make_webhook(), 3600)
@@ -60,6 +62,7 @@ def test_an_old_secret_whose_time_is_over_signs_no_more_though_nobody_has_taken_
     assert len(sink.opened().signing_keys) == keys
 
 
+@pytest.mark.guarantee("S12")
 def test_without_an_overlap_the_old_one_signs_no_more(make_webhook, signed):
     sink = make_webhook()
     old = sink.signing_secret
@@ -75,6 +78,7 @@ def test_a_second_rotation_ends_the_first_ones_overlap(make_webhook, signed):
     assert not signed(first)
 
 
+@pytest.mark.guarantee("S12")
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_one_rotates(make_webhook):
     sink = make_webhook()

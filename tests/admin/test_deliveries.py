@@ -78,6 +78,7 @@ def test_the_button_replays(operator, delivery, in_state):
     assert LogEntry.objects.get().change_message == "Replayed."
 
 
+@pytest.mark.guarantee("R18")
 def test_a_second_click_replays_nothing(operator, delivery, in_state):
     in_state(delivery, "failed", tries=10)
     for _ in range(2):
@@ -85,6 +86,7 @@ def test_a_second_click_replays_nothing(operator, delivery, in_state):
     assert LogEntry.objects.count() == 1
 
 
+@pytest.mark.guarantee("R18")
 def test_what_has_arrived_is_sent_again_only_when_that_was_meant(operator, delivery, in_state):
     in_state(delivery, "delivered", tries=1)
     assert "the far end gets it twice" in operator.get(page_of(delivery)).content.decode()
@@ -245,6 +247,7 @@ def test_deliveries_are_found_by_their_own_id(operator, delivery, make_alert):
     assert "alert-2" not in page
 
 
+@pytest.mark.guarantee("O8")
 def test_nothing_is_counted_and_no_data_is_read_for_the_list(operator, delivery, make_alert):
     make_alert(id="alert-2")
     for query in (

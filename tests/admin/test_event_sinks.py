@@ -295,6 +295,7 @@ def test_who_may_only_look_moves_nothing(sign_in, webhook):
     assert (unchanged.state, unchanged.version) == ("active", webhook.version)
 
 
+@pytest.mark.guarantee("S12")
 def test_the_signing_secret_is_shown_to_who_may_and_that_is_noted(operator, webhook):
     response = operator.post(page_of(webhook, "signing_secret"))
     assert webhook.signing_secret in response.content.decode()

@@ -87,6 +87,7 @@ def model_of(name):
     return next(model for model in admin.site._registry if model._meta.label_lower == f"eventsinks.{name}")
 
 
+@pytest.mark.guarantee("S18")
 def test_every_page_renders_escapes_what_is_hostile_and_shows_no_secret(operator, world):
     seen = 0
     for address in every_page(world):

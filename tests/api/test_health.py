@@ -65,6 +65,7 @@ def lost_database(monkeypatch):
 # --- Alive and ready -------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("O1", "O2")
 @pytest.mark.django_db
 def test_metrics_are_prometheus_and_cost_no_query():
     with CaptureQueriesContext(connection) as queries:
@@ -75,12 +76,14 @@ def test_metrics_are_prometheus_and_cost_no_query():
     assert not queries.captured_queries
 
 
+@pytest.mark.guarantee("O4")
 @pytest.mark.django_db
 def test_readyz_says_what_can_be_reached(broker):
     response = Client().get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ok", "database": "ok", "broker": "ok"})
 
 
+@pytest.mark.guarantee("O4")
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", [redis.ConnectionError("refused by secret-host"), redis.TimeoutError("late")])
 def test_without_the_broker_it_is_ready_and_says_so(broker, error):
@@ -101,6 +104,7 @@ def test_a_broker_that_nobody_listens_at_is_told_within_seconds(settings):
     assert (response.status_code, response.json()["broker"]) == (200, "ConnectionError")
 
 
+@pytest.mark.guarantee("O4")
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", [OperationalError("no route to secret-host"), InterfaceError("closed")])
 def test_without_the_database_it_is_not_ready(broker, lost_database, error):

@@ -85,6 +85,7 @@ def methods_of(entry):
     }
 
 
+@pytest.mark.guarantee("S13")
 def test_no_path_is_forgotten():
     known = {*WITH_AN_ID, *LISTS, *QUESTIONS, *BEGINS, *FOR_OPERATORS, *OF_NO_TENANT}
     elsewhere = (OF_NETBIRD, *OF_PERSONS)
@@ -133,6 +134,7 @@ def rows():
 BODIES = [b"", b"{}", b'{"name": "mine now", "enabled": false}', b"not json"]
 
 
+@pytest.mark.guarantee("S13")
 @pytest.mark.parametrize("path", WITH_AN_ID)
 def test_what_is_another_tenants_is_not_found_with_any_method(globex_api, foreign, path):
     before = rows()
@@ -157,6 +159,7 @@ def test_its_own_tenant_does_find_it(api, foreign, path):
         assert api.send(method, asked, body).status_code == 200, method
 
 
+@pytest.mark.guarantee("S13")
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_never_shows_what_is_another_tenants(globex_api, api, foreign, path):
     queries = ["", "?page_size=1000"]

@@ -101,6 +101,7 @@ def test_events_at_api_have_one_rate_of_their_own_and_are_refused_in_netbirds_sh
     assert Event.objects.filter(type="audit").count() == 10
 
 
+@pytest.mark.guarantee("S19")
 def test_one_tenants_flood_refuses_nothing_of_another(api, globex_api, acme, limit):
     limit(acme, alerts_per_s=1)
     while api.post(ALERTS, ALERT).status_code == 200:
@@ -108,6 +109,7 @@ def test_one_tenants_flood_refuses_nothing_of_another(api, globex_api, acme, lim
     assert globex_api.post(ALERTS, ALERT).status_code == 200
 
 
+@pytest.mark.guarantee("S19")
 def test_requests_of_any_kind_are_counted_once_the_key_is_known(api, nobody, operator_api, acme, limit):
     limit(acme, requests_per_s=1)
     answers = [api.get("/v1/event_sink") for _ in range(14)]
@@ -251,6 +253,7 @@ def test_a_tenant_sets_no_limits(api, acme):
     assert api.put(f"/v1/tenant/{acme.id}", {"limits": {"event_sinks": 5}}).status_code == 403
 
 
+@pytest.mark.guarantee("O1")
 def test_a_refusal_is_counted_by_the_name_of_the_limit_and_is_in_the_log(api, acme, limit, caplog):
     before = REGISTRY.get_sample_value("eventsinks_refused_total", {"limit": "event_sinks"}) or 0
     limit(acme, event_sinks=0)

@@ -22,6 +22,7 @@ def document(path, number):
     return DOCUMENTS[path].replace(b"%s", number.encode())
 
 
+@pytest.mark.guarantee("S16")
 @pytest.mark.parametrize("path", sorted(DOCUMENTS))
 @pytest.mark.parametrize("shape", ["one", "array", "lines"])
 def test_an_event_is_taken_and_read_back_with_every_digit(api, path, shape, subtests):

@@ -51,6 +51,7 @@ def test_a_list_whose_clients_are_not_ours_passes_over_what_it_does_not_know(api
     assert api.get(f"{path}?sort_order=Name&stat=failed").status_code == 200
 
 
+@pytest.mark.guarantee("O8")
 @pytest.mark.parametrize("path", OURS)
 def test_every_list_of_ours_pages_in_both_ways(caller, path):
     for query in ("page_size=1", "pagination[page_size]=1&pagination[page_token]="):

@@ -85,6 +85,7 @@ def server(transactional_db):
     made.stop()
 
 
+@pytest.mark.guarantee("R2", "R3")
 def test_a_killed_web_process_loses_nothing_that_it_has_answered(server, acme_key, make_webhook):
     make_webhook(), make_webhook()
 
@@ -97,6 +98,7 @@ def test_a_killed_web_process_loses_nothing_that_it_has_answered(server, acme_ke
     check(loaders, sinks=2)
 
 
+@pytest.mark.guarantee("R5")
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no server to lose")
 def test_killed_connections_of_the_database_lose_nothing(server, acme_key, make_webhook):
     make_webhook()
@@ -112,6 +114,7 @@ def test_killed_connections_of_the_database_lose_nothing(server, acme_key, make_
     check(loaders, sinks=1)
 
 
+@pytest.mark.guarantee("R25")
 def test_a_server_that_is_asked_to_end_answers_what_it_has_taken(server, acme_key, make_webhook):
     make_webhook()
     loaders = [Loader(server, acme_key, f"loader-{number}") for number in range(LOADERS)]

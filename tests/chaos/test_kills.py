@@ -120,6 +120,7 @@ def accounted(receiver, accepted):
     return sum(came.values()) - len(came)
 
 
+@pytest.mark.guarantee("R3")
 @pytest.mark.parametrize("point", ["after claim", "while sending", "after send", "during settle", "after settle"])
 def test_a_worker_killed_at_any_point_loses_nothing(point, drive, queue, receiver, make_webhook, make_alert):
     make_webhook(receiver.url())
@@ -149,6 +150,7 @@ def test_a_worker_killed_during_settling_leaves_neither_half(drive, receiver, ma
     assert (held(), Attempt.objects.count()) == (1, 0)
 
 
+@pytest.mark.guarantee("R3")
 def test_an_accepting_process_killed_between_commit_and_nudge_has_lost_nothing(
     drive, queue, receiver, make_webhook
 ):
@@ -163,6 +165,7 @@ def test_an_accepting_process_killed_between_commit_and_nudge_has_lost_nothing(
     assert events().count() == 10
 
 
+@pytest.mark.guarantee("R3")
 def test_an_accepting_process_killed_before_its_commit_has_accepted_nothing(drive, receiver, make_webhook):
     make_webhook(receiver.url())
     told = drive("accept", "before commit", 10, "a", killed=True)
@@ -171,6 +174,7 @@ def test_an_accepting_process_killed_before_its_commit_has_accepted_nothing(driv
     assert accounted(receiver, told) == 0
 
 
+@pytest.mark.guarantee("R7")
 def test_an_event_whose_workers_are_always_killed_fails_in_the_end(drive, receiver, make_webhook, make_alert):
     make_webhook(receiver.url())
     make_alert()
@@ -217,6 +221,7 @@ def until(condition, seconds=120):
     raise AssertionError("it did not happen in time")
 
 
+@pytest.mark.guarantee("R3", "R4")
 def test_a_worker_and_its_beat_killed_again_and_again_lose_nothing(
     start, drive, queue, receiver, make_webhook, make_alert
 ):
@@ -250,6 +255,7 @@ def test_a_worker_and_its_beat_killed_again_and_again_lose_nothing(
         assert len(receiver.ids(path)) == 750
 
 
+@pytest.mark.guarantee("R22")
 def test_workers_killed_again_and_again_tell_each_incident_in_order(
     start, queue, receiver, make_webhook, make_alert
 ):
@@ -282,6 +288,7 @@ def test_workers_killed_again_and_again_tell_each_incident_in_order(
         assert sorted(set(numbers)) == list(range(key, 120, 3))
 
 
+@pytest.mark.guarantee("R25")
 def test_a_worker_told_to_stop_finishes_what_is_in_flight(start, queue, receiver, make_webhook, make_alert):
     receiver.answers = slowly
     make_webhook(receiver.url())
@@ -298,6 +305,7 @@ def test_a_worker_told_to_stop_finishes_what_is_in_flight(start, queue, receiver
     assert set(map(str, delivered)) == set(receiver.ids())
 
 
+@pytest.mark.guarantee("R6")
 def test_a_lease_that_is_not_well_above_the_timeout_starts_nothing(start, environment):
     environment["EVENTSINKS_LEASE"] = "10"
     process = start("manage.py", "check", stdout=subprocess.PIPE, stderr=subprocess.PIPE)

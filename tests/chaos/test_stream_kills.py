@@ -102,6 +102,7 @@ def codes_by_hour(bucket):
     return found
 
 
+@pytest.mark.guarantee("R28")
 def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_once(
     lives,
     acme,

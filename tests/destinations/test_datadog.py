@@ -53,6 +53,7 @@ def read(status, body=b"", count=1, **headers):
     return make_type("datadog").read(make_response(status, body, **headers), make_audits(count))
 
 
+@pytest.mark.guarantee("P1")
 def test_the_request_is_the_golden_one():
     request = make_type("datadog").build([make_audit(), make_traffic()], AT)
     assert_golden("datadog/batch", request)
@@ -102,6 +103,7 @@ def test_the_zip_has_no_time_in_it():
     assert first[4:8] == bytes(4)
 
 
+@pytest.mark.guarantee("P1")
 @pytest.mark.parametrize(
     ("age", "restamped"),
     [
@@ -136,6 +138,7 @@ def padded(size):
     return make_audit(meta={"x": "p" * room})
 
 
+@pytest.mark.guarantee("P1")
 def test_a_log_is_cut_visibly_exactly_where_datadog_would_do_it_silently():
     for size in (MAX_EVENT - 1, MAX_EVENT):
         message = padded(size)
@@ -154,6 +157,7 @@ def test_no_event_is_too_long_to_be_cut(text):
     assert len(sent(make_message(name=text[:10_000], description=text))) <= MAX_EVENT + 2
 
 
+@pytest.mark.guarantee("P1")
 def test_a_thousand_logs_are_one_request_and_one_more_is_not():
     for count in (999, 1_000):
         assert len(json.loads(sent(*make_audits(count)))) == count
@@ -161,6 +165,7 @@ def test_a_thousand_logs_are_one_request_and_one_more_is_not():
         sent(*make_audits(1_001))
 
 
+@pytest.mark.guarantee("P1")
 def test_five_megabytes_are_one_request_and_one_byte_more_is_not():
     whole = [padded(MAX_EVENT - 1)] * 4
     rest = MAX_REQUEST - 4 * (MAX_EVENT - 1) - len("[,,,,]")
@@ -182,6 +187,7 @@ def test_an_accepted_request_is_a_receipt(status):
     assert not read(status, b"{}").failures
 
 
+@pytest.mark.guarantee("P1")
 @pytest.mark.parametrize("status", [400, 413])
 def test_what_is_refused_together_is_sent_in_halves_and_what_is_refused_alone_is_refused(status):
     said = b'{"errors":[{"detail":"Invalid JSON","status":"400","title":"Bad Request"}]}'

@@ -86,6 +86,7 @@ def test_an_alert_with_a_template_and_rows_is_the_golden_one():
     assert_golden("discord/templated", built(with_summary(**TEMPLATED)))
 
 
+@pytest.mark.guarantee("S17")
 def test_nobody_is_mentioned():
     document = json.loads(built(name="@everyone <@123456789012345678>").body)
     assert document["allowed_mentions"] == {"parse": []}
@@ -98,6 +99,7 @@ def test_discord_says_when_the_message_is_there():
     assert make_type("discord", in_thread).build([make_message()], AT).url.endswith("789&wait=true")
 
 
+@pytest.mark.guarantee("S17")
 @pytest.mark.parametrize(
     "text",
     [

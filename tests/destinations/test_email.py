@@ -134,6 +134,7 @@ def test_whatever_is_told_has_the_same_headers_and_two_parts(title, text):
     assert [part.get_content_type() for part in made.iter_parts()] == ["text/plain", "text/html"]
 
 
+@pytest.mark.guarantee("S17")
 def test_html_has_no_tag_and_no_link_of_an_events():
     hostile = '<script>x</script><a href="https://evil.example">x</a> "onload=\'x'
     _, html = parts(

@@ -82,6 +82,7 @@ def test_a_batch_reaches_the_stream_line_by_line(amazon):
     assert json.loads(second) == json.loads(raw)
 
 
+@pytest.mark.guarantee("P2")
 def test_what_goes_over_the_wire_is_the_golden_one():
     with Receiver(Stream()) as receiver:
         make_type("firehose", endpoints=Endpoints(aws=receiver.url(""))).send(make_batch(), AT)
@@ -92,6 +93,7 @@ def test_what_goes_over_the_wire_is_the_golden_one():
     assert f"/{REGION}/firehose/aws4_request" in got.header("authorization")
 
 
+@pytest.mark.guarantee("P2")
 def test_only_the_records_that_were_not_taken_failed():
     receipt = sent(Stream(0, 2), *make_audits(4))
     assert set(receipt.failures) == {UUID(int=1), UUID(int=3)}
@@ -100,6 +102,7 @@ def test_only_the_records_that_were_not_taken_failed():
         assert "ServiceUnavailableException" in failure.reason
 
 
+@pytest.mark.guarantee("P2")
 @pytest.mark.parametrize(("count", "requests"), [(499, [499]), (500, [500]), (501, [500, 1])])
 def test_five_hundred_records_are_one_request_and_one_more_is_not(count, requests):
     stream = Stream()
@@ -107,6 +110,7 @@ def test_five_hundred_records_are_one_request_and_one_more_is_not(count, request
     assert [len(records) for records in stream.requests] == requests
 
 
+@pytest.mark.guarantee("P2")
 @pytest.mark.parametrize(("extra", "requests"), [(-1, [5]), (0, [5]), (1, [4, 1])])
 def test_four_mebibytes_are_one_request_and_one_byte_more_is_not(extra, requests):
     stream = Stream()
@@ -117,6 +121,7 @@ def test_four_mebibytes_are_one_request_and_one_byte_more_is_not(extra, requests
     assert all(sum(map(len, records)) <= 4 * 1024 * 1024 for records in stream.requests)
 
 
+@pytest.mark.guarantee("P2")
 @pytest.mark.parametrize(("extra", "refused"), [(-1, False), (0, False), (1, True)])
 def test_a_record_of_a_thousand_kibibytes_is_taken_and_a_larger_one_refused_alone(extra, refused):
     stream = Stream()

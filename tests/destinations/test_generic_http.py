@@ -52,6 +52,7 @@ def test_a_flow_is_the_golden_one():
     )
 
 
+@pytest.mark.guarantee("P6")
 def test_a_filled_in_template_is_the_golden_one():
     assert_golden("generic_http/template", make_type("generic_http").build([make_audit()], AT))
 
@@ -144,6 +145,7 @@ def test_an_event_that_would_fill_more_than_there_is_room_for_is_refused():
         body(large, "{{.Meta}}" * 60)
 
 
+@pytest.mark.guarantee("P6")
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

@@ -62,6 +62,7 @@ def test_the_error_says_which_variables_there_are():
         config(body_template='{"a": "{{.Nonsense}}"}')
 
 
+@pytest.mark.guarantee("P6")
 def test_headers_are_shown_with_their_scheme_and_nothing_else():
     given = with_headers(Authorization="Basic am86c2VjcmV0", **{"X-Key": "k-77", "X-Empty": ""})
     assert shown(given) == {"Authorization": "Basic ****", "X-Key": "****", "X-Empty": ""}

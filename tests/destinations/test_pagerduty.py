@@ -84,6 +84,7 @@ def test_a_severity_becomes_one_of_pagerdutys_four(ours, theirs):
     assert event(severity=ours)["payload"]["severity"] == theirs
 
 
+@pytest.mark.guarantee("P5")
 def test_all_that_is_said_of_an_incident_has_one_dedup_key():
     opened, closed = (
         event(dedup_key="rule/host"),
@@ -114,6 +115,7 @@ def test_an_event_without_a_dedup_key_is_named_by_its_id():
     assert long_key(make_message().summary, "") == str(MESSAGE_ID)
 
 
+@pytest.mark.guarantee("P5")
 def test_a_long_title_is_cut_with_an_ellipsis():
     assert event(name="é" * 1024)["payload"]["summary"] == "é" * 1024
     assert event(name="é" * 1025)["payload"]["summary"] == "é" * 1023 + "…"
@@ -146,6 +148,7 @@ def test_an_alert_that_is_too_large_goes_without_its_details():
     assert "left out" in json.loads(body)["payload"]["custom_details"]["note"]
 
 
+@pytest.mark.guarantee("P5")
 def test_an_event_is_cut_exactly_where_pagerduty_would_refuse_it():
     room = 511_999 - len(built(padding="").body)
     largest, larger = built(padding="x" * room).body, built(padding="x" * (room + 1)).body
@@ -174,11 +177,13 @@ def test_what_is_no_integration_key_is_refused_and_not_repeated(key):
     assert key in ("", "****") or key not in str(caught.value)
 
 
+@pytest.mark.guarantee("P5")
 def test_an_accepted_event_is_a_receipt():
     said = b'{"status":"success","message":"Event processed","dedup_key":"k"}'
     assert not read(202, said).failures
 
 
+@pytest.mark.guarantee("P5")
 def test_an_event_that_pagerduty_calls_invalid_is_refused_alone():
     with pytest.raises(EventRefused, match=r"summary. is missing"):
         read(400, refusal("'payload.summary' is missing or blank"))
@@ -209,6 +214,7 @@ def test_an_event_too_large_for_pagerduty_is_refused_alone():
         read(413)
 
 
+@pytest.mark.guarantee("P5")
 @pytest.mark.parametrize("status", [302, 404, 408, 429, 500, 502, 503])
 def test_trouble_is_tried_again_not_before_it_says(status):
     with pytest.raises(Temporary) as caught:

@@ -62,6 +62,7 @@ def failed(answers, config=EXAMPLE, batch=None, expected=Exception):
     return caught.value
 
 
+@pytest.mark.guarantee("P3")
 def test_a_batch_is_one_object_of_zipped_lines(amazon):
     bucket = amazon.make_bucket()
     raw = b'{"id":"1",\r\n "big":123456789012345678901234567890, "text":"a\\nb"\n}'
@@ -76,6 +77,7 @@ def test_a_batch_is_one_object_of_zipped_lines(amazon):
     assert json.loads(second) == json.loads(raw)
 
 
+@pytest.mark.guarantee("P3")
 def test_an_object_says_what_is_in_it(amazon):
     bucket = amazon.make_bucket()
     s3(amazon.url).send(make_batch(*make_audits(3)), AT)
@@ -91,6 +93,7 @@ def test_an_object_says_what_is_in_it(amazon):
     }
 
 
+@pytest.mark.guarantee("R28")
 def test_a_batch_that_is_sent_again_is_there_once(amazon):
     bucket = amazon.make_bucket()
     for at in (AT, AT, datetime(2027, 1, 1, tzinfo=UTC)):
@@ -98,6 +101,7 @@ def test_a_batch_that_is_sent_again_is_there_once(amazon):
     assert len(list(bucket.object_versions.all())) == 1
 
 
+@pytest.mark.guarantee("R28")
 @pytest.mark.parametrize("ours", ["sha256", "batch-id", None])
 def test_an_object_of_somebody_elses_is_not_taken_for_ours(amazon, ours):
     bucket = amazon.make_bucket()
@@ -127,6 +131,7 @@ def test_the_slash_at_the_end_of_a_prefix_is_not_doubled():
     assert receiver.got[0].path.startswith("/acme-events/x/dt%3D2026-05-04/hour%3D09/")
 
 
+@pytest.mark.guarantee("S21")
 def test_what_goes_over_the_wire_is_the_golden_one():
     options = {
         "sse": "aws:kms",
@@ -147,12 +152,14 @@ def test_what_goes_over_the_wire_is_the_golden_one():
     assert_golden_data("s3/batch", {"method": got.method, "path": got.path, "headers": headers, "body": body})
 
 
+@pytest.mark.guarantee("S21")
 def test_encryption_without_a_key_of_ones_own_is_asked_for():
     with Receiver(written) as receiver:
         s3(receiver.url(""), sse="AES256").send(make_batch(), AT)
     assert receiver.got[0].header("x-amz-server-side-encryption") == "AES256"
 
 
+@pytest.mark.guarantee("R28")
 def test_an_answer_that_is_lost_leaves_one_object(amazon):
     """The first try is written and its answer dropped: boto3 tries again, and meets its own object."""
     bucket = amazon.make_bucket()

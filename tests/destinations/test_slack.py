@@ -271,6 +271,7 @@ def test_slacks_models_accept_the_message_of_any_summary(status, changes):
     assert_nothing_is_read_into(message)
 
 
+@pytest.mark.guarantee("S17")
 def test_nobody_is_mentioned_whatever_the_alert_says():
     message = posted(
         name=HOSTILE,
@@ -283,6 +284,7 @@ def test_nobody_is_mentioned_whatever_the_alert_says():
     assert "&lt;!channel&gt;" in message["text"]
 
 
+@pytest.mark.guarantee("P4")
 def test_everything_at_its_longest_still_fits():
     row = {f"{number}" + "🔥" * 3_000: "&" * 5_000 for number in range(20)}
     message = posted(
@@ -324,6 +326,7 @@ def test_no_character_that_hides_or_turns_text_is_in_any_block():
     assert not set("\x00\x1b\u202e\u2066\ufeff") & set(said)
 
 
+@pytest.mark.guarantee("P4")
 @settings(deadline=None, max_examples=60, database=None)
 @given(
     name=st.text(min_size=1, max_size=400),

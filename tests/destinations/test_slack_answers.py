@@ -91,12 +91,14 @@ def test_an_ok_whose_message_was_cut_off_is_not_sent_again():
     assert not read(body=b'{"ok":true,"channel":"C1","message":{"text":"\\u6771\\u4e').failures
 
 
+@pytest.mark.guarantee("P4")
 @pytest.mark.parametrize("code", GONE.split())
 def test_an_error_of_the_destination_parks_it(code):
     with pytest.raises(DestinationGone, match=code):
         read(body=not_ok(code))
 
 
+@pytest.mark.guarantee("P4")
 @pytest.mark.parametrize("code", REFUSED.split())
 def test_an_error_of_the_message_refuses_it_alone(code):
     with pytest.raises(EventRefused, match=code):
@@ -110,6 +112,7 @@ def test_any_other_error_is_tried_again_not_before_it_says(code):
     assert caught.value.retry_after == 30
 
 
+@pytest.mark.guarantee("P4")
 def test_a_429_is_tried_again_not_before_it_says():
     with pytest.raises(Temporary) as caught:
         read(429, not_ok("ratelimited"), retry_after="12")

@@ -52,6 +52,7 @@ def test_each_error_becomes_what_it_means(status, failure):
         read(status)
 
 
+@pytest.mark.guarantee("S15")
 @pytest.mark.parametrize(
     "change",
     [

@@ -57,6 +57,7 @@ def test_the_body_is_what_was_accepted_to_the_byte():
     assert signed_now(KEYS[0], raw=raw).body == raw
 
 
+@pytest.mark.guarantee("S11")
 def test_an_independent_library_accepts_the_signature():
     assert verify(KEYS[0], signed_now(KEYS[0]))["severity"] == "High"
 
@@ -85,6 +86,7 @@ def test_a_forged_request_does_not_verify(change):
         verify(KEYS[change == "key"], forged, request.body + b" " * (change == "body"))
 
 
+@pytest.mark.guarantee("S11")
 def test_a_later_try_has_the_same_id_and_another_time():
     destination = make_type("webhook", signing_keys=KEYS)
     first, later = (dict(destination.build([make_message()], at).headers) for at in (AT, AT.replace(hour=10)))
@@ -105,6 +107,7 @@ def test_a_content_type_of_the_tenant_replaces_ours():
     assert types == ["application/vnd.acme+json"]
 
 
+@pytest.mark.guarantee("S14")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -127,6 +130,7 @@ def test_a_header_that_is_not_the_tenants_to_set_is_refused(headers):
         config(headers=headers)
 
 
+@pytest.mark.guarantee("S14")
 def test_a_header_name_that_ends_in_a_line_break_is_refused():
     with pytest.raises(ValidationError):
         config(headers={"X-Key\n": "x"})

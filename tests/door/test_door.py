@@ -75,6 +75,7 @@ def test_requests_that_come_while_one_commits_are_committed_together(
     assert (alerts().count(), Delivery.objects.count()) == (18, 10)
 
 
+@pytest.mark.guarantee("R16")
 def test_the_same_id_twice_in_one_group_is_accepted_once(road, acme_key, monkeypatch):
     road.learn(acme_key)
     gate = Gate(monkeypatch)
@@ -150,6 +151,7 @@ def test_one_request_that_breaks_a_group_breaks_no_other(road, acme_key, monkeyp
     assert alerts().count() == 6
 
 
+@pytest.mark.guarantee("R2")
 def test_a_lost_connection_is_a_503_and_never_a_second_try(road, acme_key, monkeypatch, taken):
     road.learn(acme_key)
     del taken[:]

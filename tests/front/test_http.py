@@ -206,6 +206,7 @@ def count(server, reason):
         return 0
 
 
+@pytest.mark.guarantee("O4")
 @pytest.mark.parametrize("host", ["localhost", "evil.example", "", "a b", "127.0.0.1:99999"])
 def test_healthz_is_answered_whatever_the_host_and_without_the_database(server, host):
     with server.connect(b"GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n" % host.encode()) as client:

@@ -63,6 +63,7 @@ def test_the_only_process_is_started_again_and_whoever_waits_is_answered(single)
     assert single.ask("GET /healthz", seconds=60)[0] == 200
 
 
+@pytest.mark.guarantee("R25")
 def test_a_stop_answers_what_is_in_hand_and_takes_nothing_more(serve, acme_key, make_webhook, httpserver):
     reached, release = threading.Event(), threading.Event()
 

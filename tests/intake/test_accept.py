@@ -59,6 +59,7 @@ def test_what_is_accepted_is_there_with_all_it_is_owed(acme, make_webhook):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
 
 
+@pytest.mark.guarantee("R1")
 def test_a_rollback_leaves_neither_event_nor_delivery(acme, make_webhook):
     make_webhook()
     with transaction.atomic():
@@ -68,6 +69,7 @@ def test_a_rollback_leaves_neither_event_nor_delivery(acme, make_webhook):
     assert (events().count(), Delivery.objects.count()) == (0, 0)
 
 
+@pytest.mark.guarantee("R1")
 def test_deliveries_that_cannot_be_written_take_the_events_with_them(acme, make_webhook, monkeypatch):
     make_webhook()
     written = []
@@ -83,6 +85,7 @@ def test_deliveries_that_cannot_be_written_take_the_events_with_them(acme, make_
     assert (events().count(), Delivery.objects.count()) == (0, 0)
 
 
+@pytest.mark.guarantee("R1")
 @pytest.mark.django_db(transaction=True)
 def test_nobody_sees_an_event_without_its_deliveries(acme, make_webhook):
     for _ in range(3):
@@ -118,6 +121,7 @@ def test_the_same_again_is_a_duplicate_and_is_owed_to_nobody(acme, make_webhook)
     assert (events().count(), Delivery.objects.count()) == (1, 1)
 
 
+@pytest.mark.guarantee("R16")
 def test_the_same_id_with_other_content_is_a_conflict(acme, make_webhook):
     make_webhook()
     take(acme, alert(id="a-1"))
@@ -198,6 +202,7 @@ def test_looking_for_known_ids_reads_those_alone_in_a_table_that_was_never_analy
             assert "key=" in plan or "(key)::text = " in plan
 
 
+@pytest.mark.guarantee("R16")
 @pytest.mark.django_db(transaction=True)
 def test_50_parallel_posts_of_the_same_make_one_event(acme, make_webhook):
     make_webhook()
@@ -207,6 +212,7 @@ def test_50_parallel_posts_of_the_same_make_one_event(acme, make_webhook):
     assert (events().count(), Delivery.objects.count()) == (1, 1)
 
 
+@pytest.mark.guarantee("R16")
 @pytest.mark.django_db(transaction=True)
 def test_parallel_posts_of_the_same_id_with_different_content_are_one_event_and_conflicts(acme, make_webhook):
     make_webhook()
@@ -276,6 +282,7 @@ def test_the_order_of_the_documents_is_the_order_of_the_log(acme):
 # --- For this tenant ------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R17")
 def test_the_same_id_in_two_tenants_is_two_events(acme, globex, make_webhook):
     mine, theirs = make_webhook(), make_webhook(tenant=globex)
     assert take(acme, alert(id="a-1")).keys == ["a-1"]
@@ -358,6 +365,7 @@ def test_an_event_is_kept_as_it_came_to_the_byte(acme, raw):
     assert stored() == raw
 
 
+@pytest.mark.guarantee("S16")
 @pytest.mark.parametrize("raw", EXACT)
 def test_an_event_goes_on_as_it_came_to_the_byte(acme, make_webhook, raw):
     make_webhook()
@@ -456,6 +464,7 @@ def test_two_megabytes_are_too_large(acme):
     assert events().count() == 0
 
 
+@pytest.mark.guarantee("S16")
 @pytest.mark.parametrize(("more", "taken"), [(0, 1), (1, 0)])
 def test_the_limit_of_an_events_size_is_exact(acme, more, taken):
     padding = settings.EVENTSINKS_MAX_EVENT_BYTES - len(alert(id="1", note="")) + more

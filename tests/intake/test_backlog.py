@@ -31,6 +31,7 @@ def deliver_all(sink):
     backlog.forget()
 
 
+@pytest.mark.guarantee("R21")
 def test_what_finds_no_room_has_failed_at_once_and_says_so(acme, limit, make_webhook, make_alert):
     limit(acme, pending_per_sink=3)
     sink = make_webhook()
@@ -73,6 +74,7 @@ def test_what_is_held_back_needs_no_room(acme, limit, make_webhook, make_alert):
     assert states(sink) == {"suppressed": 1}
 
 
+@pytest.mark.guarantee("R21")
 def test_the_books_balance_and_a_replay_brings_what_found_no_room(acme, limit, make_webhook, make_alert):
     limit(acme, pending_per_sink=2)
     sink = make_webhook()

@@ -80,6 +80,7 @@ def hear(client):
     return nudge.wait_for_nudge(client, [nudge.DELIVERIES, nudge.STREAMS], 0.01)
 
 
+@pytest.mark.guarantee("R10")
 def test_a_worker_hears_of_many_nudges_once(broker):
     at_once(30, lambda index: nudge.nudge())
     assert (hear(broker), hear(broker)) == (nudge.DELIVERIES, None)
@@ -140,6 +141,7 @@ def test_accepting_nudges_the_streams_where_an_integration_hears_of_it(broker, a
     assert (queued(broker, nudge.STREAMS), queued(broker)) == (1, 0)
 
 
+@pytest.mark.guarantee("R4")
 def test_emptying_the_broker_does_no_harm(broker):
     nudge.nudge()
     broker.flushdb()
@@ -222,6 +224,7 @@ def test_a_stopped_worker_ends_what_it_does_and_begins_no_more(resident):
     assert (stopping.is_alive(), job.done) == (False, 1)
 
 
+@pytest.mark.guarantee("R4")
 def test_a_worker_hears_nudges_again_once_the_broker_is_back(own_broker, use_broker, monkeypatch):
     own_broker.stop()
     own_broker.start()
@@ -244,6 +247,7 @@ def test_a_worker_hears_nudges_again_once_the_broker_is_back(own_broker, use_bro
         made.stop(10)
 
 
+@pytest.mark.guarantee("R2", "R10")
 def test_the_sweep_delivers_whatever_became_of_the_nudge(broker, make_alert, make_webhook):
     with Receiver() as receiver:
         make_webhook(receiver.url())
@@ -265,6 +269,7 @@ def test_while_one_thread_delivers_another_returns_at_once(broker, make_alert, m
     tasks.get_dispatcher.cache_clear()
 
 
+@pytest.mark.guarantee("R2")
 def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use_broker, make_alert, make_webhook):
     own_broker.stop()
     use_broker(own_broker.url)
@@ -274,6 +279,7 @@ def test_without_a_broker_events_are_taken_and_nothing_is_raised(own_broker, use
     assert (events().count(), Delivery.objects.count()) == (2, 2)
 
 
+@pytest.mark.guarantee("R4")
 def test_a_broker_that_comes_back_is_used_again(own_broker, use_broker, monkeypatch):
     own_broker.stop()
     use_broker(own_broker.url)

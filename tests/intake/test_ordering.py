@@ -118,6 +118,7 @@ def test_an_incident_is_told_in_order_where_all_came_in_one_request(pagerduty, a
     assert actions(world) == ["trigger", "trigger", "acknowledge", "resolve", "trigger"]
 
 
+@pytest.mark.guarantee("R22")
 def test_one_that_failed_for_good_lets_the_next_go(sink, make_alert, settings):
     sink()
     for number in range(3):
@@ -199,6 +200,7 @@ def test_what_is_being_sent_is_waited_for_by_an_older_one_that_is_replayed(sink,
     assert names(world) == ["1", "0"]
 
 
+@pytest.mark.guarantee("R22")
 def test_a_dead_incident_holds_no_other_up(sink, make_alert):
     sink()
     for number in range(50):
@@ -368,6 +370,7 @@ class Crew:
         dispatcher._ended.settle_if_due(0)
 
 
+@pytest.mark.guarantee("R22")
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_fails_and_whoever_vanishes_each_line_is_sent_in_order(make_webhook, make_alert, seed, settings):
     settings.EVENTSINKS_RETRY_SCHEDULE = [1.0] * 4

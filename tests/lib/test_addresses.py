@@ -255,6 +255,7 @@ def guard():
     return AddressGuard()
 
 
+@pytest.mark.guarantee("S2")
 def test_an_internal_address_is_refused(guard):
     assert not [address for address in (*INTERNAL, *TUNNELLED) if guard.permits(address, "example.com", 443)]
 
@@ -263,6 +264,7 @@ def test_an_address_of_the_internet_is_permitted(guard):
     assert not [address for address in PUBLIC if not guard.permits(address, "example.com", 443)]
 
 
+@pytest.mark.guarantee("S2")
 def test_the_first_and_last_address_of_each_denied_range_are_refused(guard):
     edges = [str(address) for network in DENIED for address in (network[0], network[-1])]
     assert not [address for address in edges if guard.permits(address)]
@@ -272,12 +274,14 @@ def test_what_is_not_an_address_is_refused_when_dialled(guard):
     assert not [text for text in NOT_ADDRESSES if guard.permits(text, text, 80)]
 
 
+@pytest.mark.guarantee("S3")
 def test_a_url_that_names_an_internal_place_is_refused_however_it_is_spelt(guard, subtests):
     for url in DISGUISED:
         with subtests.test(url), pytest.raises(ValueError, match="internal address"):
             guard.check_url(url)
 
 
+@pytest.mark.guarantee("S3")
 def test_a_url_that_parsers_could_read_differently_is_refused(guard, subtests):
     for url in MALFORMED:
         with subtests.test(url):
@@ -295,6 +299,7 @@ def test_a_public_url_is_taken(guard, url):
     guard.check_url(url)
 
 
+@pytest.mark.guarantee("S2")
 def test_this_machines_own_addresses_are_refused_even_if_public(monkeypatch):
     own = ipaddress.ip_address("93.184.216.34")
     assert AddressGuard().permits(str(own))
@@ -306,6 +311,7 @@ def test_this_machines_own_addresses_are_found():
     assert ipaddress.ip_address("127.0.0.1") in find_own_addresses()
 
 
+@pytest.mark.guarantee("S4")
 def test_an_allowed_network_opens_itself_and_nothing_beside():
     guard = AddressGuard(["10.2.0.0/16", " 192.168.7.7 ", "fd12::/64", ""])
     assert guard.permits("10.2.3.4")
@@ -318,6 +324,7 @@ def test_an_allowed_network_opens_itself_and_nothing_beside():
     guard.check_url("http://10.2.3.4/")
 
 
+@pytest.mark.guarantee("S4")
 def test_an_allowed_pair_opens_one_port_of_one_host():
     guard = AddressGuard(["Siem.Internal:9200", "10.0.0.5:8088", "[fd00::5]:443"])
     assert guard.permits("10.1.1.1", "siem.internal", 9200)
@@ -361,6 +368,7 @@ def teredo(server, client):
     return ipaddress.IPv6Address((0x20010000 << 96) | (int(ipaddress.IPv4Address(server)) << 64) | flipped)
 
 
+@pytest.mark.guarantee("S4")
 def test_metadata_is_never_let_through_by_a_range():
     for address in map(str, METADATA):
         pair = f"[{address}]:80" if ":" in address else f"{address}:80"
@@ -375,6 +383,7 @@ def test_where_other_clouds_keep_metadata_is_named_one_by_one_too(address):
     assert AddressGuard([address.partition("%")[0]]).permits(address)
 
 
+@pytest.mark.guarantee("S4")
 def test_metadata_inside_another_address_is_not_let_through_by_a_range():
     wide = AddressGuard([*WIDE, "64:ff9b::/96", "64:ff9b:1::/48", "::/96"])
     inside = [(name, form.format(address)) for name, form in FORMS.items() for address in IPV4_METADATA]
@@ -514,6 +523,7 @@ def test_where_only_https_is_allowed_nothing_is_sent_in_clear():
 # --- What a tenant is told -------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("S8")
 @pytest.mark.parametrize("address", ["10.1.2.3", "127.0.0.1", "169.254.169.254", "fd00::5", "::1"])
 def test_a_refusal_does_not_tell_where_a_name_leads(guard, address):
     assert guard.refusal("https", "db.corp.example", 443, address) == (

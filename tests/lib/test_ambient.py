@@ -74,11 +74,13 @@ def put(endpoint, keys=AwsKeys("AKIAACME", "secret"), services=None, role=None):
     Client("s3", account, endpoint, LOCAL).call("put_object", Bucket="acme", Key="a", Body=b"x")
 
 
+@pytest.mark.guarantee("S6")
 def test_a_webhook_goes_past_every_proxy(proxy, receiver):
     with open_outlet(LOCAL, timeout=3) as fresh:
         assert exchange_once(fresh, Request("POST", receiver.url(), (), b"{}")).status == 200
 
 
+@pytest.mark.guarantee("S6")
 def test_mail_goes_past_every_proxy(proxy):
     with MailServer() as server, open_outlet(LOCAL, 3, Server.parse(server.url())) as fresh:
         headers = ((FROM, "a@acme.example"), (TO, "b@acme.example"))
@@ -86,6 +88,7 @@ def test_mail_goes_past_every_proxy(proxy):
         assert exchange_once(fresh, request).status == 250
 
 
+@pytest.mark.guarantee("S6")
 @pytest.mark.parametrize("named", ["tenant", "operator"])
 def test_a_store_is_dialled_past_every_proxy(proxy, receiver, named):
     receiver.answers = lambda got: answer(body=b"")
@@ -93,6 +96,7 @@ def test_a_store_is_dialled_past_every_proxy(proxy, receiver, named):
     assert len(receiver.got) == 1
 
 
+@pytest.mark.guarantee("S6")
 def test_slack_is_asked_past_every_proxy(proxy, receiver):
     slack.revoke_token(receiver.url("/api/"), "xoxb-1")
     assert [got.path for got in receiver.got] == ["/api/auth.revoke"]
@@ -225,6 +229,7 @@ def old_tls(certificate, monkeypatch):  # noqa: F811
         yield receiver
 
 
+@pytest.mark.guarantee("S9")
 def test_no_client_speaks_a_tls_older_than_1_2(old_tls):
     with open_outlet(LOCAL, timeout=3) as fresh, pytest.raises(ExchangeFailed):
         exchange_once(fresh, Request("POST", old_tls.url(), (), b"{}"))
@@ -247,6 +252,7 @@ def test_the_oldest_tls_is_set_and_not_left_to_the_machine():
     assert [context.verify_mode for context in contexts] == [ssl.CERT_REQUIRED] * 2
 
 
+@pytest.mark.guarantee("S1")
 def test_every_place_that_dials_is_known():
     found = set()
     for path in [*ROOT.glob("eventsinks/**/*.py"), *ROOT.glob("project/**/*.py")]:
@@ -259,6 +265,7 @@ def test_every_place_that_dials_is_known():
     assert found == DIALLING
 
 
+@pytest.mark.guarantee("S9")
 def test_nothing_turns_the_check_of_certificates_off():
     words = ("verify=False", "CERT_NONE", "_create_unverified_context", "SSL_VERIFYPEER", "SSL_VERIFYHOST")
     for path in [*ROOT.glob("eventsinks/**/*.py"), *ROOT.glob("project/**/*.py")]:

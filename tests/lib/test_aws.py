@@ -59,6 +59,7 @@ def trusting(certificate, monkeypatch):  # noqa: F811
         yield receiver
 
 
+@pytest.mark.guarantee("S9")
 def test_the_certificate_must_name_the_host_not_the_address_it_led_to(trusting):
     assert put(trusting.url(""))
     assert code_of(trusting.url("", host="localhost")) == "connection_failed"
@@ -71,6 +72,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate):  # noqa:
     assert receiver.got == []
 
 
+@pytest.mark.guarantee("S1")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::1]", "0.0.0.0"])
 @pytest.mark.parametrize("guard", [AddressGuard(), AddressGuard(["10.0.0.0/8"]), None])
 def test_no_internal_address_is_dialled_under_any_name(host, guard):
@@ -97,6 +99,7 @@ def test_what_can_not_be_reached_is_told(endpoint, code):
     assert code_of(endpoint) == code
 
 
+@pytest.mark.guarantee("S1")
 def test_a_name_is_looked_up_once_for_what_is_judged_and_dialled(monkeypatch):
     """A second answer of DNS could lead inside, after the first was found to be public."""
     import socket

@@ -206,6 +206,7 @@ def test_whatever_a_template_does_with_a_document_takes_no_more_calls_than_its_b
     assert calls_of(lambda: made.render(document, budget)) < 32 * (TEMPLATE_STEPS - budget.left) + 4_000
 
 
+@pytest.mark.guarantee("S15")
 @pytest.mark.parametrize(
     "text",
     [
@@ -270,6 +271,7 @@ def test_what_is_over_the_budget_shows_as_itself_and_the_budget_says_so():
     assert reading.budget.is_spent
 
 
+@pytest.mark.guarantee("S15")
 def test_all_sinks_of_an_alert_share_one_budget():
     reading = Reading(ALERT, alert(a=[str(n) for n in range(1_500)]))
     templates = [make_template(f"{n} {LOOP}") for n in range(100)]

@@ -42,6 +42,7 @@ def filled(text, meta=None, **values):
     return template.render({**variables, **values}, 100_000)
 
 
+@pytest.mark.guarantee("S15")
 @settings(deadline=None, max_examples=100, database=None)
 @given(
     text=templates, id=st.integers() | texts, message=texts, meta=st.dictionaries(texts, json_values, max_size=3)

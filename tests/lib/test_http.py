@@ -95,6 +95,7 @@ def test_a_body_does_not_stick_to_the_next_request(receiver, way_out):
 # --- What may be dialled --------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("S1")
 def test_an_internal_address_is_not_dialled(receiver):
     with open_outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url())
@@ -103,6 +104,7 @@ def test_an_internal_address_is_not_dialled(receiver):
     assert receiver.connections == 0
 
 
+@pytest.mark.guarantee("S3")
 @pytest.mark.parametrize(
     "host", ["127.1", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
 )
@@ -113,6 +115,7 @@ def test_no_spelling_of_an_internal_address_is_dialled(receiver, host):
     assert receiver.connections == 0
 
 
+@pytest.mark.guarantee("S1")
 def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
     with open_outlet(AddressGuard(), timeout=3) as strict:
         failed = post(strict, receiver.url(host="localhost"))
@@ -120,6 +123,7 @@ def test_a_name_that_resolves_to_an_internal_address_is_not_dialled(receiver):
     assert receiver.connections == 0
 
 
+@pytest.mark.guarantee("S8")
 @pytest.mark.parametrize("name", ["db.corp.example", "localhost.corp.example"])
 def test_what_an_internal_name_leads_to_is_told_to_the_operator_alone(receiver, caplog, name):
     """Curl is told what the name leads to, as a resolver inside would."""
@@ -142,6 +146,7 @@ def test_a_connection_that_fails_does_not_tell_where_a_name_leads(way_out):
     assert "127.0.0.1" not in post(way_out, url).message
 
 
+@pytest.mark.guarantee("S5")
 def test_a_denied_port_is_not_dialled_even_if_it_was_saved(receiver):
     with open_outlet(AddressGuard(["127.0.0.0/8"], [str(receiver.port)]), timeout=3) as strict:
         failed = post(strict, receiver.url())
@@ -149,6 +154,7 @@ def test_a_denied_port_is_not_dialled_even_if_it_was_saved(receiver):
     assert receiver.connections == 0
 
 
+@pytest.mark.guarantee("S5")
 def test_nothing_is_sent_in_clear_where_only_https_is_allowed(receiver, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     with open_outlet(AddressGuard(["127.0.0.0/8"], https_only=True), timeout=3) as strict:
@@ -170,11 +176,13 @@ def test_an_allowed_pair_opens_no_other_port(receiver):
     assert other.connections == 0
 
 
+@pytest.mark.guarantee("S5")
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "gopher://127.0.0.1/", "nonsense", ""])
 def test_no_other_scheme_is_spoken(way_out, url):
     assert post(way_out, url).reason in ("bad_request", "dns_error")
 
 
+@pytest.mark.guarantee("S6")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(receiver, way_out, status):
     receiver.answers = lambda got: answer(status, [("Location", receiver.url("/elsewhere"))])
@@ -182,6 +190,7 @@ def test_a_redirect_is_not_followed(receiver, way_out, status):
     assert [got.path for got in receiver.got] == ["/hook"]
 
 
+@pytest.mark.guarantee("S6")
 def test_no_proxy_of_the_environment_is_used(receiver, monkeypatch):
     with Receiver() as proxy:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -198,6 +207,7 @@ def test_cookies_are_not_kept(receiver, way_out):
     assert [name for got in receiver.got for name, _ in got.headers if name.lower() == "cookie"] == []
 
 
+@pytest.mark.guarantee("S14")
 @pytest.mark.parametrize(
     "header",
     [
@@ -219,6 +229,7 @@ def test_a_header_that_could_split_is_refused(receiver, way_out, header):
 # --- How much is read, and how long it is waited for ----------------------------------------------
 
 
+@pytest.mark.guarantee("S7")
 def test_a_slow_drip_ends_at_the_deadline(receiver):
     async def drip(reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -232,6 +243,7 @@ def test_a_slow_drip_ends_at_the_deadline(receiver):
     assert (response.status, response.cut.partition(":")[0]) == (200, "timeout")
 
 
+@pytest.mark.guarantee("S7")
 def test_headers_that_drip_end_at_the_deadline(receiver):
     async def drip(reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\n")
@@ -245,6 +257,7 @@ def test_headers_that_drip_end_at_the_deadline(receiver):
     assert (failed.reason, failed.outcome_unknown) == ("timeout", True)
 
 
+@pytest.mark.guarantee("S7")
 @pytest.mark.parametrize("line", [b"X-A: b\r\n", b"X: " + b"a" * 60_000 + b"\r\n", b"no line break"])
 def test_endless_headers_are_cut_off(receiver, way_out, line):
     async def flood(reader, writer):
@@ -267,6 +280,7 @@ def test_endless_early_hints_are_cut_off(receiver, way_out):
     assert post(way_out, receiver.url()).reason in ("bad_response", "connection_lost")
 
 
+@pytest.mark.guarantee("S7")
 def test_an_endless_body_is_cut_at_the_cap_and_is_still_a_response(receiver, way_out):
     async def flood(reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -285,6 +299,7 @@ def test_a_body_is_kept_up_to_the_cap(receiver, way_out, size, kept):
     assert len(post(way_out, receiver.url()).body) == kept
 
 
+@pytest.mark.guarantee("S7")
 def test_a_compressed_bomb_is_not_opened(receiver, way_out):
     bomb = gzip.compress(b"\0" * 20_000_000)
     receiver.answers = lambda got: answer(headers=[("Content-Encoding", "gzip")], body=bomb)
@@ -306,6 +321,7 @@ def test_a_name_that_does_not_resolve_is_told(way_out):
     assert (failed.reason, failed.outcome_unknown) == ("dns_error", False)
 
 
+@pytest.mark.guarantee("R14")
 def test_a_connection_lost_after_the_body_was_sent_leaves_the_outcome_unknown(receiver, way_out):
     receiver.answers = lambda got: lose
     failed = post(way_out, receiver.url())
@@ -384,6 +400,7 @@ def tls_of(certificate):
     return context
 
 
+@pytest.mark.guarantee("S9")
 def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, way_out):
     with Receiver(tls=tls_of(certificate)) as receiver:
         failed = post(way_out, receiver.url())
@@ -401,6 +418,7 @@ def test_a_certificate_that_the_operator_vouches_for_is_taken(certificate, monke
     assert wrong_name.reason == "tls_error"
 
 
+@pytest.mark.guarantee("S9")
 def test_tls_older_than_1_2_is_not_spoken(certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     old = tls_of(certificate)

@@ -147,6 +147,7 @@ def test_a_connection_lost_before_the_message_left_is_no_unknown_outcome():
     assert (type(failed), failed.outcome_unknown) == (ExchangeFailed, False)
 
 
+@pytest.mark.guarantee("R14")
 def test_a_connection_lost_after_the_message_left_leaves_the_outcome_unknown():
     with MailServer({".": None}) as server:
         failed = sent(server.url())

@@ -54,6 +54,7 @@ THINGS = {
 }
 
 
+@pytest.mark.guarantee("S19")
 @pytest.mark.parametrize("name", THINGS)
 def test_many_at_once_do_not_pass_a_limit(acme, globex, limit, name):
     make, model = THINGS[name]

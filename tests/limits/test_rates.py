@@ -54,6 +54,7 @@ def test_a_request_larger_than_the_burst_passes_and_then_nothing_does(anywhere, 
     assert rates.take_tokens(acme, "alerts_per_s", 1).seconds > 900
 
 
+@pytest.mark.guarantee("S19")
 def test_one_tenant_uses_nothing_of_another(anywhere, acme, globex, limit):
     limit(acme, alerts_per_s=1), limit(globex, alerts_per_s=1)
     assert passed(acme, "alerts_per_s", 20) < 20
@@ -80,6 +81,7 @@ def test_a_limit_that_was_raised_holds_at_once_also_for_who_was_just_refused(any
     )
 
 
+@pytest.mark.guarantee("S19")
 def test_processes_share_one_bucket(shared_by_all, acme, limit):
     limit(acme, alerts_per_s=1)
     assert rates.take_tokens(acme, "alerts_per_s", 10) is None

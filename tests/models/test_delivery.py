@@ -80,6 +80,7 @@ def test_what_somebody_holds_is_not_claimed_again(delivery):
     assert claim_all() == []
 
 
+@pytest.mark.guarantee("R7")
 def test_what_lost_its_worker_is_claimed_again_under_another_lease(delivery):
     (first,) = claim_all()
     move_time(LEASE + 1)
@@ -258,6 +259,7 @@ def test_a_failed_one_is_not_tried_again(delivery):
     assert failed.settled_at is not None
 
 
+@pytest.mark.guarantee("R6")
 def test_a_worker_that_lost_its_lease_settles_nothing_but_leaves_its_attempt(delivery):
     (late,) = claim_all()
     move_time(LEASE + 1)
@@ -335,6 +337,7 @@ def test_a_lease_is_held_while_sending_and_only_then(delivery):
         Delivery.objects.update(state="pending", lease=uuid.uuid4())
 
 
+@pytest.mark.guarantee("R8")
 def test_one_event_is_owed_once_to_one_sink(delivery):
     with pytest.raises(IntegrityError), transaction.atomic():
         Delivery.objects.create(
@@ -345,6 +348,7 @@ def test_one_event_is_owed_once_to_one_sink(delivery):
 # --- What nobody comes back for -------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R7")
 def test_what_lost_its_worker_on_the_last_try_has_failed(delivery):
     Delivery.objects.update(tries=MAX_TRIES - 1)
     claim_all()
@@ -403,6 +407,7 @@ def test_a_replay_gives_a_fresh_set_of_tries(delivery, state):
     assert [one.tries for one in claim_all()] == [1]
 
 
+@pytest.mark.guarantee("R18")
 def test_a_double_replay_is_one(delivery):
     (claimed,) = claim_all()
     settle([settled(claimed, "failed")])

@@ -70,6 +70,7 @@ def cautions():
     return [found.id for found in run_checks(databases=["default"]) if found.id == "eventsinks.W007"]
 
 
+@pytest.mark.guarantee("O7")
 @on_postgresql
 def test_a_restored_log_stands_still_and_goes_on_after_the_command(far, integrate, log_unseen, outlet):  # noqa: F811
     integration = integrate()
@@ -183,6 +184,7 @@ def test_a_restored_position_without_newer_events_is_noticed_too(far, integrate,
     assert all_that_came(far) == ["new"]
 
 
+@pytest.mark.guarantee("O7")
 @on_postgresql
 def test_the_checks_and_the_worker_name_the_command(acme, log_unseen, caplog):
     log_unseen("a")

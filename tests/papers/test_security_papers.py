@@ -46,6 +46,7 @@ def sbom(tmp_path_factory):
     return written(tmp_path_factory.mktemp("sbom"))
 
 
+@pytest.mark.guarantee("S22")
 @pytest.mark.parametrize("lock", LOCKS)
 def test_everything_that_is_installed_is_pinned_with_its_hashes(lock):
     packages = pinned(lock)
@@ -54,6 +55,7 @@ def test_everything_that_is_installed_is_pinned_with_its_hashes(lock):
     assert "--require-hashes" in (ROOT / "dev.py").read_text()
 
 
+@pytest.mark.guarantee("S22")
 def test_the_bill_of_materials_holds_what_is_pinned_to_run_and_nothing_else(sbom):
     components = json.loads(sbom)["components"]
     hashes = {
@@ -90,6 +92,7 @@ def test_the_bill_of_materials_tells_nothing_of_this_machine(sbom):
     assert not [path for path in (str(ROOT), str(Path.home()), sys.prefix, "/tmp") if path in sbom]
 
 
+@pytest.mark.guarantee("S22")
 def test_the_bill_of_materials_is_written_by_ci_and_not_kept():
     assert "make sbom" in (ROOT / ".ci" / "run").read_text()
     assert "sbom.cdx.json" in (ROOT / ".gitignore").read_text().splitlines()

@@ -138,6 +138,7 @@ def test_a_stored_template_that_would_be_refused_today_is_read_and_shows_as_itse
         AlertTemplate.model_validate(kept)
 
 
+@pytest.mark.guarantee("S15")
 @pytest.mark.django_db
 def test_all_filters_of_a_tenant_share_one_budget_when_an_alert_comes_in(acme, make_webhook):
     names = {}

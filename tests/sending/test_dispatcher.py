@@ -118,6 +118,7 @@ def test_an_alert_arrives_signed_and_to_the_byte(sink, receiver, make_alert, dis
     assert 0 < attempt.connect_ms <= attempt.total_ms
 
 
+@pytest.mark.guarantee("R13")
 @ONE("status", [200, 201, 202, 204, 226, 299])
 def test_any_2xx_is_delivered(sink, receiver, make_alert, dispatcher, status):
     receiver.answers = lambda got: answer(status, body=b"")
@@ -126,6 +127,7 @@ def test_any_2xx_is_delivered(sink, receiver, make_alert, dispatcher, status):
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R8")
 def test_each_sink_gets_each_event_once(make_webhook, receiver, make_alert, dispatcher):
     paths = ["/a", "/b", "/c"]
     for path in paths:
@@ -139,6 +141,7 @@ def test_each_sink_gets_each_event_once(make_webhook, receiver, make_alert, disp
     assert states() == ["delivered"] * 150
 
 
+@pytest.mark.guarantee("R8")
 def test_a_failure_of_one_sink_sends_nothing_again_to_the_others(make_webhook, receiver, make_alert, dispatcher):
     make_webhook(receiver.url("/well"))
     make_webhook(receiver.url("/ill"))
@@ -159,6 +162,7 @@ def test_with_nothing_due_nothing_is_done(sink, receiver, dispatcher):
 # --- Tried again ----------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R13")
 @ONE("status", [500, 502, 503, 504, 400, 403, 404, 408, 413, 425, 418, 429, 300])
 def test_any_other_status_is_tried_again(sink, receiver, make_alert, dispatcher, status):
     receiver.answers = lambda got: answer(status)
@@ -170,6 +174,7 @@ def test_any_other_status_is_tried_again(sink, receiver, make_alert, dispatcher,
     assert Attempt.objects.get().outcome == "temporary"
 
 
+@pytest.mark.guarantee("R11")
 def test_the_pauses_are_those_of_the_schedule_with_some_jitter(sink, receiver, make_alert, dispatcher, settings):
     receiver.answers = lambda got: answer(500)
     make_alert()
@@ -187,6 +192,7 @@ def test_the_pauses_are_those_of_the_schedule_with_some_jitter(sink, receiver, m
     assert [attempt.number for attempt in Attempt.objects.all()] == list(range(1, delivery.tries + 1))
 
 
+@pytest.mark.guarantee("R11")
 def test_what_failed_together_does_not_come_back_together(make_webhook, settings):
     settings.EVENTSINKS_RETRY_SCHEDULE = [1000.0]
     sink = make_webhook()
@@ -200,6 +206,7 @@ def test_what_failed_together_does_not_come_back_together(make_webhook, settings
     assert max(waits) - min(waits) > 100
 
 
+@pytest.mark.guarantee("R15")
 def test_the_webhook_id_is_the_same_over_all_tries_and_the_signature_is_not(
     sink, receiver, make_alert, dispatcher
 ):
@@ -215,6 +222,7 @@ def test_the_webhook_id_is_the_same_over_all_tries_and_the_signature_is_not(
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R15")
 def test_a_replay_keeps_the_webhook_id(sink, receiver, make_alert, dispatcher):
     make_alert()
     dispatcher.run()
@@ -223,6 +231,7 @@ def test_a_replay_keeps_the_webhook_id(sink, receiver, make_alert, dispatcher):
     assert receiver.ids() == {str(Delivery.objects.get().id): 2}
 
 
+@pytest.mark.guarantee("R14")
 @ONE(
     ("outcome", "word", "reason"),
     [
@@ -273,6 +282,7 @@ async def cut_answer(reader, writer):
     writer.close()
 
 
+@pytest.mark.guarantee("R13")
 def test_a_redirect_is_not_followed(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(302, [("Location", receiver.url("/elsewhere"))])
     make_alert()
@@ -297,6 +307,7 @@ def test_an_internal_address_is_refused_when_it_is_dialled(make_webhook, receive
 IN_AN_HOUR = "in an hour, as a date"
 
 
+@pytest.mark.guarantee("R12")
 @ONE(
     ("text", "least", "most"),
     [
@@ -322,6 +333,7 @@ def test_retry_after_holds_the_whole_sink(sink, receiver, make_alert, dispatcher
     assert dispatcher.run() == 1
 
 
+@pytest.mark.guarantee("R12")
 @ONE(
     "text",
     [
@@ -366,6 +378,7 @@ def test_another_sink_is_not_held(make_webhook, receiver, make_alert, dispatcher
 # --- Disabled -------------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R13")
 def test_a_sink_that_is_gone_is_disabled_and_keeps_its_backlog(sink, receiver, make_alert, dispatcher):
     receiver.answers = lambda got: answer(410)
     for number in range(5):
@@ -408,6 +421,7 @@ class TestDoubts:
         move_time()
         assert (say(200).state, states()) == ("active", ["delivered"] * 2)
 
+    @pytest.mark.guarantee("R13")
     def test_the_third_401_in_a_row_parks_the_sink_and_loses_nothing(self, sink, say, dispatcher):
         assert say(401, 401).state == "active"
         parked = say(401)
@@ -431,6 +445,7 @@ class TestDoubts:
         assert say(401, 500, 401).state == "active"
         assert say(401).state == "parked"
 
+    @pytest.mark.guarantee("R13")
     def test_a_401_more_than_a_minute_after_the_first_parks_the_sink(self, sink, say):
         say(401)
         Destination.objects.update(doubted_since=timezone.now() - timedelta(seconds=61))
@@ -452,6 +467,7 @@ def test_a_repaired_sink_gets_its_backlog_at_its_new_place(sink, receiver, make_
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R21")
 def test_a_paused_sink_gets_its_whole_backlog_when_it_is_resumed(sink, receiver, make_alert, dispatcher):
     configure.pause(sink)
     for number in range(5):
@@ -623,6 +639,7 @@ def test_slack_answers_are_read_by_slacks_type(acme, make_alert):
 # --- Fair -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R23")
 def test_a_sink_that_hangs_with_a_huge_backlog_holds_up_no_other(make_webhook):
     hangs, well = make_webhook("https://hangs.example/"), make_webhook("https://well.example/")
     owe(hangs, 20_000)
@@ -644,6 +661,7 @@ def test_a_sink_that_hangs_with_a_huge_backlog_holds_up_no_other(make_webhook):
     assert Delivery.objects.filter(destination=well, state="delivered").count() == 200
 
 
+@pytest.mark.guarantee("R23")
 def test_a_sink_that_hangs_holds_up_no_other_over_real_sockets(make_webhook, receiver, make_alert, dispatcher):
     hangs, well = make_webhook(receiver.url("/hangs")), make_webhook(receiver.url("/well"))
     receiver.answers = lambda got: hang(receiver) if got.path == "/hangs" else answer()
@@ -665,6 +683,7 @@ def test_a_sink_that_hangs_holds_up_no_other_over_real_sockets(make_webhook, rec
     assert order[:last].count("/hangs") <= 32
 
 
+@pytest.mark.guarantee("R24")
 def test_first_tries_are_not_starved_by_retries(make_webhook):
     sink = make_webhook()
     owe(sink, 3000, tries=3)
@@ -689,6 +708,7 @@ def test_no_more_is_in_flight_than_there_are_slots(acme, limit, make_webhook):
     assert len(world.sent()) == 1120
 
 
+@pytest.mark.guarantee("R23")
 def test_many_sinks_that_hang_hold_up_no_other(make_webhook):
     for number in range(32):
         owe(make_webhook(f"https://hangs-{number}.example/"), 100)
@@ -712,6 +732,7 @@ def test_many_sinks_that_hang_hold_up_no_other(make_webhook):
 # --- Interrupted ----------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R25")
 def test_stopping_finishes_what_is_in_flight_and_claims_no_more(make_webhook):
     sink = make_webhook()
     owe(sink, 500)
@@ -740,6 +761,7 @@ def test_what_was_stopped_before_it_began_claims_nothing(make_webhook):
     assert states() == ["pending"] * 3
 
 
+@pytest.mark.guarantee("R15")
 def test_what_a_lost_worker_held_is_sent_again_with_the_same_id(sink, receiver, make_alert, dispatcher):
     make_alert()
 
@@ -771,6 +793,7 @@ def test_an_event_that_kills_its_workers_runs_out(make_webhook, make_alert):
     assert states() == ["failed"]
 
 
+@pytest.mark.guarantee("R5")
 def test_settling_goes_on_when_the_database_comes_back(make_webhook, make_alert, monkeypatch):
     make_webhook()
     make_alert()
@@ -789,6 +812,7 @@ def test_settling_goes_on_when_the_database_comes_back(make_webhook, make_alert,
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R5")
 def test_settling_gives_up_in_the_end_and_the_delivery_is_due_again(make_webhook, make_alert, monkeypatch):
     make_webhook()
     make_alert()
@@ -809,6 +833,7 @@ def test_settling_gives_up_in_the_end_and_the_delivery_is_due_again(make_webhook
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R5")
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no server to lose")
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_cut_by_the_database_is_opened_anew(make_webhook, make_alert, monkeypatch):
@@ -838,6 +863,7 @@ def test_a_connection_cut_by_the_database_is_opened_anew(make_webhook, make_aler
     assert states() == ["delivered"]
 
 
+@pytest.mark.guarantee("R10")
 def test_two_dispatchers_at_once_send_each_delivery_once(make_webhook, transactional_db):
     for _ in range(4):
         owe(make_webhook(), 100)

@@ -62,6 +62,7 @@ def test_with_room_for_all_every_sink_that_has_a_share_left_has_a_turn(lanes, pa
     assert set(by_sink(windows.share_out(lanes, room))) == waiting
 
 
+@pytest.mark.guarantee("R24")
 @examples
 @given(LANES, PAST, st.integers(0, 300))
 def test_first_tries_get_at_least_half_of_their_sinks_quota(lanes, past, room):

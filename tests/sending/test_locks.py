@@ -245,6 +245,7 @@ def test_without_a_lock_everything_is_written(troubles, worker):
     assert until(lambda: not troubles(), 40), troubles()
 
 
+@pytest.mark.guarantee("R23")
 @postgresql
 @pytest.mark.parametrize("lock", LOCKS)
 def test_whatever_is_locked_another_tenants_alerts_arrive_and_the_rest_is_written_later(

@@ -66,6 +66,7 @@ def test_a_join_that_did_not_help_is_no_delivery(make_sink, make_alert, dispatch
     assert "not_in_channel" in sink.state_reason
 
 
+@pytest.mark.guarantee("P4")
 def test_retry_after_holds_every_sink_of_the_workspace_and_no_other(acme, make_sink, make_webhook, httpserver):
     sink = make_sink()
     same = {"slack_integration_id": str(sink.slack_workspace_id), "channel_id": "C2"}

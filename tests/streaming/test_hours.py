@@ -64,6 +64,7 @@ def events(bucket):
     return found
 
 
+@pytest.mark.guarantee("P3")
 def test_every_event_of_an_unordered_backlog_lies_once_under_its_own_hour(bucket, integration, acme):
     dice = random.Random(2)
     log(acme, [dice.randrange(6) for _ in range(50)])

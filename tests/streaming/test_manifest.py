@@ -71,6 +71,7 @@ def manifests(bucket):
     }
 
 
+@pytest.mark.guarantee("P3")
 def test_an_hour_that_is_over_is_written_down_with_every_object_of_it(bucket, sent):
     integration = sent(1, 2, 3)
     hours_ago(2)

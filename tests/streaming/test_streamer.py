@@ -45,6 +45,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 # --- What a batch holds ---------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R26")
 @pytest.mark.parametrize(("count", "batches"), [(2, [2]), (3, [3]), (4, [3, 1])])
 def test_a_batch_holds_at_most_so_many_events(count, batches, far, integrate, log, outlet):
     integration = integrate()
@@ -53,6 +54,7 @@ def test_a_batch_holds_at_most_so_many_events(count, batches, far, integrate, lo
     assert list(map(len, came(far))) == batches
 
 
+@pytest.mark.guarantee("R26")
 @pytest.mark.parametrize(("room", "batches"), [(1, [2, 1]), (0, [2, 1]), (-1, [1, 1, 1])])
 def test_a_batch_holds_at_most_so_many_bytes(room, batches, far, integrate, log, outlet):
     integration = integrate()
@@ -75,6 +77,7 @@ def test_a_full_batch_does_not_linger_and_another_waits_for_more(far, integrate,
     assert came(far) == [["1", "2", "3"]]
 
 
+@pytest.mark.guarantee("R26")
 @pytest.mark.parametrize(("age", "sent"), [(29, 0), (30, 1), (31, 1)])
 def test_what_has_lingered_long_enough_is_sent_though_it_is_little(age, sent, far, integrate, log, outlet):
     far.limits = BatchLimits(max_events=3, linger=30.0)
@@ -84,6 +87,7 @@ def test_what_has_lingered_long_enough_is_sent_though_it_is_little(age, sent, fa
     assert stream(integration.id, outlet) == sent
 
 
+@pytest.mark.guarantee("R32")
 def test_a_worker_whose_clock_is_a_day_off_lingers_no_other(far, integrate, log, outlet, monkeypatch):
     class Tomorrow(datetime):
         @classmethod
@@ -112,6 +116,7 @@ def test_events_come_in_the_order_of_the_log_and_batches_are_counted(far, integr
     assert stored(integration).event_id == Event.objects.latest("id").id
 
 
+@pytest.mark.guarantee("R15")
 def test_an_event_has_the_same_id_at_an_integration_over_every_try(far, integrate, log, outlet):
     integration = integrate()
     (event,) = log(1)
@@ -166,6 +171,7 @@ class PowerCut(BaseException):
     """The process is gone: nothing catches it."""
 
 
+@pytest.mark.guarantee("R27")
 def test_a_crash_while_sending_leaves_the_batch_and_the_next_run_sends_the_same(far, integrate, log, outlet):
     integration = integrate()
     log(1, 2)
@@ -189,6 +195,7 @@ def test_a_crash_while_sending_leaves_the_batch_and_the_next_run_sends_the_same(
     assert [m.data for m in first.messages] == [m.data for m in second.messages]
 
 
+@pytest.mark.guarantee("R27")
 def test_a_crash_after_sending_and_before_settling_sends_the_same_again(far, integrate, log, outlet, monkeypatch):
     integration = integrate()
     log(1)
@@ -235,11 +242,13 @@ def test_a_pause_has_an_end():
     assert LONGEST_PAUSE <= choose_pause(10_000) <= LONGEST_PAUSE * 1.2
 
 
+@pytest.mark.guarantee("R11")
 def test_streams_that_failed_together_do_not_come_back_together():
     pauses = [choose_pause(3) for _ in range(200)]
     assert 4.0 <= min(pauses) < 4.4 < max(pauses) <= 4.8
 
 
+@pytest.mark.guarantee("R12")
 def test_a_pause_that_the_far_end_asks_for_is_kept(far, integrate, log, outlet):
     integration = integrate()
     log(1)
@@ -252,6 +261,7 @@ def test_a_pause_that_the_far_end_asks_for_is_kept(far, integrate, log, outlet):
     assert 990 < pause_of(integration) <= 1_001
 
 
+@pytest.mark.guarantee("R27")
 def test_of_a_partial_failure_only_what_failed_goes_again(far, integrate, log, outlet):
     integration = integrate()
     log(1, 2, 3, 4)
@@ -282,6 +292,7 @@ def test_what_is_too_large_goes_in_halves(far, integrate, log, outlet):
     assert not Batch.objects.filter(state="open").exists()
 
 
+@pytest.mark.guarantee("R26")
 def test_an_event_larger_than_the_type_takes_becomes_a_dead_letter_and_the_stream_goes_on(
     far, integrate, log, outlet
 ):
@@ -297,6 +308,7 @@ def test_an_event_larger_than_the_type_takes_becomes_a_dead_letter_and_the_strea
     assert "larger than the 1000 bytes" in failed.reason
 
 
+@pytest.mark.guarantee("R26")
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_the_limit_of_one_event_is_where_it_says(over, far, integrate, log, outlet):
     integration = integrate()
@@ -306,6 +318,7 @@ def test_the_limit_of_one_event_is_where_it_says(over, far, integrate, log, outl
     assert (len(far.got), Delivery.objects.filter(state="failed").count()) == ((0, 1) if over > 0 else (1, 0))
 
 
+@pytest.mark.guarantee("R26")
 def test_an_event_larger_than_a_whole_batch_goes_alone(far, integrate, log, outlet):
     far.limits = BatchLimits(max_events=3, max_bytes=1_000)
     integration = integrate()
@@ -322,6 +335,7 @@ def try_apart(integration, outlet):
     stream(integration.id, outlet)
 
 
+@pytest.mark.guarantee("R33")
 def test_a_refused_event_is_visible_replayable_and_then_sent(far, integrate, log, outlet):
     integration = integrate()
     (_, bad, _, _) = log(1, 2, 3, 4)
@@ -417,6 +431,7 @@ def test_a_configuration_that_can_not_be_read_parks_it(far, integrate, log, outl
     assert Destination.objects.get(id=integration.id).state == "parked"
 
 
+@pytest.mark.guarantee("R21")
 def test_a_pause_keeps_the_position_and_resuming_goes_on_at_once(far, integrate, log, outlet):
     integration = integrate()
     log(1)
@@ -452,6 +467,7 @@ def test_one_that_is_held_back_waits(far, integrate, log, outlet):
     assert stream(integration.id, outlet) == 0
 
 
+@pytest.mark.guarantee("R25")
 def test_a_worker_that_is_told_to_stop_starts_no_further_batch(far, integrate, log, outlet):
     integration = integrate()
     log(*range(9))
@@ -464,6 +480,7 @@ def test_a_worker_that_is_told_to_stop_starts_no_further_batch(far, integrate, l
 # --- Several workers --------------------------------------------------------------------------------
 
 
+@pytest.mark.guarantee("R10")
 def test_two_workers_never_send_to_the_same_integration_at_once(far, integrate, log, outlet):
     integration = integrate()
     log(*range(30))
@@ -493,6 +510,7 @@ def test_two_workers_never_send_to_the_same_integration_at_once(far, integrate, 
     assert all_that_came(far) == list(map(str, range(30)))
 
 
+@pytest.mark.guarantee("R6")
 def test_a_worker_that_lost_its_lease_settles_nothing(far, integrate, log, outlet):
     integration = integrate()
     log(1, 2, 3)
@@ -549,6 +567,7 @@ def test_a_new_integration_may_begin_at_the_beginning(far, integrate, log, outle
     assert all_that_came(far) == ["old", "new"]
 
 
+@pytest.mark.guarantee("S20")
 def test_an_integration_hears_of_its_own_making(far, integrate, silent_audit, acme, outlet, monkeypatch):
     monkeypatch.setattr(audit, "record_destination", silent_audit)
     integration = integrate()
@@ -664,6 +683,7 @@ def test_the_one_event_that_datadog_refuses_is_found_by_halving(datadog, log, ou
     assert Counter(picky.taken) == Counter(map(str, range(100)))
 
 
+@pytest.mark.guarantee("R27")
 def test_a_413_splits_the_batch(datadog, log, outlet, monkeypatch):
     monkeypatch.setattr(Datadog, "limits", BatchLimits(max_events=100))
     receiver, integration = datadog
@@ -783,6 +803,7 @@ def test_a_batch_becomes_one_object_of_s3_however_often_it_is_sent(
     assert len(list(bucket.object_versions.all())) == 1
 
 
+@pytest.mark.guarantee("R27")
 def test_of_a_partial_failure_of_firehose_only_the_failed_records_go_again(integrate, log, outlet, monkeypatch):
     from eventsinks.lib.net import aws
 

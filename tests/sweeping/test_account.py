@@ -105,6 +105,7 @@ class Life:
         fall_back_everywhere()
 
 
+@pytest.mark.guarantee("R29")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chosen=st.lists(st.tuples(st.sampled_from(FILTERS), st.sampled_from(QUIETS)), min_size=1, max_size=3),
@@ -152,6 +153,7 @@ def assert_windows_count_what_is_suppressed(sinks):
             assert counted == rows.count()
 
 
+@pytest.mark.guarantee("R29")
 def test_a_delivery_that_is_lost_behind_its_back_shows(make_webhook, make_alert):
     make_webhook()
     make_alert()
@@ -195,6 +197,7 @@ def plan_of(statement):
         return [row[3] for row in cursor.fetchall()]
 
 
+@pytest.mark.guarantee("O1")
 def test_the_metrics_tell_what_is_missing_and_what_waits(make_webhook, make_alert):
     make_webhook()
     make_alert()

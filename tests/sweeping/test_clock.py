@@ -74,6 +74,7 @@ def test_only_pythons_clock_is_moved(db, days):
         assert time.monotonic() >= 0
 
 
+@pytest.mark.guarantee("R32")
 @DAYS
 def test_a_heartbeat_test_comes_once_an_interval(make_webhook, days):
     sink = make_webhook(options=Options(drill_interval_s=3600))
@@ -102,6 +103,7 @@ def test_a_drill_that_is_due_is_held_whatever_the_precision_of_the_last(make_web
     assert [send_heartbeats(), send_heartbeats(), heartbeat_tests()] == [1, 0, 1]
 
 
+@pytest.mark.guarantee("R32")
 @DAYS
 def test_what_is_fresh_does_not_fall_back(acme, make_webhook, make_alert, days):
     spare = make_webhook()
@@ -160,6 +162,7 @@ def test_a_silence_holds_back_from_when_to_when_it_says(acme, make_webhook, make
     assert is_now(told.occurred_at)
 
 
+@pytest.mark.guarantee("R32")
 @DAYS
 def test_a_replay_takes_what_ended_before_it_was_made(acme, make_webhook, make_alert, days):
     sink = make_webhook()
@@ -239,6 +242,7 @@ def test_the_accounts_hour_is_the_last_one(make_webhook, make_alert, days):
         assert tasks.account() == 0
 
 
+@pytest.mark.guarantee("R32")
 @DAYS
 def test_what_a_process_makes_is_dated_by_the_database(acme, make_webhook, make_alert, days):
     with off_by(days):

@@ -63,6 +63,7 @@ class TestFallingBack:
         ((first,), (second,)) = at(down), at(up)
         assert (first.state, second.state, second.fallback_of) == ("pending", "delivered", first.id)
 
+    @pytest.mark.guarantee("R15")
     def test_the_one_that_goes_is_marked_with_whose_place_it_takes(self, pair, make_alert):
         seen = []
         make_alert()

@@ -140,6 +140,7 @@ NAMED = {
 }
 
 
+@pytest.mark.guarantee("S20")
 def test_no_call_that_changes_something_is_forgotten():
     changing = {
         (method, path)
@@ -150,6 +151,7 @@ def test_no_call_that_changes_something_is_forgotten():
     assert {call for call in API if call[0] != "GET"} == changing
 
 
+@pytest.mark.guarantee("S20")
 @pytest.mark.parametrize(("method", "path"), sorted(API))
 def test_what_a_key_does_is_recorded_with_the_key_and_its_address(method, path, world):
     body, code = API[method, path]
@@ -260,6 +262,7 @@ def pages():
     }
 
 
+@pytest.mark.guarantee("S20")
 def test_no_page_or_button_of_the_admin_is_forgotten(db):
     request = RequestFactory().get("/")
     request.user = User(is_superuser=True, is_active=True, is_staff=True)
@@ -288,6 +291,7 @@ def person(client, db):
     return user
 
 
+@pytest.mark.guarantee("S20")
 @pytest.mark.parametrize(("model", "name"), EVERY)
 def test_what_a_person_does_in_the_admin_is_recorded_with_their_name(model, name, client, person, world):
     with unrecorded():
@@ -377,6 +381,7 @@ QUERIES = {
 # --- What it says
 
 
+@pytest.mark.guarantee("S20")
 def test_a_change_tells_before_and_after_with_secrets_as_fingerprints(world):
     url = f"https://example.org/{IN_URL}"
     config = {"url": url, "headers": {"X-Key": "another-secret"}}

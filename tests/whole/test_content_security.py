@@ -36,6 +36,7 @@ def pages(state):
     yield Client(enforce_csrf_checks=True).post("/slack/install", {"state": state})
 
 
+@pytest.mark.guarantee("S18")
 def test_a_page_outside_the_admin_runs_and_loads_nothing_but_files_of_this_server(state):
     seen = 0
     for page in pages(state):
@@ -57,6 +58,7 @@ def test_the_question_before_slack_may_lead_there_and_no_other_page_may(state, s
     assert {docs, *others} == {"'self'"}
 
 
+@pytest.mark.guarantee("S18")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

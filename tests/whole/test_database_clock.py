@@ -121,6 +121,7 @@ def readings_of(source):
     return readings.found
 
 
+@pytest.mark.guarantee("R32")
 def test_pythons_clock_is_read_only_where_it_is_named():
     files = [path for top in ("eventsinks", "project") for path in (ROOT / top).rglob("*.py")]
     assert len(files) > 150

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from django.db.models import F
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -268,6 +269,7 @@ class Engine(RuleBasedStateMachine):
             assert Delivery.objects.get(id=id).state == "delivered"
 
 
+@pytest.mark.guarantee("R34")
 def test_whatever_happens_every_delivery_is_accounted_for(db, settings):
     settings.EVENTSINKS_RETRY_SCHEDULE = [PAUSE] * (MAX_TRIES - 1)
     run_state_machine_as_test(Engine, settings=EXAMPLES)

@@ -99,6 +99,7 @@ def test_a_row_that_changes_its_tenant_takes_no_secret_along(sinks, globex):
         Destination.objects.get(id=sinks[0].id).opened()
 
 
+@pytest.mark.guarantee("S10")
 def test_every_sealed_column_is_sealed_anew_by_reencrypt():
     named = {
         (model, field.name)
@@ -228,6 +229,7 @@ PROCESSES = {
 }
 
 
+@pytest.mark.guarantee("S10")
 def test_a_process_with_a_wrong_key_does_not_start(tmp_path, subtests):
     right, wrong = make_key(), make_key()
     clean = {

@@ -223,6 +223,7 @@ def admin_pages(operator, sink, delivery):
     return said
 
 
+@pytest.mark.guarantee("S10")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", BY_HTTP)
 def test_a_secret_that_went_in_comes_out_nowhere(
@@ -298,6 +299,7 @@ def started(environment, var, log):
     raise AssertionError("it did not start")
 
 
+@pytest.mark.guarantee("S10")
 @pytest.mark.skipif(sys.platform != "linux", reason="whole systems are started on Linux")
 def test_real_processes_log_dump_and_send_no_secret_at_the_level_debug(tmp_path, database, request):
     planted = {"pagerduty": "R0ut1ngK3y5f0rAcm3sBlu3T3amX9876", "header": HEADER, "query": QUERY}

@@ -247,6 +247,7 @@ def test_a_far_end_that_never_answers_does_not_hold_the_caller_for_long(api, mon
     refused(response, 412, "timeout")
 
 
+@pytest.mark.guarantee("S8")
 @pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://10.0.0.1/", "http://[::ffff:a9fe:a9fe]/"])
 def test_an_internal_address_is_not_even_tried(api, url):
     refused(

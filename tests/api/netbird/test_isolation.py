@@ -34,6 +34,7 @@ def table():
     return {path: methods for path, methods in url_table().items() if path.startswith(OF_NETBIRD)}
 
 
+@pytest.mark.guarantee("S13")
 def test_no_path_is_forgotten():
     assert set(table()) == {*WITH_AN_ID, *LISTS}
     assert all(table().values())
@@ -64,6 +65,7 @@ NONE = 987_654_321  # the id of nothing
 BODIES = [b"", b"{}", b'{"enabled": false, "config": {"url": "https://mine.example/"}}', b"not json"]
 
 
+@pytest.mark.guarantee("S13")
 @pytest.mark.parametrize("path", WITH_AN_ID)
 def test_what_is_another_accounts_is_not_found_with_any_method(api, globex_api, foreign, path):
     before = rows()
@@ -81,6 +83,7 @@ def test_what_is_another_accounts_is_not_found_with_any_method(api, globex_api, 
 QUERIES = ["", "?page_size=50000", "?user_id=acmes-user", "?search=acme", "?protocol=6", "?start_date=2020-01-01"]
 
 
+@pytest.mark.guarantee("S13")
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_never_shows_what_is_another_accounts(api, globex_api, foreign, path):
     for query in QUERIES:

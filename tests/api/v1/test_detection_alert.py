@@ -79,6 +79,7 @@ def test_the_same_id_with_other_content_is_a_conflict(api):
     assert json.loads(bytes(Event.objects.get().data))["severity"] == "High"
 
 
+@pytest.mark.guarantee("R17")
 def test_the_same_id_in_two_tenants_is_two_alerts(api, globex_api):
     assert api.post(PATH, alert(id="a-1")).json()["detection_alert"]["duplicate"] is False
     theirs = globex_api.post(PATH, alert(id="a-1", severity="Low"))
@@ -466,6 +467,7 @@ def test_an_alert_shows_what_became_of_it(api, acme, make_webhook, make_alert):
     assert listed == expected
 
 
+@pytest.mark.guarantee("O8")
 @pytest.mark.parametrize("size", ["page_size", "pagination[page_size]"])
 def test_paging_through_alerts_sees_each_once_also_while_new_ones_come_in(api, make_alert, size):
     for number in range(250):
@@ -570,6 +572,7 @@ def test_explain_says_that_an_alert_is_staging(make_webhook, make_alert, explain
     assert explained() == {"sink": ("not_sent", "the alert is staging: kept and sent nowhere")}
 
 
+@pytest.mark.guarantee("R33")
 def test_explain_shows_every_attempt_and_leads_to_the_delivery(api, make_webhook, make_alert):
     make_webhook()
     make_alert(id="a")
@@ -651,6 +654,7 @@ def test_a_question_that_can_not_be_is_refused_at_its_field(api, query, field):
     assert fields_of(response) == [field]
 
 
+@pytest.mark.guarantee("R18")
 def test_a_delivery_that_ended_is_given_fresh_tries_and_a_second_click_does_nothing_more(
     api, make_webhook, make_alert
 ):

@@ -147,6 +147,7 @@ def test_a_list_that_is_asked_for_wrongly_names_the_field(api, body):
     assert fields_of(response)[0].startswith(next(iter(body)))
 
 
+@pytest.mark.guarantee("O8")
 @pytest.mark.parametrize(
     ("first", "next_page"),
     [
@@ -723,6 +724,7 @@ NO_URLS = [
 ]
 
 
+@pytest.mark.guarantee("S3")
 @pytest.mark.parametrize("url", INTERNAL)
 def test_an_internal_address_is_refused_however_it_is_spelled(create, update, make_webhook, settings, url):
     settings.EVENTSINKS_ALLOWED_NETWORKS = []
@@ -819,6 +821,7 @@ def test_a_header_that_is_not_the_tenants_to_set_is_refused(create, update, make
     assert "headers" not in opened(sink)
 
 
+@pytest.mark.guarantee("S14")
 def test_more_headers_than_fifty_are_refused(create):
     headers = {f"X-{number}": "v" for number in range(51)}
     says(create(webhook(headers=headers)), 400)

@@ -179,6 +179,7 @@ class TestTesting:
         attempt = api.post(f"/v1/event_sink/{sink.uuid}/test").json()["attempt"]
         assert (attempt["outcome"], attempt["reason"].split(":")[0]) == ("temporary", "connection_refused")
 
+    @pytest.mark.guarantee("S8")
     def test_an_internal_address_is_refused_as_it_is_when_alerts_are_sent(self, api, make_webhook, settings):
         sink = make_webhook("http://127.0.0.1:2/")
         settings.EVENTSINKS_ALLOWED_NETWORKS = []

@@ -134,6 +134,7 @@ class TestMany:
         Delivery.objects.update(state="failed", tries=10, status=503, reason="busy", settled_at=timezone.now())
         return [*sinks, made]
 
+    @pytest.mark.guarantee("R33")
     def test_of_all_event_sinks_where_none_is_named(self, api, failed):
         made = api.post("/v1/replay", {"since": SINCE}).json()["replays"]
         assert sorted((one["event_sink_name"], one["deliveries"]) for one in made) == [("one", 2), ("two", 2)]
@@ -207,6 +208,7 @@ class TestMany:
         assert replay_job.replay_step(replay) == 0
         assert set(taken.values_list("state", flat=True)) == {"sending"}
 
+    @pytest.mark.guarantee("R33")
     @pytest.mark.parametrize(
         ("asked", "count"),
         [
@@ -235,6 +237,7 @@ class TestMany:
     def test_what_makes_no_sense_is_refused_at_its_field(self, api, failed, wrong):
         assert fields_of(api.post("/v1/replay", {"since": SINCE, **wrong})) == list(wrong)
 
+    @pytest.mark.guarantee("R30")
     def test_a_rate_lets_so_many_go_in_a_second(self, api, failed):
         id = str(failed[0].uuid)
         made = api.post("/v1/replay", {"since": SINCE, "event_sink_ids": [id], "rate_per_s": 0.5}).json()[

@@ -70,6 +70,7 @@ def s3_config(**given):
     return {"bucket_name": "acme", "region": "eu-central-1", **KEYS, **given}
 
 
+@pytest.mark.guarantee("S21")
 def test_a_role_is_assumed_once_with_the_tenants_keys_and_its_external_id():
     with Receiver(lend) as receiver:
         destination = make_type("s3", s3_config(**ROLE), endpoints=Endpoints(aws=receiver.url("")))
@@ -111,6 +112,7 @@ def test_an_answer_without_credentials_is_tried_again(body):
             destination.send(make_batch(), AT)
 
 
+@pytest.mark.guarantee("S21")
 def test_nothing_of_the_machines_own_is_used(monkeypatch, tmp_path):
     elsewhere = "http://127.0.0.1:1"
     (tmp_path / "config").write_text("[profile x]\nregion = us-east-1\nrole_arn = arn:aws:iam::1:role/x\n")

@@ -53,6 +53,7 @@ def test_two_events_of_one_id_and_second_are_two_objects(amazon):
     assert len(list(bucket.objects.all())) == 25
 
 
+@pytest.mark.guarantee("S15")
 @pytest.mark.parametrize("id", ["../../etc", "a/b", "x" * 500, "é\n", ""])
 def test_no_id_of_an_event_leads_out_of_its_place(id):
     with Receiver(written) as receiver:

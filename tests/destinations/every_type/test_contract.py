@@ -440,6 +440,7 @@ def marks_of(key, text, pattern):
     return sum(len(pattern.findall(leaf)) for leaf in read(document) if isinstance(leaf, str))
 
 
+@pytest.mark.guarantee("S17")
 @event_sink
 @pytest.mark.parametrize("text", MARKS, ids=range(len(MARKS)))
 def test_nothing_of_an_alert_is_markup(key, text):
@@ -464,6 +465,7 @@ def test_an_alert_of_two_hundred_levels_is_built_or_refused(key):
     build_or_refuse(make_type(key), make_message(raw=raw))
 
 
+@pytest.mark.guarantee("S16")
 def test_an_alert_of_ten_thousand_levels_never_gets_here():
     with pytest.raises(NotAcceptable):
         make_message(raw=b'{"name":"n","severity":"Low","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}")

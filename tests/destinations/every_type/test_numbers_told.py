@@ -56,6 +56,7 @@ def told(kind, message):
     return kind.then(message, first, make_response(200, b'{"issues":[]}')) or first
 
 
+@pytest.mark.guarantee("S16")
 @pytest.mark.parametrize("key", SINKS)
 def test_an_event_sink_is_told_every_digit(key):
     kind = make_type(key, signing_keys=[bytes(32)])
@@ -91,6 +92,7 @@ def test_a_mapping_keeps_every_digit(key, raw, name):
         assert is_left_out or number.encode() in written
 
 
+@pytest.mark.guarantee("S16")
 @every_number
 @pytest.mark.parametrize("key", [key for key in STREAMS if not issubclass(DESTINATION_TYPES[key], ClientType)])
 def test_a_stream_is_told_every_digit(key, number):

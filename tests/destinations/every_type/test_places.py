@@ -45,6 +45,7 @@ def test_a_place_inside_is_refused_when_it_is_saved_and_its_field_is_named(key, 
     assert not [url for url in (*DISGUISED, *MALFORMED[1:]) if field not in refusals(key, field, url)]
 
 
+@pytest.mark.guarantee("S5")
 @every_place
 def test_a_port_of_what_is_no_receiver_is_refused_when_it_is_saved(key, field):
     place = example(key).get(field, "https://logs.acme.example/api").replace(":443", "")
@@ -55,12 +56,14 @@ def test_a_port_of_what_is_no_receiver_is_refused_when_it_is_saved(key, field):
     assert field in said
 
 
+@pytest.mark.guarantee("S5")
 @every_place
 def test_a_place_in_clear_is_refused_where_only_https_is_allowed(key, field):
     place = example(key).get(field, "https://logs.acme.example/api").replace("https://", "http://")
     assert refusals(key, field, place, https_only=True) == {field: "only https:// is allowed here"}
 
 
+@pytest.mark.guarantee("S1")
 @pytest.mark.parametrize(("key", "field"), sorted(place for place in PLACES if goes_anywhere(*place)))
 def test_a_place_inside_is_not_dialled_however_it_was_saved(key, field):
     with Receiver() as receiver, open_outlet(AddressGuard(), 3) as strict:

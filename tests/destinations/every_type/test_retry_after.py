@@ -15,6 +15,7 @@ def date(seconds, since=NOW):
     return format_datetime(since + timedelta(seconds=seconds), usegmt=True)
 
 
+@pytest.mark.guarantee("R12")
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
@@ -37,6 +38,7 @@ def test_what_it_says_is_so_many_seconds(said, seconds):
     assert read_retry_after(make_response(503, retry_after=said), NOW) == seconds
 
 
+@pytest.mark.guarantee("R12")
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])
 def test_a_date_is_measured_by_the_far_end_s_own_clock(ahead):
     response = make_response(503, retry_after=date(ahead + 90), date=date(ahead))
