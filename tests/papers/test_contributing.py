@@ -36,3 +36,11 @@ def test_a_hook_is_a_step_of_ci(hook):
 def test_the_changelog_tells_of_this_version_after_what_is_not_released():
     headings = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
     assert headings[:2] == ["Unreleased", VERSION]
+
+
+def test_the_changelog_has_the_form_that_it_names():
+    dates = re.findall(r"^## \[\d+\.\d+\.\d+\] - (\d{4}-\d\d-\d\d)$", CHANGELOG, re.MULTILINE)
+    assert len(re.findall(r"^## ", CHANGELOG, re.MULTILINE)) == len(dates) + 1
+    assert dates == sorted(dates, reverse=True)
+    kinds = re.findall(r"^### (.+)$", CHANGELOG, re.MULTILINE)
+    assert not set(kinds) - {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
