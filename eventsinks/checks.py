@@ -45,6 +45,7 @@ def register_all() -> None:
     register(keys_are_of_this_database)
     register(front_can_work)
     register(limits_are_limits)
+    register(cell_is_a_name)
     register(log_is_of_this_cluster, Tags.database)
 
 
@@ -164,6 +165,15 @@ def limits_are_limits(**_: Any) -> list[CheckMessage]:
     if settings.EVENTSINKS_WRONG_KEYS_PER_MIN < 1:
         found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E011"))
     return found
+
+
+def cell_is_a_name(**_: Any) -> list[CheckMessage]:
+    """Refuse a name of the cell that no API key could have."""
+    from eventsinks.models.tenant import KEY_SHAPE, make_key_text
+
+    if KEY_SHAPE.fullmatch(make_key_text()):
+        return []
+    return [Error("EVENTSINKS_CELL must be up to four small letters and digits", id="eventsinks.E033")]
 
 
 def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

@@ -154,6 +154,8 @@ EVENTSINKS_MAX_EVENT_BYTES = env.int("EVENTSINKS_MAX_EVENT_BYTES", 1024 * 1024) 
 EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 1024)  # one request
 # Limits of one tenant that differ from eventsinks/models/limits.py: name=number, with commas.
 EVENTSINKS_LIMITS: dict[str, int] = env.dict("EVENTSINKS_LIMITS", {}, subcast_values=int)
+# The name of this cell, which stands in its new API keys: a front finds the cell of a request by it.
+EVENTSINKS_CELL = env.str("EVENTSINKS_CELL", "")
 # Wrong API keys a minute from one address, and as many at once. More are answered 429.
 EVENTSINKS_WRONG_KEYS_PER_MIN = env.int("EVENTSINKS_WRONG_KEYS_PER_MIN", 60)
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same limit

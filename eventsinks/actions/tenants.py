@@ -13,10 +13,10 @@ from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import hold_room
 from eventsinks.models import SCOPES, ApiKey, Tenant
-from eventsinks.models.tenant import KEY_PREFIX, OPERATOR, make_key_digest, make_key_text
+from eventsinks.models.tenant import OPERATOR, make_key_digest, make_key_text
 
 CREATED, UPDATED, LIMITS_CHANGED = "tenant.create", "tenant.update", "tenant.limits.update"
-SHOWN = len(KEY_PREFIX) + 6  # characters of a key that are stored in clear, to recognise it
+HIDDEN = 37  # characters at the end of a key of which nothing is stored; of the others, as many as fit the column
 
 
 def create_tenant(
@@ -85,7 +85,7 @@ def issue_key(
         key = ApiKey.objects.create(
             tenant=tenant,
             name=name,
-            prefix=text[:SHOWN],
+            prefix=text[:-HIDDEN][:12],
             digest=make_key_digest(text),
             scopes=granted,
             expires_at=expires_at,

@@ -6,7 +6,6 @@ So each key is looked up, unless its form is wrong or the database did not have 
 from __future__ import annotations
 
 import ipaddress
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -17,10 +16,9 @@ from eventsinks import telemetry
 from eventsinks.lib.token_bucket import BucketAsk
 from eventsinks.limits import rates, refusals
 from eventsinks.limits.broker_state import make_key
-from eventsinks.models.tenant import KEY_PREFIX
+from eventsinks.models.tenant import KEY_SHAPE
 
 NAME = "wrong_keys"
-SHAPE = re.compile(re.escape(KEY_PREFIX) + r"[A-Za-z0-9_-]{43}")  # of every key that was ever made
 KNOWN_SECONDS = 5.0  # for which a key is remembered to be none
 KNOWN = 10_000  # keys that are remembered
 
@@ -30,7 +28,7 @@ _known: OrderedDict[str, float] = OrderedDict()  # text: until when
 
 def is_known(text: str) -> bool:
     """Whether a text can't be a key. This needs no look at the database."""
-    if not SHAPE.fullmatch(text):
+    if not KEY_SHAPE.fullmatch(text):
         return True
     with _lock:
         until = _known.get(text)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import uuid
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -29,6 +31,7 @@ SCOPES = {
 }
 OPERATOR = "operator"  # the scope of a key that belongs to no tenant: manages tenants and their keys
 KEY_PREFIX = "es_"
+KEY_SHAPE = re.compile(re.escape(KEY_PREFIX) + r"([a-z0-9]{1,4}\.)?[A-Za-z0-9_-]{43}")  # of every key ever made
 
 
 class Tenant(models.Model):
@@ -101,8 +104,9 @@ class ApiKey(models.Model):
 
 
 def make_key_text() -> str:
-    """Return the text of a new key: 256 random bits."""
-    return KEY_PREFIX + secrets.token_urlsafe(32)
+    """Return the text of a new key: 256 random bits, behind the name of this cell if it has one."""
+    cell = f"{settings.EVENTSINKS_CELL}." if settings.EVENTSINKS_CELL else ""
+    return KEY_PREFIX + cell + secrets.token_urlsafe(32)
 
 
 def make_key_digest(text: str) -> str:

@@ -221,3 +221,15 @@ def test_paging_through_tenants_sees_each_once(operator_api):
         seen += [tenant["name"] for tenant in page["data"]["tenants"]]
         token = page["pagination"]["next_page_token"]
     assert sorted(seen) == [f"tenant {number}" for number in range(7)]
+
+
+def test_a_key_of_a_cell_opens_it_and_its_name_is_no_part_of_what_is_secret(acme, settings):
+    before = issue_key(acme)[1]
+    settings.EVENTSINKS_CELL = "eu1"
+    key, text = issue_key(acme)
+    assert text.startswith("es_eu1.")
+    assert key.prefix == text[:12]
+    assert len(text.partition(".")[2]) == 43
+    for one in (text, before):
+        assert Caller(one).get("/v1/event_sink").status_code == 200
+    assert Caller(text.replace("eu1", "eu2")).get("/v1/event_sink").status_code == 401

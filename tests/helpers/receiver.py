@@ -52,8 +52,8 @@ def lose(reader, writer):
 class Receiver:
     """`answers(got)` returns the bytes to send, or a function (maybe async) of (reader, writer)."""
 
-    def __init__(self, answers=lambda got: answer(), tls: ssl.SSLContext | None = None):
-        self.answers = answers
+    def __init__(self, answers=lambda got: answer(), tls: ssl.SSLContext | None = None, host="127.0.0.1"):
+        self.answers, self.host = answers, host
         self.got: list[Got] = []
         self.hanging = 0
         self.connections = 0
@@ -70,9 +70,9 @@ class Receiver:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
-    def url(self, path="/hook", host="127.0.0.1"):
+    def url(self, path="/hook", host=None):
         """Return where it listens."""
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
+        return f"{'https' if self._tls else 'http'}://{host or self.host}:{self.port}{path}"
 
     def release(self):
         """Let go of all that hang."""
@@ -87,7 +87,7 @@ class Receiver:
         self._stop, self.let_go = asyncio.Event(), asyncio.Event()
         self._open: set[asyncio.Task] = set()
         server = await asyncio.start_server(
-            self._connection, "127.0.0.1", 0, ssl=self._tls, backlog=2048, limit=2**22
+            self._connection, self.host, 0, ssl=self._tls, backlog=2048, limit=2**22
         )
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()

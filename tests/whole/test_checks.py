@@ -2,7 +2,8 @@
 
 import pytest
 
-from eventsinks.checks import denied_ports_are_ports, mail_can_be_sent, services_are_https
+from eventsinks.checks import cell_is_a_name, denied_ports_are_ports, mail_can_be_sent, services_are_https
+from eventsinks.models.tenant import make_key_text
 
 
 @pytest.mark.parametrize("url", ["", "smtp://mail.example", "smtp+starttls://me:secret@10.0.0.5:2525"])
@@ -39,3 +40,16 @@ def test_a_vendors_service_in_clear_stops_the_start_where_only_https_is_allowed(
     assert services_are_https() == []
     settings.EVENTSINKS_HTTPS_ONLY = True
     assert [error.msg.split()[0] for error in services_are_https()] == ["SLACK_BASE_URL"]
+
+
+@pytest.mark.parametrize("name", ["", "a", "eu1", "0042"])
+def test_a_cell_with_a_name_gives_it_to_its_keys(settings, name):
+    settings.EVENTSINKS_CELL = name
+    assert cell_is_a_name() == []
+    assert make_key_text().startswith(f"es_{name}." if name else "es_")
+
+
+@pytest.mark.parametrize("name", ["europe", "EU", "a.b", "é", " "])
+def test_a_name_of_a_cell_that_no_key_can_have_stops_the_start(settings, name):
+    settings.EVENTSINKS_CELL = name
+    assert [error.id for error in cell_is_a_name()] == ["eventsinks.E033"]
