@@ -155,6 +155,7 @@ def front_can_work(**_: Any) -> list[CheckMessage]:
 def limits_are_limits(**_: Any) -> list[CheckMessage]:
     """Refuse a limit that there is not, or a number that it can't be."""
     from eventsinks.models.limits import TenantLimits
+    from eventsinks.models.retention import Retention
 
     found: list[CheckMessage] = []
     try:
@@ -162,6 +163,11 @@ def limits_are_limits(**_: Any) -> list[CheckMessage]:
     except ValidationError as error:
         said = "; ".join(f"{field}: {message}" for field, message in list_errors(error))
         found.append(Error(f"EVENTSINKS_LIMITS: {said}", id="eventsinks.E010"))
+    try:
+        Retention.model_validate(settings.EVENTSINKS_KEEP_DAYS)
+    except ValidationError as error:
+        said = "; ".join(f"{field}: {message}" for field, message in list_errors(error))
+        found.append(Error(f"EVENTSINKS_KEEP_DAYS: {said}", id="eventsinks.E012"))
     if settings.EVENTSINKS_WRONG_KEYS_PER_MIN < 1:
         found.append(Error("EVENTSINKS_WRONG_KEYS_PER_MIN must be 1 or more", id="eventsinks.E011"))
     return found

@@ -34,7 +34,7 @@ from eventsinks.resident import Resident
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.streaming import streamer as stream_action
 from eventsinks.sweeping import account as account_action
-from eventsinks.sweeping import digest, fall_back, heartbeat, slack_tokens, tidy
+from eventsinks.sweeping import delete_tenants, digest, fall_back, forget, heartbeat, retain, slack_tokens, tidy
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,9 @@ def sweep() -> int:
             replay_job.work_off_replays,
             clear.work_off_clearings,
             line_up.call_uncalled,
+            retain.retain,
+            forget.forget_ended,
+            delete_tenants.delete_tenants,
             look_at_streams,
         ):
             do_chore(chore)
@@ -172,6 +175,7 @@ def account() -> int:
     waiting = account_action.count_open()
     telemetry.set_account(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
     telemetry.set_waiting(count_by_obstacle())
+    telemetry.set_oldest(retain.measure_oldest())
     telemetry.set_in_line(waiting.behind, waiting.longest_behind)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)

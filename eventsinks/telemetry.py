@@ -51,6 +51,12 @@ LONGEST_BEHIND = Gauge(
     "eventsinks_oldest_behind_seconds", "For how long the delivery that waits the longest for an earlier one has."
 )
 LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
+REMOVED = Counter(
+    "eventsinks_removed_total", "Rows that were deleted because their time was over, by table.", ["table"]
+)
+OLDEST = Gauge(
+    "eventsinks_oldest_kept_seconds", "The age of the oldest event that is kept, by event type.", ["type"]
+)
 WRONG_KEYS = Counter("eventsinks_wrong_keys_total", "API keys that opened nothing.")
 REFUSED = Counter("eventsinks_refused_total", "What a limit refused, by the limit's name.", ["limit"])
 
@@ -128,6 +134,19 @@ def write_line(now: datetime, key: str, settled: Settlement, *, as_json: bool) -
 def count_over_budget(what: Literal["templates", "filters"]) -> None:
     """Count an event whose templates or filters exceed their budget."""
     OVER_BUDGET.labels(what).inc()
+
+
+def count_removed(removed: Mapping[str, int]) -> None:
+    """Count rows that the retention has deleted, by table."""
+    for table, count in removed.items():
+        REMOVED.labels(table).inc(count)
+
+
+def set_oldest(ages: Mapping[str, float]) -> None:
+    """Set for how many seconds the oldest event of each type has been kept."""
+    OLDEST.clear()
+    for key, seconds in ages.items():
+        OLDEST.labels(key).set(seconds)
 
 
 def set_account(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:

@@ -156,6 +156,8 @@ EVENTSINKS_MAX_BODY_BYTES = env.int("EVENTSINKS_MAX_BODY_BYTES", 32 * 1024 * 102
 EVENTSINKS_LIMITS: dict[str, int] = env.dict("EVENTSINKS_LIMITS", {}, subcast_values=int)
 # The name of this cell, which stands in its new API keys: a front finds the cell of a request by it.
 EVENTSINKS_CELL = env.str("EVENTSINKS_CELL", "")
+# Days for which rows are kept that differ from eventsinks/models/retention.py: name=days, with commas.
+EVENTSINKS_KEEP_DAYS: dict[str, int] = env.dict("EVENTSINKS_KEEP_DAYS", {}, subcast_values=int)
 # Wrong API keys a minute from one address, and as many at once. More are answered 429.
 EVENTSINKS_WRONG_KEYS_PER_MIN = env.int("EVENTSINKS_WRONG_KEYS_PER_MIN", 60)
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENTSINKS_MAX_BODY_BYTES  # Django's own name for the same limit

@@ -45,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *api.urls,
     path("api/events", events.AliasedAuditView.as_view()),
     path("api/events/audit", events.AuditView.as_view(), name="audit"),
+    re_path(r"^api/events/audit/(?P<key>.+)$", events.AuditEventView.as_view()),
     path("api/events/network-traffic", traffic.NetworkTrafficView.as_view(), name="network_traffic"),
     path("api/events/proxy", proxy.ProxyView.as_view(), name="proxy"),
     path("slack/install", slack_pages.show_landing, name="slack_install"),

@@ -22,5 +22,9 @@ class NotConfigurable(ValueError):
         self.errors = errors
 
 
+class NotKept(NotConfigurable):
+    """What was asked for is older than all that is kept."""
+
+
 class SecretsNeeded(NotConfigurable):
     """Stored secrets must be entered again: they would go to another scheme, host or port than before."""

@@ -55,6 +55,8 @@ def explain_delivery(delivery: Delivery) -> str:
 
 def explain_absence(sink: Destination, event: Event) -> str:
     """Return why an event has no delivery at a sink."""
+    if event.expunged_at is not None:
+        return "the alert was expunged; what it said is not known any more"
     document = event.document
     if document.get("staging"):
         return "the alert is staging: kept and sent nowhere"

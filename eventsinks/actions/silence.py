@@ -106,7 +106,7 @@ def preview_silence(tenant: Tenant, filter: str, hours: int = 24) -> SilencePrev
     except BadFilter as error:
         raise NotConfigurable(FieldError("filter", str(error))) from None
     since = read_database_clock() - timedelta(hours=hours)
-    alerts = Event.objects.filter(tenant=tenant, type="detection_alert").order_by("-id")
+    alerts = Event.objects.filter(tenant=tenant, type="detection_alert", expunged_at=None).order_by("-id")
     budget, looked_at, matching = Budget(PREVIEW_STEPS), 0, []
     for event in alerts[:PREVIEWED]:
         if event.received_at < since:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -13,9 +14,11 @@ from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import hold_room
 from eventsinks.models import SCOPES, ApiKey, Tenant
+from eventsinks.models.retention import get_retention, make_due
 from eventsinks.models.tenant import OPERATOR, make_key_digest, make_key_text
 
-CREATED, UPDATED, LIMITS_CHANGED = "tenant.create", "tenant.update", "tenant.limits.update"
+CREATED, UPDATED = "tenant.create", "tenant.update"
+LIMITS_CHANGED, RETENTION_CHANGED = "tenant.limits.update", "tenant.retention.update"
 HIDDEN = 37  # characters at the end of a key of which nothing is stored; of the others, as many as fit the column
 
 
@@ -24,14 +27,17 @@ def create_tenant(
     id: UUID | None = None,
     initiator: Initiator = SYSTEM,
     limits: Mapping[str, int | None] | None = None,
+    retention: Mapping[str, int | None] | None = None,
 ) -> Tenant:
-    """Create a tenant, with its own limits if given. Raises ValueError if the id is taken."""
+    """Create a tenant, with its own limits and days if given. Raises ValueError if the id is taken."""
     if id is not None and Tenant.objects.filter(id=id).exists():
         raise ValueError(f"tenant {id} exists already")
-    own = {each: value for each, value in (limits or {}).items() if value is not None}
+    own, days = merge({}, limits), merge({}, retention)
+    given = {"id": id} if id else {}
     with transaction.atomic():
-        tenant = Tenant.objects.create(name=name, own_limits=own, **({"id": id} if id else {}))
-        told = {each: str(value) for each, value in own.items()}
+        tenant = Tenant.objects.create(name=name, own_limits=own, own_retention=days, **given)
+        kept = {f"keep_{each}_days": value for each, value in days.items()}
+        told = {each: str(value) for each, value in {**own, **kept}.items()}
         audit.record_change(tenant, CREATED, f"tenant:{tenant.id}", {"name": name, **told}, initiator)
     return tenant
 
@@ -40,24 +46,54 @@ def change_tenant(
     tenant: Tenant,
     name: str | None = None,
     limits: Mapping[str, int | None] | None = None,
+    retention: Mapping[str, int | None] | None = None,
     initiator: Initiator = SYSTEM,
 ) -> Tenant:
-    """Change the given fields. A limit of None means the server's. What exceeds a new limit stays."""
+    """Change the given fields. A limit, or days, of None means the server's. What exceeds a new limit stays.
+
+    What is kept for fewer days from now on goes with the next sweeps. Raises TenantIsDeleted.
+    """
     with transaction.atomic():
         current = Tenant.objects.select_for_update(no_key=True).get(id=tenant.id)
-        before, called, allowed = current.own_limits, current.name, current.limits
-        told = {**before, **(limits or {})}
-        current.own_limits = {each: told[each] for each in sorted(told) if told[each] is not None}
+        before, called = refuse_deleted(tenant), current.name
+        current.own_limits = merge(current.own_limits, limits)
+        current.own_retention = merge(current.own_retention, retention)
         current.name = called if name is None else name
-        current.save(update_fields=["name", "own_limits"])
+        current.save(update_fields=["name", "own_limits", "own_retention"])
         about = f"tenant:{current.id}"
         if current.name != called:
             audit.record_change(current, UPDATED, about, {"name": f"{called} → {current.name}"}, initiator)
-        if current.own_limits != before:
-            now = current.limits
-            meta = {each: f"{getattr(allowed, each)} → {getattr(now, each)}" for each in limits or {}}
+        if current.own_limits != before.own_limits:
+            meta = tell_changes(before.limits, current.limits, limits)
             audit.record_change(current, LIMITS_CHANGED, about, meta, initiator)
+        if current.own_retention != before.own_retention:
+            kept, keeps = get_retention(before.own_retention), get_retention(current.own_retention)
+            audit.record_change(current, RETENTION_CHANGED, about, tell_changes(kept, keeps, retention), initiator)
+            make_due(current)
     return current
+
+
+class TenantIsDeleted(ValueError):
+    """The tenant is being deleted: it can't be changed any more."""
+
+
+def refuse_deleted(tenant: Tenant) -> Tenant:
+    """Return the tenant as it is now. Raises TenantIsDeleted."""
+    current = Tenant.objects.get(id=tenant.id)
+    if current.deleted_at is not None:
+        raise TenantIsDeleted(f"the tenant {tenant.id} is being deleted")
+    return current
+
+
+def merge(own: Mapping[str, int], given: Mapping[str, int | None] | None) -> dict[str, int]:
+    """Return a tenant's own numbers with the given ones; None takes one away."""
+    told = {**own, **(given or {})}
+    return {each: number for each in sorted(told) if (number := told[each]) is not None}
+
+
+def tell_changes(before: Any, now: Any, given: Mapping[str, int | None] | None) -> dict[str, str]:
+    """Return for each given number what it was and what it is."""
+    return {each: f"{getattr(before, each)} → {getattr(now, each)}" for each in given or {}}
 
 
 def issue_key(
@@ -71,7 +107,7 @@ def issue_key(
     """Create an API key. Return it with its text, which can't be read again later.
 
     Without a `tenant` it is an operator's key. Without `scopes` it may do everything. Raises ValueError for an
-    unknown scope, and LimitReached. Operators' keys have no limit.
+    unknown scope, TenantIsDeleted, and LimitReached. Operators' keys have no limit.
     """
     granted = list(scopes) if scopes is not None else ([*SCOPES] if tenant else [OPERATOR])
     known = SCOPES if tenant else {OPERATOR: ""}
@@ -82,6 +118,7 @@ def issue_key(
     with transaction.atomic():
         if tenant is not None:
             hold_room(tenant, "api_keys")
+            refuse_deleted(tenant)
         key = ApiKey.objects.create(
             tenant=tenant,
             name=name,

@@ -60,6 +60,13 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
+class Gone(APIException):
+    """410: the data that is needed was expunged, or is older than what is kept."""
+
+    status_code = status.HTTP_410_GONE
+    default_code = "gone"
+
+
 def handle_v1_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the answer of /v1 for an error. Return None for an unknown error, which becomes a 500."""
     if isinstance(error, Http404):

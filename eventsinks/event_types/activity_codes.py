@@ -160,6 +160,9 @@ OURS = {  # codes that NetBird does not have
     "replay.finish": "Replay of an event sink finished",
     "replay.cancel": "Replay of an event sink cancelled",
     "tenant.limits.update": "Limits of the tenant changed",
+    "tenant.retention.update": "Days for which the tenant's events are kept changed",
+    "tenant.delete": "Deletion of the tenant began",
+    "event.expunge": "Data of an event expunged",
 }
 UNKNOWN = "UNKNOWN_ACTIVITY"  # what NetBird shows for a code that it does not know
 

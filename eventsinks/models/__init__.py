@@ -8,6 +8,7 @@ from eventsinks.models.event import Event
 from eventsinks.models.incident import Incident
 from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.replay import Replay
+from eventsinks.models.retention import RetentionWalk
 from eventsinks.models.routing import Routing
 from eventsinks.models.secrets.sealing import Canary
 from eventsinks.models.silence import Silence
@@ -40,6 +41,7 @@ __all__ = [
     "ProxyAccess",
     "QuietWindow",
     "Replay",
+    "RetentionWalk",
     "Routing",
     "Silence",
     "SlackInstall",

@@ -6,13 +6,15 @@ import hashlib
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Func
+from django.db.models import Func, Q
 from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
 from eventsinks.event_types.documents import parse_accepted
 from eventsinks.models.tenant import Tenant
+
+GONE = b"{}"  # the data of an expunged event
 
 
 class CurrentTransaction(Func):
@@ -41,6 +43,7 @@ class Event(models.Model):
     owed = models.PositiveIntegerField(db_default=0)  # how many deliveries it has, including suppressed ones
     # The transaction that wrote it: readers of the log take only transactions older than every running one.
     xid = models.BigIntegerField(db_default=CurrentTransaction())
+    expunged_at = models.DateTimeField(null=True)  # its data was taken away then: `data` is GONE
 
     class Meta:
         verbose_name = "event"
@@ -52,6 +55,7 @@ class Event(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "type", "id"], name="event_of_type"),
             models.Index(fields=["tenant", "xid", "id"], name="event_log"),  # what streams read
+            models.Index(fields=["id"], condition=Q(expunged_at__isnull=False), name="event_expunged"),  # few
         ]
 
     def __str__(self) -> str:
@@ -71,6 +75,8 @@ class Event(models.Model):
     def summary(self) -> Summary:
         """The event as a person reads it. If only a newer version knows its type, this is only the type's key."""
         known = EVENT_TYPES.get(self.type)
+        if self.expunged_at:
+            return Summary(title=f"(expunged {known.label.lower() if known else self.type})")
         return known.summary(self.document) if known else Summary(title=self.type)
 
 

@@ -112,7 +112,11 @@ class Replay(models.Model):
 
     def its(self) -> DeliveryQuerySet:
         """Return the deliveries to replay: those that match, and had ended when it was created."""
-        found = self.still_ended().filter(id__gte=make_least_id(self.since), id__lt=make_id_after(self.until))
+        found = (
+            self.still_ended()
+            .not_expunged()
+            .filter(id__gte=make_least_id(self.since), id__lt=make_id_after(self.until))
+        )
         if self.status_class is not None:
             first = self.status_class * 100
             found = found.filter(status__gte=first, status__lt=first + 100) if first else found.filter(status=None)

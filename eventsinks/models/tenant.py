@@ -41,6 +41,11 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     own_limits = models.JSONField(db_default={}, default=dict, blank=True, editable=False)  # only those set
+    own_retention = models.JSONField(
+        db_default={}, default=dict, blank=True, editable=False
+    )  # only days that are set
+    # Since then it is being deleted: its keys open nothing, nothing is sent, and the sweep deletes all that it has.
+    deleted_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = "tenant"

@@ -55,7 +55,7 @@ def send_digest(window: QuietWindow) -> bool:
         if not mine.unlocked():
             return False
         sink = Destination.objects.present().select_related("tenant").filter(id=window.destination_id).first()
-        last = Event.objects.filter(id=window.last_event or 0).first()
+        last = Event.objects.filter(id=window.last_event or 0, expunged_at=None).first()
         if window.kind == WindowKind.SILENCE and sink and last and (hush := find_longest_silence(sink, last)):
             return bool(mine.update(tell_after=Now() + timedelta(seconds=hush.seconds)))
         if not mine.update(told_at=Now()) or sink is None:

@@ -16,6 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.actions.replaying.kept import check_kept
 from eventsinks.actions.replaying.replay import replay_in_order
 from eventsinks.event_types.documents import write_time
 from eventsinks.intake import audit
@@ -111,8 +112,9 @@ def write_job(made: Replay, initiator: Initiator) -> None:
 
 
 def make_job(destination: Destination, selection: Selection) -> Replay:
-    """Return the job for a selection, without saving it. Raises NotConfigurable."""
+    """Return the job for a selection, without saving it. Raises NotConfigurable, and NotKept."""
     until, states = check_selection(selection.since, selection.until, selection.states)
+    check_kept(destination.tenant, until)
     return Replay(
         tenant=destination.tenant,
         destination=destination,

@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import transaction
 
 from eventsinks.actions.configure import wake_destination
+from eventsinks.actions.replaying.kept import check_kept
 from eventsinks.event_types.documents import write_time
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
@@ -28,9 +29,11 @@ def replay_stream(
 ) -> bool:
     """Send again what was received from `since` to `until`, both included, but not past the stream's position.
 
-    Return False if nothing of it was sent before: the stream sends it anyway. Raises StreamReplayUnderWay and
-    LimitReached.
+    Return False if nothing of it was sent before: the stream sends it anyway. What was expunged, or is older than
+    what is kept, is not sent. Raises NotKept if all of it is, StreamReplayUnderWay and LimitReached.
     """
+    if until is not None:
+        check_kept(destination.tenant, until)
     tenant_id, place = destination.tenant_id, Position.objects.get(destination=destination).place
     start = min(find_moment_of_log(tenant_id, since), place)
     end = place if until is None else min(find_end_of_moment(tenant_id, until), place)

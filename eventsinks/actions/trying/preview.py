@@ -51,7 +51,7 @@ def preview_alerts(
 
 def find_last_alerts(tenant: Tenant, number: int) -> list[bytes]:
     """Return the last real alerts of a tenant, the newest first."""
-    found = Event.objects.filter(tenant=tenant, type=ALERT.key).order_by("-id")
+    found = Event.objects.filter(tenant=tenant, type=ALERT.key, expunged_at=None).order_by("-id")
     return [bytes(data) for data in found.values_list("data", flat=True)[:number]]
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from eventsinks.actions.expunge import expunge_event
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly
+from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, get_initiator
 from eventsinks.admin.parts.documents import cut_text, indent_json
 from eventsinks.admin.parts.filters import EventTypeFilter
 from eventsinks.admin.silences.form import make_silence_link, may_silence
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Event, Tenant
 
+EXPUNGE = "eventsinks.delete_event"  # the permission
 DELIVERIES = 200  # deliveries that a page shows
 
 
@@ -75,7 +81,28 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
         context = {**show_event(event), **(extra_context or {})} if event else extra_context
         if event and context and may_silence(request, event):
             context["silence_like"] = make_silence_link(event)
+        if event and context:
+            context["may_expunge"] = event.expunged_at is None and request.user.has_perm(EXPUNGE)
         return super().change_view(request, object_id, form_url, context)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URL of the page's button and the usual ones."""
+        view = self.admin_site.admin_view(self.expunge_view)
+        return [path("<path:object_id>/expunge/", view, name="eventsinks_event_expunge"), *super().get_urls()]
+
+    def expunge_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take the data of an event away for good."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm(EXPUNGE):
+            raise PermissionDenied
+        event = get_object_or_404(Event.objects.select_related("tenant"), pk=object_id)
+        with transaction.atomic():
+            if done := expunge_event(event, get_initiator(request)):
+                self.log_change(request, event, "Expunged.")
+        said = "Expunged: its data is gone." if done else "Nothing was done: it was expunged before."
+        self.message_user(request, said, messages.SUCCESS if done else messages.WARNING)
+        return redirect("admin:eventsinks_event_change", event.pk)
 
 
 def show_event(event: Event) -> dict[str, Any]:
@@ -91,6 +118,7 @@ def show_event(event: Event) -> dict[str, Any]:
         "occurred": marks.mark_moment(event.occurred_at),
         "received": marks.mark_moment(event.received_at),
         "size": len(raw),
+        "expunged": marks.mark_moment(event.expunged_at) if event.expunged_at else "",
         "pretty": cut_text(indent_json(raw)),
         "raw": cut_text(raw.decode("utf-8", "replace")),
         "deliveries": [

@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
+from eventsinks.actions.delete_tenant import delete_tenant
 from eventsinks.actions.tenants import change_tenant, create_tenant
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import ModelAdmin, ReadOnly, TabularInline, get_initiator
+from eventsinks.admin.tenants import retention
 from eventsinks.admin.tenants.api_keys import make_key_chip, show_scopes
 from eventsinks.admin.tenants.limits import FIELDS, make_tenant_form, make_usage_table
 from eventsinks.models import ApiKey, Destination, EventSink, Integration, SlackWorkspace, Tenant
@@ -103,10 +109,10 @@ class WorkspacesOfTenant(Owned, TabularInline[SlackWorkspace, Tenant]):
 class TenantAdmin(ModelAdmin[Tenant]):
     """Tenants."""
 
-    list_display = ("name", "id", "created_at")
+    list_display = ("name", "id", "created_at", "deleted_at")
     search_fields = ("name", "=id")
     search_help_text = "Name or id"
-    readonly_fields = ("id", "created_at", "used")
+    readonly_fields = ("id", "created_at", "deleted_at", "used", "kept")
     inlines = (KeysOfTenant, SinksOfTenant, IntegrationsOfTenant, WorkspacesOfTenant)
     change_form_template = "admin/eventsinks/tenant/change_form.html"
 
@@ -114,9 +120,11 @@ class TenantAdmin(ModelAdmin[Tenant]):
         """Ask a new tenant only for its name. Show and ask for the limits of an existing one."""
         if obj is None:
             return [(None, {"fields": ["name"]})]
-        shown = [(None, {"fields": ["name", "id", "created_at", "used"]})]
+        shown = [(None, {"fields": ["name", "id", "created_at", "deleted_at", "used", "kept"]})]
         may = self.has_change_permission(request, obj)
-        return [*shown, ("Limits of its own", {"fields": FIELDS, "classes": ["collapse"]})] if may else shown
+        limits = ("Limits of its own", {"fields": FIELDS, "classes": ["collapse"]})
+        days = ("Days of its own for which rows are kept", {"fields": retention.FIELDS, "classes": ["collapse"]})
+        return [*shown, limits, days] if may else shown
 
     def get_form(
         self, request: HttpRequest, obj: Tenant | None = None, change: bool = False, **kwargs: Any
@@ -131,17 +139,52 @@ class TenantAdmin(ModelAdmin[Tenant]):
         """The limits, and what the tenant uses of them."""
         return make_usage_table(tenant)
 
+    @admin.display(description="Kept")
+    def kept(self, tenant: Tenant) -> SafeString:
+        """Since when its rows are kept, and when the oldest go."""
+        return retention.make_kept_table(tenant)
+
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
         """Show a tenant's objects once the tenant exists."""
         return self.inlines if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        """Nobody deletes a tenant here: its events would lose their owner."""
+        """Nobody deletes only the row: its events would lose their owner. The page's own button deletes all."""
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        """Nobody changes a tenant that is being deleted."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URL of the page's button and the usual ones."""
+        view = self.admin_site.admin_view(self.delete_all_view)
+        return [
+            path("<path:object_id>/delete-all/", view, name="eventsinks_tenant_delete_all"),
+            *super().get_urls(),
+        ]
+
+    def delete_all_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Begin to delete a tenant with all that it has, if its name is typed."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("eventsinks.delete_tenant"):
+            raise PermissionDenied
+        tenant = get_object_or_404(Tenant, pk=object_id)
+        if request.POST.get("name", "").strip() != tenant.name.strip():
+            self.message_user(request, "Nothing was done: type the name of the tenant.", messages.WARNING)
+        else:
+            with transaction.atomic():
+                if delete_tenant(tenant, get_initiator(request)):
+                    self.log_deletions(request, Tenant.objects.filter(pk=tenant.pk))
+            said = "Its keys open nothing from now on. All that it has is being deleted, step by step."
+            self.message_user(request, said, messages.SUCCESS)
+        return redirect("admin:eventsinks_tenant_change", tenant.pk)
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """Make the tenant, or change its name and limits."""
         if change:
-            obj.own_limits = change_tenant(obj, obj.name, form.limits(), get_initiator(request)).own_limits
+            changed = change_tenant(obj, obj.name, form.limits(), form.retention(), get_initiator(request))
+            obj.own_limits, obj.own_retention = changed.own_limits, changed.own_retention
         else:
             create_tenant(obj.name, obj.id, get_initiator(request))

@@ -10,15 +10,17 @@ from django.utils.safestring import SafeString
 from unfold import widgets
 
 from eventsinks.actions.usage import Used, measure_usage
+from eventsinks.admin.tenants import retention
 from eventsinks.models import Tenant
 from eventsinks.models.limits import NAMES, TenantLimits, describe_limit, get_server_limits
+from eventsinks.models.retention import KEPT
 
 PREFIX = "limit_"  # of the form's fields
 FIELDS = [PREFIX + name for name in NAMES]
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A tenant's name, and the limits that differ from the server's."""
+    """A tenant's name, and the limits and days that differ from the server's."""
 
     class Meta:
         model = Tenant
@@ -28,15 +30,23 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         for name, value in self.instance.own_limits.items():
             self.initial.setdefault(PREFIX + name, value)
+        for name, days in self.instance.own_retention.items():
+            self.initial.setdefault(retention.PREFIX + name, days)
 
     def limits(self) -> dict[str, int | None]:
         """Return each limit from the form, None if the server's applies."""
         return {name: self.cleaned_data.get(PREFIX + name) for name in NAMES}
 
+    def retention(self) -> dict[str, int | None]:
+        """Return the days of each kind from the form, None if the server's apply."""
+        return {name: self.cleaned_data.get(retention.PREFIX + name) for name in KEPT}
+
 
 def make_tenant_form() -> type[TenantForm]:
     """Return the form for an existing tenant."""
-    return type("TenantForm", (TenantForm,), {PREFIX + name: make_limit_field(name) for name in NAMES})
+    limits = {PREFIX + name: make_limit_field(name) for name in NAMES}
+    days = {retention.PREFIX + name: retention.make_days_field(name) for name in KEPT}
+    return type("TenantForm", (TenantForm,), {**limits, **days})
 
 
 def make_limit_field(name: str) -> forms.IntegerField:

@@ -92,6 +92,7 @@ ERRORS = {
     403: "The API key lacks the scope.",
     404: "There is no such thing in this account.",
     409: "It clashes with what is there; `message` says how.",
+    410: "What was asked for was expunged, or is older than what is kept.",
     412: "The far end did not take the test message, or kept secrets must be given again; nothing was kept.",
     413: "The body is too large.",
     415: "The body is not JSON, or not in UTF-8.",

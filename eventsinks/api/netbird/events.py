@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from eventsinks.api.authentication import get_tenant
+from eventsinks.actions.expunge import TITLE, expunge_event
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.documents import EventsParser, read_documents
 from eventsinks.api.errors import Conflict
 from eventsinks.api.json import BodyTooLarge
 from eventsinks.api.limits import count_events
 from eventsinks.api.media_types import JSON, NDJSON
 from eventsinks.api.netbird.errors import NOT_JSON, InvalidArgument
-from eventsinks.api.netbird.event_shapes import AuditIn, AuditTaken, ManyAudit
+from eventsinks.api.netbird.event_shapes import AuditIn, AuditOut, AuditTaken, ManyAudit
 from eventsinks.api.netbird.view import NetBirdParser, NetBirdView, document_answers
 from eventsinks.event_types import event_type
 from eventsinks.event_types.audit import Audit
@@ -31,6 +33,7 @@ from eventsinks.intake.accept import Acceptance, Rejection, accept
 from eventsinks.models import Event, Tenant
 from eventsinks.models.new_event import NewEvent
 
+KEY = OpenApiParameter("key", str, OpenApiParameter.PATH, description="the id of the event, percent-encoded")
 MOST = 10_000  # audit events that one answer holds, as NetBird's
 
 
@@ -81,6 +84,27 @@ class AuditView(EventsView):
         return self.take(request)
 
 
+class AuditEventView(NetBirdView):
+    """One audit event."""
+
+    scope = "event"
+    resource = "audit_event"
+    verbs = {"delete": "expunge"}
+    id_schema: ClassVar = {"type": "string"}  # the sender chooses it
+
+    @document_answers(AuditOut, parameters=[KEY])
+    def delete(self, request: Request, key: str) -> Response:
+        """Expunge an audit event. Its data is gone for good, and nothing of it is sent any more.
+
+        That it was accepted stays on record. Again: the answer is the same.
+        """
+        its = Event.objects.filter(tenant=get_tenant(request), type="audit", key=key)
+        if "\0" in key or not (event := its.first()):
+            raise Http404("audit event not found")
+        expunge_event(event, get_initiator(request))
+        return Response(show_event(its.get()))
+
+
 @extend_schema(exclude=True)
 class AliasedAuditView(AuditView):
     """The list of audit events under NetBird's other path."""
@@ -98,6 +122,8 @@ def show_one(tenant: Tenant, acceptance: Acceptance, type: str) -> dict[str, Any
 def show_event(event: Event | NewEvent) -> dict[str, Any]:
     """Return an event with all fields that NetBird always returns."""
     kind = event.event_type
+    if isinstance(event, Event) and event.expunged_at and isinstance(kind, Audit):
+        return kind.read_back({"id": event.key, "activity": TITLE}, event.occurred_at)
     if isinstance(kind, Audit | Proxy):
         return kind.read_back(event.document, event.occurred_at)
     assert isinstance(kind, NetworkTrafficType)

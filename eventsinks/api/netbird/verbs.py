@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions import configure
+from eventsinks.actions.errors import NotKept
 from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
 from eventsinks.actions.secrets.rotate_secret import reveal_secret, rotate_secret
 from eventsinks.actions.trying.probe import probe_destination
 from eventsinks.api.authentication import get_initiator
-from eventsinks.api.errors import Conflict
+from eventsinks.api.errors import Conflict, Gone
 from eventsinks.api.netbird.shapes import IntegrationOut, find_integration, locate_in_config, show_integration
 from eventsinks.api.netbird.view import document_answers, read_body, read_input
 from eventsinks.api.signing import RotateSecret, SigningSecret
@@ -145,16 +146,18 @@ class IntegrationVerbs:
             show_integration(configure.resume(find_integration(request, id), initiator=get_initiator(request)))
         )
 
-    @document_answers(PositionOut, request=ReplayIntegration, errors=[409])
+    @document_answers(PositionOut, request=ReplayIntegration, errors=[409, 410])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
         """Replay what an integration sent. The position stays. Replayed and new events take turns.
 
-        409: another replay is running.
+        What was expunged is not sent. 409: another replay is running. 410: nothing of that time is kept any more.
         """
         integration, asked = find_integration(request, id), read_body(ReplayIntegration, request)
         try:
             replay_stream(integration, asked.since, asked.until, get_initiator(request))
+        except NotKept as error:
+            raise Gone(error.errors[0].message) from None
         except StreamReplayUnderWay:
             raise Conflict("another replay is under way; DELETE it, or wait for its end") from None
         return Response(show_position(integration))

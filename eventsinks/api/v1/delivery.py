@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 from uuid import UUID
 
+from django.http import Http404
 from pydantic import BaseModel, Field, model_validator
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from eventsinks.actions.replaying.kept import find_kept_since
 from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.api.authentication import get_initiator, get_tenant
+from eventsinks.api.errors import Gone
 from eventsinks.api.queries import Text
 from eventsinks.api.v1.shapes import (
     AttemptOut,
@@ -37,7 +40,8 @@ from eventsinks.api.v1.view import (
     read_query,
     require_tenant,
 )
-from eventsinks.models import Delivery
+from eventsinks.event_types.documents import write_time
+from eventsinks.models import Delivery, Tenant
 from eventsinks.models.delivery import DeliveryState, make_least_id
 from eventsinks.models.replay import make_id_after
 
@@ -121,11 +125,14 @@ class DeliveryViewSet(V1View, ViewSet):
         attempts = [show_attempt(attempt) for attempt in delivery.attempts.order_by("id")]
         return Response({"delivery": {**show_delivery(delivery), "attempts": attempts}})
 
-    @document_answers(ReplayedDelivery, request=None)
+    @document_answers(ReplayedDelivery, request=None, errors=[410])
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
-        """Replay a delivery. If it has ended, it gets a fresh set of tries. If it waits, it is tried now."""
-        delivery = find_row(find_deliveries(request), id)
+        """Replay a delivery. If it has ended, it gets a fresh set of tries. If it waits, it is tried now.
+
+        410: its event was expunged, or the delivery is older than what is kept.
+        """
+        delivery = find_kept_delivery(request, id)
         moved = replay(Delivery.objects.filter(id=delivery.id), get_initiator(request))
         return Response(
             {"delivery": show_delivery(find_row(find_deliveries(request), id)), "replayed": bool(moved)}
@@ -146,6 +153,32 @@ def find_deliveries(request: Request) -> Any:
     """Return the deliveries of the key's tenant, with the rows that an answer needs."""
     related = Delivery.objects.of_tenant(get_tenant(request).id).select_related("destination", "event")
     return related.defer("event__data")
+
+
+def find_kept_delivery(request: Request, id: str) -> Delivery:
+    """Return a delivery that can be replayed. Raises Http404 and Gone.
+
+    The id of a delivery says when it was made: whether that is older than what is kept depends on nothing else.
+    """
+    try:
+        delivery = find_row(find_deliveries(request), id)
+    except Http404:
+        if was_deleted(get_tenant(request), id):
+            raise Gone("deliveries of that time are not kept any more: they can't be sent again") from None
+        raise
+    if delivery.event.expunged_at is not None:
+        at = write_time(delivery.event.expunged_at)
+        raise Gone(f"the data of its event was expunged at {at}: it can't be sent again")
+    return cast(Delivery, delivery)
+
+
+def was_deleted(tenant: Tenant, id: str) -> bool:
+    """Return whether a delivery with this id would be older than all that the tenant keeps."""
+    try:
+        made = UUID(id)
+    except ValueError:
+        return False
+    return made.version == 7 and Delivery(id=made).created_at < find_kept_since(tenant)
 
 
 def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:

@@ -16,7 +16,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.explain import explain_event
-from eventsinks.api.authentication import get_tenant
+from eventsinks.actions.expunge import expunge_event
+from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.json import JSONParser
 from eventsinks.api.v1.detection_alert_intake import DetectionAlertView
 from eventsinks.api.v1.shapes import AttemptOut, make_one_model, make_page_model, show_attempt
@@ -57,6 +58,7 @@ class DetectionAlertOut(BaseModel):
     status: str = Field(description="`firing`, `acknowledged` or `resolved`")
     occurred_at: datetime = Field(description="when it happened")
     received_at: datetime = Field(description="when it was accepted")
+    expunged_at: datetime | None = Field(description="when its data was taken away for good; else null")
     deliveries: list[AlertDeliveryOut] = Field(description="what became of it, at each event sink")
 
 
@@ -69,7 +71,9 @@ class AcceptedAlertData(DetectionAlertData):
 class WholeDetectionAlert(DetectionAlertOut):
     """An alert with all fields that it was sent with."""
 
-    data: AcceptedAlertData = Field(description="the alert, to the byte as it was accepted")
+    data: AcceptedAlertData | None = Field(
+        description="the alert, to the byte as it was accepted; null: it was expunged"
+    )
 
 
 class VerdictOut(BaseModel):
@@ -87,10 +91,12 @@ class Explanation(BaseModel):
     """Why an alert was routed to its event sinks."""
 
     detection_alert_id: str = Field(description="the alert")
+    expunged_at: datetime | None = Field(description="when its data was taken away for good; else null")
     event_sinks: list[VerdictOut] = Field(description="every event sink of the tenant")
 
 
 AlertPage = make_page_model("detection_alerts", DetectionAlertOut)
+OneExpunged = make_one_model("detection_alert", DetectionAlertOut)
 WholeAlert = make_one_model("detection_alert", WholeDetectionAlert)
 
 
@@ -112,13 +118,27 @@ class DetectionAlertDetail(V1View):
     """One detection alert."""
 
     scope = resource = "detection_alert"
-    verbs = {"get": "get"}
+    verbs = {"get": "get", "delete": "expunge"}
 
     @document_answers(WholeAlert, parameters=[KEY])
     def get(self, request: Request, key: str) -> Response:
-        """Get a detection alert. It has the bytes that were accepted, and its state at its event sinks."""
+        """Get a detection alert. It has the bytes that were accepted, and its state at its event sinks.
+
+        If it was expunged, `data` is null, and `expunged_at` says since when.
+        """
         event = find_alert(request, key)
-        return Response({"detection_alert": {**show_alert(event), "data": orjson.Fragment(bytes(event.data))}})
+        data = None if event.expunged_at else orjson.Fragment(bytes(event.data))
+        return Response({"detection_alert": {**show_alert(event), "data": data}})
+
+    @document_answers(OneExpunged, parameters=[KEY])
+    def delete(self, request: Request, key: str) -> Response:
+        """Expunge a detection alert. Its data is gone for good, and nothing of it is sent any more.
+
+        That it was accepted, and what became of its deliveries, stays on record. Again: the answer is the same.
+        """
+        event = find_alert(request, key)
+        expunge_event(event, get_initiator(request))
+        return Response({"detection_alert": show_alert(find_alert(request, key))})
 
 
 class DetectionAlertExplain(V1View):
@@ -142,7 +162,8 @@ class DetectionAlertExplain(V1View):
             }
             for found in explain_event(event)
         ]
-        return Response({"detection_alert_id": event.key, "event_sinks": verdicts})
+        told = {"detection_alert_id": event.key, "expunged_at": event.expunged_at, "event_sinks": verdicts}
+        return Response(told)
 
 
 def find_alerts(request: Request) -> QuerySet[Event]:
@@ -170,6 +191,7 @@ def show_alert(event: Event) -> dict[str, Any]:
         "status": summary.status,
         "occurred_at": event.occurred_at,
         "received_at": event.received_at,
+        "expunged_at": event.expunged_at,
         "deliveries": [
             {
                 "id": delivery.id,

@@ -14,11 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from eventsinks.actions.errors import NotConfigurable
+from eventsinks.actions.errors import NotConfigurable, NotKept
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.replaying.replay_job import SHOWN, ReplayPreview, Selection
 from eventsinks.api.authentication import get_initiator, get_tenant, has_scope
-from eventsinks.api.errors import Conflict, Invalid
+from eventsinks.api.errors import Conflict, Gone, Invalid
 from eventsinks.api.queries import Text
 from eventsinks.api.v1.replay_shapes import OneReplay, OneReplayWithOutcome, ReplayAnswer, ReplayPage
 from eventsinks.api.v1.shapes import End, Moment
@@ -93,11 +93,11 @@ class ReplayViewSet(V1View, ViewSet):
         """List replays, newest first. The list has those that have ended, too."""
         return answer_page("replays", find_replays(request), read_own_paging(request), show_replay)
 
-    @document_answers(ReplayAnswer, request=ReplayMany, errors=[409])
+    @document_answers(ReplayAnswer, request=ReplayMany, errors=[409, 410])
     def create(self, request: Request) -> Response:
         """Replay deliveries of event sinks and integrations. Each gets its own job. All start, or none.
 
-        409: another replay of one of them is running.
+        409: another replay of one of them is running. 410: nothing of that time is kept any more.
         """
         asked = read_input(ReplayMany, request.data)
         return Response(start_or_preview(request, choose_destinations(request, asked), asked))
@@ -148,7 +148,7 @@ def choose_destinations(request: Request, asked: ReplayMany) -> Sequence[Destina
 
 
 def start_or_preview(request: Request, destinations: Sequence[Destination], asked: ReplaySink) -> dict[str, Any]:
-    """Start replays, or count their deliveries, and return the answer. Raises Invalid and Conflict."""
+    """Start replays, or count their deliveries, and return the answer. Raises Invalid, Gone and Conflict."""
     try:
         if asked.dry_run:
             return {
@@ -157,6 +157,8 @@ def start_or_preview(request: Request, destinations: Sequence[Destination], aske
                 )
             }
         made = replay_job.start_replays(destinations, asked.selection(), asked.rate_per_s, get_initiator(request))
+    except NotKept as error:
+        raise Gone(error.errors[0].message) from None
     except NotConfigurable as error:
         raise Invalid([(problem.field, problem.message) for problem in error.errors]) from None
     except replay_job.ReplayUnderWay as busy:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from eventsinks.actions import tenants
+from eventsinks.actions.delete_tenant import delete_tenant
 from eventsinks.api.authentication import get_initiator
 from eventsinks.api.errors import Conflict, Invalid
 from eventsinks.api.v1.shapes import Moment, make_one_model, make_page_model
@@ -31,6 +32,7 @@ from eventsinks.api.v1.view import (
 )
 from eventsinks.models import ApiKey, Tenant
 from eventsinks.models.limits import OwnLimits, TenantLimits
+from eventsinks.models.retention import OwnRetention, Retention, get_retention
 from eventsinks.models.tenant import OPERATOR
 
 
@@ -40,6 +42,9 @@ class CreateTenant(BaseModel):
     name: Name = Field(description="what people call it")
     id: UUID | None = Field(None, description="an id that it shall have; made if absent")
     limits: OwnLimits | None = Field(None, description="limits of its own")  # type: ignore[valid-type]
+    retention: OwnRetention | None = Field(  # type: ignore[valid-type]
+        None, description="for how many days its rows are kept, where they are days of its own"
+    )
 
 
 class UpdateTenant(BaseModel):
@@ -47,6 +52,9 @@ class UpdateTenant(BaseModel):
 
     name: Name | None = Field(None, description="what people call it")
     limits: OwnLimits | None = Field(None, description="limits of its own")  # type: ignore[valid-type]
+    retention: OwnRetention | None = Field(  # type: ignore[valid-type]
+        None, description="for how many days its rows are kept, where they are days of its own"
+    )
 
 
 class CreateApiKey(BaseModel):
@@ -66,6 +74,11 @@ class TenantOut(BaseModel):
     created_at: datetime = Field(description="when it was made")
     limits: TenantLimits = Field(description="its limits, each its own or the server's")
     own_limits: OwnLimits = Field(description="those of them that are its own")  # type: ignore[valid-type]
+    retention: Retention = Field(  # type: ignore[valid-type]
+        description="for how many days its rows are kept, each its own or the server's"
+    )
+    own_retention: OwnRetention = Field(description="those of them that are its own")  # type: ignore[valid-type]
+    deleted_at: datetime | None = Field(description="when its deletion began, which is under way; else null")
 
 
 class ApiKeyOut(BaseModel):
@@ -100,7 +113,7 @@ OneNewApiKey = make_one_model("api_key", NewApiKey)
 
 
 class TenantViewSet(V1View, ViewSet):
-    """Create, list and get tenants."""
+    """Create, list, get, change and delete tenants."""
 
     scope = OPERATOR
     resource = "tenant"
@@ -117,8 +130,8 @@ class TenantViewSet(V1View, ViewSet):
         """Create a tenant. 409: a tenant with this id exists."""
         asked = read_input(CreateTenant, request.data)
         try:
-            limits = read_limits(asked.limits)
-            tenant = tenants.create_tenant(asked.name, asked.id, get_initiator(request), limits)
+            limits, retention = read_numbers(asked.limits), read_numbers(asked.retention)
+            tenant = tenants.create_tenant(asked.name, asked.id, get_initiator(request), limits, retention)
         except (ValueError, IntegrityError):  # the latter, where two ask at the same time
             raise Conflict(f"tenant {asked.id} exists already") from None
         return Response({"tenant": show_tenant(tenant)})
@@ -128,12 +141,32 @@ class TenantViewSet(V1View, ViewSet):
         """Get a tenant."""
         return Response({"tenant": show_tenant(find_row(Tenant.objects.all(), id))})
 
-    @document_answers(OneTenant, request=UpdateTenant)
+    @document_answers(OneTenant, request=UpdateTenant, errors=[409])
     def update(self, request: Request, id: str) -> Response:
-        """Update a tenant: its name and its limits. What is over a new limit stays, but nothing can be added."""
+        """Update a tenant: its name, its limits and its days.
+
+        What is over a new limit stays, but nothing can be added. What is kept for fewer days goes soon. 409: it is
+        being deleted.
+        """
         tenant, asked = find_row(Tenant.objects.all(), id), read_input(UpdateTenant, request.data)
-        changed = tenants.change_tenant(tenant, asked.name, read_limits(asked.limits), get_initiator(request))
+        limits, retention = read_numbers(asked.limits), read_numbers(asked.retention)
+        try:
+            changed = tenants.change_tenant(tenant, asked.name, limits, retention, get_initiator(request))
+        except tenants.TenantIsDeleted as error:
+            raise Conflict(str(error)) from None
         return Response({"tenant": show_tenant(changed)})
+
+    @document_answers(OneTenant)
+    def destroy(self, request: Request, id: str) -> Response:
+        """Delete a tenant with all that it has: its keys open nothing from now on, and nothing more is sent.
+
+        All its rows are deleted, step by step. Until then it can be got, and `deleted_at` says since when it is
+        deleted; after that, it is not found. There is no way back.
+        """
+        tenant = find_row(Tenant.objects.all(), id)
+        delete_tenant(tenant, get_initiator(request))
+        tenant.refresh_from_db()
+        return Response({"tenant": show_tenant(tenant)})
 
 
 class ApiKeyViewSet(V1View, ViewSet):
@@ -149,9 +182,9 @@ class ApiKeyViewSet(V1View, ViewSet):
         """List the API keys of all tenants. Their texts are not stored."""
         return answer_page("api_keys", find_keys(), read_query(Pages, request).page, show_key)
 
-    @document_answers(OneNewApiKey, request=CreateApiKey, errors=[404])
+    @document_answers(OneNewApiKey, request=CreateApiKey, errors=[404, 409])
     def create(self, request: Request) -> Response:
-        """Issue an API key. Only this answer has its text."""
+        """Issue an API key. Only this answer has its text. 409: the tenant is being deleted."""
         asked = read_input(CreateApiKey, request.data)
         tenant = find_row(Tenant.objects.all(), str(asked.tenant_id))
         try:
@@ -162,6 +195,8 @@ class ApiKeyViewSet(V1View, ViewSet):
                 expires_at=asked.expires_at,
                 initiator=get_initiator(request),
             )
+        except tenants.TenantIsDeleted as error:
+            raise Conflict(str(error)) from None
         except ValueError as error:
             raise Invalid([("scopes", str(error))]) from None
         return Response({"api_key": {**show_key(key), "key": text}})
@@ -180,9 +215,9 @@ def find_keys() -> QuerySet[ApiKey]:
     return ApiKey.objects.exclude(tenant=None)
 
 
-def read_limits(limits: BaseModel | None) -> dict[str, int | None]:
-    """Return the limits of a request."""
-    return limits.model_dump(exclude_unset=True) if limits else {}
+def read_numbers(given: BaseModel | None) -> dict[str, int | None]:
+    """Return the limits, or the days, of a request."""
+    return given.model_dump(exclude_unset=True) if given else {}
 
 
 def show_tenant(tenant: Tenant) -> dict[str, Any]:
@@ -193,6 +228,9 @@ def show_tenant(tenant: Tenant) -> dict[str, Any]:
         "created_at": tenant.created_at,
         "limits": tenant.limits.model_dump(),
         "own_limits": tenant.own_limits,
+        "retention": get_retention(tenant.own_retention).model_dump(),
+        "own_retention": tenant.own_retention,
+        "deleted_at": tenant.deleted_at,
     }
 
 

@@ -12,6 +12,7 @@ from eventsinks.actions.usage import Used, measure_usage
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.v1.view import V1View, document_answers
 from eventsinks.models.limits import TenantLimits
+from eventsinks.models.retention import Retention, get_retention
 
 
 class UsedOut(BaseModel):
@@ -29,6 +30,9 @@ class UsageOut(BaseModel):
     """Every limit by its name. `refused` counts since `refused_since`."""
 
     limits: dict[str, UsedOut] = Field(description="each limit by its name")
+    kept_days: Retention = Field(  # type: ignore[valid-type]
+        description="for how many days rows are kept; what is owed stays longer"
+    )
     refused_since: datetime | None = Field(description="since when it is counted; null: nothing was refused")
 
 
@@ -48,9 +52,11 @@ class UsageView(V1View):
     @document_answers(OneUsage)
     def get(self, request: Request) -> Response:
         """Get the limits and the usage of the tenant. This request counts against the limit of requests only."""
-        found = measure_usage(get_tenant(request))
+        tenant = get_tenant(request)
+        found = measure_usage(tenant)
+        kept = get_retention(tenant.own_retention).model_dump()
         limits = {used.name: show_limit(used) for used in found.limits}
-        return Response({"usage": {"limits": limits, "refused_since": found.since}})
+        return Response({"usage": {"limits": limits, "kept_days": kept, "refused_since": found.since}})
 
 
 def show_limit(used: Used) -> dict[str, object]:

@@ -41,6 +41,7 @@ ERRORS = {
     403: "The API key lacks the scope.",
     404: "There is no such thing for this tenant.",
     409: "It clashes with what is there; `message` says how.",
+    410: "What was asked for was expunged, or is older than what is kept.",
     413: "The body is too large.",
     415: "The body is not JSON, or not in UTF-8.",
     429: "A limit is reached, which `fields` names.",

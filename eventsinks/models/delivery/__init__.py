@@ -45,6 +45,7 @@ from eventsinks.models.delivery.rate_limit import (
 )
 from eventsinks.models.delivery.row import (
     BEHIND,
+    EXPUNGED,
     Delivery,
     DeliveryLine,
     DeliveryState,
@@ -59,6 +60,7 @@ from eventsinks.models.delivery.write import NewDelivery, insert_deliveries
 __all__ = [
     "BEHIND",
     "ENDS",
+    "EXPUNGED",
     "UNTOLD",
     "ClaimedDelivery",
     "Delivery",

@@ -126,9 +126,11 @@ def read_events(ids: Collection[int]) -> Iterable[EventRow]:
     """Return what a claim tells of these events: (id, tenant, type, moment, data) of each."""
     columns = ("id", "tenant_id", "type", "occurred_at", "data")
     if not sql.is_postgresql():
-        return Event.objects.filter(id__in=ids).values_list(*columns)
+        return Event.objects.filter(id__in=ids, expunged_at=None).values_list(*columns)
     # One parameter; Django would write each id into the statement.
-    statement = f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[])"
+    statement = (
+        f"SELECT {', '.join(columns)} FROM eventsinks_event WHERE id = ANY(%b::bigint[]) AND expunged_at IS NULL"
+    )
     return cast(list[EventRow], fetch_bound_rows(statement, [list(ids)]))
 
 

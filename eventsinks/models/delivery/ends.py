@@ -16,7 +16,7 @@ from django.db import transaction
 from eventsinks.models.database import sql
 from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.line import never_sql
-from eventsinks.models.delivery.row import Phase
+from eventsinks.models.delivery.row import EXPUNGED, Phase
 
 AT_ONCE = 400  # incidents of one statement
 ENDS = (Phase.ACKNOWLEDGED, Phase.RESOLVED)
@@ -175,7 +175,7 @@ def owe_ends(firings: Sequence[uuid.UUID]) -> None:
             UPDATE eventsinks_delivery
             SET state = 'pending', tries = 0, settled_at = NULL, reason = '',
                 due_at = CASE WHEN ordering_key IS NULL THEN {sql.now_sql()} ELSE {never_sql()} END
-            WHERE state = 'suppressed' AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
+            WHERE state = 'suppressed' AND reason <> '{EXPUNGED}' AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
             RETURNING id"""
         sql.fetch_rows(statement, convert_ids(some))
 

@@ -19,6 +19,7 @@ from eventsinks.models.event import Event
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The `due_at` of a delivery that stands behind another: a time that never comes (see line.py).
 BEHIND = datetime(9999, 1, 1, tzinfo=UTC)
+EXPUNGED = "expunged"  # the reason of deliveries whose event's data was taken away
 AT_ONCE = 1000  # lines that a replay puts in order itself; the sweep does the others
 
 DeliveryLine = tuple[int, uuid.UUID]  # the destination and the ordering key of deliveries that are sent one by one
@@ -50,7 +51,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         A delivery of a line stands in it again, behind all others until it is called.
         """
-        ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED])
+        ended = self.filter(state__in=[DeliveryState.FAILED, DeliveryState.DELIVERED]).not_expunged()
         return ended.update(
             state=DeliveryState.PENDING,
             tries=0,
@@ -92,6 +93,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Move from pending or failed to suppressed, so that those behind can go. Return how many moved."""
         left = self.filter(state__in=[DeliveryState.PENDING, DeliveryState.FAILED])
         return left.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
+
+    def stop(self, reason: str) -> int:
+        """Move from pending, sending or failed to suppressed. Return how many moved. Workers lose their leases."""
+        left = self.filter(state__in=[DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED])
+        return left.update(state=DeliveryState.SUPPRESSED, lease=None, settled_at=Now(), reason=reason)
+
+    def not_expunged(self) -> Self:
+        """Keep those whose event has its data still. Few events are expunged, so they are read first."""
+        return self.exclude(event_id__in=Event.objects.filter(expunged_at__isnull=False).order_by().values("id"))
 
     def suppress(self, reason: str) -> int:
         """Move from pending to suppressed. Return how many moved."""

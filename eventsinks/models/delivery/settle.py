@@ -75,6 +75,13 @@ ATTEMPT_COLUMNS = (
     "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
 )
 
+# The attempt of a delivery that is deleted is not kept. Of one that was taken away from its worker, the answer is not.
+KEPT_COLUMNS = (
+    "tried.id, tried.delivery_id, number, tried.started_at, tried.outcome, tried.status, tried.reason, "
+    "CASE WHEN its.lease = tried.lease THEN excerpt ELSE '' END, peer, "
+    "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
+)
+
 # The SQL of a move that both databases share. PostgreSQL moves all deliveries in one statement, with
 # an array for each value. SQLite moves one after the other.
 MOVE = """state = {state}, lease = NULL, tries = delivery.tries - {given_back}, due_at = {due_at},
@@ -101,7 +108,8 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
                 reason, excerpt, peer, state, pause, given_back, place) ON verdict.place = tried.verdict),
         kept AS (
             INSERT INTO eventsinks_attempt ({ATTEMPT_COLUMNS})
-            SELECT {ATTEMPT_COLUMNS} FROM tried ON CONFLICT DO NOTHING),
+            SELECT {KEPT_COLUMNS} FROM tried JOIN eventsinks_delivery AS its ON its.id = tried.delivery_id
+            ON CONFLICT DO NOTHING),
         moved AS (
             UPDATE eventsinks_delivery AS delivery
             SET {move}
@@ -146,12 +154,12 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
     ]
     values = dict.fromkeys(("state", "given_back", "status", "reason"), "%s")
     move = MOVE.format(**values, due_at=sql.in_seconds_sql(), now=sql.now_sql())
-    attempts = [
-        (id.hex, delivery_id.hex, number, f"{started_at:%Y-%m-%d %H:%M:%S.%f}", *rest)
-        for id, delivery_id, number, started_at, *rest in map(_attempt, settlements)
-    ]
-    places = ", ".join(["%s"] * len(attempts[0]))
+    places = ", ".join(["%s"] * len(ATTEMPT_COLUMNS.split(",")))
     with transaction.atomic(), connection.cursor() as cursor:
+        attempts = [
+            (id.hex, delivery_id.hex, number, f"{started_at:%Y-%m-%d %H:%M:%S.%f}", *rest)
+            for id, delivery_id, number, started_at, *rest in map(_attempt, _find_kept(settlements))
+        ]
         cursor.executemany(
             f"INSERT INTO eventsinks_attempt ({ATTEMPT_COLUMNS}) VALUES ({places}) ON CONFLICT DO NOTHING",
             attempts,
@@ -162,6 +170,16 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
             moves,
         )
         return int(cursor.rowcount)
+
+
+def _find_kept(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return those whose attempt is kept, without the answer where the lease was lost (see KEPT_COLUMNS)."""
+    leases = dict(Delivery.objects.filter(id__in=[s.claimed.id for s in settlements]).values_list("id", "lease"))
+    return [
+        s if leases[s.claimed.id] == s.claimed.lease else s._replace(excerpt="")
+        for s in settlements
+        if s.claimed.id in leases
+    ]
 
 
 def _attempt(settlement: Settlement) -> tuple[Any, ...]:

@@ -55,7 +55,7 @@ def look_ahead(
         FROM eventsinks_event
         WHERE tenant_id = %s AND {beyond_sql()} AND {settled_sql()}
           {"AND " + not_beyond_sql() if until else ""}
-          AND type IN ({", ".join(["%s"] * len(types))})
+          AND type IN ({", ".join(["%s"] * len(types))}) AND expunged_at IS NULL
         ORDER BY xid, id LIMIT %s"""
     parameters = [convert_id(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
     return list(map(Next._make, sql.fetch_rows(statement, parameters)))
@@ -77,7 +77,7 @@ def read_members(ids: Sequence[int]) -> list[Logged]:
     if sql.is_postgresql():
         members = "SELECT value::bigint FROM json_array_elements_text(%s::json) AS value"
     given = orjson.dumps(list(ids)).decode()
-    events = Event.objects.extra(where=[f"id IN ({members})"], params=[given]).order_by()
+    events = Event.objects.filter(expunged_at=None).extra(where=[f"id IN ({members})"], params=[given]).order_by()
     by_id = {row[0]: Logged._make(row) for row in events.values_list(*Logged._fields)}
     return [by_id[id] for id in ids if id in by_id]
 
