@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 
 GROUP = 50  # alerts that are committed together, as the door does under load
 SIZES = """
-    SELECT c.relname, coalesce(t.relname, ''), pg_relation_size(c.oid) + coalesce(pg_table_size(c.reltoastrelid), 0)
+    SELECT c.relname, coalesce(t.relname, ''),
+        pg_relation_size(c.oid) + coalesce(pg_table_size(c.reltoastrelid), 0)
     FROM pg_class c
     LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
     WHERE c.relkind IN ('r', 'i') AND c.relname NOT LIKE 'pg_%%' AND c.relnamespace = 'public'::regnamespace

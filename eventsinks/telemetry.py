@@ -51,12 +51,8 @@ LONGEST_BEHIND = Gauge(
     "eventsinks_oldest_behind_seconds", "For how long the delivery that waits the longest for an earlier one has."
 )
 LATE = Gauge("eventsinks_oldest_due_seconds", "For how long the delivery that is due the longest has been due.")
-REMOVED = Counter(
-    "eventsinks_removed_total", "Rows that were deleted because their time was over, by table.", ["table"]
-)
-OLDEST = Gauge(
-    "eventsinks_oldest_kept_seconds", "The age of the oldest event that is kept, by event type.", ["type"]
-)
+REMOVED = Counter("eventsinks_removed_total", "Deleted rows that were kept long enough, by table.", ["table"])
+OLDEST = Gauge("eventsinks_oldest_kept_seconds", "The age of the oldest kept event, by event type.", ["type"])
 WRONG_KEYS = Counter("eventsinks_wrong_keys_total", "API keys that opened nothing.")
 REFUSED = Counter("eventsinks_refused_total", "What a limit refused, by the limit's name.", ["limit"])
 

@@ -45,6 +45,6 @@ def delete_tenant(tenant: Tenant, initiator: Initiator = SYSTEM) -> bool:
 
 
 def stop_destinations(tenant: Tenant) -> int:
-    """Delete the secrets of all destinations of a tenant, and send nothing to them. Return how many were present."""
+    """Send nothing to any destination of a tenant, and delete their secrets. Return how many were present."""
     present = Destination.objects.of(tenant)
     return present.update(deleted_at=Now(), version=F("version") + 1, **WITHOUT_SECRETS)

@@ -74,7 +74,7 @@ def get_days(tenant: Tenant, name: str) -> timedelta:
 class RetentionWalk(models.Model):
     """How far the sweep has come in one tenant's events of a type, or in the attempts of one destination.
 
-    A walk goes from the oldest row to the newest that may go, and begins again where the first row is that it kept.
+    A walk goes from the oldest row to the newest that may go. The next begins at the first row that it kept.
     """
 
     id = models.BigAutoField(primary_key=True)

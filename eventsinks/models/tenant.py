@@ -44,7 +44,7 @@ class Tenant(models.Model):
     own_retention = models.JSONField(
         db_default={}, default=dict, blank=True, editable=False
     )  # only days that are set
-    # Since then it is being deleted: its keys open nothing, nothing is sent, and the sweep deletes all that it has.
+    # Since then it is being deleted: its keys open nothing, nothing is sent, and the sweep deletes what it has.
     deleted_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:

@@ -1,7 +1,7 @@
-"""Delete tenants: deletes, batch by batch, all that a tenant has whose deletion was asked for; its own row goes last.
+"""Delete tenants: deletes, batch by batch, all that a tenant has who is being deleted; its own row goes last.
 
-Each batch is one transaction, and needs no memory: what is left says what is to be done. So the sweep goes on after
-a kill at any statement, and two sweeps at once delete different rows, or wait for the next time.
+Each batch is one transaction, and needs no memory: what is left says what is to be done. So the sweep goes on
+after a kill at any statement, and two sweeps at once delete different rows, or wait for the next time.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ MARGIN = timedelta(minutes=1)  # beyond a lease: what was under way when the del
 log = logging.getLogger(__name__)
 
 _removed: Removed = Counter()
-_places: dict[
-    UUID, LogPlace
-] = {}  # how far this process has deleted a tenant's log: what lies before is dead rows
+_places: dict[UUID, LogPlace] = {}  # before these places of a tenant's log lie only dead rows
 
 
 def delete_tenants() -> int:
@@ -116,7 +114,7 @@ def delete_rest(tenant: Tenant) -> Removed:
 
 
 def delete_last(tenant: Tenant) -> bool:
-    """Delete the destinations, the keys and the tenant itself, if nothing else is left. Return whether they are gone.
+    """Delete the destinations, the keys and the tenant's row, if nothing else is left. Return whether it did.
 
     A request that was let in, and a message that was under way, before the deletion began have ended by then.
     """

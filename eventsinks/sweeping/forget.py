@@ -1,4 +1,4 @@
-"""Forget: deletes what ended long ago in the tables that stay small, and that belong to no walk of the retention."""
+"""Forget: deletes what ended long ago in the tables that stay small, and that no walk of the retention visits."""
 
 from __future__ import annotations
 

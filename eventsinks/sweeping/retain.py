@@ -31,7 +31,7 @@ from eventsinks.sweeping.streamed import find_needed, give_up_unstreamed
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500  # events of one batch; fewer if they have many deliveries
+AT_ONCE = 1_000  # events of one batch; fewer if they have many deliveries
 DELIVERIES = 2_000  # of the events of one batch, about
 WALKS = 500  # of one sweep
 LEASE = timedelta(minutes=1)  # of one batch; if its process dies, another goes on then
@@ -108,7 +108,7 @@ def do_step(walk: RetentionWalk) -> tuple[int, bool]:
 
 
 def retain_events(walk: RetentionWalk, now: datetime) -> tuple[Removed, timedelta | None]:
-    """Delete the next events of a walk, and move it. Return what was deleted, and a pause if the walk has ended."""
+    """Delete a walk's next events, and move it. Return what was deleted, and a pause if the walk has ended."""
     found = read_next(walk)
     until = now - get_days(walk.tenant, walk.name)
     old = cut_batch([event for event in found if event.received_at < until])

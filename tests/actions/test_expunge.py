@@ -1,4 +1,4 @@
-"""The data of an event is gone for good: nothing sends it, shows it or brings it back, and the account balances."""
+"""The data of an event is gone for good: nothing sends it, shows it or brings it back."""
 
 from __future__ import annotations
 

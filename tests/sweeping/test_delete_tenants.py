@@ -190,7 +190,7 @@ def kill_in_the_middle(statements):
     name = connection.settings_dict["NAME"]
     environment = {**os.environ, "SWEPT_DATABASE": str(name)}
     with subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + SWEEP], stdout=subprocess.PIPE, env=environment, cwd=os.getcwd()
+        [sys.executable, "-c", PRELUDE + SWEEP], stdout=subprocess.PIPE, env=environment
     ) as process:
         for _ in range(statements + 1):
             if not process.stdout.readline():

@@ -1,4 +1,4 @@
-"""What was kept long enough goes, with all that hangs on it; what is owed, unsent or about to be sent again stays."""
+"""What was kept long enough goes, with all that hangs on it; what is owed, or not sent yet, stays."""
 
 from __future__ import annotations
 

@@ -68,6 +68,7 @@ def world(acme, receiver, make_alert, settings):
         "workspace": workspace,
         "key": key,
         "delivery": Delivery.objects.get(),
+        "alert": Event.objects.get(key="alert-1"),
     }
 
 
@@ -103,6 +104,9 @@ API = {
     ("DELETE", "v1/silence/{id}"): (None, "silence.end"),
     ("POST", "v1/tenant"): ({"name": "Initech"}, "tenant.create"),
     ("PUT", "v1/tenant/{id}"): ({"limits": {"silences": 7}}, "tenant.limits.update"),
+    ("DELETE", "v1/tenant/{id}"): (None, "tenant.delete"),
+    ("DELETE", "v1/detection_alert/{key}"): (None, "event.expunge"),
+    ("DELETE", "api/events/audit/{key}"): (None, "event.expunge"),
     ("POST", "v1/api_key"): ({"tenant_id": "{acme}", "name": "k"}, "personal.access.token.create"),
     ("DELETE", "v1/api_key/{id}"): (None, "personal.access.token.delete"),
     ("POST", "api/event-streaming"): (
@@ -159,7 +163,7 @@ def test_what_a_key_does_is_recorded_with_the_key_and_its_address(method, path, 
         arrange(method, path, world)
         of_operator = path.startswith(("v1/tenant", "v1/api_key"))
         key, text = issue_key(None if of_operator else world["acme"], name="the key's name")
-        address = path.replace("{id}", str(id_of(path, world)))
+        address = path.replace("{id}", str(id_of(path, world))).replace("{key}", "alert-1")
     said = json.dumps(body or {}).replace("{acme}", str(world["acme"].pk))
     said = said.replace("{soon}", (timezone.now() + timedelta(hours=1)).isoformat())
     caller = Caller(text)
@@ -187,6 +191,9 @@ def arrange(method, path, world):
     if path.endswith("/resume"):
         configure.pause(world["sink"])
         configure.pause(world["stream"])
+    if path == "api/events/audit/{key}":
+        event = Event.objects.get(key="alert-1")
+        Event.objects.filter(id=event.id).update(type="audit")
     if (method, path) == ("DELETE", "api/event-streaming/{id}/replay"):
         replay_stream(world["stream"], timezone.now() - timedelta(days=1))
 
@@ -199,7 +206,7 @@ def assert_nothing_secret_in(told, *more):
 # --- In the admin: every page and button, each with what it records.
 
 ADMIN = {
-    "tenant": {"add": "tenant.create", "change": "tenant.update"},
+    "tenant": {"add": "tenant.create", "change": "tenant.update", "delete_all": "tenant.delete"},
     "apikey": {
         "add": "personal.access.token.create",
         "revoke": "personal.access.token.delete",
@@ -241,7 +248,7 @@ ADMIN = {
         "install": "slack_integration.begin",
         "action delete_selected": DELETED,
     },
-    "event": {},
+    "event": {"expunge": "event.expunge"},
     "delivery": {"replay": UPDATED, "try_now": UPDATED, "skip": UPDATED, "action replay": UPDATED},
 }
 EVERY = [(model, name) for model, names in ADMIN.items() for name in names]
@@ -253,6 +260,7 @@ ROWS = {
     "silence": "silence",
     "slackworkspace": "workspace",
     "delivery": "delivery",
+    "event": "alert",
 }
 
 
@@ -343,6 +351,7 @@ HTTP_FORM = {"name": "Renamed", "description": "", "config_url": f"https://examp
 HTTP_FORM |= {"event_types": ["audit"], "mapping": "as_accepted"}
 FORMS = {
     ("tenant", "add"): lambda world: {"name": "Initech"},
+    ("tenant", "delete_all"): lambda world: {"name": "Acme"},
     ("tenant", "change"): lambda world: {"name": "Acme & Sons", **NO_ROWS},
     ("apikey", "add"): lambda world: {"tenant": world["acme"].pk, "name": "k", "scopes": ["event:read"], **NEVER},
     ("eventsink", "add"): lambda world: {**SINK_FORM, "config_headers": f"X-Key: {SECRET}", "enabled": "on"},

@@ -42,7 +42,7 @@ def make_kept_table(tenant: Tenant) -> SafeString:
 
 
 def make_cells(kept: Kept) -> tuple[str, str, SafeString | str, SafeString | str]:
-    """Return the row of one kind. What should have gone is needed longer, or is deleted with one of the next sweeps."""
+    """Return the row of one kind. What should have gone is needed longer, or goes with the next sweeps."""
     days = "for ever" if kept.days == FOR_EVER else f"{kept.days:,}"
     return (
         kept.name,

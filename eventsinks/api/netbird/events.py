@@ -123,7 +123,7 @@ def show_event(event: Event | NewEvent) -> dict[str, Any]:
     """Return an event with all fields that NetBird always returns."""
     kind = event.event_type
     if isinstance(event, Event) and event.expunged_at and isinstance(kind, Audit):
-        return kind.read_back({"id": event.key, "activity": TITLE}, event.occurred_at)
+        return kind.read_back({"id": event.key, "activity": TITLE, "activity_code": ""}, event.occurred_at)
     if isinstance(kind, Audit | Proxy):
         return kind.read_back(event.document, event.occurred_at)
     assert isinstance(kind, NetworkTrafficType)

@@ -158,10 +158,11 @@ class TenantViewSet(V1View, ViewSet):
 
     @document_answers(OneTenant)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a tenant with all that it has: its keys open nothing from now on, and nothing more is sent.
+        """Delete a tenant with all that it has.
 
-        All its rows are deleted, step by step. Until then it can be got, and `deleted_at` says since when it is
-        deleted; after that, it is not found. There is no way back.
+        Its keys open nothing from now on, and nothing more is sent. All its rows are deleted, step by step. Until
+        then it can be got, and `deleted_at` says since when it is deleted; after that, it is not found. There is
+        no way back.
         """
         tenant = find_row(Tenant.objects.all(), id)
         delete_tenant(tenant, get_initiator(request))

@@ -175,7 +175,8 @@ def owe_ends(firings: Sequence[uuid.UUID]) -> None:
             UPDATE eventsinks_delivery
             SET state = 'pending', tries = 0, settled_at = NULL, reason = '',
                 due_at = CASE WHEN ordering_key IS NULL THEN {sql.now_sql()} ELSE {never_sql()} END
-            WHERE state = 'suppressed' AND reason <> '{EXPUNGED}' AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
+            WHERE state = 'suppressed' AND reason <> '{EXPUNGED}'
+              AND id IN ({ENDS_AFTER.format(placeholders_sql(some))})
             RETURNING id"""
         sql.fetch_rows(statement, convert_ids(some))
 

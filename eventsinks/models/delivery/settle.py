@@ -75,7 +75,7 @@ ATTEMPT_COLUMNS = (
     "dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms"
 )
 
-# The attempt of a delivery that is deleted is not kept. Of one that was taken away from its worker, the answer is not.
+# The attempt of a deleted delivery is not kept. If its worker has lost it, the answer is not: it may be expunged.
 KEPT_COLUMNS = (
     "tried.id, tried.delivery_id, number, tried.started_at, tried.outcome, tried.status, tried.reason, "
     "CASE WHEN its.lease = tried.lease THEN excerpt ELSE '' END, peer, "

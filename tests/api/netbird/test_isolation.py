@@ -20,6 +20,8 @@ VERBS = ("", "/test", "/pause", "/resume", "/replay", "/position", "/signing_sec
 WITH_AN_ID = [
     f"api/{path}/{{id}}{verb}" for path in ("event-streaming", "integrations/event-streaming") for verb in VERBS
 ]
+AN_EVENT = "api/events/audit/{key}"  # its sender chose the id
+WITH_AN_ID.append(AN_EVENT)
 LISTS = [
     "api/event-streaming",
     "api/integrations/event-streaming",
@@ -58,6 +60,8 @@ def rows():
 
 
 def asked(path, id):
+    if path == AN_EVENT:
+        id = "of-nobody" if id == NONE else "acmes-event"
     return "/" + re.sub(r"\{\w+\}", str(id), path)
 
 
