@@ -15,6 +15,7 @@ from eventsinks.actions import configure
 from eventsinks.actions.tenants import change_tenant
 from eventsinks.event_types import event_type
 from eventsinks.intake.accept import accept
+from eventsinks.limits import round_robin
 from eventsinks.models import (
     Attempt,
     Batch,
@@ -34,8 +35,9 @@ DAYS = 100  # older than what is kept
 
 
 @pytest.fixture(autouse=True)
-def looks_for_new(monkeypatch):
+def has_time(monkeypatch):
     monkeypatch.setattr(retain, "_looked_at", float("-inf"))
+    monkeypatch.setattr(round_robin, "SECONDS", 60.0)  # one sweep gets through all walks, however slow it is here
 
 
 def age(days=DAYS, **which):
