@@ -149,7 +149,6 @@ class Delivery(models.Model):
     fell_back = models.BooleanField(db_default=False)  # whether this delivery has a fallback delivery
     settled_at = models.DateTimeField(null=True)  # when it reached a state that only a person can change
     ordering_key = models.UUIDField(null=True)  # a hash: a sink gets deliveries with the same key one by one
-
     replayed = models.BooleanField(db_default=False)  # whether somebody asked to send it again
     incident = models.UUIDField(null=True)  # a hash of its incident; `phase` says what it reports of it
     phase = models.PositiveSmallIntegerField(choices=Phase.choices, null=True)
