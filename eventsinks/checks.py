@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -41,6 +42,7 @@ def register_all() -> None:
     register(denied_ports_are_ports)
     register(services_are_https)
     register(schedule_is_usable)
+    register(operator_tenant_is_an_id)
     register(mail_can_be_sent)
     register(keys_are_of_this_database)
     register(front_can_work)
@@ -180,6 +182,15 @@ def cell_is_a_name(**_: Any) -> list[CheckMessage]:
     if KEY_SHAPE.fullmatch(make_key_text()):
         return []
     return [Error("EVENTSINKS_CELL must be up to four small letters and digits", id="eventsinks.E033")]
+
+
+def operator_tenant_is_an_id(**_: Any) -> list[CheckMessage]:
+    """Refuse an operator's tenant that can be nobody's id: the operator would be told nothing."""
+    try:
+        UUID(settings.EVENTSINKS_OPERATOR_TENANT or "0" * 32)
+    except ValueError:
+        return [Error("EVENTSINKS_OPERATOR_TENANT must be the id of a tenant", id="eventsinks.E031")]
+    return []
 
 
 def log_is_of_this_cluster(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

@@ -21,11 +21,13 @@ from eventsinks.actions import clear
 from eventsinks.actions.obstacles import count_by_obstacle
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.secrets import reencrypt, rotate_secret, start
+from eventsinks.actions.status import count_by_status
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.intake import line_up, nudge
 from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
+from eventsinks.models import Destination
 from eventsinks.models.database import sql, unavailable
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import make_mail_server
@@ -34,7 +36,17 @@ from eventsinks.resident import Resident
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.streaming import streamer as stream_action
 from eventsinks.sweeping import account as account_action
-from eventsinks.sweeping import delete_tenants, digest, fall_back, forget, heartbeat, retain, slack_tokens, tidy
+from eventsinks.sweeping import (
+    delete_tenants,
+    digest,
+    fall_back,
+    forget,
+    heartbeat,
+    retain,
+    slack_tokens,
+    tell,
+    tidy,
+)
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +136,7 @@ def sweep() -> int:
             digest.send_digests,
             heartbeat.send_heartbeats,
             fall_back.fall_back_everywhere,
+            tell.tell_trouble,
             replay_job.work_off_replays,
             clear.work_off_clearings,
             line_up.call_uncalled,
@@ -176,6 +189,9 @@ def account() -> int:
     telemetry.set_account(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
     telemetry.set_waiting(count_by_obstacle())
     telemetry.set_oldest(retain.measure_oldest())
+    there = Destination.objects.present()
+    telemetry.set_destinations("event_sink", count_by_status(there.sinks()))
+    telemetry.set_destinations("integration", count_by_status(there.integrations()))
     telemetry.set_in_line(waiting.behind, waiting.longest_behind)
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)

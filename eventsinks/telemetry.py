@@ -46,6 +46,11 @@ WAITING = Gauge(
     "Deliveries that are owed, by what their event sink waits for; `none` where nothing is in the way.",
     ["obstacle"],
 )
+DESTINATIONS = Gauge(
+    "eventsinks_destinations",
+    "Event sinks and integrations, by their status: active, failing, open, held, paused, disabled or resuming.",
+    ["face", "status"],
+)
 BEHIND = Gauge("eventsinks_behind_deliveries", "Deliveries that wait for an earlier one of the same order.")
 LONGEST_BEHIND = Gauge(
     "eventsinks_oldest_behind_seconds", "For how long the delivery that waits the longest for an earlier one has."
@@ -158,6 +163,12 @@ def set_waiting(counts: Mapping[str, int]) -> None:
     WAITING.clear()
     for obstacle, count in counts.items():
         WAITING.labels(obstacle).set(count)
+
+
+def set_destinations(face: str, counts: Mapping[str, int]) -> None:
+    """Set how many destinations of a face have each status."""
+    for status, count in counts.items():
+        DESTINATIONS.labels(face, status).set(count)
 
 
 def set_in_line(behind: int, seconds: float) -> None:

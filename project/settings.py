@@ -325,6 +325,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
+# The id of the operator's own tenant: its event sinks that hear notices hear of trouble at every tenant's
+# destinations.
+EVENTSINKS_OPERATOR_TENANT = env.str("EVENTSINKS_OPERATOR_TENANT", "")
 # The port of a worker's metrics for Prometheus; 0: none. Two workers on one host need two ports.
 EVENTSINKS_WORKER_METRICS_PORT = env.int("EVENTSINKS_WORKER_METRICS_PORT", 0)
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line

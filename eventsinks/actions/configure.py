@@ -30,6 +30,7 @@ from eventsinks.limits.quotas import check_room, hold_room
 from eventsinks.models import Clearing, Destination, Tenant
 from eventsinks.models.delivery import make_least_id
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.health import begin_anew
 from eventsinks.models.options import Options
 from eventsinks.models.secrets.sealing import seal
 from eventsinks.models.stream import LogPlace, Position, find_end_of_log
@@ -147,13 +148,14 @@ def check_changes(
         changes["slack_workspace"] = current.slack_workspace = find_workspace(current.tenant, current.config)
         if current.config != before:
             connect_to_service(current)
-        changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, "held_until": None}
+        changes |= {"config": current.config, "sealed_secrets": current.sealed_secrets, **begin_anew()}
         changes |= {"doubts": 0, "doubted_since": None}
         changes["rate_key"] = current.rate_key
         if current.state == DestinationState.PARKED:
             changes |= make_state(decide_state_after(current.id), "")
     if enabled is not None and enabled != current.enabled:
         changes |= make_state(decide_state_after(current.id) if enabled else DestinationState.PAUSED, "")
+        changes |= begin_anew() if enabled else {}
     return changes
 
 
@@ -179,7 +181,7 @@ def resume(
         if skip or since is not None:
             clear(destination, SKIPPED, None if skip or since is None else make_least_id(since))
             more = {"backlog_since": "skipped" if skip or since is None else write_time(since)}
-        changes = {**make_state(decide_state_after(destination.id), ""), "held_until": None}
+        changes = {**make_state(decide_state_after(destination.id), ""), **begin_anew()}
         return _move(destination, changes, initiator, more)
 
 

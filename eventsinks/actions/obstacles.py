@@ -16,6 +16,7 @@ from eventsinks.models import Delivery, Destination
 from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.delivery import DeliveryState, count_ahead, count_open, find_before, find_sinks_with_open
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.health import Breaker
 from eventsinks.sending.judge import get_max_tries
 
 MOMENTS = timedelta(seconds=5)  # after this time a due delivery is late,
@@ -31,10 +32,13 @@ class Obstacle(StrEnum):
     RESUMING = "resuming"
     PAUSED = "paused"
     PARKED = "parked"
+    BREAKER = "breaker"  # its breaker is open
     HELD = "held"  # the far end asked for a pause
     EARLIER = "earlier"  # an earlier delivery of its line
     LATER = "later"  # the next try is later
     NO_TRIES = "no_tries"  # the retry schedule has become shorter
+    PROBES = "probes"  # its breaker is half-open, and the probes are under way
+    RAMP = "ramp"  # its breaker has just closed: the backlog is sent slowly at first
     RATE_LIMIT = "rate_limit"  # of the event sink
     TURN = "turn"  # the rate key is in use
     QUEUE = "queue"  # other deliveries of its sink are due before it
@@ -84,15 +88,18 @@ def find_obstacle_of_sink(sink: Destination) -> Wait | None:
     if (state := DestinationState(sink.state)) in STATES:
         return Wait(STATES[state])
     if sink.held_until and sink.held_until > estimate_database_clock():
-        return Wait(Obstacle.HELD, sink.held_until)
+        return Wait(Obstacle.BREAKER if sink.breaker == Breaker.OPEN else Obstacle.HELD, sink.held_until)
     return None
 
 
 def find_brief_obstacle(sink: Destination) -> Wait | None:
     """Return what stops the next message to a sink for a moment, because one was just sent."""
     now = estimate_database_clock()
+    if sink.breaker == Breaker.HALF_OPEN and not sink.probes and sink.breaker_at and sink.breaker_at > now:
+        return Wait(Obstacle.PROBES, sink.breaker_at)
     if sink.limited_until and sink.limited_until > now:
-        return Wait(Obstacle.RATE_LIMIT, sink.limited_until)
+        ramp = sink.breaker == Breaker.RAMP
+        return Wait(Obstacle.RAMP if ramp else Obstacle.RATE_LIMIT, sink.limited_until)
     if sink.paced_until and sink.paced_until > now:
         return Wait(Obstacle.TURN, sink.paced_until)
     return None
@@ -121,10 +128,13 @@ WORDS = {
     Obstacle.RESUMING: ": the event sink is resuming; what it skips is suppressed first",
     Obstacle.PAUSED: " until somebody resumes the event sink, which is paused",
     Obstacle.PARKED: " until somebody repairs the event sink, which is disabled: {why}",
+    Obstacle.BREAKER: " until {until}, when it is tried again: too much failed at the event sink: {trouble}",
     Obstacle.HELD: " until {until}: the far end asked for a pause",
     Obstacle.EARLIER: " for {earlier}",
     Obstacle.LATER: " for {number} at {until}{reason}",
     Obstacle.NO_TRIES: ": it has no tries left, and is given up within moments",
+    Obstacle.PROBES: ": too much failed at the event sink, and a few others are tried first",
+    Obstacle.RAMP: ": the event sink works again, and gets what waits slowly at first",
     Obstacle.RATE_LIMIT: ": the event sink is sent at most {rate:g} messages a second",
     Obstacle.TURN: ": another message is being sent to the same place, which takes one at a time",
     Obstacle.QUEUE: ": {ahead} of the same event sink are due before it",
@@ -143,6 +153,7 @@ def describe_obstacle(
     sink, most = delivery.destination, "at least " if wait.ahead >= MOST_COUNTED else ""
     return WORDS[wait.obstacle].format(
         why=sink.state_reason,
+        trouble=sink.trouble_reason,
         until=clock(wait.until) if wait.until else "",
         earlier=describe_earlier(delivery, wait.first) if wait.obstacle == Obstacle.EARLIER else "",
         number=number,

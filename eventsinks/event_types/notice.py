@@ -1,4 +1,4 @@
-"""Notices: messages of this service to one event sink, such as a digest or a heartbeat test."""
+"""Notices: messages of this service about itself, such as a digest, a heartbeat test, or a failing destination."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
 from eventsinks.event_types.documents import Id, read_document, read_moment
 from eventsinks.lib.budget import Budget
+
+
+class NamedDestination(BaseModel):
+    """A destination that a notice is about. An event sink's id is a UUID, an integration's a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    name: str
+    tenant_id: str
+    tenant: str
+    type: str
+    since: str
+    reason: str
 
 
 class NoticeData(BaseModel):
@@ -33,15 +47,33 @@ class NoticeData(BaseModel):
     dedup_key: str
     timestamp: str
     tags: list[str]
-    notice: Literal["round_up", "drill"]
+    notice: Literal[
+        "round_up",
+        "drill",
+        "event_sink.failing",
+        "event_sink.open",
+        "event_sink.disabled",
+        "event_sink.recovered",
+        "integration.failing",
+        "integration.open",
+        "integration.disabled",
+        "integration.recovered",
+    ]
     # The number of alerts held back, by what, from when to when, and the id of the last one.
     held: int = 0
     held_by: str = ""
     since: str = ""
     until: str = ""
     last_alert_id: str = ""
+    destinations: list[NamedDestination] = []  # that are in trouble, or well again
 
 
+# What `notice` says of a destination, by its face and what is new.
+NEWS = {
+    (face, word): f"{face}.{word}"
+    for face in ("event_sink", "integration")
+    for word in ("failing", "open", "disabled", "recovered")
+}
 EXAMPLE: Mapping[str, Any] = {
     "id": "notice-1",
     "tenant_id": "00000000-0000-0000-0000-000000000000",
@@ -73,6 +105,26 @@ class Notice(EventType):
         },
         {**EXAMPLE, "name": "[DRILL] soc: this is a fire drill", "notice": "drill", "tags": ["drill"]},
         {**EXAMPLE, "name": "[DRILL] soc: it is over", "notice": "drill", "tags": ["drill"], "status": "resolved"},
+        {
+            **EXAMPLE,
+            "name": "Event sink soc is failing",
+            "description": "soc: since 2026-05-04 09:20 UTC: the far end answered 503",
+            "severity": "Medium",
+            "severity_id": 3,
+            "notice": "event_sink.failing",
+            "tags": ["event_sink.failing"],
+            "destinations": [
+                {
+                    "id": "00000000-0000-0000-0000-000000000001",
+                    "name": "soc",
+                    "tenant_id": "00000000-0000-0000-0000-000000000000",
+                    "tenant": "Acme",
+                    "type": "webhook",
+                    "since": "2026-05-04T09:20:00Z",
+                    "reason": "the far end answered 503",
+                }
+            ],
+        },
     )
 
     def accept(self, raw: bytes, tenant_id: uuid.UUID) -> Accepted:

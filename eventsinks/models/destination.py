@@ -17,6 +17,7 @@ from eventsinks.event_types.alert_template import AlertTemplate, load_template
 from eventsinks.lib.net.smtp import Server
 from eventsinks.lib.secrets.signing import decode_key, make_secret
 from eventsinks.models.database.clock import read_database_clock
+from eventsinks.models.health import Health
 from eventsinks.models.options import make_empty
 from eventsinks.models.secrets.sealing import open_sealed, seal
 from eventsinks.models.slack_workspace import SlackWorkspace
@@ -54,7 +55,7 @@ class DestinationQuerySet(models.QuerySet["Destination"]):
         return self.filter(type__in=list_types("integration"))
 
 
-class Destination(models.Model):
+class Destination(Health):
     """A service that a tenant sends events to. /v1 uses the UUID, /api the integer id.
 
     `config` is what a GET shows, with masked secrets. `sealed_secrets` has the same fields encrypted, so that
@@ -128,6 +129,11 @@ class Destination(models.Model):
                 name="destination_looked_after",
             ),
             models.Index(fields=["rate_key"], condition=~Q(rate_key=""), name="destination_at_a_place"),
+            models.Index(
+                fields=["trouble"],
+                condition=Q(trouble__gt=0) | Q(told__gt=0) | Q(told_operator__gt=0),
+                name="destination_in_trouble",
+            ),
         ]
 
     def __str__(self) -> str:

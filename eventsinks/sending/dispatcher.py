@@ -16,13 +16,14 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import OperationalError
 
-from eventsinks.destinations.base import MAX_REQUESTS, Message, SendFailure
+from eventsinks.destinations.base import MAX_REQUESTS, DestinationGone, Message, SendFailure
 from eventsinks.lib.net.http import Exchange, Outcome
 from eventsinks.lib.net.wire import Request
 from eventsinks.limits.isolation import isolate
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import ClaimedDelivery, Lookout, claim, free_rate_key
 from eventsinks.sending.fairness import CongestionWindows
+from eventsinks.sending.health import HealthWrites
 from eventsinks.sending.hold import DOUBTED_FOR, explain_held_or_parked, forget_doubts
 from eventsinks.sending.judge import get_max_tries, judge_outcome, make_following_request, make_settlement
 from eventsinks.sending.lag import LagWatch
@@ -72,6 +73,7 @@ class Dispatcher:
         self._sinks = OpenSinks(self._aside)
         self._memories = MemoryWrites(self._aside)
         self._ended = EndedTries()
+        self._health = HealthWrites(self._aside)
         self._doubted: set[int] = set()  # sinks with doubts, which have accepted nothing since
         self._claim_at = 0.0
         self._woken = False  # whether a wake-up came,
@@ -97,8 +99,10 @@ class Dispatcher:
                 settled += self._ended.settle_if_due(self._exchange.in_flight)
                 if self._ended.has_called:
                     self._woken, self._ended.has_called = True, False
+                self._health.write_if_due()
                 nothing_due = (idle and found == 0) or self._stopping()
                 if nothing_due and not self._exchange.in_flight and not self._ended:
+                    self._health.write_if_due(now=True)
                     return settled
 
     def _poll(self) -> list[tuple[SentRequest, Outcome]]:
@@ -147,12 +151,13 @@ class Dispatcher:
         resting = self._aside.resting()
         lanes = [lane for lane in self._lookout.due_lanes(get_max_tries()) if lane.destination_id not in resting]
         self._doubted = {lane.destination_id for lane in lanes if lane.doubts}
-        quotas = self._windows.share_out(lanes, room)
+        quotas = self._health.leave_probes(self._windows.share_out(self._health.watch(lanes), room))
         paced = [(lane, quota) for lane, quota in quotas if lane.rate_key or lane.rate]
         free = [(lane, quota) for lane, quota in quotas if not (lane.rate_key or lane.rate)]
         claimed = claim(free, settings.EVENTSINKS_LEASE) if free else []
         if paced and time.monotonic() >= self._paced_at:
             claimed += self._claim_paced(paced)
+        self._health.note_claimed(quotas, claimed)
         self._lookout.note(claimed)
         self._lag.note_claim(lanes, claimed)
         versions = {lane.destination_id: lane.version for lane, _ in quotas}
@@ -210,7 +215,7 @@ class Dispatcher:
             self._key_free_at = time.monotonic() + interval + LOOK_AGAIN
 
     def _end(self, outcomes: Sequence[tuple[SentRequest, Outcome]]) -> None:
-        """Judge what has ended, and hold or park the sinks that need it."""
+        """Judge what has ended."""
         for sent, outcome in outcomes:
             if (after := next_request(sent, outcome)) is not None:
                 self._exchange.start(after, sent._replace(request=after, requests=sent.requests + 1))
@@ -223,9 +228,16 @@ class Dispatcher:
             self._free_rate_key(sent.ready)
             if failure is None and destination_id in self._doubted:
                 self._trust(destination_id)
-            kind = sent.ready.kind
-            failure = explain_held_or_parked(destination_id, sent.ready.version, failure, self._aside)
-            self._ended.add(kind.key, make_settlement(sent.claimed, sent.started_at, outcome, failure, kind))
+            self._settle(sent, outcome, failure)
+
+    def _settle(self, sent: SentRequest, outcome: Outcome, failure: SendFailure | None) -> None:
+        """Count a try for the breaker of its sink, hold or park the sink if need be, and settle the delivery."""
+        kind, claimed, version = sent.ready.kind, sent.claimed, sent.ready.version
+        told = explain_held_or_parked(claimed.destination_id, version, failure, self._aside)
+        doubted = isinstance(failure, DestinationGone) and told is not failure
+        probed = self._health.note(claimed, version, told, doubted=doubted)
+        settled = make_settlement(claimed, sent.started_at, outcome, told, kind, probed=probed)
+        self._ended.add(kind.key, settled)
 
     def _trust(self, destination_id: int) -> None:
         """Forget the doubts about a sink that has accepted something."""

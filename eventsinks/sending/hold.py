@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary
 from eventsinks.intake import audit
@@ -13,6 +13,7 @@ from eventsinks.limits.isolation import note_harm
 from eventsinks.models import Destination
 from eventsinks.models.database import sql
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.health import Trouble, begin_anew
 from eventsinks.sending.postpone import PostponedWrites
 
 DOUBTS = 3  # a destination is parked after so many refusals in a row that only a status explains,
@@ -143,10 +144,11 @@ def park(destination_id: int, version: int, reason: str) -> bool | None:
     with transaction.atomic():
         if not active.select_for_update(no_key=True, skip_locked=True).values_list("id"):
             return None if active.exists() else False
-        active.update(
-            state=DestinationState.PARKED, state_reason=reason, state_since=Now(), doubts=0, doubted_since=None
-        )
+        trouble = {**begin_anew(), "trouble": Trouble.DISABLED, "trouble_reason": reason}
+        trouble["trouble_since"] = Coalesce("trouble_since", Now())
+        told = {"state": DestinationState.PARKED, "state_reason": reason, "state_since": Now()}
+        active.update(**trouble, **told, doubts=0, doubted_since=None)
         parked = Destination.objects.select_related("tenant").get(id=destination_id)
-        told = {"state": parked.state, "reason": reason[:1000]}
-        audit.record_destination(audit.UPDATED, parked, audit.SYSTEM, told)
+        more = {"state": parked.state, "reason": reason[:1000]}
+        audit.record_destination(audit.UPDATED, parked, audit.SYSTEM, more)
     return True

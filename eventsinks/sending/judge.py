@@ -26,6 +26,7 @@ from eventsinks.lib.net.wire import ExchangeFailed, Request, Response, Timings
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.delivery import ClaimedDelivery, Settlement
 from eventsinks.models.secrets.masking import mask_bytes, mask_failure, mask_text
+from eventsinks.sending.breaker import FIRST_PAUSE
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +80,16 @@ def make_settlement(
     outcome: Outcome | None,
     failure: SendFailure | None,
     kind: AnyDestinationType | None = None,
+    *,
+    probed: bool = False,
 ) -> Settlement:
     """Return the settlement of a delivery, with the attempt's data. `outcome` is None if nothing was sent.
 
+    `probed`: the try was a probe of an open breaker.
     The stored part of the answer does not contain the secrets of `kind`.
     """
     response = outcome if isinstance(outcome, Response) else None
-    state, pause, given_back = decide_next_state(claimed, failure)
+    state, pause, given_back = decide_next_state(claimed, failure, probed=probed)
     return Settlement(
         claimed,
         cast(UUID, uuid7()),
@@ -108,17 +112,23 @@ def make_reason(failure: SendFailure | None, response: Response | None) -> str:
     return "; ".join(filter(None, [failure.reason if failure else "", cut]))
 
 
-def decide_next_state(claimed: ClaimedDelivery, failure: SendFailure | None) -> tuple[str, float, int]:
-    """Return (state, seconds until it is due again, number of tries to give back)."""
+def decide_next_state(
+    claimed: ClaimedDelivery, failure: SendFailure | None, *, probed: bool = False
+) -> tuple[str, float, int]:
+    """Return (state, seconds until it is due again, number of tries to give back).
+
+    A probe asks about the sink, so its try does not count. It is due again after the others, or an event that
+    makes the far end fail would be each probe.
+    """
     if failure is None:
         return "delivered", 0.0, 0
     if isinstance(failure, DestinationGone):
         return "pending", 0.0, 1  # the sink is parked; the delivery waits, and the try does not count
-    if isinstance(failure, EventRefused) or claimed.tries >= get_max_tries():
+    if isinstance(failure, EventRefused) or (claimed.tries >= get_max_tries() and not probed):
         return "failed", 0.0, 0
-    pause = settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
+    pause = FIRST_PAUSE if probed else settings.EVENTSINKS_RETRY_SCHEDULE[claimed.tries - 1]
     asked = getattr(failure, "retry_after", None) or 0.0
-    return "pending", max(pause, asked) * (1 + random.random() * JITTER), 0
+    return "pending", max(pause, asked) * (1 + random.random() * JITTER), int(probed)
 
 
 def make_following_request(

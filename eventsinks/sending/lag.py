@@ -43,7 +43,7 @@ class LagWatch:
         tenants = {one.destination_id: one.tenant_id for one in claimed}
         lags: dict[UUID, float] = {}
         for lane in lanes:
-            if lane.tries or lane.rate_key or lane.rate or lane.due_at is None:
+            if lane.tries or lane.rate_key or lane.rate or lane.watched or lane.due_at is None:
                 continue
             late = estimate_database_clock() - lane.due_at
             if late > BEHIND and lane.destination_id in tenants and self._answers_soon(lane.destination_id):

@@ -14,6 +14,7 @@ from eventsinks.models import Batch, Destination, Position
 from eventsinks.models.stream import find_last_settled, look_ahead, read_members
 from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.read import Logged, Next
+from eventsinks.streaming.health import count_requests
 
 MOST_STEPS = 1_000_000  # filter steps for one batch; about a second
 LONGEST_LOOK = 5.0  # seconds to search for events that a filter wants; then other integrations come first
@@ -88,13 +89,14 @@ def pass_by(position: Position, place: LogPlace, *, replayed: bool) -> None:
 def read_unsent(position: Position, kind: AnyDestinationType) -> tuple[Sequence[Next], float]:
     """Return the next events. If it is better to wait for more, return none, and for how many seconds."""
     limits, destination = kind.limits, position.destination
-    most = limits.max_events * limits.max_requests
+    requests = count_requests(destination, limits.max_requests)
+    most = limits.max_events * requests
     end = find_last_settled(destination.tenant_id)
     found = look_ahead(destination.tenant_id, destination.event_types, position.place, most)
     if not found:
         Position.objects.skip(position, end)  # or each search would read all the events that are not for it
         return [], 0.0
-    fitting = cut_to_bytes(found, limits.max_bytes * limits.max_requests)
+    fitting = cut_to_bytes(found, limits.max_bytes * requests)
     if len(found) < most and len(fitting) == len(found) and found[0].age < limits.linger:
         return [], min(limits.linger - found[0].age, limits.linger)
     return fitting, 0.0

@@ -42,6 +42,7 @@ from eventsinks.sending.hold import forget_doubts, hold_or_park, park, weigh_fai
 from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.open_sinks import describe_unreadable
 from eventsinks.streaming.blame import is_refused_for_good
+from eventsinks.streaming.health import is_probing, may_send_batch, record_batch
 from eventsinks.streaming.manifest import write_manifests
 from eventsinks.streaming.next_batch import open_next_batch
 from eventsinks.streaming.settle_batch import is_replayed, settle_batch
@@ -103,6 +104,15 @@ def send_past_locks(position: Position, kind: AnyDestinationType, exchange: Exch
 
 def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
     """Send what is next. Return whether the stream may go on at once; if not, release the integration."""
+    if not is_probing(position.destination) and not send_beside(position, kind, exchange):
+        return False
+    with sql.wait_shortly():  # nothing has been sent yet, so nothing must be settled
+        batch = position.open_batch() or open_next_batch(position, kind)
+    return batch is not None and send_batch(position, kind, batch, exchange)
+
+
+def send_beside(position: Position, kind: AnyDestinationType, exchange: Exchange) -> bool:
+    """Send what is no new batch: dead letters and manifests. If the batches must wait, release, return False."""
     deadline = time.monotonic() + settings.EVENTSINKS_LEASE - MARGIN
     if not send_replayed(position, kind, exchange, deadline):
         Position.objects.release(position)
@@ -110,9 +120,7 @@ def send_next(position: Position, kind: AnyDestinationType, exchange: Exchange) 
     if (pause := write_manifests(position, kind)) is not None:
         Position.objects.release(position, pause)
         return False
-    with sql.wait_shortly():  # nothing has been sent yet, so nothing must be settled
-        batch = position.open_batch() or open_next_batch(position, kind)
-    return batch is not None and send_batch(position, kind, batch, exchange)
+    return True
 
 
 def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, exchange: Exchange) -> bool:
@@ -135,10 +143,15 @@ def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, excha
         # The steps before took time. No other worker may begin this batch while it is being sent.
         if not Position.objects.renew(position, settings.EVENTSINKS_LEASE):
             return False
+        if not may_send_batch(destination):
+            Position.objects.release(position, LOCKED_PAUSE)
+            return False
         parcel = Parcel(batch.id, batch.number, messages)
         sent = transmit(kind, parcel, datetime.now(UTC), exchange, settings.EVENTSINKS_LEASE - MARGIN)
     by_event = refused | {ids[id]: failure for id, failure in sent.failures.items()}
-    return settle_batch(position, batch, by_event, sent.status, sent.stored)
+    goes_on = settle_batch(position, batch, by_event, sent.status, sent.stored)
+    record_batch(destination, batch.members, by_event)
+    return goes_on
 
 
 def send_replayed(position: Position, kind: AnyDestinationType, exchange: Exchange, deadline: float) -> bool:

@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from eventsinks.models import Attempt, Delivery, Event
+from eventsinks.models import Attempt, Delivery, Destination, Event
+from eventsinks.sending.breaker import PROBES
 from tests.helpers.broker import broker
 from tests.helpers.receiver import Receiver, answer
 
@@ -172,6 +173,29 @@ def test_an_accepting_process_killed_before_its_commit_has_accepted_nothing(driv
     assert len(told) == events().count() == Delivery.objects.count() == 9
     drive("deliver", "nowhere", killed=False)
     assert accounted(receiver, told) == 0
+
+
+@pytest.mark.parametrize("point", ["after claim", "after send", "during settle", "after settle"])
+def test_a_worker_killed_with_the_probes_of_a_breaker_leaves_nothing_stuck(
+    drive, receiver, make_webhook, make_alert, point
+):
+    make_webhook(receiver.url())
+    for _ in range(20):
+        make_alert()
+    Destination.objects.update(breaker="open", trouble=2, held_until=Now() - timedelta(seconds=1))
+    drive("deliver", point, killed=True)
+    sink = Destination.objects.get()
+    assert (sink.breaker, sink.probes) == ("half_open", 0)
+    drive("deliver", "nowhere", killed=False)
+    assert len(receiver.got) <= PROBES["event_sink"]
+    let_leases_run_out()
+    Destination.objects.update(breaker_at=Now() - timedelta(seconds=1))
+    drive("deliver", "nowhere", killed=False)
+    assert Destination.objects.get().breaker == "ramp"
+    Destination.objects.update(breaker_at=Now() - timedelta(hours=1), limited_until=None)
+    drive("deliver", "nowhere", killed=False)
+    assert not Delivery.objects.exclude(state="delivered").exists()
+    assert max(receiver.ids().values()) <= 2
 
 
 @pytest.mark.guarantee("R7")

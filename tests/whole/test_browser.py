@@ -8,17 +8,33 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 
+from eventsinks.actions import configure
+from eventsinks.models import Destination
 from tests.admin.test_second_factor import code_of
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PASSWORD = "a long password"
 SHOTS = os.environ.get("SCREENSHOTS")  # a directory: what the pages look like is kept there
+
+SOON, AGO = Now() + timedelta(minutes=3), Now() - timedelta(minutes=14)
+FAILS = {"trouble": 1, "trouble_since": AGO, "trouble_reason": "the far end answered 503: no healthy upstream"}
+TROUBLES = {  # the columns of a sink by its name, the worst last
+    "well": {},
+    "weekend": {"state": "paused"},
+    "slack": {"held_until": SOON},
+    "pager": FAILS,
+    "soc": {**FAILS, "trouble": 2, "breaker": "open", "held_until": SOON},
+    "old": {"state": "parked", "trouble": 3, "state_reason": "the far end answered 410: it says that it is gone"},
+}
+WORDS = ["Disabled", "Breaker open", "Failing", "Held", "Paused", "Active"]  # in the order of a list
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -201,4 +217,30 @@ def test_an_installation_goes_on_to_slack_from_our_page_and_comes_back(page, acm
     page.goto(f"/slack/oauth/callback?state={state}&code=c1")
     page.wait_for_selector("text=Slack is connected")
     shoot(page, "slack-installed")
+    assert violations(page) == []
+
+
+def test_trouble_stands_first_in_the_lists_and_one_click_shows_it_alone(page, acme, make_webhook):
+    for name, columns in TROUBLES.items():
+        Destination.objects.filter(id=make_webhook(name=name).id).update(**columns)
+    lake = configure.create(acme, "generic_http", {"url": "https://example.com/in"}, name="lake")
+    Destination.objects.filter(id=lake.id).update(**TROUBLES["pager"])
+    log_in(page)
+    for face in ("eventsink", "integration"):
+        page.goto(f"/admin/eventsinks/{face}/")
+        shoot(page, f"{face}-list")
+        assert fits(page)
+    page.goto("/admin/eventsinks/eventsink/")
+    chips = page.locator("#result_list .es-status").all_inner_texts()
+    words = [next(word for word in WORDS if word in chip) for chip in chips]
+    assert words == WORDS
+    page.goto("/admin/eventsinks/eventsink/?status=failing")
+    assert page.locator("#result_list .es-status").count() == 1
+    page.click("#result_list a >> text=pager")
+    page.wait_for_selector("text=Half of what is sent to it fails")
+    shoot(page, "failing")
+    assert fits(page)
+    page.goto(f"/admin/eventsinks/eventsink/{Destination.objects.get(name='soc').pk}/change/")
+    page.wait_for_selector("text=Nothing is sent to it until")
+    shoot(page, "open")
     assert violations(page) == []

@@ -30,6 +30,7 @@ from eventsinks.limits.trials import hold_trial
 from eventsinks.models import Clearing, Destination, SlackWorkspace, Tenant
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.health import begin_anew
 from eventsinks.models.secrets.fingerprint import make_fingerprint
 from eventsinks.models.secrets.sealing import seal
 
@@ -150,7 +151,7 @@ def reopen_sinks(workspace: SlackWorkspace, repaired: bool = False) -> None:
     sinks.update(version=F("version") + 1)
     if repaired:
         parked = sinks.filter(state=DestinationState.PARKED)
-        again = {"state_reason": "", "state_since": Now(), "held_until": None}
+        again = {"state_reason": "", "state_since": Now(), **begin_anew()}
         busy = Clearing.objects.running().values("destination_id")
         parked.filter(id__in=busy).update(state=DestinationState.RESUMING, **again)
         parked.update(state=DestinationState.ACTIVE, **again)

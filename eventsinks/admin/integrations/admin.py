@@ -10,9 +10,10 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.actions.replaying.replay_stream import StreamReplayUnderWay, replay_stream, stop_replay
 from eventsinks.admin.integrations.form import IntegrationForm, make_integration_form
@@ -25,8 +26,8 @@ from eventsinks.admin.integrations.health import (
 )
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import get_initiator
-from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets
-from eventsinks.admin.parts.filters import IntegrationTypeFilter
+from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets, tell_trouble
+from eventsinks.admin.parts.filters import IntegrationTypeFilter, StatusFilter
 from eventsinks.limits.quotas import LimitReached
 from eventsinks.models import Integration, Tenant
 from eventsinks.models.destination import DestinationState
@@ -47,7 +48,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
     list_display = ("name", "goes_to", "tenant", "status", "waiting", "last_sent", "next_try")
     list_filter: ClassVar = [
         IntegrationTypeFilter,
-        ("state", ChoicesDropdownFilter),
+        StatusFilter,
         ("tenant", AutocompleteSelectFilter),
     ]
 
@@ -61,10 +62,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
     @admin.display(description="Status")
     def status(self, integration: Integration) -> SafeString:
         """Whether it receives events, and if not, why."""
-        failing = self.health(integration).failing
-        if failing and marks.name_status(integration)[0] == "good":
-            return marks.make_chip("warning", marks.shorten(f"Trying again: {failing}", 60), failing)
-        return marks.make_status_chip(integration)
+        return marks.show_status(integration)
 
     @admin.display(description="Waiting")
     def waiting(self, integration: Integration) -> str:
@@ -78,8 +76,12 @@ class IntegrationAdmin(DestinationPage[Integration]):
 
     @admin.display(description="Next try")
     def next_try(self, integration: Integration) -> SafeString | str:
-        """The moment of the next try of a batch that failed."""
-        return marks.mark_moment(self.health(integration).next_try)
+        """The moment of the next try of a batch that failed, and why it failed."""
+        health = self.health(integration)
+        moment = marks.mark_moment(health.next_try)
+        if not health.failing:
+            return moment
+        return format_html('{} <span class="es-subtle">{}</span>', moment, marks.clip_text(health.failing))
 
     def health(self, integration: Integration) -> IntegrationHealth:
         """Measure an integration once per page."""
@@ -109,11 +111,7 @@ class IntegrationAdmin(DestinationPage[Integration]):
     def standing(self, request: HttpRequest, integration: Integration) -> dict[str, Any]:
         """Return the status of an integration, for its page."""
         health = self.health(integration)
-        stands = super().standing(request, integration)
-        if health.failing and stands["tone"] == "good":
-            stands["tone"] = "warning"
-        return stands | {
-            "status": self.status(integration),
+        return super().standing(request, integration) | {
             "next": tell_next_step(integration, health),
             "health": health,
             "sent_events": f"{health.sent_events:,}",
@@ -197,6 +195,8 @@ def tell_next_step(integration: Integration, health: IntegrationHealth) -> str:
     if integration.state == DestinationState.PARKED:
         said = f"It was disabled {since}: {integration.state_reason}. Nothing is sent until somebody repairs it: "
         return f"{said}change the settings below, or resume it once the far end is put right."
+    if integration.trouble:
+        return f"{tell_trouble(integration)} It keeps its place: {health.waiting_text} events wait by now."
     if health.failing:
         at = f", {marks.write_distance(health.next_try)}" if health.next_try else ""
         said = f"A batch was not taken: {health.failing}. It is tried again by itself{at}"

@@ -14,6 +14,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from eventsinks.actions import configure
+from eventsinks.actions.status import STOPPED, make_rank
 from eventsinks.admin.parts import marks
 from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.destination_buttons import DestinationButtons
@@ -22,6 +23,7 @@ from eventsinks.admin.parts.forms import PREFIX, make_fields
 from eventsinks.admin.parts.type_picker import make_picker, read_picked
 from eventsinks.destinations import destination_type
 from eventsinks.models import Destination, Tenant
+from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.destination import DestinationState
 
 FEWER_BUTTONS = {"show_save_and_add_another": False}  # a new one begins with its tenant and type
@@ -39,7 +41,7 @@ class DestinationPage(DestinationButtons, ModelAdmin[DestinationT]):
     list_filter_submit = True
     list_per_page = 25
     list_fullwidth = True
-    ordering = ("-id",)
+    ordering: ClassVar[Any] = (make_rank(), "-id")  # trouble first
     sortable_by = ("name", "tenant")
     search_fields = ("name", "=uuid")
     search_help_text = "Name or UUID"
@@ -154,3 +156,15 @@ class DestinationPage(DestinationButtons, ModelAdmin[DestinationT]):
         """
         named = [f"{found.name} ({found.tenant.name}): what it is still owed is suppressed" for found in objs]
         return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
+
+
+def tell_trouble(destination: Destination) -> str:
+    """Return sentences on why a destination is failing or its breaker is open, and what happens next."""
+    began = marks.write_distance(destination.trouble_since) if destination.trouble_since else "just now"
+    told = f"It began to fail {began}, and the last failure was: {destination.trouble_reason}."
+    if destination.breaker not in STOPPED:
+        return f"Half of what is sent to it fails, or more. {told} What failed is tried again by itself."
+    until, after = destination.held_until, "If that works, all goes out, slowly at first."
+    if until and until > estimate_database_clock():
+        return f"Nothing is sent to it until {marks.write_clock(until)}. {told} Then a few are tried. {after}"
+    return f"Only a few are sent to it, to try whether it works again. {told} {after}"

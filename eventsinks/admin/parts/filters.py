@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
+from eventsinks.actions.status import LABELS, DestinationStatus, status_condition
 from eventsinks.destinations import DESTINATION_TYPES
 from eventsinks.event_types import EVENT_TYPES
 from eventsinks.models import Destination, Event, Silence
@@ -56,6 +57,22 @@ class IntegrationTypeFilter(TypeFilter):
     """The destination types that are integrations."""
 
     face = "integration"
+
+
+class StatusFilter(DropdownFilter):
+    """The status of a destination. The table is small: an answer reads all its rows once."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the statuses, the worst first."""
+        return [(str(status), LABELS[status]) for status in DestinationStatus]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep one status."""
+        found = [status for status in DestinationStatus if status == self.value()]
+        return queryset.filter(status_condition(found[0])) if found else queryset
 
 
 class SinkFilter(DropdownFilter):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from eventsinks.actions.status import DestinationStatus, find_status
+from eventsinks.actions.status import LABELS, DestinationStatus, explain_failing, find_status
 from eventsinks.models import Destination
 from eventsinks.models.attempt import Outcome
 from eventsinks.models.database.clock import estimate_database_clock
@@ -33,6 +33,7 @@ OUTCOME_TONES: dict[str, Tone] = {
     Outcome.REFUSED: "bad",
     Outcome.GONE: "bad",
 }
+TROUBLED = (DestinationStatus.OPEN, DestinationStatus.FAILING)
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 LONG = 160  # characters of a text in a list
 
@@ -43,11 +44,22 @@ def make_chip(tone: Tone, text: str, title: str = "") -> SafeString:
 
 
 STATUS_TONES: Mapping[DestinationStatus, Tone] = {
-    DestinationStatus.ACTIVE: "good",
-    DestinationStatus.PAUSED: "quiet",
     DestinationStatus.DISABLED: "bad",
+    DestinationStatus.OPEN: "bad",
+    DestinationStatus.FAILING: "bad",
     DestinationStatus.HELD: "warning",
     DestinationStatus.RESUMING: "busy",
+    DestinationStatus.PAUSED: "quiet",
+    DestinationStatus.ACTIVE: "good",
+}
+STATUS_ICONS: Mapping[DestinationStatus, str] = {  # names of the admin's icon font
+    DestinationStatus.DISABLED: "block",
+    DestinationStatus.OPEN: "power_off",
+    DestinationStatus.FAILING: "error",
+    DestinationStatus.HELD: "hourglass_top",
+    DestinationStatus.RESUMING: "autorenew",
+    DestinationStatus.PAUSED: "pause_circle",
+    DestinationStatus.ACTIVE: "check_circle",
 }
 
 
@@ -57,16 +69,16 @@ def make_delivery_chip(state: str) -> SafeString:
 
 
 def name_status(sink: Destination) -> tuple[Tone, str]:
-    """Return the status of a sink with its tone: the word, and why it was disabled or until when it is held."""
+    """Return the status of a sink with its tone: the word, and why it is so or until when."""
     if sink.deleted_at:
         return "quiet", "Deleted"
     status = find_status(sink)
-    tone, text = STATUS_TONES[status], status.capitalize()
-    if status is DestinationStatus.DISABLED and sink.state_reason:
-        return tone, f"{text}: {sink.state_reason}"
+    tone, text = STATUS_TONES[status], LABELS[status]
     if status is DestinationStatus.HELD and sink.held_until:
         return tone, f"{text} until {write_clock(sink.held_until)}"
-    return tone, text
+    reasons = {DestinationStatus.DISABLED: sink.state_reason, **dict.fromkeys(TROUBLED, sink.trouble_reason)}
+    reason = reasons.get(status)
+    return tone, f"{text}: {reason}" if reason else text
 
 
 def write_clock(moment: datetime) -> str:
@@ -159,7 +171,23 @@ def show_target(destination: Destination) -> SafeString:
     )
 
 
+def show_status(destination: Destination) -> SafeString:
+    """Return the status of a destination for a list: the chip, and below it since when it fails."""
+    chip, since = make_status_chip(destination), explain_failing(destination).failing_since
+    if since is None:
+        return chip
+    return format_html('{} <span class="es-subtle es-nowrap">began {}</span>', chip, mark_moment(since))
+
+
 def make_status_chip(destination: Destination) -> SafeString:
     """Return the chip that says whether a destination is active, and if not, why."""
     tone, text = name_status(destination)
-    return make_chip(tone, shorten(text, 60), text)
+    icon = "delete" if destination.deleted_at else STATUS_ICONS[find_status(destination)]
+    return format_html(
+        '<span class="es-chip es-status es-{}" title="{}">'
+        '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
+        tone,
+        text,
+        icon,
+        shorten(text, 60),
+    )

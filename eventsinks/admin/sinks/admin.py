@@ -7,10 +7,10 @@ from typing import ClassVar
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.filters import SinkTypeFilter
+from eventsinks.admin.parts.filters import SinkTypeFilter, StatusFilter
 from eventsinks.admin.sinks.health import SinkHealth, measure_health
 from eventsinks.admin.sinks.page import SinkPage
 from eventsinks.models import EventSink
@@ -22,7 +22,7 @@ class EventSinkAdmin(SinkPage):
     list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "last_attempt")
     list_filter: ClassVar = [
         SinkTypeFilter,
-        ("state", ChoicesDropdownFilter),
+        StatusFilter,
         ("tenant", AutocompleteSelectFilter),
     ]
 
@@ -34,7 +34,7 @@ class EventSinkAdmin(SinkPage):
     @admin.display(description="Status")
     def status(self, sink: EventSink) -> SafeString:
         """Whether it receives alerts, and if not, why."""
-        return marks.make_status_chip(sink)
+        return marks.show_status(sink)
 
     @admin.display(description="Waiting")
     def waiting(self, sink: EventSink) -> SafeString | str:

@@ -38,11 +38,11 @@ FIELDS_OF_PATHS = {
 }
 
 
-def make_event_types_field(shown: list[str]) -> forms.MultipleChoiceField:
-    """Return the field for the event types that a destination receives."""
+def make_event_types_field(shown: list[str], *, ours: bool = False) -> forms.MultipleChoiceField:
+    """Return the field for the event types that a destination receives, with our notices or without."""
     return forms.MultipleChoiceField(
         label="Event types",
-        choices=[(key, kind.label) for key, kind in EVENT_TYPES.items() if not kind.ours],
+        choices=[(key, kind.label) for key, kind in EVENT_TYPES.items() if ours or not kind.ours],
         initial=shown,
         error_messages={"required": "Choose at least one: it would never be sent anything."},
         widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
@@ -206,7 +206,7 @@ def make_option_fields(tenant: Tenant, sink: Destination | None) -> dict[str, fo
     fallback = OptionFields.base_fields["fallback_to"]
     return {
         **make_plain_fields(),
-        "event_types": make_event_types_field(sink.event_types if sink else ["detection_alert"]),
+        "event_types": make_event_types_field(sink.event_types if sink else ["detection_alert"], ours=True),
         "fallback_to": forms.ChoiceField(
             label=fallback.label,
             required=False,

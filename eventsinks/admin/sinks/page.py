@@ -21,7 +21,7 @@ from eventsinks.actions.trying.try_out import try_out
 from eventsinks.admin.parts import marks, previews
 from eventsinks.admin.parts.backlog import BacklogForm
 from eventsinks.admin.parts.base import get_initiator
-from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets
+from eventsinks.admin.parts.destination_page import DestinationPage, Fieldsets, tell_trouble
 from eventsinks.admin.sinks.form import SinkForm, make_sink_form
 from eventsinks.admin.sinks.health import find_last_drill, find_next_drill, measure_health
 from eventsinks.admin.sinks.options import FALLBACK, FILTER, ORDER, PLAIN, QUIET
@@ -150,6 +150,8 @@ def tell_next_step(sink: EventSink, waiting: str) -> str:
         return (
             f"It was disabled {since}: {sink.state_reason}. Nothing is sent until somebody repairs it: {repair}."
         )
+    if sink.trouble:
+        return tell_trouble(sink)
     if sink.held_until and marks.name_status(sink)[0] == "warning":
         until = marks.write_clock(sink.held_until)
         return f"The far end asked for a pause until {until}. Sending goes on by itself."

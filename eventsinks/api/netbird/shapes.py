@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from rest_framework.request import Request
 
 from eventsinks.actions import configure
-from eventsinks.actions.status import DestinationStatus, find_status
+from eventsinks.actions.status import DestinationStatus, explain_failing, find_status
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.netbird.errors import BadRequest, InvalidArgument, PreconditionFailed
 from eventsinks.event_types import EVENT_TYPES
@@ -104,8 +104,13 @@ class IntegrationOut(BaseModel):
     state: DestinationState = Field(description="whether it sends, and what else it does")
     state_reason: str = Field(description="why it is so")
     status: DestinationStatus = Field(
-        description="whether it sends, in one word; `disabled`: the service itself stopped it"
+        description="how it is, in one word; `disabled`: the service itself stopped it; `open`: so much failed "
+        "that it is only tried from time to time; `failing`: half of its tries fail, or more"
     )
+    failing_since: datetime | None = Field(
+        description="since when it is `failing` or `open`; null where it is not"
+    )
+    failing_reason: str = Field(description="what its last failure was, while it is `failing` or `open`")
     event_types: list[str] = Field(description="what it hears")
     mapping: str = Field(description="the shape in which events go out")
     filter: str = Field(description="CEL over the event; empty: it hears everything")
@@ -181,6 +186,7 @@ def show_integration(integration: Destination) -> dict[str, Any]:
         "state": integration.state,
         "state_reason": integration.state_reason,
         "status": find_status(integration),
+        **explain_failing(integration)._asdict(),
         "event_types": integration.event_types,
         "mapping": integration.mapping,
         "filter": integration.filter,

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from eventsinks.actions.options import show_options
-from eventsinks.actions.status import DestinationStatus, find_status
+from eventsinks.actions.status import DestinationStatus, explain_failing, find_status
 from eventsinks.api.v1.event_sink_args import (
     WIRE_TYPES,
     make_args_schema,
@@ -112,8 +112,13 @@ class EventSinkOut(OptionsOut):  # type: ignore[misc, valid-type]
     state: DestinationState = Field(description="whether it sends, and what else it does")
     state_reason: str = Field(description="why it is so")
     status: DestinationStatus = Field(
-        description="whether it sends, in one word; `disabled`: the service itself stopped it"
+        description="how it is, in one word; `disabled`: the service itself stopped it; `open`: so much failed "
+        "that it is only tried from time to time; `failing`: half of its tries fail, or more"
     )
+    failing_since: datetime | None = Field(
+        description="since when it is `failing` or `open`; null where it is not"
+    )
+    failing_reason: str = Field(description="what its last failure was, while it is `failing` or `open`")
     clearing: ClearingOut = Field(None, description="absent, unless a backlog is being suppressed")  # type: ignore[assignment]
     ordering_lag: OrderingLag = Field(description="what waits for an earlier delivery")
 
@@ -162,6 +167,7 @@ def show_sink(sink: Destination) -> dict[str, Any]:
         "state": sink.state,
         "state_reason": sink.state_reason,
         "status": find_status(sink),
+        **explain_failing(sink)._asdict(),
         **show_clearing(sink),
         **show_options(sink),
         "ordering_lag": count_behind(sink.id)._asdict(),

@@ -39,6 +39,13 @@ def in_seconds_sql() -> str:
     return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
 
+def seconds_since_sql(moment: str) -> str:
+    """Return the SQL of the seconds from a moment until now, a float."""
+    if is_postgresql():
+        return f"extract(epoch FROM statement_timestamp() - {moment})::float8"
+    return f"(julianday('now') - julianday({moment})) * 86400.0"
+
+
 def skip_locked_sql() -> str:
     """Return the SQL that locks the rows of a SELECT as an UPDATE does, and skips rows that others have locked.
 

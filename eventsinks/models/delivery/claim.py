@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from django.db import transaction
 
@@ -28,7 +28,8 @@ class Lane(NamedTuple):
 
     `rate_key` is set if only so many messages a second go out under it. `rate` is the tenant's limit in messages a
     second, 0 without a limit. `due_at` is that of the first delivery; a claim takes nothing older. `doubts` counts
-    how often in a row the far end refused the sink's credentials or address.
+    how often in a row the far end refused the sink's credentials or address. `watched`: something failed there
+    lately. While the sink's `breaker` is in its ramp, the ramp has gone on for `ramp_s` seconds.
     """
 
     destination_id: int
@@ -38,6 +39,9 @@ class Lane(NamedTuple):
     rate: float = 0.0
     due_at: datetime | None = None
     doubts: int = 0
+    watched: bool = False
+    breaker: str = "closed"
+    ramp_s: float = 0.0
 
 
 class ClaimedDelivery(NamedTuple):
@@ -82,26 +86,44 @@ def find_due_lanes(max_tries: int, face: str = "event_sink") -> list[Lane]:
     types = list_types(face)
     statement = f"""
         WITH {OPEN_LANES}
-        SELECT sink.id, lane.code %% 256, sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0),
-            ({FIRST_DUE}), sink.doubts
+        SELECT sink.id, lane.code %% 256, ({FIRST_DUE}), {columns_of_sink_sql()}
         FROM lane JOIN eventsinks_destination sink ON sink.id = lane.code / 256
         WHERE lane.code %% 256 < %s AND sink.state = 'active' AND sink.deleted_at IS NULL
           AND sink.type IN ({", ".join(["%s"] * len(types))})
-          AND (sink.held_until IS NULL OR sink.held_until <= {sql.now_sql()})
-          AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
-          AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
+          AND {may_be_sent_sql()}
           AND ({FIRST_DUE}) <= {sql.now_sql()}"""
     rows = sql.fetch_rows(statement, [max_tries, *types])
-    return [
-        Lane(sink, tries, version, key, rate, read_moment(due_at), doubts)
-        for sink, tries, version, key, rate, due_at, doubts in rows
-    ]
+    return [make_lane(sink, tries, of_sink, read_moment(due_at)) for sink, tries, due_at, *of_sink in rows]
 
 
 def read_moment(value: datetime | str) -> datetime:
     """Return a moment as either database gives it, in UTC."""
     at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def columns_of_sink_sql() -> str:
+    """Return the SQL of what a lane tells of its sink, in the order of `make_lane`."""
+    ramp = sql.seconds_since_sql("sink.breaker_at")
+    return f"""sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0), sink.doubts,
+            sink.trouble_since IS NOT NULL OR sink.breaker <> 'closed', sink.breaker,
+            CASE WHEN sink.breaker = 'ramp' THEN {ramp} END"""
+
+
+def may_be_sent_sql() -> str:
+    """Return the SQL condition that nothing holds the sink at this moment."""
+    now = sql.now_sql()
+    return f"""(sink.held_until IS NULL OR sink.held_until <= {now})
+          AND (sink.paced_until IS NULL OR sink.paced_until <= {now})
+          AND (sink.limited_until IS NULL OR sink.limited_until <= {now})
+          AND (sink.breaker <> 'half_open' OR sink.probes > 0 OR sink.breaker_at <= {now})"""
+
+
+def make_lane(destination_id: int, tries: int, of_sink: Sequence[Any], due_at: datetime | None = None) -> Lane:
+    """Return a lane. `of_sink` are the columns of `columns_of_sink_sql`."""
+    version, rate_key, rate, doubts, watched, breaker, ramp_s = of_sink
+    told = (doubts, bool(watched), breaker, ramp_s or 0.0)
+    return Lane(destination_id, tries, version, rate_key, rate, due_at, *told)
 
 
 def claim(quotas: Sequence[tuple[Lane, int]], lease_seconds: float) -> list[ClaimedDelivery]:

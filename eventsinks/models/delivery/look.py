@@ -18,7 +18,15 @@ from typing import Any
 
 from eventsinks.models.database import sql
 from eventsinks.models.database.arrays import fetch_bound_rows
-from eventsinks.models.delivery.claim import EVER, ClaimedDelivery, Lane, find_due_lanes
+from eventsinks.models.delivery.claim import (
+    EVER,
+    ClaimedDelivery,
+    Lane,
+    columns_of_sink_sql,
+    find_due_lanes,
+    make_lane,
+    may_be_sent_sql,
+)
 from eventsinks.models.delivery.row import OPEN
 from eventsinks.models.destination import list_types
 
@@ -51,11 +59,11 @@ class Lookout:
             ended = time.monotonic()
             self._full_at = ended + max(FULL, FULL_PART * (ended - began))
         lanes = []
-        for code, due_at, alive_since, version, place, rate, doubts in rows:
+        for code, due_at, alive_since, *of_sink in rows:
             if code in self._since:
                 self._since[code] = alive_since
-            if due_at is not None and version is not None:
-                lanes.append(Lane(code // 256, code % 256, version, place, rate, due_at, doubts))
+            if due_at is not None and of_sink[0] is not None:
+                lanes.append(make_lane(code // 256, code % 256, of_sink, due_at))
         return lanes
 
     def note(self, claimed: Sequence[ClaimedDelivery]) -> None:
@@ -81,7 +89,7 @@ class Lookout:
 
 
 def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: int) -> list[tuple[Any, ...]]:
-    """Return (code, due_at, since, version, place, rate, doubts) of the lanes `codes`, and of others that are due.
+    """Return (code, due_at, since, columns of the sink …) of the lanes `codes`, and of others that are due.
 
     `due_at` is that of the first due delivery, None if there is none. Deliveries may be open from `since` on. The
     rest is of the sink, None if it may not get messages now. Between the known lanes it jumps from lane to lane in
@@ -102,7 +110,7 @@ def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: in
             SELECT code, since, true AS is_known FROM known
             UNION ALL SELECT code, %b, false FROM unknown WHERE code IS NOT NULL)
         SELECT lane.code, first.due_at, least(first.due_at, {sql.now_sql()} - {SLACK}),
-            sink.version, sink.place, coalesce(sink.rate_limit_per_s, 0), sink.doubts
+            {columns_of_sink_sql()}
         FROM lane
         LEFT JOIN LATERAL (
             SELECT due_at FROM eventsinks_delivery
@@ -112,9 +120,7 @@ def look_at_lanes(codes: Sequence[int], since: Sequence[datetime], max_tries: in
         LEFT JOIN eventsinks_destination AS sink ON sink.id = lane.code / 256
             AND lane.code %% 256 < %b AND sink.state = 'active' AND sink.deleted_at IS NULL
             AND sink.type = ANY(%b::text[])
-            AND (sink.held_until IS NULL OR sink.held_until <= {sql.now_sql()})
-            AND (sink.paced_until IS NULL OR sink.paced_until <= {sql.now_sql()})
-            AND (sink.limited_until IS NULL OR sink.limited_until <= {sql.now_sql()})
+            AND {may_be_sent_sql()}
         WHERE lane.is_known OR (first.due_at IS NOT NULL AND sink.id IS NOT NULL)"""
     return fetch_bound_rows(statement, [codes, since, EVER, max_tries, list_types("event_sink")])
 

@@ -50,8 +50,9 @@ def look_ahead(
 
     They come without their data, which might not fit into memory. Their age is by the database's clock.
     """
+    length = "octet_length" if sql.is_postgresql() else "length"
     statement = f"""
-        SELECT id, xid, {"octet_length" if sql.is_postgresql() else "length"}(data), {age_sql()}
+        SELECT id, xid, {length}(data), {sql.seconds_since_sql("received_at")}
         FROM eventsinks_event
         WHERE tenant_id = %s AND {beyond_sql()} AND {settled_sql()}
           {"AND " + not_beyond_sql() if until else ""}
@@ -80,13 +81,6 @@ def read_members(ids: Sequence[int]) -> list[Logged]:
     events = Event.objects.filter(expunged_at=None).extra(where=[f"id IN ({members})"], params=[given]).order_by()
     by_id = {row[0]: Logged._make(row) for row in events.values_list(*Logged._fields)}
     return [by_id[id] for id in ids if id in by_id]
-
-
-def age_sql() -> str:
-    """Return the SQL for the seconds since an event was received."""
-    if sql.is_postgresql():
-        return "extract(epoch FROM statement_timestamp() - received_at)::float8"
-    return "(julianday('now') - julianday(received_at)) * 86400.0"
 
 
 def settled_sql() -> str:
