@@ -10,6 +10,7 @@ import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -25,8 +26,12 @@ PASSWORD = "a long password"
 SHOTS = os.environ.get("SCREENSHOTS")  # a directory: what the pages look like is kept there
 
 SOON, AGO = Now() + timedelta(minutes=3), Now() - timedelta(minutes=14)
-FAILS = {"trouble": 1, "trouble_since": AGO, "trouble_reason": "the far end answered 503: no healthy upstream"}
-TROUBLES = {  # the columns of a sink by its name, the worst last
+FAILS: dict[str, Any] = {
+    "trouble": 1,
+    "trouble_since": AGO,
+    "trouble_reason": "the far end answered 503: overloaded",
+}
+TROUBLES: dict[str, dict[str, Any]] = {  # the columns of a sink by its name, the worst last
     "well": {},
     "weekend": {"state": "paused"},
     "slack": {"held_until": SOON},
