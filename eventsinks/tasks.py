@@ -47,6 +47,7 @@ from eventsinks.sweeping import (
     tell,
     tidy,
 )
+from eventsinks.sweeping import digest, fall_back, heartbeat, index_alerts, slack_tokens, tidy
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ def sweep() -> int:
             forget.forget_ended,
             delete_tenants.delete_tenants,
             look_at_streams,
+            index_alerts.index_alerts,
         ):
             do_chore(chore)
     return drain()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from eventsinks.event_types.activity_codes import find_activity
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
+from eventsinks.event_types.columns import MAX_TITLE, write_column
 from eventsinks.event_types.documents import (
     Id,
     LongText,
@@ -84,7 +85,8 @@ class Audit(EventType):
         """Check one audit event. If it has no id, put one at its front. Every other byte stays."""
         event = read_document(raw, AuditData)
         key, data = give_id(raw, event, event.id)
-        return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data)
+        title = write_column(event.activity or find_activity(event.activity_code), MAX_TITLE)
+        return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data, title=title)
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None

@@ -48,7 +48,8 @@ class Summary:
 class Accepted:
     """What the engine needs to know of an accepted event.
 
-    `data` is the bytes to send, `key` its id in the tenant.
+    `data` is the bytes to send, `key` its id in the tenant. `title`, `severity`, `rule` and `tags` are columns by
+    which people find it: texts from `columns.py`, and the number of a severity, None if the type has none.
     """
 
     key: str
@@ -59,6 +60,10 @@ class Accepted:
     incident: str = ""  # its incident, if it names one that other events share
     status: str = "firing"  # the status of that incident: `firing`, `acknowledged` or `resolved`
     marks: bool = False  # whether it may have a template that names its incident
+    title: str = ""
+    severity: int | None = None
+    rule: str = ""
+    tags: str = ""  # one a line
 
 
 class EventType(ABC):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, FilledTemplate
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
+from eventsinks.event_types.columns import MAX_RULE, MAX_TITLE, write_column, write_tags
 from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_value
 from eventsinks.event_types.severities import SEVERITY_IDS, read_severity
 from eventsinks.lib.budget import Budget
@@ -120,6 +121,10 @@ class DetectionAlert(EventType):
             incident=alert.dedup_key or "",
             status=alert.status,
             marks=b"use_for_dedup" in raw,
+            title=write_column(alert.name, MAX_TITLE),
+            severity=read_severity(alert.severity, alert.severity_id)[1],
+            rule=write_column(alert.detection_rule_id or "", MAX_RULE),
+            tags=write_tags(alert.tags or ()),
         )
 
     def summary(

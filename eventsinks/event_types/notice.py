@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
+from eventsinks.event_types.columns import MAX_TITLE, write_column, write_tags
 from eventsinks.event_types.documents import Id, read_document, read_moment
+from eventsinks.event_types.severities import read_severity
 from eventsinks.lib.budget import Budget
 
 
@@ -134,7 +136,15 @@ class Notice(EventType):
         incident = "" if notice.dedup_key == notice.id else notice.dedup_key
         at = read_moment(notice.timestamp)
         return Accepted(
-            key=notice.id, occurred_at=at, data=raw, routed_to=sinks, incident=incident, status=notice.status
+            key=notice.id,
+            occurred_at=at,
+            data=raw,
+            routed_to=sinks,
+            incident=incident,
+            status=notice.status,
+            title=write_column(notice.name, MAX_TITLE),
+            severity=read_severity(notice.severity, notice.severity_id)[1],
+            tags=write_tags(notice.tags),
         )
 
     def dedup_key(

@@ -10,6 +10,8 @@ from eventsinks.models.quiet_window import QuietWindow
 from eventsinks.models.replay import Replay
 from eventsinks.models.retention import RetentionWalk
 from eventsinks.models.routing import Routing
+from eventsinks.models.search.alert_words import AlertWords
+from eventsinks.models.search.progress import SearchProgress
 from eventsinks.models.secrets.sealing import Canary
 from eventsinks.models.silence import Silence
 from eventsinks.models.slack_workspace import SlackInstall, SlackWorkspace
@@ -25,6 +27,7 @@ INDEXES = {"network_traffic": write_flows, "proxy": write_accesses}
 __all__ = [
     "INDEXES",
     "SCOPES",
+    "AlertWords",
     "ApiKey",
     "Attempt",
     "Batch",
@@ -43,6 +46,7 @@ __all__ = [
     "Replay",
     "RetentionWalk",
     "Routing",
+    "SearchProgress",
     "Silence",
     "SlackInstall",
     "SlackWorkspace",

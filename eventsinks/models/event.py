@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
+from eventsinks.event_types.columns import MAX_KEY, MAX_RULE, MAX_TITLE
 from eventsinks.event_types.documents import parse_accepted
 from eventsinks.models.tenant import Tenant
 
@@ -41,6 +42,13 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField(db_default=Now())
     owed = models.PositiveIntegerField(db_default=0)  # how many deliveries it has, including suppressed ones
+    # What people look for it by, from event_types/columns.py. Events from before migration 0033 have none of it.
+    title = models.CharField(max_length=MAX_TITLE, db_default="")
+    severity = models.SmallIntegerField(null=True)  # as in event_types/severities.py
+    rule = models.CharField(max_length=MAX_RULE, db_default="")
+    status = models.CharField(max_length=12, db_default="")
+    dedup_key = models.CharField(max_length=MAX_KEY, db_default="")
+    tags = models.TextField(db_default="")  # one a line
     # The transaction that wrote it: readers of the log take only transactions older than every running one.
     xid = models.BigIntegerField(db_default=CurrentTransaction())
     expunged_at = models.DateTimeField(null=True)  # its data was taken away then: `data` is GONE

@@ -16,7 +16,7 @@ from django.db import connection
 from eventsinks.event_types import EventType, event_type
 from eventsinks.event_types.documents import parse_accepted
 from eventsinks.models.database import sql
-from eventsinks.models.database.arrays import Bigints, Blobs, Moments, Texts, Uuids, fetch_bound_rows
+from eventsinks.models.database.arrays import Bigints, Blobs, Moments, Smallints, Texts, Uuids, fetch_bound_rows
 
 EventKey = tuple[uuid.UUID, str, str]  # the tenant, the type, and the sender's id: unique in the log
 UNWRITTEN = datetime(1, 1, 1, tzinfo=UTC)
@@ -36,6 +36,12 @@ class NewEvent:
     digest: bytes
     occurred_at: datetime
     owed: int
+    title: str = ""
+    severity: int | None = None
+    rule: str = ""
+    status: str = ""
+    dedup_key: str = ""
+    tags: str = ""
     id: int = 0
     received_at: datetime = UNWRITTEN
 
@@ -55,10 +61,11 @@ class NewEvent:
         return parse_accepted(self.data)
 
 
-COLUMNS = "tenant_id, type, key, data, digest, occurred_at, owed"
+COLUMNS = "tenant_id, type, key, data, digest, occurred_at, owed, title, severity, rule, status, dedup_key, tags"
 # The unique constraint decides: if another transaction is writing a key, the statement waits for its end.
 ONCE = "ON CONFLICT (tenant_id, type, key) DO NOTHING"
-AT_ONCE_ON_SQLITE = 100  # rows of one statement; each has seven parameters
+PLACES = f"({', '.join('?' * 13)})"
+AT_ONCE_ON_SQLITE = 100  # rows of one statement; each has thirteen parameters
 
 
 def insert_new(events: Sequence[NewEvent]) -> list[NewEvent]:
@@ -79,7 +86,7 @@ def _insert_on_postgresql(events: Sequence[NewEvent]) -> dict[EventKey, tuple[in
     statement = f"""
         INSERT INTO eventsinks_event ({COLUMNS})
         SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bytea[], %b::bytea[], %b::timestamptz[],
-            %b::bigint[])
+            %b::bigint[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::text[], %b::text[])
         {ONCE} RETURNING id, tenant_id, type, key, received_at"""
     parameters = [
         Uuids(event.tenant_id for event in events),
@@ -89,6 +96,12 @@ def _insert_on_postgresql(events: Sequence[NewEvent]) -> dict[EventKey, tuple[in
         Blobs(event.digest for event in events),
         Moments(event.occurred_at for event in events),
         Bigints(event.owed for event in events),
+        Texts(event.title for event in events),
+        Smallints(event.severity for event in events),
+        Texts(event.rule for event in events),
+        Texts(event.status for event in events),
+        Texts(event.dedup_key for event in events),
+        Texts(event.tags for event in events),
     ]
     rows = fetch_bound_rows(statement, parameters)
     return {(tenant_id, type, key): (id, at) for id, tenant_id, type, key, at in rows}
@@ -101,7 +114,7 @@ def _insert_on_sqlite(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, d
         for start in range(0, len(events), AT_ONCE_ON_SQLITE):
             some = events[start : start + AT_ONCE_ON_SQLITE]
             statement = f"""INSERT INTO eventsinks_event ({COLUMNS})
-                VALUES {", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))}
+                VALUES {", ".join([PLACES] * len(some))}
                 {ONCE} RETURNING id, tenant_id, type, key, received_at"""
             values = chain.from_iterable(map(make_sqlite_row, some))
             rows = cast(sqlite3.Connection, connection.connection).execute(statement, tuple(values))
@@ -113,7 +126,21 @@ def _insert_on_sqlite(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, d
 def make_sqlite_row(event: NewEvent) -> tuple[Any, ...]:
     """Return the values of an event's columns as Django stores them in SQLite."""
     at = event.occurred_at.replace(tzinfo=None).isoformat(" ")
-    return event.tenant_id.hex, event.type, event.key, event.data, event.digest, at, event.owed
+    return (
+        event.tenant_id.hex,
+        event.type,
+        event.key,
+        event.data,
+        event.digest,
+        at,
+        event.owed,
+        event.title,
+        event.severity,
+        event.rule,
+        event.status,
+        event.dedup_key,
+        event.tags,
+    )
 
 
 def read_sqlite_moment(value: datetime | str) -> datetime:

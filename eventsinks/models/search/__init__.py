@@ -1,0 +1,1 @@
+"""Search: finds detection alerts by words of their name, rule and tags (docs/decisions/0041)."""
