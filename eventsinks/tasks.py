@@ -42,12 +42,12 @@ from eventsinks.sweeping import (
     fall_back,
     forget,
     heartbeat,
+    index_alerts,
     retain,
     slack_tokens,
     tell,
     tidy,
 )
-from eventsinks.sweeping import digest, fall_back, heartbeat, index_alerts, slack_tokens, tidy
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Least, Now
 
 from eventsinks.actions.errors import FieldError, NotConfigurable
+from eventsinks.event_types.filter_preset import make_filter
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.lib.budget import FILTER_STEPS, Budget
@@ -20,6 +21,7 @@ from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.quiet_window import WindowKind
 
 LONGEST = timedelta(days=366)
+ALIKE = timedelta(minutes=1)  # how much shorter a silence may be that serves as well
 PREVIEWED = 1000  # alerts that a preview reads,
 PREVIEW_STEPS = 1_000_000  # or fewer, if they take more than about a second
 STARTED, ENDED = "silence.create", "silence.end"
@@ -61,6 +63,31 @@ def make_silence(
         )
         record_silence(STARTED, made, initiator)
     return made
+
+
+def silence_rule(event: Event, length: timedelta, initiator: Initiator = SYSTEM) -> Silence:
+    """Silence the rule of an alert at all event sinks. Raises NotConfigurable and LimitReached.
+
+    If such a silence is in force for that long already, return that one.
+    """
+    filter, ends_at = make_rule_filter(event), read_database_clock() + length
+    alike = Silence.objects.of(event.tenant).in_force().filter(destination=None, filter=filter)
+    if found := alike.filter(ends_at__gte=ends_at - ALIKE).order_by("-ends_at").first():
+        return found
+    return make_silence(
+        event.tenant,
+        reason=f"noisy rule: {event.name}",
+        author=initiator.name[:200],
+        ends_at=ends_at,
+        filter=filter,
+        initiator=initiator,
+    )
+
+
+def make_rule_filter(event: Event) -> str:
+    """Return the filter for the alerts of the same rule; for those of the same name, if it names no rule."""
+    document = event.document
+    return make_filter(None, (), (str(document.get("detection_rule_id") or document.get("name") or ""),))
 
 
 def check_silence(filter: str, starts_at: datetime, ends_at: datetime) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from eventsinks.event_types.activity_codes import find_activity
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.columns import MAX_TITLE, write_column
+from eventsinks.event_types.columns import MAX_TITLE, Columns, write_column
 from eventsinks.event_types.documents import (
     Id,
     LongText,
@@ -86,7 +86,7 @@ class Audit(EventType):
         event = read_document(raw, AuditData)
         key, data = give_id(raw, event, event.id)
         title = write_column(event.activity or find_activity(event.activity_code), MAX_TITLE)
-        return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data, title=title)
+        return Accepted(key=key, occurred_at=read_moment(event.timestamp), data=data, columns=Columns(title))
 
     def summary(
         self, data: Mapping[str, Any], template: AlertTemplate | None = None, budget: Budget | None = None

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from eventsinks.event_types.alert_template import AlertTemplate
+from eventsinks.event_types.columns import NO_COLUMNS, Columns
 from eventsinks.lib.budget import Budget
 
 SEVERITIES = ("Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal", "Other")
@@ -48,8 +49,7 @@ class Summary:
 class Accepted:
     """What the engine needs to know of an accepted event.
 
-    `data` is the bytes to send, `key` its id in the tenant. `title`, `severity`, `rule` and `tags` are columns by
-    which people find it: texts from `columns.py`, and the number of a severity, None if the type has none.
+    `data` is the bytes to send, `key` its id in the tenant, `columns` what people find it by.
     """
 
     key: str
@@ -60,10 +60,7 @@ class Accepted:
     incident: str = ""  # its incident, if it names one that other events share
     status: str = "firing"  # the status of that incident: `firing`, `acknowledged` or `resolved`
     marks: bool = False  # whether it may have a template that names its incident
-    title: str = ""
-    severity: int | None = None
-    rule: str = ""
-    tags: str = ""  # one a line
+    columns: Columns = NO_COLUMNS
 
 
 class EventType(ABC):

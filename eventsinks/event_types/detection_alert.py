@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from eventsinks.event_types.alert_template import MAX_INFO, OF_AN_ALERT, AlertTemplate, FilledTemplate
 from eventsinks.event_types.base import SEVERITIES, Accepted, EventType, NotAcceptable, Summary
-from eventsinks.event_types.columns import MAX_RULE, MAX_TITLE, write_column, write_tags
+from eventsinks.event_types.columns import MAX_KEY, MAX_RULE, MAX_TITLE, Columns, write_column, write_tags
 from eventsinks.event_types.documents import Id, give_id, read_document, read_moment, read_text, write_value
 from eventsinks.event_types.severities import SEVERITY_IDS, read_severity
 from eventsinks.lib.budget import Budget
@@ -121,10 +121,7 @@ class DetectionAlert(EventType):
             incident=alert.dedup_key or "",
             status=alert.status,
             marks=b"use_for_dedup" in raw,
-            title=write_column(alert.name, MAX_TITLE),
-            severity=read_severity(alert.severity, alert.severity_id)[1],
-            rule=write_column(alert.detection_rule_id or "", MAX_RULE),
-            tags=write_tags(alert.tags or ()),
+            columns=write_columns(alert),
         )
 
     def summary(
@@ -176,6 +173,18 @@ class DetectionAlert(EventType):
             **told,
             **{key: given[key] for key in (*DEFAULTS, "dedup_key") if key in given},
         }
+
+
+def write_columns(alert: DetectionAlertData) -> Columns:
+    """Return what people find an alert by."""
+    return Columns(
+        write_column(alert.name, MAX_TITLE),
+        read_severity(alert.severity, alert.severity_id)[1],
+        write_column(alert.detection_rule_id, MAX_RULE) if alert.detection_rule_id else "",
+        alert.status,
+        write_column(alert.dedup_key, MAX_KEY) if alert.dedup_key else "",
+        write_tags(alert.tags) if alert.tags else "",
+    )
 
 
 def read_own_template(data: Mapping[str, Any]) -> AlertTemplate | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from eventsinks.event_types.alert_template import AlertTemplate
 from eventsinks.event_types.base import Accepted, EventType, Summary
-from eventsinks.event_types.columns import MAX_TITLE, write_column, write_tags
+from eventsinks.event_types.columns import MAX_KEY, MAX_TITLE, Columns, write_column, write_tags
 from eventsinks.event_types.documents import Id, read_document, read_moment
 from eventsinks.event_types.severities import read_severity
 from eventsinks.lib.budget import Budget
@@ -142,9 +142,13 @@ class Notice(EventType):
             routed_to=sinks,
             incident=incident,
             status=notice.status,
-            title=write_column(notice.name, MAX_TITLE),
-            severity=read_severity(notice.severity, notice.severity_id)[1],
-            tags=write_tags(notice.tags),
+            columns=Columns(
+                write_column(notice.name, MAX_TITLE),
+                read_severity(notice.severity, notice.severity_id)[1],
+                status=notice.status,
+                dedup_key=write_column(incident, MAX_KEY),
+                tags=write_tags(notice.tags),
+            ),
         )
 
     def dedup_key(

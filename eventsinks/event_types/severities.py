@@ -17,6 +17,8 @@ SEVERITY_IDS = {number: name for name, number in SEVERITY_NUMBERS.items()}
 
 def read_severity(name: object, number: object) -> tuple[str, int]:
     """Return name and number, each derived from the other if it is missing. The name wins over the number."""
+    if isinstance(name, str) and name in SEVERITY_NUMBERS:
+        return name, SEVERITY_NUMBERS[name]
     if isinstance(name, str) and name.capitalize() in SEVERITY_NUMBERS:
         named = name.capitalize()
         return named, SEVERITY_NUMBERS[named]

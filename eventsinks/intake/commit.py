@@ -10,7 +10,6 @@ from uuid import UUID
 from django.db import transaction
 
 from eventsinks.event_types.base import Accepted
-from eventsinks.event_types.columns import MAX_KEY, write_column
 from eventsinks.intake import backlog
 from eventsinks.intake.line_up import stand_in_line
 from eventsinks.intake.nudge import STREAMS, nudge
@@ -122,19 +121,8 @@ def make_event(candidate: Candidate) -> NewEvent:
     """Return the event's row."""
     accepted = candidate.accepted
     occurred_at = accepted.occurred_at.astimezone(UTC)
-    return NewEvent(
-        *candidate.log_key,
-        accepted.data,
-        candidate.digest,
-        occurred_at,
-        len(candidate.verdicts),
-        accepted.title,
-        accepted.severity,
-        accepted.rule,
-        "" if accepted.severity is None else accepted.status,
-        write_column(accepted.incident, MAX_KEY),
-        accepted.tags,
-    )
+    owed = len(candidate.verdicts)
+    return NewEvent(*candidate.log_key, accepted.data, candidate.digest, occurred_at, owed, accepted.columns)
 
 
 def group_by_route(outcomes: Iterable[Outcome]) -> list[tuple[Route, list[Outcome]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db import models
@@ -11,8 +12,9 @@ from django.db.models.functions import Now
 
 from eventsinks.event_types import EVENT_TYPES, EventType, event_type
 from eventsinks.event_types.base import Summary
-from eventsinks.event_types.columns import MAX_KEY, MAX_RULE, MAX_TITLE
-from eventsinks.event_types.documents import parse_accepted
+from eventsinks.event_types.columns import MAX_KEY, MAX_RULE, MAX_TITLE, write_column
+from eventsinks.event_types.documents import parse_accepted, read_text
+from eventsinks.event_types.severities import SEVERITY_IDS, SEVERITY_NUMBERS
 from eventsinks.models.tenant import Tenant
 
 GONE = b"{}"  # the data of an expunged event
@@ -67,7 +69,17 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.key
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """What people call it: its title, or its id if it has none."""
+        return self.title or self.key
+
+    @property
+    def severity_name(self) -> str:
+        """Its severity in words, "" if its type has none."""
+        return "" if self.severity is None else SEVERITY_IDS.get(self.severity, "Unknown")
 
     @property
     def event_type(self) -> EventType:
@@ -86,6 +98,24 @@ class Event(models.Model):
         if self.expunged_at:
             return Summary(title=f"(expunged {known.label.lower() if known else self.type})")
         return known.summary(self.document) if known else Summary(title=self.type)
+
+
+def fill_columns(events: Sequence[Event]) -> None:
+    """Give the events of one page that have no title the columns that their documents tell. Nothing is written.
+
+    Such events are older than the columns, or flows, for which no title is written.
+    """
+    unnamed = [event for event in events if not event.title]
+    rows = Event.objects.filter(pk__in={event.pk for event in unnamed}) if unnamed else []
+    documents = {row.pk: row for row in rows}
+    for event in unnamed:
+        if (row := documents.get(event.pk)) is None or row.type not in EVENT_TYPES:
+            continue
+        told = row.summary
+        event.title = write_column(told.title, MAX_TITLE)
+        if event.type == "detection_alert":
+            event.severity, event.status = SEVERITY_NUMBERS.get(told.severity), told.status
+            event.rule = write_column(read_text(row.document, "detection_rule_id"), MAX_RULE)
 
 
 def make_digest(data: bytes) -> bytes:

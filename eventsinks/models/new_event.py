@@ -14,9 +14,19 @@ from typing import Any, cast
 from django.db import connection
 
 from eventsinks.event_types import EventType, event_type
+from eventsinks.event_types.columns import NO_COLUMNS, Columns
 from eventsinks.event_types.documents import parse_accepted
 from eventsinks.models.database import sql
-from eventsinks.models.database.arrays import Bigints, Blobs, Moments, Smallints, Texts, Uuids, fetch_bound_rows
+from eventsinks.models.database.arrays import (
+    Bigints,
+    Blobs,
+    Labels,
+    Moments,
+    Smallints,
+    Texts,
+    Uuids,
+    fetch_bound_rows,
+)
 
 EventKey = tuple[uuid.UUID, str, str]  # the tenant, the type, and the sender's id: unique in the log
 UNWRITTEN = datetime(1, 1, 1, tzinfo=UTC)
@@ -36,12 +46,7 @@ class NewEvent:
     digest: bytes
     occurred_at: datetime
     owed: int
-    title: str = ""
-    severity: int | None = None
-    rule: str = ""
-    status: str = ""
-    dedup_key: str = ""
-    tags: str = ""
+    columns: Columns = NO_COLUMNS
     id: int = 0
     received_at: datetime = UNWRITTEN
 
@@ -61,7 +66,7 @@ class NewEvent:
         return parse_accepted(self.data)
 
 
-COLUMNS = "tenant_id, type, key, data, digest, occurred_at, owed, title, severity, rule, status, dedup_key, tags"
+COLUMNS = f"tenant_id, type, key, data, digest, occurred_at, owed, {', '.join(Columns._fields)}"
 # The unique constraint decides: if another transaction is writing a key, the statement waits for its end.
 ONCE = "ON CONFLICT (tenant_id, type, key) DO NOTHING"
 PLACES = f"({', '.join('?' * 13)})"
@@ -88,20 +93,18 @@ def _insert_on_postgresql(events: Sequence[NewEvent]) -> dict[EventKey, tuple[in
         SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bytea[], %b::bytea[], %b::timestamptz[],
             %b::bigint[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::text[], %b::text[])
         {ONCE} RETURNING id, tenant_id, type, key, received_at"""
+    titles, severities, *texts = zip(*[event.columns for event in events], strict=True)
     parameters = [
         Uuids(event.tenant_id for event in events),
-        Texts(event.type for event in events),
+        Labels(event.type for event in events),
         Texts(event.key for event in events),
         Blobs(event.data for event in events),
         Blobs(event.digest for event in events),
         Moments(event.occurred_at for event in events),
         Bigints(event.owed for event in events),
-        Texts(event.title for event in events),
-        Smallints(event.severity for event in events),
-        Texts(event.rule for event in events),
-        Texts(event.status for event in events),
-        Texts(event.dedup_key for event in events),
-        Texts(event.tags for event in events),
+        Labels(titles),
+        Smallints(severities),
+        *map(Labels, texts),
     ]
     rows = fetch_bound_rows(statement, parameters)
     return {(tenant_id, type, key): (id, at) for id, tenant_id, type, key, at in rows}
@@ -126,21 +129,7 @@ def _insert_on_sqlite(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, d
 def make_sqlite_row(event: NewEvent) -> tuple[Any, ...]:
     """Return the values of an event's columns as Django stores them in SQLite."""
     at = event.occurred_at.replace(tzinfo=None).isoformat(" ")
-    return (
-        event.tenant_id.hex,
-        event.type,
-        event.key,
-        event.data,
-        event.digest,
-        at,
-        event.owed,
-        event.title,
-        event.severity,
-        event.rule,
-        event.status,
-        event.dedup_key,
-        event.tags,
-    )
+    return event.tenant_id.hex, event.type, event.key, event.data, event.digest, at, event.owed, *event.columns
 
 
 def read_sqlite_moment(value: datetime | str) -> datetime:

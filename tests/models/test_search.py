@@ -61,7 +61,11 @@ def test_long_texts_are_cut_and_their_document_is_not(make_alert):
 
 
 def test_an_audit_event_has_its_activity_as_title_and_a_flow_has_none(acme):
-    accept(acme, event_type("audit"), [b'{"activity_code": "policy.add"}', b'{"activity_code":"x","activity":"Did it"}'])
+    accept(
+        acme,
+        event_type("audit"),
+        [b'{"activity_code": "policy.add"}', b'{"activity_code":"x","activity":"Did it"}'],
+    )
     found = Event.objects.order_by("id").values_list("title", "severity", "status")
     assert list(found) == [("Policy added", None, ""), ("Did it", None, "")]
 

@@ -17,7 +17,8 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure
-from eventsinks.models import Destination
+from eventsinks.models import Destination, Silence
+from eventsinks.models.search import progress
 from tests.admin.test_second_factor import code_of
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -248,4 +249,39 @@ def test_trouble_stands_first_in_the_lists_and_one_click_shows_it_alone(page, ac
     page.goto(f"/admin/eventsinks/eventsink/{Destination.objects.get(name='soc').pk}/change/")
     page.wait_for_selector("text=Nothing is sent to it until")
     shoot(page, "open")
+
+
+def test_a_noisy_rule_is_muted_for_two_hours_in_three_clicks_and_an_id_is_copied(page, make_webhook, make_alert):
+    make_webhook(name="SOC")
+    for number in range(12):
+        make_alert(
+            id=f"01jd-{number}", name="Port scan from the internet", severity="Low", detection_rule_id="net-7"
+        )
+    for _ in range(3):
+        make_alert(
+            name="Root login without a second factor", severity="Critical", tags=["aws"], detection_rule_id="iam-1"
+        )
+    make_alert(name="Root login without a second factor", severity="Critical", status="resolved", dedup_key="r")
+    while progress.count_behind():
+        progress.index_next()
+    log_in(page)
+    shoot(page, "overview")
+    page.click("text=All noisy rules")
+    shoot(page, "noisy-before")
+    page.click("[aria-label='Silence Port scan from the internet for 2 h']")
+    page.wait_for_selector("text=is silenced at all event sinks")
+    assert Silence.objects.get().reason == "noisy rule: Port scan from the internet"
+    assert fits(page)
+    shoot(page, "noisy")
+    for where in ("event", "delivery"):
+        page.goto(f"/admin/eventsinks/{where}/?q=root")
+        page.wait_for_selector("text=Root login without a second factor")
+        assert page.locator("text=Port scan from the internet").count() == 0
+        shoot(page, f"{where}-list")
+        page.goto(f"/admin/eventsinks/{where}/")
+        shoot(page, f"{where}-all")
+        page.click("#result_list a:has-text('Root login') >> nth=0")
+        assert "Root login without a second factor" in page.title()
+        shoot(page, where)
+        assert fits(page)
     assert violations(page) == []

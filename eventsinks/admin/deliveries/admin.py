@@ -15,34 +15,69 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from eventsinks.actions.replaying.replay import replay
 from eventsinks.actions.replaying.skip import skip_deliveries
+from eventsinks.admin.deliveries.columns import DeliveryColumns
 from eventsinks.admin.deliveries.outcome import tell_story
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.alerts import NamedEvents, make_severity_chip, show_id
 from eventsinks.admin.parts.attempts.timeline import draw_attempt
 from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, get_initiator
 from eventsinks.admin.parts.filters import SinceFilter, SinkFilter
+from eventsinks.admin.parts.search_filters import (
+    AnswerFilter,
+    FromFilter,
+    ReasonFilter,
+    RuleFilter,
+    SeverityFilter,
+    TagFilter,
+    TenantFilter,
+    ToFilter,
+    find_wanted,
+    keep_answers,
+    warn_if_behind,
+)
 from eventsinks.admin.silences.form import make_silence_link, may_silence
-from eventsinks.event_types import EVENT_TYPES
 from eventsinks.intake.nudge import nudge
-from eventsinks.models import Attempt, Delivery, Event, Tenant
+from eventsinks.models import Attempt, Delivery
 from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.delivery import DeliveryState
-from eventsinks.sending.judge import get_max_tries
+from eventsinks.models.event import fill_columns
 
 FOUND = 1000  # deliveries that a search for one event finds at most, and that one replay takes at most
 ATTEMPTS = 100  # newest attempts that a page shows
 
 
-class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
+class DeliveryAdmin(ReadOnly, DeliveryColumns, ModelAdmin[Delivery]):
     """Deliveries. Nobody changes them by hand: `Delivery.objects` has the moves."""
 
-    list_display = ("event_key", "status_chip", "sink", "tenant", "tries_made", "due", "answer", "why")
-    list_filter: ClassVar = [("state", ChoicesDropdownFilter), SinkFilter, SinceFilter]
+    list_display = (
+        "alert",
+        "severity_chip",
+        "status_chip",
+        "sink",
+        "tenant",
+        "tries_made",
+        "due",
+        "answer",
+        "why",
+        "id_to_copy",
+    )
+    list_filter: ClassVar = [
+        ("state", ChoicesDropdownFilter),
+        TenantFilter,
+        SinkFilter,
+        SeverityFilter,
+        RuleFilter,
+        TagFilter,
+        AnswerFilter,
+        ReasonFilter,
+        SinceFilter,
+        FromFilter,
+        ToFilter,
+    ]
     list_filter_submit = True
     list_fullwidth = True
     list_per_page = 50
@@ -53,7 +88,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("event__key",)  # get_search_results does not use it
-    search_help_text = "Exact id of an event, or of a delivery"
+    search_help_text = "Name, rule or tag; or an exact id"
     actions = ("replay",)
     fields = ()
     change_form_template = "admin/eventsinks/delivery/change_form.html"
@@ -66,67 +101,28 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
     ) -> tuple[QuerySet[Delivery], bool]:
-        """Find by the exact key of an event, or by a delivery's id, each through its index."""
+        """Find by a delivery's id, by what is asked of its alert, by its answer and its reason."""
         term = search_term.strip()
-        if not term:
-            return queryset, False
-        events = Event.objects.filter(
-            tenant__in=Tenant.objects.order_by(), type__in=list(EVENT_TYPES), key=term
-        ).values_list("id", flat=True)
-        of_events = Delivery.objects.filter(event_id__in=list(events[:FOUND])).values_list("id", flat=True)
-        ids = list(of_events[:FOUND])
         with suppress(ValueError):  # it is not a delivery's id
-            ids.append(uuid.UUID(term))
-        return queryset.filter(id__in=ids), False
+            if (found := queryset.filter(id=uuid.UUID(term))).exists():
+                return found, False
+        wanted = find_wanted(request.GET, term)
+        if wanted is not None:
+            warn_if_behind(self, request)
+            of_events = Delivery.objects.filter(event_id__in=wanted).order_by("-id").values_list("id", flat=True)
+            queryset = queryset.filter(id__in=list(of_events[:FOUND]))
+        answer, reason = (request.GET.get(name, "").strip() for name in ("answer", "reason"))
+        return keep_answers(queryset, answer, reason), False
 
-    # --- The list
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NamedEvents]:
+        """Return the list."""
+        return NamedEvents
 
-    @admin.display(description="Event")
-    def event_key(self, delivery: Delivery) -> SafeString:
-        """The event's id, as its sender wrote it."""
-        return marks.clip_text(delivery.event.key)
-
-    @admin.display(description="State")
-    def status_chip(self, delivery: Delivery) -> SafeString:
-        """The state."""
-        return marks.make_delivery_chip(delivery.state)
-
-    @admin.display(description="Event sink")
-    def sink(self, delivery: Delivery) -> SafeString | str:
-        """The event sink."""
-        return marks.link_sink(delivery.destination)
-
-    @admin.display(description="Tenant")
-    def tenant(self, delivery: Delivery) -> str:
-        """The name of its tenant."""
-        return delivery.destination.tenant.name
-
-    @admin.display(description="Tries")
-    def tries_made(self, delivery: Delivery) -> SafeString:
-        """The tries so far, and how many there can be."""
-        return format_html('<span class="es-nowrap">{} of {}</span>', delivery.tries, get_max_tries())
-
-    @admin.display(description="When")
-    def due(self, delivery: Delivery) -> SafeString | str:
-        """The moment when it is due or when it ended, or what it waits for."""
-        if delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
-            return marks.mark_moment(delivery.settled_at)
-        if delivery.is_behind:
-            return "waits for an earlier one"
-        tone, status = marks.name_status(delivery.destination)
-        if delivery.state == DeliveryState.PENDING and tone != "good":
-            return f"waits: {status.partition(':')[0].lower() if tone != 'warning' else 'held'}"
-        return "due now" if delivery.due_at <= estimate_database_clock() else marks.mark_moment(delivery.due_at)
-
-    @admin.display(description="Answer")
-    def answer(self, delivery: Delivery) -> str:
-        """The status of the last response."""
-        return str(delivery.status) if delivery.status else "–"
-
-    @admin.display(description="Reason")
-    def why(self, delivery: Delivery) -> SafeString | str:
-        """Why the last try did not deliver."""
-        return marks.clip_text(delivery.reason) if delivery.reason else "–"
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Delivery | None:
+        """Return a delivery with the name of its event."""
+        delivery = super().get_object(request, object_id, from_field)
+        fill_columns([delivery.event] if delivery else [])
+        return delivery
 
     # --- One delivery
 
@@ -149,7 +145,11 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
         pending = delivery.state == DeliveryState.PENDING
         waits = pending and not delivery.is_behind and delivery.due_at > estimate_database_clock()
         return {
-            "title": f"Delivery of {marks.shorten(delivery.event.key, 60)}",
+            "title": f"{marks.shorten(delivery.event.name, 90)} → {delivery.destination.name}",
+            "severity": make_severity_chip(delivery.event),
+            "key": show_id(delivery.event.key, "event-id"),
+            "webhook_id": show_id(delivery.pk, "delivery-id"),
+            "received": marks.mark_moment(delivery.event.received_at),
             "subtitle": None,
             "delivery": delivery,
             "chip": marks.make_delivery_chip(delivery.state),
@@ -157,7 +157,7 @@ class DeliveryAdmin(ReadOnly, ModelAdmin[Delivery]):
             "story": tell_story(delivery, newest[0] if newest else None),
             "rows": [draw_attempt(attempt) for attempt in newest],
             "sink": marks.link_sink(delivery.destination),
-            "event": marks.make_link("event", delivery.event_id, delivery.event.key),
+            "event": marks.make_link("event", delivery.event_id, delivery.event.name),
             "silence_like": make_silence_link(delivery.event) if may_silence(request, delivery.event) else "",
             "may_replay": may and delivery.state == DeliveryState.FAILED,
             "may_send_again": may and delivery.state == DeliveryState.DELIVERED,

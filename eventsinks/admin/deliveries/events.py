@@ -16,12 +16,22 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from eventsinks.actions.expunge import expunge_event
 from eventsinks.admin.parts import marks
+from eventsinks.admin.parts.alerts import NamedEvents, make_severity_chip, name_event, show_id
 from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, ReadOnly, get_initiator
 from eventsinks.admin.parts.documents import cut_text, indent_json
 from eventsinks.admin.parts.filters import EventTypeFilter
+from eventsinks.admin.parts.search_filters import (
+    FromFilter,
+    RuleFilter,
+    SeverityFilter,
+    TagFilter,
+    ToFilter,
+    find_wanted,
+    warn_if_behind,
+)
 from eventsinks.admin.silences.form import make_silence_link, may_silence
-from eventsinks.event_types import EVENT_TYPES
-from eventsinks.models import Event, Tenant
+from eventsinks.models import Event
+from eventsinks.models.event import fill_columns
 
 EXPUNGE = "eventsinks.delete_event"  # the permission
 DELIVERIES = 200  # deliveries that a page shows
@@ -30,8 +40,16 @@ DELIVERIES = 200  # deliveries that a page shows
 class EventAdmin(ReadOnly, ModelAdmin[Event]):
     """Events."""
 
-    list_display = ("key", "type", "tenant", "occurred", "received")
-    list_filter: ClassVar = [("tenant", AutocompleteSelectFilter), EventTypeFilter]
+    list_display = ("alert", "severity_chip", "type", "tenant", "received", "id_to_copy")
+    list_filter: ClassVar = [
+        ("tenant", AutocompleteSelectFilter),
+        EventTypeFilter,
+        SeverityFilter,
+        RuleFilter,
+        TagFilter,
+        FromFilter,
+        ToFilter,
+    ]
     list_filter_submit = True
     list_per_page = 50
     list_disable_select_all = True
@@ -40,8 +58,8 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()
-    search_fields = ("key",)  # get_search_results searches by the exact key only
-    search_help_text = "Exact id of an event"
+    search_fields = ("key",)  # get_search_results does not use it
+    search_help_text = "Name, rule or tag; or an exact id"
     fields = ()
     change_form_template = "admin/eventsinks/event/change_form.html"
 
@@ -52,17 +70,37 @@ class EventAdmin(ReadOnly, ModelAdmin[Event]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
-        """Find by the exact key, through its unique index."""
-        term = search_term.strip()
-        if not term:
+        """Find alerts by words, severity, rule and tag; and every event by its exact id."""
+        wanted = find_wanted(request.GET, search_term.strip(), "tenant__id__exact")
+        if wanted is None:
             return queryset, False
-        every = {"tenant__in": Tenant.objects.order_by(), "type__in": list(EVENT_TYPES)}
-        return queryset.filter(key=term, **every), False
+        warn_if_behind(self, request)
+        return queryset.filter(id__in=wanted), False
 
-    @admin.display(description="Occurred")
-    def occurred(self, event: Event) -> SafeString | str:
-        """When it happened."""
-        return marks.mark_moment(event.occurred_at)
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NamedEvents]:
+        """Return the list."""
+        return NamedEvents
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Event | None:
+        """Return an event with its name."""
+        event = super().get_object(request, object_id, from_field)
+        fill_columns([event] if event else [])
+        return event
+
+    @admin.display(description="Event")
+    def alert(self, event: Event) -> SafeString:
+        """Its name and rule."""
+        return name_event(event)
+
+    @admin.display(description="Id")
+    def id_to_copy(self, event: Event) -> SafeString:
+        """Its id, as its sender wrote it."""
+        return show_id(event.key, f"id-{event.pk}")
+
+    @admin.display(description="Severity")
+    def severity_chip(self, event: Event) -> SafeString | str:
+        """Its severity."""
+        return make_severity_chip(event) or "–"
 
     @admin.display(description="Received")
     def received(self, event: Event) -> SafeString | str:
@@ -110,7 +148,9 @@ def show_event(event: Event) -> dict[str, Any]:
     raw = bytes(event.data)
     owed = event.deliveries.select_related("destination__tenant").defer("destination__config").order_by("id")
     return {
-        "title": f"Event {marks.shorten(event.key, 60)}",
+        "title": marks.shorten(event.name, 90),
+        "severity": make_severity_chip(event),
+        "key": show_id(event.key, "event-id"),
         "subtitle": None,
         "event": event,
         "summary": event.summary,

@@ -10,8 +10,10 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from eventsinks.admin.parts import marks
+from eventsinks.admin.silences.noise import show_noise_on_overview
 from eventsinks.models import Batch, Clearing, Delivery, Destination, EventSink, Integration, Silence
 from eventsinks.models.destination import DestinationState
+from eventsinks.models.event import fill_columns
 from eventsinks.models.stream.batch import BatchState
 
 TROUBLED = 10
@@ -33,6 +35,7 @@ def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["stuck"] = find_troubled(Integration.objects.all()) + find_failing()
     if request.user.has_perm("eventsinks.view_silence"):
         context["silences"] = find_silences()
+    context |= show_noise_on_overview(request)
     if request.user.has_perm("eventsinks.view_delivery"):
         context["newest"] = find_newest()
     return context
@@ -111,13 +114,15 @@ def count_sinks() -> list[dict[str, Any]]:
 def find_newest() -> list[dict[str, Any]]:
     """Return the newest deliveries."""
     rows = Delivery.objects.select_related("event", "destination").defer("event__data", "destination__config")
+    newest = list(rows.order_by("-id")[:NEWEST])
+    fill_columns([row.event for row in newest])
     return [
         {
             "chip": marks.make_delivery_chip(row.state),
-            "link": marks.make_link("delivery", row.pk, marks.shorten(row.event.key, 60)),
+            "link": marks.make_link("delivery", row.pk, marks.shorten(row.event.name, 60)),
             "sink": row.destination.name,
             "reason": marks.shorten(row.reason, 90),
             "since": marks.mark_moment(row.created_at),
         }
-        for row in rows.order_by("-id")[:NEWEST]
+        for row in newest
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -23,6 +24,7 @@ from eventsinks.admin.parts.base import ModelAdmin, get_initiator
 from eventsinks.admin.parts.filters import InForceFilter
 from eventsinks.admin.parts.type_picker import find_picked_tenant, make_picker
 from eventsinks.admin.silences.form import make_silence_form, read_prefilled
+from eventsinks.admin.silences.noise import answer_noisy
 from eventsinks.models import QuietWindow, Silence
 from eventsinks.models.database.clock import estimate_database_clock
 from eventsinks.models.quiet_window import WindowKind
@@ -202,7 +204,13 @@ class SilenceAdmin(ModelAdmin[Silence]):
     def get_urls(self) -> list[URLPattern]:
         """Return the URL of the page's button and the usual ones."""
         end = self.admin_site.admin_view(self.end_view)
-        return [path("<path:object_id>/end/", end, name="eventsinks_silence_end"), *super().get_urls()]
+        return [
+            path(
+                "noisy/", self.admin_site.admin_view(partial(answer_noisy, self)), name="eventsinks_silence_noisy"
+            ),
+            path("<path:object_id>/end/", end, name="eventsinks_silence_end"),
+            *super().get_urls(),
+        ]
 
     def end_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End one silence now."""

@@ -18,6 +18,7 @@ from eventsinks.actions.replaying.skip import skip_deliveries
 from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.errors import Gone
 from eventsinks.api.queries import Text
+from eventsinks.api.v1.alert_query import OF_AN_ALERT, AlertWanted, keep_of_alerts
 from eventsinks.api.v1.shapes import (
     AttemptOut,
     DeliveryOut,
@@ -31,7 +32,6 @@ from eventsinks.api.v1.shapes import (
 from eventsinks.api.v1.view import (
     PAGING,
     TENANT,
-    Listing,
     V1View,
     answer_page,
     document_answers,
@@ -46,8 +46,8 @@ from eventsinks.models.delivery import DeliveryState, make_least_id
 from eventsinks.models.replay import make_id_after
 
 
-class DeliveryQuery(Listing):
-    """Which deliveries: filters by event sink, state, class of HTTP status, and a text in the reason.
+class DeliveryQuery(AlertWanted):
+    """Which deliveries: by event sink, state, HTTP status, a text in the reason, and what their alerts have.
 
     `since` and `until` are bounds of the time when they were made.
     """
@@ -56,6 +56,7 @@ class DeliveryQuery(Listing):
     detection_alert_id: Text | None = None
     state: DeliveryState | None = None
     status_class: Annotated[int, Field(ge=1, le=5)] | None = None
+    status_code: Annotated[int, Field(ge=100, le=599)] | None = None
     reason: Text | None = None
     since: Moment | None = None
     until: End | None = None
@@ -73,9 +74,11 @@ FILTERS = [
     make_parameter("detection_alert_id", "of one alert", type="string", maxLength=1000),
     make_parameter("state", "in one state", type="string", enum=DeliveryState.values),
     make_parameter("status_class", "5 for 500–599", type="integer", minimum=1, maximum=5),
+    make_parameter("status_code", "of one HTTP status", type="integer", minimum=100, maximum=599),
     make_parameter("reason", "a part of the reason", type="string", maxLength=1000),
     make_parameter("since", "made then or later", type="string", format="date-time"),
     make_parameter("until", "made then or before; a day is meant to its end", type="string", format="date-time"),
+    *OF_AN_ALERT,
 ]
 
 
@@ -115,7 +118,8 @@ class DeliveryViewSet(V1View, ViewSet):
         """List deliveries, newest first."""
         query = read_query(DeliveryQuery, request)
         require_tenant(request, query.tenant_id)
-        found = filter_deliveries(find_deliveries(request), query)
+        found = keep_of_alerts(find_deliveries(request), query, get_tenant(request).id)
+        found = filter_deliveries(found, query)
         return answer_page("deliveries", found, query.page, show_delivery)
 
     @document_answers(OneDelivery)
@@ -181,6 +185,16 @@ def was_deleted(tenant: Tenant, id: str) -> bool:
     return made.version == 7 and Delivery(id=made).created_at < find_kept_since(tenant)
 
 
+def filter_answers(deliveries: Any, query: DeliveryQuery) -> Any:
+    """Return the deliveries whose last answer has the status that the query asks for."""
+    if query.status_code:
+        deliveries = deliveries.filter(status=query.status_code)
+    if query.status_class:
+        first = query.status_class * 100
+        deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
+    return deliveries
+
+
 def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:
     """Return the deliveries that match the query."""
     if query.event_sink_id:
@@ -189,9 +203,7 @@ def filter_deliveries(deliveries: Any, query: DeliveryQuery) -> Any:
         deliveries = deliveries.filter(event__key=query.detection_alert_id, event__type="detection_alert")
     if query.state:
         deliveries = deliveries.filter(state=query.state)
-    if query.status_class:
-        first = query.status_class * 100
-        deliveries = deliveries.filter(status__gte=first, status__lt=first + 100)
+    deliveries = filter_answers(deliveries, query)
     if query.reason:
         deliveries = deliveries.filter(reason__icontains=query.reason)
     if query.since:

@@ -19,6 +19,7 @@ from eventsinks.actions.explain import explain_event
 from eventsinks.actions.expunge import expunge_event
 from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.json import JSONParser
+from eventsinks.api.v1.alert_query import SEARCH, AlertQuery, keep_wanted
 from eventsinks.api.v1.detection_alert_intake import DetectionAlertView
 from eventsinks.api.v1.shapes import AttemptOut, make_one_model, make_page_model, show_attempt
 from eventsinks.api.v1.view import (
@@ -27,7 +28,8 @@ from eventsinks.api.v1.view import (
     V1View,
     answer_page,
     document_answers,
-    read_own_paging,
+    read_query,
+    require_tenant,
 )
 from eventsinks.event_types.detection_alert import DetectionAlertData
 from eventsinks.models import Delivery, Event
@@ -108,10 +110,13 @@ class DetectionAlerts(DetectionAlertView):
         asks = self.request is not None and self.request.method in SAFE_METHODS  # None: for the schema
         return [JSONParser()] if asks else super().get_parsers()
 
-    @document_answers(AlertPage, parameters=[TENANT, *PAGING])
+    @document_answers(AlertPage, parameters=[TENANT, *SEARCH, *PAGING])
     def get(self, request: Request) -> Response:
         """List detection alerts, newest first. Each has its state at its event sinks."""
-        return answer_page("detection_alerts", find_alerts(request), read_own_paging(request), show_alert)
+        query = read_query(AlertQuery, request)
+        require_tenant(request, query.tenant_id)
+        found = keep_wanted(find_alerts(request), query, get_tenant(request).id)
+        return answer_page("detection_alerts", found, query.page, show_alert)
 
 
 class DetectionAlertDetail(V1View):

@@ -36,6 +36,10 @@ class Texts(list[str]):
     """A `text[]`."""
 
 
+class Labels(list[str]):
+    """A `text[]` in which texts repeat: each is encoded once."""
+
+
 class Blobs(list[bytes]):
     """A `bytea[]`."""
 
@@ -78,6 +82,7 @@ def make_array_dumpers() -> dict[type, Any]:
         Uuids: make_dumper(2951, 2950, lambda ids: [b"\0\0\0\x10" + id.bytes if id else NULL for id in ids]),
         Floats: make_dumper(1022, 701, lambda numbers: [double.pack(8, number) for number in numbers]),
         Texts: make_dumper(1009, 25, lambda texts: write_sized([text.encode() for text in texts])),
+        Labels: make_dumper(1009, 25, write_labels),
         Blobs: make_dumper(1001, 17, write_sized),
         Bigints: make_dumper(1016, 20, lambda numbers: [integer.pack(8, number) for number in numbers]),
         Smallints: make_dumper(
@@ -92,6 +97,12 @@ def make_array_dumpers() -> dict[type, Any]:
 def write_sized(values: Iterable[bytes]) -> list[bytes]:
     """Return each value with its length before it."""
     return [SIZE.pack(len(value)) + value for value in values]
+
+
+def write_labels(texts: Sequence[str]) -> list[bytes]:
+    """Return each text in UTF-8 with its length before it."""
+    written = {text: SIZE.pack(len(encoded := text.encode())) + encoded for text in set(texts)}
+    return [written[text] for text in texts]
 
 
 def make_dumper(array: int, element: int, write: Callable[[Any], list[bytes]]) -> Any:
