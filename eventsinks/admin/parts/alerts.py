@@ -25,7 +25,7 @@ class NamedEvents(ChangeList):  # type: ignore[misc]
 def name_event(event: Event) -> SafeString:
     """Return its name, with its rule below."""
     rule = format_html('<span class="es-subtle es-host">{}</span>', event.rule) if event.rule else ""
-    return format_html("{}{}", marks.clip_text(event.name), rule)
+    return format_html('<span class="es-name">{}{}</span>', marks.clip_text(event.name), rule)
 
 
 def make_severity_chip(event: Event) -> SafeString | str:

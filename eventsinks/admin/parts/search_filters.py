@@ -123,9 +123,8 @@ class MomentFilter(TextFilter):
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Return the form."""
-        yield {
-            "form": MomentForm(self.parameter_name, self.title.capitalize(), {self.parameter_name: self.value()})
-        }
+        name = str(self.parameter_name)
+        yield {"form": MomentForm(name, str(self.title).capitalize(), {name: self.value()})}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows on one side of it."""
