@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models.functions import Now
 
+from eventsinks.event_types.columns import NO_COLUMNS
 from eventsinks.intake import audit
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.models import Attempt, Delivery, Event, NetworkTraffic, ProxyAccess, QuietWindow
 from eventsinks.models.delivery import EXPUNGED, call_next
 from eventsinks.models.event import GONE
+from eventsinks.models.search.alert_words import AlertWords
 
 EXPUNGE = "event.expunge"
 TITLE = "(expunged)"
@@ -29,8 +31,9 @@ def expunge_event(event: Event, initiator: Initiator = SYSTEM) -> bool:
         lines = deliveries.lines()
         sinks = list(deliveries.select_for_update(no_key=True).values_list("destination_id", flat=True))
         stopped = deliveries.stop(EXPUNGED)
-        same.update(data=GONE, expunged_at=Now())
+        same.update(data=GONE, expunged_at=Now(), **NO_COLUMNS._asdict())
         Attempt.objects.filter(delivery__event_id=event.id).update(excerpt="", reason="")
+        AlertWords.objects.filter(event_id=event.id).delete()
         NetworkTraffic.objects.filter(event_id=event.id).delete()
         ProxyAccess.objects.filter(event_id=event.id).delete()
         QuietWindow.objects.filter(destination_id__in=sinks, last_event=event.id).update(last_title=TITLE)

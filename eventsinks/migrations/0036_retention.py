@@ -25,7 +25,7 @@ class CreateModelAgain(migrations.CreateModel):
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("eventsinks", "0032_disabled")]
+    dependencies = [("eventsinks", "0035_health")]
 
     operations = [
         ordering.AddFieldAgain(

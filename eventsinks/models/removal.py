@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 from eventsinks.models.attempt import Attempt
 from eventsinks.models.delivery import Delivery, DeliveryState
 from eventsinks.models.event import Event
+from eventsinks.models.search.alert_words import AlertWords
 from eventsinks.models.traffic.network_traffic import NetworkTraffic
 from eventsinks.models.traffic.proxy_access import ProxyAccess
 
@@ -40,6 +41,7 @@ def remove_events(ids: Collection[int], *, owed_too: bool = False) -> tuple[Remo
         removed["delivery"] += delete_rows(Delivery, "id", of_gone)
         removed["networktraffic"] += delete_rows(NetworkTraffic, "event_id", gone)
         removed["proxyaccess"] += delete_rows(ProxyAccess, "event_id", gone)
+        removed["alertwords"] += delete_rows(AlertWords, "event_id", gone)
         removed["event"] += delete_rows(Event, "id", gone)
     return +removed, gone
 

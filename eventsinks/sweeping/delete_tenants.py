@@ -42,6 +42,7 @@ from eventsinks.models import (
 )
 from eventsinks.models.delivery.walk import find_destinations_with_deliveries
 from eventsinks.models.removal import Removed, remove_deliveries, remove_events, remove_some
+from eventsinks.models.search.alert_words import AlertWords
 from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.read import beyond_sql, get_beginning
 from eventsinks.sweeping.retain import AT_ONCE, DELIVERIES, OldEvent, cut_batch, note_removed
@@ -101,7 +102,7 @@ def list_rest(tenant: Tenant) -> Sequence[QuerySet[Any]]:
     """Return the other rows of a tenant of which there may be many."""
     its = Destination.objects.filter(tenant=tenant).values("id")
     of_destinations = [model.objects.filter(destination_id__in=its) for model in (Batch, Incident, QuietWindow)]
-    of_tenant = (NetworkTraffic, ProxyAccess, TrafficTerm, Replay, Clearing, Silence, SlackInstall)
+    of_tenant = (AlertWords, NetworkTraffic, ProxyAccess, TrafficTerm, Replay, Clearing, Silence, SlackInstall)
     return [*of_destinations, *[model._default_manager.filter(tenant=tenant) for model in of_tenant]]
 
 

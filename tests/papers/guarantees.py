@@ -1,8 +1,8 @@
 """The promises of docs/guarantees.toml and the tests that prove them: `make guarantees` writes docs/guarantees.md.
 
-It runs the tests that are marked `@pytest.mark.guarantee("R3", …)` on SQLite and on TEST_DATABASE_URL. After a run of
-the whole suite, `python -m tests.papers.guarantees SQLite=REPORT.xml PostgreSQL=REPORT.xml …` reads its JUnit reports
-instead, and fails where the page is not what they say.
+It runs the tests that are marked `@pytest.mark.guarantee("R3", …)` on SQLite and on TEST_DATABASE_URL. After a run
+of the whole suite, `python -m tests.papers.guarantees SQLite=REPORT.xml PostgreSQL=REPORT.xml …` reads its JUnit
+reports instead, and fails where the page is not what they say.
 """
 
 import ast

@@ -44,6 +44,7 @@ from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.settle_attempts import settle_surely
 from eventsinks.streaming.streamer import stream
+from eventsinks.sweeping import retain
 from eventsinks.sweeping.index_alerts import index_alerts
 from tests.helpers import replays
 from tests.helpers.crowd import at_once
@@ -204,6 +205,8 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     )
     Incident.objects.create(destination=ended, key="old", memory={}, updated_at=past - timedelta(days=40))
 
+    retain._looked_at = float("-inf")
+    retain.make_missing_walks()
     index_alerts()
     index_alerts()  # on PostgreSQL the first look finds where the log ends
 

@@ -35,6 +35,7 @@ from eventsinks.models import (
     Tenant,
     TrafficTerm,
 )
+from eventsinks.models.search import progress
 from eventsinks.sweeping import retain
 from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.delete_tenants import delete_tenants
@@ -82,6 +83,8 @@ def furnish(tenant, alerts=5):
     SlackInstall.objects.create(tenant=tenant, initiator_id="i", expires_at=now)
     if connection.vendor == "sqlite":
         TrafficTerm.objects.create(number=hash(tenant.id) % 2**40, tenant=tenant, text="t")
+    while progress.count_behind():
+        progress.index_next()
     retain._looked_at = float("-inf")
     retain.make_missing_walks()
     return issue_key(tenant)[1]

@@ -1,4 +1,4 @@
-"""Roads: what a person on call wants to do takes as few clicks as promised, in a real browser, from Overview on."""
+"""Roads: what a person on call wants to do takes as few clicks as promised, in a real browser."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ pytestmark = [
 class Hand:
     """Clicks, and counts them."""
 
-    def __init__(self, page):
-        self.page, self.clicks = page, 0
+    def __init__(self, opened):
+        self.page, self.clicks = opened, 0
 
     def click(self, what):
         self.clicks += 1
