@@ -67,8 +67,14 @@ def deliver() -> int:
 @shared_task(name="eventsinks.tasks.stream")
 def stream(destination_id: int) -> int:
     """Send to one integration. Returns at once if another worker is sending to it."""
-    start.prove_keys()
-    return stream_action.stream(destination_id, get_way_out(), _stopping.is_set)
+    try:
+        start.prove_keys()
+        return stream_action.stream(destination_id, get_way_out(), _stopping.is_set)
+    except Error as error:
+        if not (reason := unavailable.find_reason(error)):
+            raise
+        unavailable.tell(reason, "nothing can be streamed")
+        return 0
 
 
 @shared_task(name="eventsinks.tasks.look_at_streams")

@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import Client
 
 from eventsinks import tasks
+from eventsinks.actions import configure
 from eventsinks.event_types import event_type
 from eventsinks.models import Delivery, Destination, Event, Tenant
 from eventsinks.models.database import unavailable
@@ -141,6 +142,16 @@ def test_the_worker_tells_it_in_one_line_and_goes_on_by_itself(acme, make_webhoo
     assert Delivery.objects.get().state == "pending"
     Destination.objects.filter(id=sink.id).update(state="paused")
     assert tasks.sweep() == 0
+
+
+def test_the_task_of_a_stream_tells_it_in_one_line(acme, caplog):
+    url = {"url": "https://example.com/"}
+    integration = configure.create(acme, "generic_http", url, name="i")
+    caplog.set_level(logging.WARNING)
+    with read_only():
+        assert [tasks.stream(integration.id) for _ in range(3)] == [0, 0, 0]
+    told = [record.getMessage() for record in caplog.records if READ_ONLY in record.getMessage()]
+    assert told == [f"nothing can be streamed: {READ_ONLY}; it is tried again"]
 
 
 def test_that_a_disk_was_full_is_forgotten_after_a_while(monkeypatch):
