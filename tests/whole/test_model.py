@@ -1,8 +1,9 @@
 """The whole engine against a model of it: whatever happens in whatever order, every delivery is accounted for.
 
-The model is what a person would keep on paper: each delivery's state, tries and lease, each sink's state.
-Workers claim, lose their leases, settle late; sinks are paused, parked, resumed and deleted; people replay. After
-each step the database must say what the model says, and in the end nothing is left over.
+The model is what a person would keep on paper: each delivery's state, tries and lease, each sink's state, secrets
+and silences. Workers claim, are killed, settle late; sinks are paused, parked, resumed and deleted; people replay,
+rotate secrets and silence alerts; some sinks get one alert after another. After each step the database must say
+what the model says, and in the end nothing is left over.
 """
 
 import itertools
@@ -14,18 +15,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db.models import F
+from django.db.models.functions import Now
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from standardwebhooks import Webhook
 
 from eventsinks.actions import configure
 from eventsinks.actions.expunge import expunge_event
+from eventsinks.actions.secrets.rotate_secret import rotate_secret
+from eventsinks.actions.silence import end_silence, make_silence
 from eventsinks.actions.tenants import create_tenant
 from eventsinks.event_types import event_type
 from eventsinks.intake.accept import accept
+from eventsinks.intake.line_up import call_uncalled
 from eventsinks.lib.net.wire import ExchangeFailed, Response
-from eventsinks.models import Attempt, Delivery, Destination, Event, RetentionWalk
-from eventsinks.models.delivery import Settlement, claim, find_due_lanes, settle
+from eventsinks.models import Attempt, Delivery, Destination, Event, RetentionWalk, Silence
+from eventsinks.models.delivery import BEHIND, Settlement, claim, find_due_lanes, settle
+from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import retain
 from eventsinks.sweeping.account import audit_account
@@ -34,6 +41,7 @@ from tests.helpers.worlds import World
 
 MAX_TRIES = 4
 PAUSE = 1000.0
+SEVERITY = st.sampled_from(["Low", "High"])
 ANSWERS = {
     "taken": Response(200, [], b"ok"),
     "later": Response(503, [], b"\x00later"),
@@ -41,6 +49,8 @@ ANSWERS = {
     "wait": Response(429, [b"Retry-After: 500\r\n"], b""),
     "lost": ExchangeFailed("timeout", "no answer", outcome_unknown=True),
 }
+# What the world answers, one after another: often well.
+WORLD = st.just(["taken"]) | st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=10)
 
 
 @dataclass
@@ -48,6 +58,7 @@ class Owed:
     """What the model knows of a delivery."""
 
     sink: int
+    number: int  # of its alert: they are in the order of acceptance
     state: str = "pending"
     tries: int = 0
     lease: uuid.UUID | None = None
@@ -60,38 +71,70 @@ class Engine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        for table in (Attempt, Delivery, Event, Destination, RetentionWalk):
+        for table in (Attempt, Delivery, Event, Silence, Destination, RetentionWalk):
             table.objects.all().delete()
         self.tenant = create_tenant("Acme")
         self.sinks = {}  # id -> active, paused, parked, held or deleted
+        self.ordered = set()  # the sinks that get one alert after another
+        self.secrets = {}  # of each sink: those that sign, the newest first
+        self.silences = {}  # id -> the severity that it holds back
         self.owed = {}
         self.claimed = []  # what workers hold, or believe to hold
         self.numbers = itertools.count()
         self.sent = Counter()
-        self.make_sink()
+        self.make_sink("none")
+        self.make_sink("event_sink")
 
     # What people do
 
-    def make_sink(self):
+    def make_sink(self, ordering):
         url = f"https://{next(self.numbers)}.example/"
-        sink = configure.create(self.tenant, "webhook", {"url": url}, name=url)
+        options = Options(ordering=ordering)
+        sink = configure.create(self.tenant, "webhook", {"url": url}, name=url, options=options)
         self.sinks[sink.id] = "active"
+        self.secrets[sink.id] = [sink.signing_secret]
+        if ordering == "event_sink":
+            self.ordered.add(sink.id)
 
     @precondition(lambda self: len(self.sinks) < 4)
-    @rule()
-    def one_more_sink(self):
-        self.make_sink()
+    @rule(ordering=st.sampled_from(["none", "event_sink"]))
+    def one_more_sink(self, ordering):
+        self.make_sink(ordering)
 
-    @rule(number=st.integers(1, 5), again=st.booleans())
-    def alerts_come_in(self, number, again):
+    @rule(number=st.integers(1, 5), severity=SEVERITY, again=st.booleans())
+    def alerts_come_in(self, number, severity, again):
         keys = [str(next(self.numbers)) for _ in range(number)]
-        documents = [json.dumps({"id": key, "name": "n", "severity": "Low"}).encode() for key in keys]
+        documents = [json.dumps({"id": key, "name": "n", "severity": severity}).encode() for key in keys]
         for _ in range(2 if again else 1):
             accept(self.tenant, event_type("detection_alert"), documents)
         expected = {(key, sink) for key in keys for sink, state in self.sinks.items() if state != "deleted"}
         new = Delivery.objects.filter(event__key__in=keys).values_list("id", "event__key", "destination_id")
         assert sorted((key, sink) for _, key, sink in new) == sorted(expected)
-        self.owed |= {id: Owed(sink) for id, _, sink in new}
+        state = "suppressed" if severity in self.silences.values() else "pending"
+        self.owed |= {id: Owed(sink, int(key), state) for id, key, sink in new}
+
+    @precondition(lambda self: len(self.silences) < 2)
+    @rule(severity=SEVERITY)
+    def somebody_silences_alerts(self, severity):
+        until = datetime.now(UTC) + timedelta(days=1)
+        wanted = f'severity == "{severity}"'
+        made = make_silence(self.tenant, reason="maintenance", author="Ann", ends_at=until, filter=wanted)
+        self.silences[made.id] = severity
+
+    @precondition(lambda self: self.silences)
+    @rule(data=st.data())
+    def a_silence_ends(self, data):
+        id = data.draw(st.sampled_from(sorted(self.silences)))
+        assert end_silence(Silence.objects.get(id=id))
+        del self.silences[id]
+
+    @rule(data=st.data(), overlap_s=st.sampled_from([0, 3600]))
+    def a_secret_is_rotated(self, data, overlap_s):
+        sink = data.draw(st.sampled_from(sorted(self.sinks)))
+        new = rotate_secret(Destination.objects.get(id=sink), overlap_s)
+        assert (new is None) == (self.sinks[sink] == "deleted")
+        if new:
+            self.secrets[sink] = [new, *(self.secrets[sink][:1] if overlap_s else [])]
 
     @rule(data=st.data(), to=st.sampled_from(["paused", "active"]))
     def a_sink_is_paused_or_resumed(self, data, to):
@@ -132,7 +175,7 @@ class Engine(RuleBasedStateMachine):
         if twice:
             assert Delivery.objects.filter(id__in=ids).replay() == 0
         for id in ended:
-            self.owed[id] = Owed(self.owed[id].sink)
+            self.owed[id] = Owed(self.owed[id].sink, self.owed[id].number)
 
     @precondition(lambda self: self.owed)
     @rule(data=st.data())
@@ -164,10 +207,11 @@ class Engine(RuleBasedStateMachine):
     # What workers do
 
     def claimable(self):
+        own_turn = set(Delivery.objects.filter(due_at__lte=Now()).values_list("id", flat=True))
         return {
             id
             for id, one in self.owed.items()
-            if one.due
+            if (id in own_turn if one.sink in self.ordered else one.due)
             and one.state in ("pending", "sending")
             and one.tries < MAX_TRIES
             and self.sinks[one.sink] == "active"
@@ -185,7 +229,7 @@ class Engine(RuleBasedStateMachine):
         for one in claimed:
             before = self.owed[one.id]
             assert one.tries == before.tries + 1
-            self.owed[one.id] = Owed(before.sink, "sending", one.tries, one.lease, due=False)
+            self.owed[one.id] = Owed(before.sink, before.number, "sending", one.tries, one.lease, due=False)
         self.claimed += claimed
 
     @precondition(lambda self: self.claimed)
@@ -203,7 +247,7 @@ class Engine(RuleBasedStateMachine):
             model = self.owed.get(one.id)
             if model and model.state == "sending" and model.lease == one.lease:
                 moved += 1
-                self.owed[one.id] = Owed(model.sink, to, model.tries - given_back, due=False)
+                self.owed[one.id] = Owed(model.sink, model.number, to, model.tries - given_back, due=False)
         assert settle(settlements) == moved
         if twice:
             assert settle(settlements) == 0
@@ -213,43 +257,68 @@ class Engine(RuleBasedStateMachine):
         self.claimed = [one for index, one in enumerate(self.claimed) if index not in chosen]
 
     @rule()
-    def workers_are_lost(self):
+    def workers_are_killed(self):
         self.claimed = []
 
-    @rule(answers=st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=10))
+    @rule(number=st.integers(3, 5), severity=SEVERITY, answers=WORLD)
+    def alerts_come_in_while_a_whole_worker_runs(self, number, severity, answers):
+        self.alerts_come_in(number, severity, again=False)
+        self.a_whole_worker_runs(answers)
+
+    @rule(answers=WORLD)
+    def time_passes_while_a_whole_worker_runs(self, answers):
+        self.time_passes()
+        self.the_sweep_tidies()
+        self.a_whole_worker_runs(answers)
+
+    @rule(answers=WORLD)
     def a_whole_worker_runs(self, answers):
         world, turn, told = World(), itertools.cycle(answers), []
 
         def answer(request):
-            told.append((uuid.UUID(dict(request.headers)["webhook-id"]), next(turn)))
+            id = uuid.UUID(dict(request.headers)["webhook-id"])
+            self.check_signatures(request, self.secrets[self.owed[id].sink])
+            told.append((id, next(turn)))
             return ANSWERS[told[-1][1]]
 
         world.answers = answer
         due = self.claimable()
         Dispatcher(world).run()
         for id, what in told:
-            assert id in due
+            assert id in due or self.owed[id].sink in self.ordered
             self.after_try(id, what)
         assert self.claimable() == set()
+        for sink in self.ordered:
+            numbers = [self.owed[id].number for id, _ in told if self.owed[id].sink == sink]
+            assert numbers == sorted(set(numbers))
+
+    def check_signatures(self, request, secrets):
+        headers = dict(request.headers)
+        assert len(headers["webhook-signature"].split()) == len(secrets)
+        for secret in secrets:
+            Webhook(secret).verify(request.body, headers)
 
     def after_try(self, id, what):
         self.sent[id] += 1
         one = self.owed[id]
         if what == "taken":
-            self.owed[id] = Owed(one.sink, "delivered", one.tries + 1, due=False)
+            self.owed[id] = Owed(one.sink, one.number, "delivered", one.tries + 1, due=False)
         elif what == "gone":
-            self.owed[id] = Owed(one.sink, "pending", one.tries)
+            self.owed[id] = Owed(one.sink, one.number, "pending", one.tries)
             self.sinks[one.sink] = "parked"
         else:
-            left = one.tries + 1 < MAX_TRIES
-            self.owed[id] = Owed(one.sink, "pending" if left else "failed", one.tries + 1, due=False)
+            state = "pending" if one.tries + 1 < MAX_TRIES else "failed"
+            self.owed[id] = Owed(one.sink, one.number, state, one.tries + 1, due=False)
             if what == "wait" and self.sinks[one.sink] == "active":
                 self.sinks[one.sink] = "held"
 
     @rule()
     def the_sweep_tidies(self):
         moved = 0
-        for one in self.owed.values():
+        due = set(Delivery.objects.filter(due_at__lte=Now()).values_list("id", flat=True))
+        for id, one in self.owed.items():
+            if one.sink in self.ordered:
+                one.due = id in due
             deleted = self.sinks[one.sink] == "deleted"
             if one.state == "pending" and deleted:
                 one.state, moved = "suppressed", moved + 1
@@ -258,11 +327,16 @@ class Engine(RuleBasedStateMachine):
             elif one.state in ("pending", "sending") and one.due and one.tries >= MAX_TRIES:
                 one.state, one.lease, moved = "failed", None, moved + 1
         assert tidy_up() == moved
+        call_uncalled()
 
     @rule()
     def time_passes(self):
-        Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
-        Destination.objects.update(held_until=F("held_until") - timedelta(days=2))
+        Delivery.objects.filter(due_at__lt=BEHIND).update(due_at=F("due_at") - timedelta(days=1))
+        Destination.objects.update(
+            held_until=F("held_until") - timedelta(days=2),
+            old_signing_secret_until=F("old_signing_secret_until") - timedelta(days=2),
+        )
+        self.secrets = {id: secrets[:1] for id, secrets in self.secrets.items()}
         for one in self.owed.values():
             one.due = True
         self.sinks = {id: "active" if state == "held" else state for id, state in self.sinks.items()}
@@ -289,13 +363,20 @@ class Engine(RuleBasedStateMachine):
         assert set(ended) <= {"delivered", "failed", "suppressed"}
         assert set(open_) <= {"pending", "sending"}
 
+    @invariant()
+    def of_a_line_at_most_one_is_on_its_way(self):
+        first = Delivery.objects.filter(destination_id__in=self.ordered, due_at__lt=BEHIND)
+        going = Counter(first.filter(state__in=["pending", "sending"]).values_list("destination_id", flat=True))
+        assert set(going.values()) <= {1}
+
     def teardown(self):
         """In the end, with everybody well, nothing is left over."""
         for sink in self.sinks:
             configure.resume(Destination.objects.get(id=sink))
         Destination.objects.update(held_until=None)
-        Delivery.objects.update(due_at=F("due_at") - timedelta(days=1))
+        Delivery.objects.filter(due_at__lt=BEHIND).update(due_at=F("due_at") - timedelta(days=1))
         tidy_up()
+        call_uncalled()
         world = World()
         Dispatcher(world).run()
         assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}
@@ -311,7 +392,7 @@ def test_whatever_happens_every_delivery_is_accounted_for(db, settings):
 
 EXAMPLES = settings(
     max_examples=20,
-    stateful_step_count=30,
+    stateful_step_count=40,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
