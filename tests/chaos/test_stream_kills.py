@@ -2,8 +2,7 @@
 
 The events are of three hours, in no order: so most batches are several objects, each of one hour.
 
-EVENTSINKS_TEST_KILLS in the environment says how many (200 take a minute or three); each is a SIGKILL of a real
-process.
+EVENTSINKS_TEST_KILLS in the environment says how many; each is a SIGKILL of a real process.
 """
 
 import gzip
@@ -11,15 +10,9 @@ import itertools
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
 from eventsinks.actions import configure
@@ -27,52 +20,12 @@ from eventsinks.event_types import event_type
 from eventsinks.intake import audit
 from eventsinks.intake.accept import accept
 from eventsinks.models import Batch, Delivery, Event, Position
-from tests.destinations.conftest import amazon, moto  # noqa: F401 - fixtures
 from tests.helpers.visible import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("EVENTSINKS_TEST_KILLS", "60"))
+KILLS = int(os.environ.get("EVENTSINKS_TEST_KILLS", "24"))
 POINTS = ("before batch", "after batch", "before put", "after put")
 KEYS = {"region": "eu-central-1", "access_key": "AKIAEXAMPLE", "secret_key": "secret"}
-
-
-@pytest.fixture
-def lives(amazon, tmp_path):  # noqa: F811
-    """Return what lets a process stream until it ends, by itself or killed, and returns how it ended."""
-    where = connection.settings_dict
-    url = f"sqlite:///{where['NAME']}"
-    if connection.vendor == "postgresql":
-        url = f"postgres://{where['USER']}@{where['HOST']}:{where['PORT'] or 5432}/{where['NAME']}"
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith(("EVENTSINKS_", "TEST_"))},
-        "DJANGO_SETTINGS_MODULE": "project.settings",
-        "DATABASE_URL": url,
-        "SECRET_KEY": settings.SECRET_KEY,
-        "EVENTSINKS_ENCRYPTION_KEYS": ",".join(settings.EVENTSINKS_ENCRYPTION_KEYS),
-        "EVENTSINKS_VAR": str(tmp_path),
-        "EVENTSINKS_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "AWS_ENDPOINT_URL": amazon.url,
-    }
-    mother = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.stream_driver", "lives"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def live(point, after, destination):
-        make_due(destination)
-        mother.stdin.write(f"{point}\t{after}\t{destination.id}\n")
-        mother.stdin.flush()
-        return int(mother.stdout.readline())
-
-    yield live
-    mother.stdin.close()
-    assert mother.wait(30) == 0
-    mother.stdout.close()
 
 
 def make_due(destination):
@@ -104,9 +57,9 @@ def codes_by_hour(bucket):
 
 @pytest.mark.guarantee("R28")
 def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_once(
-    lives,
+    live,
     acme,
-    amazon,  # noqa: F811
+    amazon,
     settings,
     monkeypatch,
 ):
@@ -114,6 +67,11 @@ def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_on
     settings.AWS_ENDPOINT_URL = amazon.url
     bucket = amazon.make_bucket()
     integration = configure.create(acme, "s3", {"bucket_name": "acme-events", **KEYS}, name="i")
+
+    def stream(point, after, killed):
+        make_due(integration)
+        live("stream", point, after, integration.id, amazon.url, killed=killed)
+
     dice = random.Random(1)
     plan = list(itertools.islice(itertools.cycle(POINTS), KILLS))
     dice.shuffle(plan)
@@ -122,9 +80,9 @@ def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_on
         if Event.objects.filter(id__gt=Position.objects.get().event_id).count() < 30:
             log(acme, range(written, written + 200))
             written += 200
-        assert lives(point, dice.randint(1, 3), integration) == -signal.SIGKILL
+        stream(point, dice.randint(1, 3), killed=True)
         assert Batch.objects.filter(state="open").count() == 1  # its membership was saved before it was sent
-    assert lives("nowhere", 1, integration) == 0
+    stream("nowhere", 1, killed=False)
     by_hour = {}
     for code in range(written):
         by_hour.setdefault(hour_of(code), []).append(code)
@@ -136,9 +94,9 @@ def test_however_often_the_process_is_killed_around_a_put_each_event_is_there_on
 
 
 def test_a_process_that_is_killed_leaves_the_position_to_the_next_when_its_lease_is_over(
-    lives,
+    live,
     acme,
-    amazon,  # noqa: F811
+    amazon,
     settings,
     monkeypatch,
 ):
@@ -147,7 +105,7 @@ def test_a_process_that_is_killed_leaves_the_position_to_the_next_when_its_lease
     amazon.make_bucket()
     integration = configure.create(acme, "s3", {"bucket_name": "acme-events", **KEYS}, name="i")
     log(acme, range(3))
-    assert lives("after put", 1, integration) == -signal.SIGKILL
+    live("stream", "after put", 1, integration.id, amazon.url, killed=True)
     assert Position.objects.lease(integration.id, 60) is None
     make_due(integration)
     assert Position.objects.lease(integration.id, 60) is not None

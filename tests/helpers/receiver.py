@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 REASONS = {200: "OK", 302: "Found", 401: "Unauthorized", 410: "Gone", 429: "Too Many Requests"}
@@ -26,7 +27,7 @@ class Got(NamedTuple):
         return value
 
 
-def answer(status=200, headers=(), body=b"ok"):
+def answer(status: int = 200, headers: Sequence[tuple[str, str]] = (), body: bytes = b"ok") -> bytes:
     """Return the bytes of an answer."""
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers]
@@ -70,7 +71,7 @@ class Receiver:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
-    def url(self, path="/hook", host=None):
+    def url(self, path: str = "/hook", host: str | None = None) -> str:
         """Return where it listens."""
         return f"{'https' if self._tls else 'http'}://{host or self.host}:{self.port}{path}"
 

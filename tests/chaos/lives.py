@@ -1,12 +1,17 @@
-"""A process that does one thing with the engine and kills itself at a named point: `python -m tests.chaos.driver`.
+"""Lives that end at a named point: `python -m tests.chaos.lives` forks one for each line of its input.
 
-    accept POINT NUMBER PREFIX     accept NUMBER alerts of the only tenant
-    deliver POINT                  deliver what is due, as a worker does
+A line is a list in JSON, with what to do first:
 
-The points are outside of the product: the exchange is an argument of the dispatcher, and a name is wrapped where
-the engine looks it up.
+    accept POINT NUMBER PREFIX          accept NUMBER alerts of the only tenant, and say which were accepted
+    deliver POINT                       deliver what is due, as a worker does
+    stream POINT AFTER ID ENDPOINT      send to one integration, in small batches; ENDPOINT is Amazon's
+
+Each life is answered with `ended STATUS`. The start of a process is what costs; so they are forked. The points
+are outside of the product: the exchange is an argument of the dispatcher, and a name is wrapped where the engine
+looks it up.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -19,13 +24,17 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import transaction  # noqa: E402
 
+from eventsinks.destinations.base import BatchLimits  # noqa: E402
+from eventsinks.destinations.s3 import S3  # noqa: E402
 from eventsinks.event_types import event_type  # noqa: E402
 from eventsinks.intake import accept as accepting  # noqa: E402
 from eventsinks.intake import commit, nudge  # noqa: E402
 from eventsinks.lib.net.addresses import AddressGuard  # noqa: E402
+from eventsinks.lib.net.aws import AwsKeys, make_client  # noqa: E402
 from eventsinks.lib.net.http import Outlet  # noqa: E402
 from eventsinks.models import Tenant  # noqa: E402
 from eventsinks.sending import dispatcher, settle_attempts  # noqa: E402
+from eventsinks.streaming import streamer  # noqa: E402
 from eventsinks.sweeping.tidy import tidy_up  # noqa: E402
 
 
@@ -34,14 +43,16 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def and_die(function, after=1):
-    """Return `function`, which dies when it has returned for the `after`th time."""
-    left = [after]
+def and_die(function, after=1, before=False):
+    """Return `function`, which dies when it is called, or has returned, for the `after`th time."""
+    numbers = itertools.count(1)
 
     def wrapped(*arguments):
+        last = next(numbers) == after
+        if last and before:
+            die()
         result = function(*arguments)
-        left[0] -= 1
-        if left[0] == 0:
+        if last:
             die()
         return result
 
@@ -82,7 +93,7 @@ def accept(point, number, prefix):
         print(*taken.keys, flush=True)
 
 
-def run(point):
+def deliver(point):
     """Deliver what is due, after tidying, as the sweep does."""
     outlet = DyingOutlet if point == "after send" else Outlet
     if point == "after claim":
@@ -95,9 +106,34 @@ def run(point):
     way_out = outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), settings.EVENTSINKS_TIMEOUT)
     if point == "while sending":
         way_out.start = and_die(way_out.start, after=20)
+    if point == "after start":
+        way_out.start = and_die(way_out.start)
     dispatcher.Dispatcher(way_out).run()
 
 
+def stream(point, after, destination_id, endpoint):
+    """Stream until nothing is left, or until death `before` or `after` a `batch` or a `put`."""
+    settings.AWS_ENDPOINT_URL = endpoint
+    moment, _, what = point.partition(" ")
+    if what:
+        name = {"batch": "send", "put": "_write"}[what]
+        setattr(S3, name, and_die(getattr(S3, name), after, before=moment == "before"))
+    S3.limits = BatchLimits(max_events=5)
+    streamer.stream(destination_id, Outlet(AddressGuard(settings.EVENTSINKS_ALLOWED_NETWORKS), 5))
+
+
+def main():
+    """Fork a life for each line."""
+    make_client("s3", "eu-central-1", AwsKeys("k", "s"), "http://127.0.0.1:1", None)  # boto3 reads a lot at first
+    for line in sys.stdin:
+        what, *arguments = json.loads(line)
+        child = os.fork()
+        if not child:
+            {"accept": accept, "deliver": deliver, "stream": stream}[what](*arguments)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
+
+
 if __name__ == "__main__":
-    what, at, *rest = sys.argv[1:]
-    accept(at, int(rest[0]), rest[1]) if what == "accept" else run(at)
+    main()
