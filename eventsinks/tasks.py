@@ -6,12 +6,13 @@ import functools
 import logging
 import resource
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db import Error
@@ -56,6 +57,7 @@ _pumping = threading.Lock()
 _wanted = threading.Event()  # set if a look for due deliveries is requested
 _busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the name of the chore
 _local = threading.local()
+_began: dict[str, float] = {}  # when this process began a task of beat's, in monotonic seconds
 
 
 @shared_task(name="eventsinks.tasks.deliver")
@@ -82,7 +84,7 @@ def look_at_streams() -> int:
     """Start a stream task for every integration that is due."""
     due = find_due_positions()
     for destination_id in due:
-        stream.apply_async((destination_id,), expires=5)
+        stream.apply_async((destination_id,))
     return len(due)
 
 
@@ -133,9 +135,23 @@ def get_resident() -> Resident:
     return Resident({nudge.DELIVERIES: drain, nudge.STREAMS: look_at_streams}, wake)
 
 
-@shared_task(name="eventsinks.tasks.sweep")
-def sweep() -> int:
+def has_piled_up(task: Task[Any, Any], seconds: float) -> bool:
+    """Whether this process began the task less than `seconds` ago. Then this one waited while no worker was there.
+
+    No task expires by a clock: a worker whose clock is ahead would take all of them, and drop them.
+    """
+    now = time.monotonic()
+    if task.request.called_directly or now - _began.get(task.name, -seconds) >= seconds:
+        _began[task.name] = now
+        return False
+    return True
+
+
+@shared_task(name="eventsinks.tasks.sweep", bind=True)
+def sweep(self: Task[Any, Any]) -> int:
     """Look for everything due, even if its nudge was lost. It waits for no lock: the next sweep comes soon."""
+    if has_piled_up(self, 0.5):
+        return 0
     with sql.wait_shortly():
         for chore in (
             tidy.tidy_up,
@@ -175,10 +191,10 @@ def do_chore(chore: Callable[[], int]) -> None:
         busy.release()
 
 
-@shared_task(name="eventsinks.tasks.refresh_slack_tokens")
-def refresh_slack_tokens() -> int:
+@shared_task(name="eventsinks.tasks.refresh_slack_tokens", bind=True)
+def refresh_slack_tokens(self: Task[Any, Any]) -> int:
     """Refresh Slack tokens that expire soon. This is not part of the sweep, because it calls Slack."""
-    return slack_tokens.refresh_due_tokens()
+    return 0 if has_piled_up(self, 30) else slack_tokens.refresh_due_tokens()
 
 
 @shared_task(name="eventsinks.tasks.bind_secrets")
@@ -187,9 +203,11 @@ def bind_secrets() -> bool:
     return reencrypt.finish_binding()
 
 
-@shared_task(name="eventsinks.tasks.account")
-def account() -> int:
+@shared_task(name="eventsinks.tasks.account", bind=True)
+def account(self: Task[Any, Any]) -> int:
     """Set the metrics of the last hour's account and of what waits. Log an error if streams have stopped."""
+    if has_piled_up(self, 30):
+        return 0
     if log_is_ahead():
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
     found = account_action.audit_account(since=read_database_clock() - timedelta(hours=1))

@@ -199,19 +199,15 @@ CELERY_WORKER_REDIRECT_STDOUTS = False  # the lines of tries are written as they
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-CELERY_BEAT_SCHEDULE = {
-    # Finds everything that is due, even if its nudge was lost. It is useless once the next one is sent.
-    "sweep": {"task": "eventsinks.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
+CELERY_BEAT_SCHEDULE = {  # nothing expires: that would compare the clocks of two hosts (tasks.has_piled_up)
+    # Finds everything that is due, even if its nudge was lost.
+    "sweep": {"task": "eventsinks.tasks.sweep", "schedule": 1.0},
     # Refreshes the tokens of Slack workspaces, hours before they expire.
-    "refresh_slack_tokens": {
-        "task": "eventsinks.tasks.refresh_slack_tokens",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
+    "refresh_slack_tokens": {"task": "eventsinks.tasks.refresh_slack_tokens", "schedule": 60.0},
     # Binds secrets to their rows that an upgrade left unbound, a day after the upgrade.
-    "bind_secrets": {"task": "eventsinks.tasks.bind_secrets", "schedule": 3600.0, "options": {"expires": 600}},
+    "bind_secrets": {"task": "eventsinks.tasks.bind_secrets", "schedule": 3600.0},
     # Checks that everything accepted is accounted for, and counts what waits.
-    "account": {"task": "eventsinks.tasks.account", "schedule": 60.0, "options": {"expires": 60}},
+    "account": {"task": "eventsinks.tasks.account", "schedule": 60.0},
 }
 
 # --- Django ---------------------------------------------------------------------------------------
