@@ -28,6 +28,7 @@ from eventsinks.intake import line_up, nudge
 from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
+from eventsinks.limits.broker_state import ask_broker, make_key
 from eventsinks.models import Destination
 from eventsinks.models.database import sql, unavailable
 from eventsinks.models.database.clock import read_database_clock
@@ -52,6 +53,8 @@ from eventsinks.sweeping import (
 
 log = logging.getLogger(__name__)
 
+ASKED_FOR = 5_000  # milliseconds
+
 _stopping = threading.Event()
 _pumping = threading.Lock()
 _wanted = threading.Event()  # set if a look for due deliveries is requested
@@ -69,6 +72,7 @@ def deliver() -> int:
 @shared_task(name="eventsinks.tasks.stream")
 def stream(destination_id: int) -> int:
     """Send to one integration. Returns at once if another worker is sending to it."""
+    forget_asked(destination_id)
     try:
         start.prove_keys()
         return stream_action.stream(destination_id, get_way_out(), _stopping.is_set)
@@ -81,11 +85,27 @@ def stream(destination_id: int) -> int:
 
 @shared_task(name="eventsinks.tasks.look_at_streams")
 def look_at_streams() -> int:
-    """Start a stream task for every integration that is due."""
+    """Start a stream task for every integration that is due, unless one waits already."""
     due = find_due_positions()
     for destination_id in due:
-        stream.apply_async((destination_id,))
+        if is_first_to_ask(destination_id):
+            stream.apply_async((destination_id,))
     return len(due)
+
+
+def is_first_to_ask(destination_id: int) -> bool:
+    """Return whether no stream task of this integration was started for ASKED_FOR, and has not begun yet.
+
+    The broker's clock decides, and a broker that can't be asked keeps nobody back.
+    """
+    key = make_key("stream", str(destination_id))
+    said = ask_broker(lambda client: bool(client.set(key, 1, nx=True, px=ASKED_FOR)))
+    return said is not False
+
+
+def forget_asked(destination_id: int) -> None:
+    """Let the next look start a task of this integration again."""
+    ask_broker(lambda client: client.delete(make_key("stream", str(destination_id))))
 
 
 def get_way_out() -> Outlet:
