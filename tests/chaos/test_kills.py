@@ -110,13 +110,16 @@ def test_a_worker_killed_with_the_probes_of_a_breaker_leaves_nothing_stuck(
     Destination.objects.update(breaker="open", trouble=2, held_until=Now() - timedelta(seconds=1))
     live("deliver", point, killed=True)
     sink = Destination.objects.get()
-    assert (sink.breaker, sink.probes) == ("half_open", 0)
-    Destination.objects.update(breaker_at=Now() + timedelta(hours=1))  # a start may take longer than a lease
-    live("deliver", "nowhere", killed=False)
-    assert len(receiver.got) <= PROBES["event_sink"]
-    let_leases_run_out()
-    Destination.objects.update(breaker_at=Now() - timedelta(seconds=1))
-    live("deliver", "nowhere", killed=False)
+    settled = {"ramp"} if point == "after settle" else set()  # where all five are settled at once
+    assert sink.breaker in {"half_open"} | settled
+    assert sink.probes == 0
+    if sink.breaker == "half_open":
+        Destination.objects.update(breaker_at=Now() + timedelta(hours=1))  # a start may take longer than a lease
+        live("deliver", "nowhere", killed=False)
+        assert len(receiver.got) <= PROBES["event_sink"]
+        let_leases_run_out()
+        Destination.objects.update(breaker_at=Now() - timedelta(seconds=1))
+        live("deliver", "nowhere", killed=False)
     assert Destination.objects.get().breaker == "ramp"
     Destination.objects.update(breaker_at=Now() - timedelta(hours=1), limited_until=None)
     live("deliver", "nowhere", killed=False)
