@@ -6,8 +6,8 @@ batch, the others are sent again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -21,7 +21,7 @@ from eventsinks.destinations.base import (
     SendFailure,
     Temporary,
 )
-from eventsinks.destinations.base.aws import AwsConfig, AwsType, make_answers, shorten
+from eventsinks.destinations.base.aws import AwsConfig, AwsType, make_answers, shorten, write_statements
 from eventsinks.lib.net.aws import CallFailed, make_response
 from eventsinks.lib.net.wire import Response
 
@@ -47,6 +47,13 @@ class Firehose(AwsType[FirehoseConfig]):
     # The invalid argument may be one of the records.
     answers = make_answers("Firehose", "413 InvalidArgumentException SerializationException ValidationException")
     limits = BatchLimits(MAX_RECORDS, MAX_REQUEST - MAX_RECORDS, MAX_RECORD - 1, linger=1.0)
+
+    @classmethod
+    def write_policy(cls, config: Mapping[str, Any]) -> str:
+        """Return the least IAM policy: it puts records into this stream."""
+        region, name = config.get("region") or "REGION", config.get("stream_name") or "STREAM"
+        arn = f"arn:aws:firehose:{region}:ACCOUNT:deliverystream/{name}"
+        return write_statements((["firehose:PutRecordBatch"], arn))
 
     def put(self, batch: MessageBatch) -> Receipt:
         """Put the batch, in as many requests as it needs. An event that is too large is refused alone.

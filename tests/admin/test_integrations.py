@@ -89,14 +89,41 @@ def test_adding_begins_with_the_tenant_and_the_type(operator, acme):
     assert "Whose events" in operator.get(f"{ADD}?type=webhook&tenant={acme.pk}").content.decode()
 
 
+def spell(config):
+    """Return the fields of a config, the keys of AWS in one spelling."""
+    found = config.dump_revealed()
+    for name, other in (("access_key_id", "access_key"), ("secret_access_key", "secret_key")):
+        if name in found:
+            found[other] = found.pop(name)
+    return found
+
+
+def test_the_form_of_s3_asks_for_one_pair_of_keys_and_shows_the_policy_that_they_need(operator, acme):
+    new = reverse("admin:eventsinks_integration_add")
+    page = operator.get(new, {"type": "s3", "tenant": acme.pk}).content.decode()
+    assert [name for name in ("access_key", "access_key_id") if f'name="config_{name}"' in page] == ["access_key"]
+    assert "arn:aws:s3:::BUCKET/*" in page
+    given = {**example("s3"), "prefix": "logs/"}
+    made = configure.create(acme, "s3", given, name="lake", enabled=False)
+    page = operator.get(page_of(made)).content.decode()
+    assert f"arn:aws:s3:::{given['bucket_name']}/logs/*" in page
+    asked = {name for name in ("access_key", "access_key_id") if f'name="config_{name}"' in page}
+    assert asked == {name for name in given if name in ("access_key", "access_key_id")}
+
+
 @pytest.mark.parametrize("type", TYPES)
 def test_every_type_is_added_by_what_a_person_types_in(operator, acme, type):
     given = example(type)
-    fields = {f"config_{name}": value for name, value in given.items()}
+    shown = {
+        "access_key_id": "access_key",
+        "secret_access_key": "secret_key",
+    }  # of two spellings, one is asked for
+    fields = {f"config_{shown.get(name, name)}": value for name, value in given.items()}
     response = add(operator, acme, type, enabled="", **{"config_url": "", **fields})
     assert response.status_code == 302, response.context["adminform"].form.errors
     made = Integration.objects.get()
-    assert made.opened_config() == make_type(type).config
+    expected = make_type(type).config
+    assert spell(made.opened_config()) == spell(expected)
     page = operator.get(page_of(made)).content.decode()
     assert not [secret for secret in made.opened_config().secrets().values() if str(secret) in page]
 

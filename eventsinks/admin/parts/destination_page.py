@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from eventsinks.actions import configure
@@ -112,8 +112,10 @@ class DestinationPage(DestinationButtons, ModelAdmin[DestinationT]):
 
     def config_set(self, request: HttpRequest, obj: DestinationT | None) -> tuple[str, dict[str, Any]]:
         """Return the fields of its type, under the type's name."""
-        kind = destination_type(self.asked(request, obj)[1])
-        return kind.label, {"fields": list(make_fields(kind.Config, {}))}
+        kind, shown = destination_type(self.asked(request, obj)[1]), obj.config if obj else {}
+        policy = kind.write_policy(shown)
+        told = {"description": show_policy(policy)} if policy else {}
+        return kind.label, {"fields": list(make_fields(kind.Config, shown)), **told}
 
     @admin.display(description="Configuration")
     def configuration(self, destination: DestinationT) -> SafeString:
@@ -168,3 +170,13 @@ def tell_trouble(destination: Destination) -> str:
     if until and until > estimate_database_clock():
         return f"Nothing is sent to it until {marks.write_clock(until)}. {told} Then a few are tried. {after}"
     return f"Only a few are sent to it, to try whether it works again. {told} {after}"
+
+
+def show_policy(policy: str) -> SafeString:
+    """Return the least IAM policy, folded, to copy."""
+    return format_html(
+        '<details class="es-details"><summary>The least IAM policy for these keys</summary>'
+        '<pre class="es-pre" id="policy">{}</pre>'
+        '<button type="button" class="es-button" data-copy="#policy">Copy</button></details>',
+        policy,
+    )

@@ -132,13 +132,14 @@ def split_pairs(text: str | None) -> list[str]:
 def make_fields(config: type[Config], shown: Mapping[str, Any]) -> dict[str, forms.Field]:
     """Return the form's fields for `config`. Their first values are what a GET shows.
 
-    A field that dumps exclude is not for a person to fill in.
+    A field that dumps exclude is not for a person to fill in. Of two spellings, the stored one is shown.
     """
+    unasked = {one if shown.get(other) else other for one, other in config.spellings}
     schema = config.model_json_schema()
     required = schema.get("required", ())
     found: dict[str, forms.Field] = {}
     for name, of_field in schema.get("properties", {}).items():
-        if config.model_fields[name].exclude:
+        if config.model_fields[name].exclude or name in unasked:
             continue
         initial = shown.get(name, of_field.get("default"))
         options = {

@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/firehose/latest/APIReference/CommonErrors.html
 
 from __future__ import annotations
 
+import json
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -116,6 +117,8 @@ class AwsConfig(Config):
     Each key has two spellings: one on NetBird's pages, and one in its dashboard. The given spelling stays.
     """
 
+    spellings: ClassVar[Sequence[tuple[str, str]]] = SPELLINGS
+
     region: str = Field(pattern=r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\z", title="Region")
     access_key: AccessKey = Field(None, title="Access key")
     access_key_id: AccessKey = Field(None, title="Access key ID")
@@ -150,6 +153,14 @@ class AwsConfig(Config):
         """The keys, from either spelling."""
         secret = self.secret_key or self.secret_access_key or SecretStr("")
         return AwsKeys(self.access_key or self.access_key_id or "", secret.get_secret_value())
+
+
+def write_statements(*allowed: tuple[Sequence[str], str]) -> str:
+    """Return an IAM policy that allows these actions on these resources, to copy."""
+    statements = [
+        {"Effect": "Allow", "Action": list(actions), "Resource": resource} for actions, resource in allowed
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
 
 
 AwsConfigT = TypeVar("AwsConfigT", bound=AwsConfig)

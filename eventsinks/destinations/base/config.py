@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +97,7 @@ class Config(BaseModel):
     """The configuration of one destination. The names of its fields are the names on the wire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    spellings: ClassVar[Sequence[tuple[str, str]]] = ()  # pairs of names for the same field
 
     def dump_masked(self) -> dict[str, Any]:
         """Return the config for showing: every secret is `****`."""

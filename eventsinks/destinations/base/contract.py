@@ -118,6 +118,14 @@ class DestinationType(ABC, Generic[ConfigT]):
     keeps_manifests: ClassVar[bool] = False  # whether it writes a manifest of each hour
     signs: ClassVar[bool] = False  # whether it signs its requests with `signing_keys`
 
+    @classmethod
+    def write_policy(cls, config: Mapping[str, Any]) -> str:
+        """Return the least IAM policy for the credentials of such a config, "" for other services.
+
+        Only the fields are read that no GET masks; what is not known yet is named in capitals.
+        """
+        return ""
+
     def __init__(
         self, config: ConfigT, signing_keys: Sequence[bytes] = (), endpoints: Endpoints = Endpoints()
     ) -> None:

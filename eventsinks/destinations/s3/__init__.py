@@ -23,7 +23,7 @@ from eventsinks.destinations.base import (
     Receipt,
     Temporary,
 )
-from eventsinks.destinations.base.aws import AwsType, make_answers
+from eventsinks.destinations.base.aws import AwsType, make_answers, write_statements
 from eventsinks.destinations.s3.config import S3Config
 from eventsinks.destinations.s3.objects import (
     S3Object,
@@ -59,6 +59,15 @@ class S3(AwsType[S3Config]):
         self._knows_conditions = True  # until the store says that it does not
         if config.layout == "object_per_event":
             self.limits, self.usual_mapping = EACH, "netbird"
+
+    @classmethod
+    def write_policy(cls, config: Mapping[str, Any]) -> str:
+        """Return the least IAM policy: it writes objects, and looks at one if an answer was lost."""
+        bucket, prefix = config.get("bucket_name") or "BUCKET", config.get("prefix") or ""
+        allowed = [(["s3:PutObject", "s3:GetObject"], f"arn:aws:s3:::{bucket}/{prefix}*")]
+        if key := config.get("kms_key_id"):
+            allowed.append((["kms:GenerateDataKey", "kms:Decrypt"], key))
+        return write_statements(*allowed)
 
     def put(self, batch: MessageBatch) -> Receipt:
         """Write one object for each hour of the batch, or one for each event."""
