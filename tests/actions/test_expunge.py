@@ -44,6 +44,7 @@ def holds_secret():
     return any(SECRET.encode() in bytes(row) for row in rows) or any(SECRET in text for text in texts)
 
 
+@pytest.mark.guarantee("R31")
 @pytest.mark.parametrize("state", ["pending", "failed", "delivered"])
 def test_its_data_and_the_answers_are_gone_and_its_account_stays(make_webhook, make_alert, state):
     make_webhook()

@@ -117,7 +117,7 @@ def test_every_type_is_added_by_what_a_person_types_in(operator, acme, type):
     shown = {
         "access_key_id": "access_key",
         "secret_access_key": "secret_key",
-    }  # of two spellings, one is asked for
+    }  # one is asked for
     fields = {f"config_{shown.get(name, name)}": value for name, value in given.items()}
     response = add(operator, acme, type, enabled="", **{"config_url": "", **fields})
     assert response.status_code == 302, response.context["adminform"].form.errors

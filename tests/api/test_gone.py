@@ -45,6 +45,7 @@ def test_the_same_id_again_is_a_duplicate_and_brings_nothing_back(api, make_aler
     assert bytes(Event.objects.get(type="detection_alert").data) == b"{}"
 
 
+@pytest.mark.guarantee("R31")
 def test_a_delivery_of_what_was_expunged_is_not_replayed(api, make_webhook, make_alert):
     make_webhook()
     make_alert(id="a")

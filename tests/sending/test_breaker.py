@@ -113,6 +113,7 @@ def test_one_slow_minute_opens_nothing(far):
     assert far.stands == (Trouble.NONE, Breaker.CLOSED)
 
 
+@pytest.mark.guarantee("R20")
 def test_who_fails_nine_times_of_ten_is_failing_once_and_stays_so(far):
     far.every(10, [FAULT] * 9 + [None], 20)
     assert far.changes == [Trouble.FAILING, Trouble.OPEN]

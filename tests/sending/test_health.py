@@ -102,6 +102,7 @@ def run_once():
         outlet.close()
 
 
+@pytest.mark.guarantee("R19")
 def test_while_it_is_open_nothing_is_sent_and_no_try_is_lost(opened, receiver, dispatcher, make_alert):
     before, came = tries(), len(receiver.got)
     make_alert()
@@ -109,6 +110,7 @@ def test_while_it_is_open_nothing_is_sent_and_no_try_is_lost(opened, receiver, d
     assert (len(receiver.got), tries()) == (came, before + Counter({0: 1}))
 
 
+@pytest.mark.guarantee("R19")
 def test_a_new_process_finds_it_open(opened, receiver):
     came = len(receiver.got)
     run_once()
@@ -116,6 +118,7 @@ def test_a_new_process_finds_it_open(opened, receiver):
     assert find_status(look(opened)) == "open"
 
 
+@pytest.mark.guarantee("R19")
 def test_two_dispatchers_at_once_send_exactly_k_probes(opened, receiver, far):
     pass_time(31)
     came, far.says = len(receiver.got), lambda got: hang(receiver)
@@ -152,6 +155,7 @@ def test_a_probe_of_the_last_try_is_not_given_up(opened, dispatcher, settings):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
 
 
+@pytest.mark.guarantee("R19")
 def test_when_the_probes_arrive_the_backlog_goes_out_slowly_at_first(opened, receiver, far, dispatcher):
     far.says = 200
     pass_time(31)
@@ -225,6 +229,7 @@ def test_no_answer_counts(sink, far, make_alert, dispatcher):
     assert look(sink).trouble_reason
 
 
+@pytest.mark.guarantee("R13")
 def test_a_first_refusal_of_the_credentials_warns_and_the_third_disables(sink, far, make_alert, dispatcher):
     far.says = 401
     make_alert()

@@ -71,6 +71,7 @@ def test_one_probe_that_fails_opens_it_again(opened, far, outlet):
     assert (look(opened).breaker, look(opened).times_opened) == ("open", 2)
 
 
+@pytest.mark.guarantee("R19")
 def test_one_that_arrives_closes_it_and_everything_follows_once(opened, far, outlet):
     pass_time(400)
     tried = len(far.got)

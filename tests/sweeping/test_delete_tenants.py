@@ -209,6 +209,7 @@ settings.DATABASES["default"]["NAME"] = os.environ["SWEPT_DATABASE"]
 """
 
 
+@pytest.mark.guarantee("R31")
 def test_a_deletion_goes_on_after_each_kill(globex):
     if "memory" in str(connection.settings_dict["NAME"]):
         pytest.skip("another process can't open a database in memory")

@@ -74,6 +74,7 @@ def count():
     return Event.objects.exclude(type="audit").count(), Delivery.objects.count(), Attempt.objects.count()
 
 
+@pytest.mark.guarantee("R31")
 def test_an_event_goes_after_its_days_with_its_deliveries_and_attempts(make_webhook, make_alert):
     make_webhook(), make_webhook()
     make_alert(id="old"), make_alert(id="new")
@@ -86,6 +87,7 @@ def test_an_event_goes_after_its_days_with_its_deliveries_and_attempts(make_webh
     assert audit_account().balances
 
 
+@pytest.mark.guarantee("R31")
 @pytest.mark.parametrize("state", ["pending", "sending"])
 def test_an_event_with_an_open_delivery_stays_with_all_it_has(make_webhook, make_alert, state):
     sink, _ = make_webhook(), make_webhook()
@@ -139,6 +141,7 @@ def stream(acme):
     return configure.create(acme, "generic_http", {"url": "https://example.com/"}, name="HTTP")
 
 
+@pytest.mark.guarantee("R31")
 @pytest.mark.parametrize("paused", [False, True])
 def test_what_an_integration_has_not_sent_stays_also_if_it_is_paused(acme, stream, paused):
     events = audits(acme)
@@ -203,6 +206,7 @@ def test_settled_batches_go_and_the_open_one_stays(acme, stream):
     assert not Batch.objects.exists()
 
 
+@pytest.mark.guarantee("R31")
 def test_two_sweeps_at_once_delete_each_row_once(make_webhook, make_alert):
     make_webhook()
     for number in range(40):

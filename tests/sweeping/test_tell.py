@@ -68,6 +68,7 @@ def test_fifty_that_fail_in_one_minute_are_one_notice_that_names_them(make_webho
     assert "and 30 more" in Event.objects.get(type="notice").document["name"]
 
 
+@pytest.mark.guarantee("R19")
 def test_each_step_of_an_episode_is_told_once(make_webhook, hearing):
     sink = make_webhook(name="soc")
     for trouble in (1, 2, 1, 2, 0, 0):  # open, half-open, open again: the same episode
@@ -161,6 +162,7 @@ def test_whoever_dies_in_the_middle_told_nothing_and_the_next_tells_it(make_webh
     assert len(notices()) == 1
 
 
+@pytest.mark.guarantee("R19")
 @pytest.mark.django_db(transaction=True)
 def test_four_workers_at_once_tell_it_once(make_webhook, hearing):
     set_trouble(*[make_webhook(name=f"sink {number}") for number in range(5)])
