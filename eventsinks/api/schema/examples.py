@@ -34,7 +34,8 @@ def put_example(operation: dict[str, Any], template: str, example: Example) -> N
     given = read_parameters(template, example["request"]["path"])
     for parameter in operation.get("parameters", ()):
         if parameter["name"] in given:
-            parameter["example"] = given[parameter["name"]]
+            value = given[parameter["name"]]
+            parameter["example"] = str(value) if parameter["schema"].get("type") == "string" else value
     if "body" in example["request"]:
         operation["requestBody"]["content"]["application/json"]["example"] = example["request"]["body"]
     for content in operation["responses"]["200"].get("content", {}).values():

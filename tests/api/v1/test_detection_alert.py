@@ -425,7 +425,7 @@ def test_an_alert_is_found_by_its_id_whatever_is_in_it(api, id):
     assert api.post(PATH, alert(id=id)).json()["detection_alert"]["id"] == id
     assert api.get(f"{PATH}/{quote(id, safe='')}").json()["detection_alert"]["id"] == id
     explained = api.get(f"{PATH}/{quote(id, safe='')}/explain").json()
-    assert explained == {"detection_alert_id": id, "event_sinks": []}
+    assert explained == {"detection_alert_id": id, "expunged_at": None, "event_sinks": []}
 
 
 @pytest.mark.parametrize("id", ["x", "%00", "a%00b", "%0A", "a%0A", "x" * 5000, "%FF", "%ED%A0%80"])
@@ -449,6 +449,7 @@ def test_an_alert_shows_what_became_of_it(api, acme, make_webhook, make_alert):
         "name": "Root login",
         "severity": "Low",
         "status": "resolved",
+        "expunged_at": None,
         "deliveries": [
             {
                 "id": str(delivery.id),
