@@ -159,6 +159,11 @@ class TestRoom:
 class TestFilters:
     NOON = datetime(2026, 4, 20, 12, tzinfo=UTC)
 
+    @pytest.fixture(autouse=True)
+    def kept_for_ever(self, settings):
+        """Let rows of that day be kept whenever the tests run."""
+        settings.EVENTSINKS_KEEP_DAYS = {"detection_alert": 36_500}
+
     @pytest.mark.parametrize(
         ("since", "until", "wanted", "found"),
         [

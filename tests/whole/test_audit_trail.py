@@ -12,6 +12,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.http import QueryDict
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +21,7 @@ from eventsinks.actions import configure, silence
 from eventsinks.actions.replaying.replay_stream import replay_stream
 from eventsinks.actions.slack import install
 from eventsinks.actions.tenants import issue_key
+from eventsinks.admin.replays.form import ReplayForm
 from eventsinks.models import ApiKey, Delivery, Event, Position, Silence, SlackWorkspace, Tenant
 from eventsinks.models.secrets.fingerprint import make_fingerprint
 from tests.api.conftest import Caller
@@ -240,7 +242,13 @@ ADMIN = {
         "action resume_chosen": UPDATED,
         "action delete_selected": DELETED,
     },
-    "silence": {"add": "silence.create", "end": "silence.end", "action end_chosen": "silence.end"},
+    "silence": {
+        "add": "silence.create",
+        "noisy": "silence.create",
+        "end": "silence.end",
+        "action end_chosen": "silence.end",
+    },
+    "replay": {"add": "replay.create", "cancel": "replay.cancel"},
     "slackworkspace": {
         "add": CREATED,
         "change": UPDATED,
@@ -258,6 +266,7 @@ ROWS = {
     "eventsink": "sink",
     "integration": "stream",
     "silence": "silence",
+    "replay": "replay",
     "slackworkspace": "workspace",
     "delivery": "delivery",
     "event": "alert",
@@ -304,14 +313,14 @@ def person(client, db):
 def test_what_a_person_does_in_the_admin_is_recorded_with_their_name(model, name, client, person, world):
     with unrecorded():
         ready(model, name, world)
-    row = world[ROWS[model]]
+    row = world.get(ROWS[model])
     action = name.removeprefix("action ")
     if action != name:
         given = {"action": action, "_selected_action": [str(row.pk)], "post": "yes"}
         response = client.post(reverse(f"admin:eventsinks_{model}_changelist"), given)
     else:
         given = FORMS.get((model, name), lambda world: {"post": "yes"})(world)
-        arguments = [] if name in ("add", "install") else [row.pk]
+        arguments = [] if name in ("add", "install", "noisy") else [row.pk]
         query = QUERIES.get((model, name), lambda world: "")(world)
         response = client.post(reverse(f"admin:eventsinks_{model}_{name}", args=arguments) + query, given)
     assert response.status_code in (200, 302)
@@ -333,10 +342,22 @@ def ready(model, name, world):
         configure.pause(world["stream"])
     if name == "stop_replay":
         replay_stream(world["stream"], timezone.now() - timedelta(days=1))
+    if (model, name) == ("replay", "cancel"):
+        world["replay"] = replays.start(world["sink"], timezone.now() - timedelta(hours=1))
     if name == "skip":
         Delivery.objects.update(state="failed")
     if name == "try_now":
         Delivery.objects.update(state="pending", due_at=timezone.now() + timedelta(hours=1))
+
+
+def confirm_replay(world):
+    """Return the fields of a replay that was counted."""
+    fields = {"where": [str(world["sink"].pk)], "states": ["failed"], "until_0": "", "until_1": ""}
+    fields |= {"since_0": f"{timezone.now() - timedelta(days=1):%Y-%m-%d}", "since_1": "00:00:00"}
+    data = QueryDict(mutable=True)
+    for field, value in fields.items():
+        data.setlist(field, value if isinstance(value, list) else [value])
+    return {**fields, "counted": ReplayForm(data).fingerprint(), "start": ""}
 
 
 NEVER = {"expires_at_0": "", "expires_at_1": ""}
@@ -367,6 +388,8 @@ FORMS = {
         "until_0": "",
         "until_1": "",
     },
+    ("silence", "noisy"): lambda world: {"event": str(world["alert"].pk), "length": "2h"},
+    ("replay", "add"): confirm_replay,
     ("slackworkspace", "add"): lambda world: {
         "tenant": world["acme"].pk,
         "team_id": "T9",

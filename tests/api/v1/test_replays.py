@@ -232,7 +232,13 @@ class TestMany:
 
     @pytest.mark.parametrize(
         "wrong",
-        [{"status_class": 6}, {"event_type": "of_tomorrow"}, {"rate_per_s": 0}, {"reason": ""}, {"event_sink_ids": []}],
+        [
+            {"status_class": 6},
+            {"event_type": "of_tomorrow"},
+            {"rate_per_s": 0},
+            {"reason": ""},
+            {"event_sink_ids": []},
+        ],
     )
     def test_what_makes_no_sense_is_refused_at_its_field(self, api, failed, wrong):
         assert fields_of(api.post("/v1/replay", {"since": SINCE, **wrong})) == list(wrong)
