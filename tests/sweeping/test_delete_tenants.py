@@ -35,7 +35,7 @@ from eventsinks.models import (
     Tenant,
     TrafficTerm,
 )
-from eventsinks.models.search import progress
+from eventsinks.models.search.alert_words import Alert, write_words
 from eventsinks.sweeping import retain
 from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.delete_tenants import delete_tenants
@@ -54,6 +54,10 @@ FLOW = {
     "protocol": 6,
     "events": [{"type": "TYPE_START", "timestamp": "2026-01-01T00:00:00Z"}],
 }
+
+
+def tenant_alerts(tenant):
+    return Event.objects.filter(tenant=tenant, type="detection_alert")
 
 
 def furnish(tenant, alerts=5):
@@ -83,8 +87,7 @@ def furnish(tenant, alerts=5):
     SlackInstall.objects.create(tenant=tenant, initiator_id="i", expires_at=now)
     if connection.vendor == "sqlite":
         TrafficTerm.objects.create(number=hash(tenant.id) % 2**40, tenant=tenant, text="t")
-    while progress.count_behind():
-        progress.index_next()
+    write_words(list(map(Alert._make, tenant_alerts(tenant).values_list(*Alert._fields))))
     retain._looked_at = float("-inf")
     retain.make_missing_walks()
     return issue_key(tenant)[1]
