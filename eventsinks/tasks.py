@@ -29,6 +29,7 @@ from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
 from eventsinks.limits.broker_state import ask_broker, make_key
+from eventsinks.limits.shared_facts import tell_facts
 from eventsinks.models import Destination
 from eventsinks.models.database import sql, unavailable
 from eventsinks.models.database.clock import read_database_clock
@@ -36,6 +37,7 @@ from eventsinks.models.destination import make_mail_server
 from eventsinks.models.stream import find_due_positions, log_is_ahead
 from eventsinks.resident import Resident
 from eventsinks.sending.dispatcher import Dispatcher
+from eventsinks.streaming import lag
 from eventsinks.streaming import streamer as stream_action
 from eventsinks.sweeping import account as account_action
 from eventsinks.sweeping import (
@@ -225,7 +227,7 @@ def bind_secrets() -> bool:
 
 @shared_task(name="eventsinks.tasks.account", bind=True)
 def account(self: Task[Any, Any]) -> int:
-    """Set the metrics of the last hour's account and of what waits. Log an error if streams have stopped."""
+    """Find out what the metrics say of the database, for all processes. Log an error if streams have stopped."""
     if has_piled_up(self, 30):
         return 0
     if log_is_ahead():
@@ -239,6 +241,9 @@ def account(self: Task[Any, Any]) -> int:
     telemetry.set_destinations("event_sink", count_by_status(there.sinks()))
     telemetry.set_destinations("integration", count_by_status(there.integrations()))
     telemetry.set_in_line(waiting.behind, waiting.longest_behind)
+    telemetry.set_streams(lag.measure_streams())
+    telemetry.set_log_held(lag.measure_hold())
+    tell_facts(telemetry.write_facts())
     if not found.balances:
         log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
     return found.unaccounted

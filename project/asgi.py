@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 from django.conf import settings
+from prometheus_client import generate_latest
 
 from eventsinks.front.application import Front
 from eventsinks.front.behind import DoorBehind
@@ -15,11 +16,13 @@ from eventsinks.front.limits import FrontLimits
 from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.proxies import Proxies
 from project import wsgi
+from project.serve import METRICS_FOLDER
 
 # isort: split
 # These need the models that wsgi loads.
 from eventsinks.actions.secrets.start import refuse_wrong_keys
 from eventsinks.door.door import EventsDoor
+from eventsinks.telemetry.family import join_family
 
 FILES = 256  # descriptors for everything except clients: the database, the broker, other services, our own files
 MOST = 10_000  # connections, even with more descriptors
@@ -57,3 +60,5 @@ application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
 # with Python's 5 ms, each answer of the database could wait that long.
 sys.setswitchinterval(0.001)
 look_for_garbage_less()
+if folder := os.environ.get(METRICS_FOLDER):
+    join_family(folder, generate_latest)

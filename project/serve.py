@@ -15,6 +15,7 @@ import resource
 import socket
 import sys
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +29,7 @@ from eventsinks.management.processes import make_preexec
 BACKLOG = 4096  # connections that wait to be accepted
 FILES = 65_536  # the limit of descriptors is raised to this, if the hard limit allows it
 GRACE = 10  # seconds beyond the timeout of an exchange to finish current requests
+METRICS_FOLDER = "EVENTSINKS_METRICS_FOLDER"  # names to the processes the folder in which they share their counts
 HANGS = 30  # seconds after which a process that does not respond is replaced
 
 
@@ -37,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     raise_files()
     server = Multiprocess(configuration(), [listening(asked.host, asked.port, shared=asked.shared)])
-    server.run()
+    with TemporaryDirectory(prefix="eventsinks-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[METRICS_FOLDER] = folder  # the children inherit it
+        server.run()
     if any(process.exitcode not in (0, -15) for process in server.processes):
         sys.exit(1)
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from eventsinks import telemetry
 from eventsinks.api.json import dumps
 from eventsinks.intake import nudge
+from eventsinks.limits.shared_facts import read_facts
 from eventsinks.models.database import sql
 from eventsinks.models.database.unavailable import find_reason, recent_reason
 
@@ -83,9 +84,9 @@ def answer_readyz(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_safe
 def answer_metrics(request: HttpRequest) -> HttpResponse:
-    """Answer the metrics for Prometheus."""
+    """Answer the metrics for Prometheus: what this web server counts, and what the account found out for all."""
     content, content_type = telemetry.write_exposition()
-    return HttpResponse(content, content_type=content_type)
+    return HttpResponse(content + read_facts(), content_type=content_type)
 
 
 def check_database() -> str:

@@ -120,7 +120,7 @@ def test_the_api_and_explain_and_the_metrics_tell_the_same(acme_key, delivery):
     assert (told["obstacle"], told["text"]) == ("paused", words)
     assert words in explained["why"]
     tasks.account()
-    assert 'eventsinks_waiting_deliveries{obstacle="paused"} 1.0' in telemetry.write_exposition()[0].decode()
+    assert 'eventsinks_waiting_deliveries{obstacle="paused"} 1.0' in telemetry.write_facts().decode()
     assert dict(count_by_obstacle()) == {"paused": 1}
 
 

@@ -68,7 +68,7 @@ def test_the_metrics_count_every_destination_under_its_status(make_webhook):
     make_webhook()
     Destination.objects.filter(id=make_webhook().id).update(trouble=1)
     tasks.account()
-    told = telemetry.write_exposition()[0].decode()
+    told = telemetry.write_facts().decode()
     assert 'eventsinks_destinations{face="event_sink",status="failing"} 1.0' in told
     assert 'eventsinks_destinations{face="event_sink",status="active"} 1.0' in told
 

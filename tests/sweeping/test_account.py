@@ -205,7 +205,7 @@ def test_the_metrics_tell_what_is_missing_and_what_waits(make_webhook, make_aler
     Delivery.objects.all().delete()
     make_alert()
     assert tasks.account() == 1
-    text = telemetry.write_exposition()[0].decode()
+    text = telemetry.write_facts().decode()
     assert "eventsinks_unaccounted_deliveries 1.0" in text
     assert "eventsinks_open_deliveries 1.0" in text
 

@@ -46,7 +46,7 @@ NAMED = {
     # What an event says of itself whose sender did not say when it happened.
     "eventsinks/event_types/documents.py read_moment",
     # The time of a log line.
-    "eventsinks/telemetry.py count_tries",
+    "eventsinks/telemetry/lines.py write_lines",
     # Ids of which only the order is used, to page by: of attempts, replays, and messages that are kept nowhere.
     "eventsinks/sending/judge.py make_settlement",
     "eventsinks/actions/trying/probe.py make_test_message",

@@ -7,6 +7,7 @@ are serial, every xid is 0, and the id decides.
 """
 
 from eventsinks.models.stream.batch import Batch, LogPlace
+from eventsinks.models.stream.holder import find_holder
 from eventsinks.models.stream.position import Position
 from eventsinks.models.stream.read import (
     find_dead_letters_due,
@@ -21,9 +22,10 @@ from eventsinks.models.stream.read import (
 )
 from eventsinks.models.stream.renumber import log_is_ahead, renumber_log
 from eventsinks.models.stream.unlisted import find_hour, find_unlisted
-from eventsinks.models.stream.waiting import count_backlog, find_newest_until
+from eventsinks.models.stream.waiting import FAR, count_backlog, find_newest_until, find_unsent
 
 __all__ = [
+    "FAR",
     "Batch",
     "LogPlace",
     "Position",
@@ -32,11 +34,13 @@ __all__ = [
     "find_due_positions",
     "find_end_of_log",
     "find_end_of_moment",
+    "find_holder",
     "find_hour",
     "find_last_settled",
     "find_moment_of_log",
     "find_newest_until",
     "find_unlisted",
+    "find_unsent",
     "get_beginning",
     "log_is_ahead",
     "look_ahead",
