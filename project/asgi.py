@@ -1,5 +1,6 @@
 """The ASGI entry for web servers: the front, and Django in threads behind it."""
 
+import atexit
 import os
 import resource
 import sys
@@ -23,6 +24,7 @@ from project.serve import METRICS_FOLDER
 from eventsinks.actions.secrets.start import refuse_wrong_keys
 from eventsinks.door.door import EventsDoor
 from eventsinks.telemetry.family import join_family
+from eventsinks.telemetry.requests import RequestLines
 
 FILES = 256  # descriptors for everything except clients: the database, the broker, other services, our own files
 MOST = 10_000  # connections, even with more descriptors
@@ -55,7 +57,10 @@ django = DoorBehind(
     waiting=limits.waiting,
 )
 door = EventsDoor(django, limits.waiting)
-application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door)
+lines = RequestLines()
+atexit.register(lines.write)
+note = lines.add if settings.LOG_REQUESTS else None
+application = Front(limits, Proxies(settings.EVENTSINKS_TRUSTED_PROXIES), door, note)
 # The committer and the event loop take turns at Python's lock. A waiting thread gets it after so many seconds:
 # with Python's 5 ms, each answer of the database could wait that long.
 sys.setswitchinterval(0.001)

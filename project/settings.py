@@ -328,6 +328,7 @@ EVENTSINKS_OPERATOR_TENANT = env.str("EVENTSINKS_OPERATOR_TENANT", "")
 EVENTSINKS_WORKER_METRICS_PORT = env.int("EVENTSINKS_WORKER_METRICS_PORT", 0)
 LOG_FORMAT = env.str("LOG_FORMAT", "console")  # console, or json: one object a line
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_REQUESTS = env.bool("LOG_REQUESTS", True)  # a line for each answered request
 
 # --- Logging in to the admin ----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from eventsinks.api import wrong_keys
+from eventsinks.api.about import note_about
 from eventsinks.api.limits import TooManyWrongKeys
 from eventsinks.intake.audit import Initiator
 from eventsinks.models import ApiKey, Tenant
@@ -35,6 +36,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             if wait := wrong_keys.note_wrong_key(text, request.META.get("REMOTE_ADDR", "")):
                 raise TooManyWrongKeys(wait)
             raise AuthenticationFailed("token invalid")
+        note_about(request, tenant=key.tenant_id, key=key.id)
         return key, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
 from rest_framework.exceptions import APIException
 
+from eventsinks.api.about import describe_intake
 from eventsinks.api.documents import split_body
 from eventsinks.api.json import dumps
 from eventsinks.api.limits import REQUESTS, TAKEN_IN
@@ -116,6 +117,7 @@ def commit_asks(asks: Sequence[Ask], versions: Mapping[UUID, int]) -> None:
     for ask, acceptance in zip(asks, acceptances, strict=True):
         try:
             ask.posted.body = write_body(ask, acceptance)
+            ask.posted.about = describe_intake(ask.submission.tenant.id, ask.submission.event_type.key, acceptance)
             ask.posted.pause = sending_lag.find_pause(ask.submission.tenant.id) if acceptance.deliveries else 0.0
         except Exception:  # it is committed: Django must not accept it again
             log.exception("an answer could not be written")

@@ -38,7 +38,7 @@ class EventsDoor:
         if posted.body is None:
             return await self._ask_django(head, replace(request, more={COUNTED: posted.counted}))
         POSTED.labels("door").inc()
-        return self._heads.make_answer(head, posted.body, request.request_id)
+        return self._heads.make_answer(head, posted.body, request.request_id, posted.about)
 
     def close(self) -> None:
         """Commit what waits, and end the committer's thread."""

@@ -72,8 +72,11 @@ class KnownHeads:
             if len(self._headers) > KNOWN:
                 self._headers.popitem(last=False)
 
-    def make_answer(self, head: Head, body: bytes, request_id: str) -> WholeAnswer:
+    def make_answer(
+        self, head: Head, body: bytes, request_id: str, about: Mapping[str, Any] | None = None
+    ) -> WholeAnswer:
         """Return an answer with the headers that Django gives."""
         self._headers.move_to_end(head.kind)
         own = {b"content-length": b"%d" % len(body), b"x-request-id": request_id.encode()}
-        return WholeAnswer(200, [(name, own.get(name, value)) for name, value in self._headers[head.kind]], body)
+        headers = [(name, own.get(name, value)) for name, value in self._headers[head.kind]]
+        return WholeAnswer(200, headers, body, about)

@@ -6,7 +6,9 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from eventsinks.door.heads import Head
 from eventsinks.front.answers import Refusal, WholeRequest, refuse_busy
@@ -31,6 +33,7 @@ class Posted:
     refusal: Refusal | None = None
     counted: frozenset[str] = frozenset()
     pause: float = 0.0
+    about: Mapping[str, Any] | None = None  # what the log line says of it
 
 
 class Waiting:

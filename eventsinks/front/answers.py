@@ -28,11 +28,12 @@ class WholeRequest:
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """A whole answer. Header names are lower case."""
+    """A whole answer. Header names are lower case. `about` is what the log line of the request says beside it."""
 
     status: int
     headers: Headers
     body: bytes
+    about: Mapping[str, Any] | None = None
 
 
 Door = Callable[[WholeRequest], Awaitable[WholeAnswer]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from eventsinks.front.answers import (
@@ -35,14 +36,22 @@ log = logging.getLogger(__name__)
 
 HEALTHY = b'{"status":"ok"}'
 REQUEST_ID = b"x-request-id"
+LONGEST_PATH = 200  # characters of it in the log
 UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding", REQUEST_ID)  # set again below
 
 
 class Front:
-    """The front before `door`. `proxies` are trusted to name the client."""
+    """The front before `door`. `proxies` are trusted to name the client. `note` hears of each answered request."""
 
-    def __init__(self, limits: FrontLimits, proxies: Proxies, door: Door) -> None:
+    def __init__(
+        self,
+        limits: FrontLimits,
+        proxies: Proxies,
+        door: Door,
+        note: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self.limits = limits
+        self._note = note
         self.connections = Connections(limits)
         self._door, self._proxies = door, proxies
         self._callers = Callers()
@@ -59,27 +68,32 @@ class Front:
             return
         headers = join_headers(scope["headers"])
         request_id = choose_request_id(headers.get(REQUEST_ID, b"").decode("latin1"))
-        came = Came()
+        came, began = Came(), time.monotonic()
+        peer = self._peer(scope, headers)
         try:
-            answer = await self._answer(scope, headers, request_id, came.watching(receive, headers))
+            answer = await self._answer(scope, headers, request_id, peer, came.watching(receive, headers))
         except Gone:
             return
         except Refusal as refusal:
             answer = refusal.answer
-            refusals.add(refusal.reason, answer.status, self._peer(scope, headers))
+            refusals.add(refusal.reason, answer.status, peer)
         except Exception:
             log.exception("unanswered: request_id=%s", request_id)
             answer = refuse_internal().answer
+        about = answer.about
         answer = complete_headers(answer, request_id, [] if came.whole else [CLOSE])
+        if self._note is not None and scope["path"] != "/healthz":
+            self._note(describe(scope, request_id, peer, answer.status, time.monotonic() - began, about))
         if write := scope.get("extensions", {}).get("write"):
             write(answer)
         else:
             await send_answer(send, answer)
 
-    async def _answer(self, scope: Scope, headers: ByName, request_id: str, receive: Receive) -> WholeAnswer:
+    async def _answer(
+        self, scope: Scope, headers: ByName, request_id: str, peer: str, receive: Receive
+    ) -> WholeAnswer:
         if scope["path"] == "/healthz":
             return answer_healthz(scope["method"])
-        peer = self._peer(scope, headers)
         with self._readers.hold(self._callers.caller_of(headers, peer)) as hold:
             extensions = scope.get("extensions", {})
             has_come = extensions.get("whole", never_left)
@@ -92,6 +106,21 @@ class Front:
 
     def _peer(self, scope: Scope, headers: ByName) -> str:
         return self._proxies.client_of(get_client(scope), headers.get(b"x-forwarded-for", b""))
+
+
+def describe(
+    scope: Scope, request_id: str, peer: str, status: int, seconds: float, about: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the log line of a request says. A path has no secrets; a query may, and is left out."""
+    return {
+        "request_id": request_id,
+        "method": scope["method"],
+        "path": scope["path"][:LONGEST_PATH],
+        "status": status,
+        "ms": int(seconds * 10_000) / 10,
+        "peer": peer,
+        **(about or {}),
+    }
 
 
 class Came:

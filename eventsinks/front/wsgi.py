@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication
 
 from eventsinks.front.answers import WholeAnswer, WholeRequest
+from eventsinks.lib.request_id import ABOUT
 
 # WSGI wants repeated headers joined. A name with an underscore is dropped: it could pass for another header.
 JOINED = {"HTTP_COOKIE": "; "}
@@ -29,10 +30,11 @@ def call_application(application: WSGIApplication, request: WholeRequest) -> Who
         started[:] = [(status, headers)]
         return written.append
 
-    pieces = application(make_environ(request), split_start(start))
+    environ = make_environ(request)
+    pieces = application(environ, split_start(start))
     body = b"".join(written) + join_body(pieces)
     status, headers = started[0]
-    return WholeAnswer(int(status[:3]), encode_headers(headers), body)
+    return WholeAnswer(int(status[:3]), encode_headers(headers), body, environ[ABOUT])
 
 
 def split_start(start: Any) -> StartResponse:
@@ -69,6 +71,7 @@ def make_environ(request: WholeRequest) -> dict[str, Any]:
         "SERVER_PORT": str(port or 0),
         "REMOTE_ADDR": request.peer,
         **request.more,
+        ABOUT: {},
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
         "wsgi.input": io.BytesIO(request.body),

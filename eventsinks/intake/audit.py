@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
+from django.db import transaction
+from structlog.contextvars import get_contextvars
 
+from eventsinks import telemetry
 from eventsinks.event_types import event_type
 from eventsinks.event_types.activity_codes import find_activity
 from eventsinks.event_types.documents import write_time
@@ -57,6 +60,8 @@ def record_change(
         "meta": {**meta, **({"address": initiator.address} if initiator.address else {})},
     }
     acceptance = accept(tenant, event_type("audit"), [orjson.dumps(document)])
+    line = {**get_contextvars(), "tenant": tenant.id, **document}
+    transaction.on_commit(lambda: telemetry.write_line("change.recorded", line))
     for rejection in acceptance.rejections:  # the change itself is made anyway
         log.error("%s of %s is not recorded: %s %s", activity_code, target_id, rejection.field, rejection.message)
 

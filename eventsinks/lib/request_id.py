@@ -6,6 +6,7 @@ import os
 import re
 
 USABLE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+ABOUT = "eventsinks.about"  # of the environ: what an application adds to the log line of the request
 
 
 def choose_request_id(given: str) -> str:

@@ -43,6 +43,7 @@ from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.open_sinks import describe_unreadable
 from eventsinks.streaming.blame import is_refused_for_good
 from eventsinks.streaming.health import is_probing, may_send_batch, record_batch
+from eventsinks.streaming.line import write_batch_line
 from eventsinks.streaming.manifest import write_manifests
 from eventsinks.streaming.next_batch import open_next_batch
 from eventsinks.streaming.settle_batch import is_replayed, settle_batch
@@ -149,7 +150,9 @@ def send_batch(position: Position, kind: AnyDestinationType, batch: Batch, excha
         parcel = Parcel(batch.id, batch.number, messages)
         sent = transmit(kind, parcel, datetime.now(UTC), exchange, settings.EVENTSINKS_LEASE - MARGIN)
     by_event = refused | {ids[id]: failure for id, failure in sent.failures.items()}
+    members = list(batch.members)
     goes_on = settle_batch(position, batch, by_event, sent.status, sent.stored)
+    write_batch_line(destination, batch, members, by_event, status=sent.status, replayed=replayed)
     record_batch(destination, batch.members, by_event)
     return goes_on
 

@@ -67,19 +67,22 @@ def write_lines(event: str, many: Sequence[Facts]) -> None:
     now = datetime.now(UTC)
     if settings.LOG_FORMAT == "json":
         head = {"timestamp": now, "level": "info", "event": event}
-        lines = [orjson.dumps({**head, **facts}, default=str, option=AS_JSON).decode() for facts in many]
+        lines = b"".join([orjson.dumps({**head, **facts}, str, AS_JSON) for facts in many]).decode()
     else:
-        lines = [f"{now:%Y-%m-%d %H:%M:%S} {event} {write_words(facts)}\n" for facts in many]
-    sys.stderr.write("".join(lines))
+        lines = "".join([f"{now:%Y-%m-%d %H:%M:%S} {event} {write_words(facts)}\n" for facts in many])
+    sys.stderr.write(lines)
 
 
 AS_JSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
+NO_WORDS = ("level", "timestamp")
+
+
 def write_words(facts: Facts) -> str:
     """Return facts as a person reads them, in one line."""
     told = " ".join(
-        f"{name}={value}" for name, value in facts.items() if name != "level" and value not in ("", None)
+        f"{name}={value}" for name, value in facts.items() if name not in NO_WORDS and value not in ("", None)
     )
     return told if told.isprintable() else "".join(c if c.isprintable() else "?" for c in told)
 

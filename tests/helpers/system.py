@@ -77,14 +77,18 @@ class System:
         return done.stdout.strip()
 
     def start(self, *arguments, tree=ROOT, within=()):
-        """Start Python with these arguments, perhaps `within` another command. Return the process."""
-        with (self.folder / f"{len(self.started)}.log").open("wb") as said:
+        """Start Python with these arguments, perhaps `within` another command. Return the process.
+
+        Its log is what it says on standard error.
+        """
+        name = self.folder / str(len(self.started))
+        with name.with_suffix(".log").open("wb") as said, name.with_suffix(".out").open("wb") as printed:
             process = subprocess.Popen(
                 [*within, sys.executable, "-W", "ignore", "-m", *map(str, arguments)],
                 cwd=tree,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=printed,
                 stderr=said,
             )
         self.started.append(process)

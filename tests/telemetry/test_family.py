@@ -77,7 +77,7 @@ def find_children(process):
     return found
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_whoever_is_asked_tells_the_counts_of_all_and_a_death_takes_none_away(place):
     place, key, process = place
     for number in range(30):

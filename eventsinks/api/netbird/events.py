@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventsinks.actions.expunge import TITLE, expunge_event
+from eventsinks.api.about import describe_intake, note_about
 from eventsinks.api.authentication import get_initiator, get_tenant
 from eventsinks.api.documents import EventsParser, read_documents
 from eventsinks.api.errors import Conflict
@@ -58,6 +59,7 @@ class EventsView(NetBirdView):
         tenant = get_tenant(request)
         count_events(request, tenant, self.type, documents)
         acceptance = accept(tenant, event_type(self.type), documents)
+        note_about(request, **describe_intake(tenant.id, self.type, acceptance))
         if many:
             return show_counts(acceptance)
         for rejection in acceptance.rejections:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, RootModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from eventsinks.api.about import describe_intake, note_about
 from eventsinks.api.authentication import get_tenant
 from eventsinks.api.documents import EventsParser, Many, read_documents
 from eventsinks.api.errors import Conflict, Invalid
@@ -101,6 +102,7 @@ class DetectionAlertView(V1View):
         tenant = get_tenant(request)
         count_events(request, tenant, "detection_alert", documents)
         acceptance = accept(tenant, event_type("detection_alert"), documents)
+        note_about(request, **describe_intake(tenant.id, "detection_alert", acceptance))
         if many:
             return show_counts(acceptance)
         for rejection in acceptance.rejections:
