@@ -14,8 +14,10 @@ class EventsinksConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from eventsinks import checks, telemetry
+        from eventsinks.models.counting import triggers
         from eventsinks.models.routing import install_triggers
 
         telemetry.set_up_logging()
         checks.register_all()
         post_migrate.connect(install_triggers, sender=self)
+        post_migrate.connect(triggers.install_triggers, sender=self)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, cast
 
 from celery import Task, shared_task
@@ -30,9 +29,9 @@ from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
 from eventsinks.limits.broker_state import ask_broker, make_key
 from eventsinks.limits.shared_facts import tell_facts
-from eventsinks.models import Destination
+from eventsinks.models import Destination, Finding
+from eventsinks.models.counting.roll_up import roll_up
 from eventsinks.models.database import sql, unavailable
-from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.destination import make_mail_server
 from eventsinks.models.stream import find_due_positions, log_is_ahead
 from eventsinks.resident import Resident
@@ -52,6 +51,7 @@ from eventsinks.sweeping import (
     tell,
     tidy,
 )
+from eventsinks.sweeping.auditing import walk
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +190,7 @@ def sweep(self: Task[Any, Any]) -> int:
             delete_tenants.delete_tenants,
             look_at_streams,
             index_alerts.index_alerts,
+            roll_up,
         ):
             do_chore(chore)
     return drain()
@@ -227,14 +228,15 @@ def bind_secrets() -> bool:
 
 @shared_task(name="eventsinks.tasks.account", bind=True)
 def account(self: Task[Any, Any]) -> int:
-    """Find out what the metrics say of the database, for all processes. Log an error if streams have stopped."""
+    """Go on with the audit, and find out what the metrics say of the database. Log an error if streams stand."""
     if has_piled_up(self, 30):
         return 0
     if log_is_ahead():
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
-    found = account_action.audit_account(since=read_database_clock() - timedelta(hours=1))
+    walk.audit()
+    unaccounted = Finding.objects.all().unaccounted()
     waiting = account_action.count_open()
-    telemetry.set_account(found.unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
+    telemetry.set_account(unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
     telemetry.set_waiting(count_by_obstacle())
     telemetry.set_oldest(retain.measure_oldest())
     there = Destination.objects.present()
@@ -244,9 +246,7 @@ def account(self: Task[Any, Any]) -> int:
     telemetry.set_streams(lag.measure_streams())
     telemetry.set_log_held(lag.measure_hold())
     tell_facts(telemetry.write_facts())
-    if not found.balances:
-        log.error("%d deliveries of the last hour are not what was accepted", found.unaccounted)
-    return found.unaccounted
+    return unaccounted
 
 
 @functools.cache

@@ -167,6 +167,7 @@ def make_delivery(event: NewEvent, verdict: RouteVerdict) -> NewDelivery:
     """Return the delivery's row: pending, suppressed for its verdict's reason, or failed if its sink is full."""
     row = NewDelivery(
         make_id(event.received_at),
+        event.tenant_id,
         event.id,
         verdict.sink,
         ordering_key=verdict.ordering_key,

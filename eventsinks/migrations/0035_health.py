@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('eventsinks', '0033_search'),
+        ('eventsinks', '0034_counts'),
     ]
 
     operations = [

@@ -2,6 +2,7 @@
 
 from eventsinks.models.attempt import Attempt
 from eventsinks.models.clearing import Clearing
+from eventsinks.models.counting import AuditMark, Count, CountDelta, Finding
 from eventsinks.models.delivery import Delivery
 from eventsinks.models.destination import Destination, EventSink, Integration
 from eventsinks.models.event import Event
@@ -30,13 +31,17 @@ __all__ = [
     "AlertWords",
     "ApiKey",
     "Attempt",
+    "AuditMark",
     "Batch",
     "Canary",
     "Clearing",
+    "Count",
+    "CountDelta",
     "Delivery",
     "Destination",
     "Event",
     "EventSink",
+    "Finding",
     "Incident",
     "Integration",
     "NetworkTraffic",

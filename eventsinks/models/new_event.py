@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from django.db import connection
 from eventsinks.event_types import EventType, event_type
 from eventsinks.event_types.columns import NO_COLUMNS, Columns
 from eventsinks.event_types.documents import parse_accepted
+from eventsinks.models import counting
 from eventsinks.models.database import sql
 from eventsinks.models.database.arrays import (
     Bigints,
@@ -69,12 +71,15 @@ class NewEvent:
 COLUMNS = f"tenant_id, type, key, data, digest, occurred_at, owed, {', '.join(Columns._fields)}"
 # The unique constraint decides: if another transaction is writing a key, the statement waits for its end.
 ONCE = "ON CONFLICT (tenant_id, type, key) DO NOTHING"
+COUNTED = f"""
+    SELECT tenant_id, 0, '{counting.What.EVENT}', id / {counting.STRETCH} * {counting.STRETCH}, count(*)
+    FROM made GROUP BY 1, 4"""
 PLACES = f"({', '.join('?' * 13)})"
 AT_ONCE_ON_SQLITE = 100  # rows of one statement; each has thirteen parameters
 
 
 def insert_new(events: Sequence[NewEvent]) -> list[NewEvent]:
-    """Write the events whose keys are free, with rising ids. Return them with what the database gave them.
+    """Write and count the events whose keys are free, with rising ids. Return them with what the database gave.
 
     No two of `events` may have the same key.
     """
@@ -89,10 +94,12 @@ def insert_new(events: Sequence[NewEvent]) -> list[NewEvent]:
 
 def _insert_on_postgresql(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, datetime]]:
     statement = f"""
-        INSERT INTO eventsinks_event ({COLUMNS})
+        WITH made AS (INSERT INTO eventsinks_event ({COLUMNS})
         SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::bytea[], %b::bytea[], %b::timestamptz[],
             %b::bigint[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::text[], %b::text[])
-        {ONCE} RETURNING id, tenant_id, type, key, received_at"""
+        {ONCE} RETURNING id, tenant_id, type, key, received_at),
+        counted AS ({counting.insert_sql(COUNTED)})
+        SELECT * FROM made"""
     titles, severities, *texts = zip(*[event.columns for event in events], strict=True)
     parameters = [
         Uuids(event.tenant_id for event in events),
@@ -123,6 +130,8 @@ def _insert_on_sqlite(events: Sequence[NewEvent]) -> dict[EventKey, tuple[int, d
             rows = cast(sqlite3.Connection, connection.connection).execute(statement, tuple(values))
             for id, tenant_id, type, key, at in rows:
                 given[uuid.UUID(tenant_id), type, key] = (id, read_sqlite_moment(at))
+    made = Counter([(key[0], counting.find_stretch(id)) for key, (id, _) in given.items()])
+    counting.add({(tenant, 0, counting.What.EVENT, stretch): n for (tenant, stretch), n in made.items()})
     return given
 
 

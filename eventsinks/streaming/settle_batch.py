@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from eventsinks.destinations.base import DestinationGone, SendFailure, Temporary, TooLarge
-from eventsinks.models import Batch, Delivery, Position
+from eventsinks.models import Batch, Delivery, Position, counting
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.database.sql import clean_text
 from eventsinks.models.delivery import DeliveryState, make_id
@@ -163,6 +163,8 @@ def write_dead_letters(position: Position, events: Mapping[int, SendFailure], st
         for event_id, failure in events.items()
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+    made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("destination_id", "id", "state")
+    counting.add(counting.tally_new((position.destination.tenant_id, *one) for one in made))
 
 
 def is_replayed(position: Position, batch: Batch) -> bool:

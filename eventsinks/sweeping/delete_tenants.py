@@ -24,9 +24,12 @@ from eventsinks.models import (
     ApiKey,
     Batch,
     Clearing,
+    Count,
+    CountDelta,
     Delivery,
     Destination,
     Event,
+    Finding,
     Incident,
     NetworkTraffic,
     Position,
@@ -103,7 +106,8 @@ def list_rest(tenant: Tenant) -> Sequence[QuerySet[Any]]:
     its = Destination.objects.filter(tenant=tenant).values("id")
     of_destinations = [model.objects.filter(destination_id__in=its) for model in (Batch, Incident, QuietWindow)]
     of_tenant = (AlertWords, NetworkTraffic, ProxyAccess, TrafficTerm, Replay, Clearing, Silence, SlackInstall)
-    return [*of_destinations, *[model._default_manager.filter(tenant=tenant) for model in of_tenant]]
+    counted = [model._default_manager.filter(tenant_id=tenant.id) for model in (Count, CountDelta, Finding)]
+    return [*of_destinations, *[model._default_manager.filter(tenant=tenant) for model in of_tenant], *counted]
 
 
 def delete_rest(tenant: Tenant) -> Removed:

@@ -16,7 +16,7 @@ from eventsinks.intake import backlog
 from eventsinks.intake.line_up import stand_behind
 from eventsinks.intake.nudge import nudge
 from eventsinks.limits.round_robin import do_in_turns
-from eventsinks.models import Delivery, Destination, Event
+from eventsinks.models import Delivery, Destination, Event, counting
 from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.delivery import (
     ENDS,
@@ -73,8 +73,9 @@ def fall_back_some(sink: Destination) -> tuple[int, int]:
         stand_behind(rows)
         Delivery.objects.bulk_create(rows, ignore_conflicts=True)
         put_in_order(Delivery.objects.filter(id__in=[row.id for row in rows]).lines())
-        made = Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", flat=True)
-        Event.objects.filter(id__in=list(made)).update(owed=F("owed") + 1)
+        made = list(Delivery.objects.filter(id__in=[row.id for row in rows]).values_list("event_id", "id"))
+        Event.objects.filter(id__in=[event_id for event_id, _ in made]).update(owed=F("owed") + 1)
+        counting.add(counting.tally_new((sink.tenant_id, there, id, DeliveryState.PENDING) for _, id in made))
         if made:
             nudge()
     return len(found), len(made)

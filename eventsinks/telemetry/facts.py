@@ -20,8 +20,8 @@ FOUND_AT = Gauge(
     registry=FACTS,
 )
 UNACCOUNTED = Gauge(
-    "eventsinks_unaccounted_deliveries",
-    "Deliveries of the last hour that are not what was accepted: a fault.",
+    "eventsinks_unaccounted",
+    "Events and deliveries that the audit found missing: a fault.",
     registry=FACTS,
 )
 OPEN = Gauge("eventsinks_open_deliveries", "Deliveries that are owed and not ended.", registry=FACTS)
@@ -95,7 +95,7 @@ def set_oldest(ages: Mapping[str, float]) -> None:
 
 
 def set_account(unaccounted: int, open_deliveries: int, late_seconds: float, clearing: int = 0) -> None:
-    """Set how far the last hour is accounted for, how much waits, and for how long."""
+    """Set how much the audit misses, how much waits, and for how long."""
     UNACCOUNTED.set(unaccounted)
     OPEN.set(open_deliveries)
     CLEARING.set(clearing)

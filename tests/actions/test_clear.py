@@ -27,9 +27,10 @@ from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import digest, fall_back
 from eventsinks.sweeping import tidy as tidying
-from eventsinks.sweeping.account import audit_account, count_open
+from eventsinks.sweeping.account import count_open
 from eventsinks.sweeping.tidy import tidy_up
 from tests.helpers import replays
+from tests.helpers.counts import audit_account
 from tests.helpers.crowd import at_once
 from tests.helpers.worlds import World
 

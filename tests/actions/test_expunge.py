@@ -22,7 +22,7 @@ from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.read import look_ahead, read_members
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.judge import make_settlement
-from eventsinks.sweeping.account import audit_account
+from tests.helpers.counts import audit_account
 from tests.helpers.worlds import World
 from tests.sweeping.test_delete_tenants import FLOW
 

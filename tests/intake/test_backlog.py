@@ -13,9 +13,9 @@ from eventsinks.intake.accept import accept
 from eventsinks.models import Delivery, Event
 from eventsinks.models.delivery import count_open
 from eventsinks.models.options import Options
-from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.fall_back import fall_back_everywhere
 from tests.helpers import replays
+from tests.helpers.counts import audit_account
 from tests.helpers.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -23,13 +23,13 @@ from eventsinks.event_types import event_type
 from eventsinks.intake import line_up
 from eventsinks.intake.accept import accept
 from eventsinks.lib.net.wire import Response
-from eventsinks.models import Delivery, Destination, Event, QuietWindow, Silence
+from eventsinks.models import Count, CountDelta, Delivery, Destination, Event, Finding, QuietWindow, Silence
 from eventsinks.models.delivery import UNTOLD, claim, find_due_lanes, suppress_untold_ends
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
-from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.digest import send_digests
 from eventsinks.sweeping.fall_back import fall_back_everywhere
+from tests.helpers.counts import audit_account
 from tests.helpers.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -502,8 +502,8 @@ class Life:
 def test_whatever_happens_each_sink_hears_the_end_of_what_it_was_told_and_of_nothing_else(
     acme, make_sink, ordering, quiet, story, seed
 ):
-    for rows in (Delivery.objects.all(), Event.objects.all(), Silence.objects.all(), QuietWindow.objects.all()):
-        rows.delete()
+    for table in (Delivery, Event, Silence, QuietWindow, Count, CountDelta, Finding):
+        table.objects.all().delete()
     Destination.objects.update(deleted_at=timezone.now())
     life = Life(acme, make_sink, ordering, quiet, Random(seed))
     for what, argument in story:

@@ -24,8 +24,10 @@ from eventsinks.models import (
     Batch,
     Canary,
     Clearing,
+    CountDelta,
     Delivery,
     Destination,
+    Finding,
     Incident,
     NetworkTraffic,
     Position,
@@ -37,6 +39,7 @@ from eventsinks.models import (
     SlackWorkspace,
     TrafficTerm,
 )
+from eventsinks.models.counting.roll_up import roll_up_some
 from eventsinks.models.database import sql
 from eventsinks.models.delivery import claim, find_due_lanes, free_rate_key, lease_rate_keys
 from eventsinks.models.options import Options
@@ -45,6 +48,7 @@ from eventsinks.sending.judge import get_max_tries, make_settlement
 from eventsinks.sending.settle_attempts import settle_surely
 from eventsinks.streaming.streamer import stream
 from eventsinks.sweeping import retain
+from eventsinks.sweeping.auditing import walk
 from eventsinks.sweeping.index_alerts import index_alerts
 from tests.helpers import replays
 from tests.helpers.crowd import at_once
@@ -205,6 +209,10 @@ def troubles(acme, slack, well, make_webhook, make_alert, world):
     )
     Incident.objects.create(destination=ended, key="old", memory={}, updated_at=past - timedelta(days=40))
 
+    walk.audit()
+    roll_up_some()
+    Finding.objects.create(kind="event", slot=0, missing=1, detail="1 event was deleted")
+    CountDelta.objects.create(tenant_id=acme.id, destination_id=0, what="first:1", slot=0, n=1)
     retain._looked_at = float("-inf")
     retain.make_missing_walks()
     index_alerts()

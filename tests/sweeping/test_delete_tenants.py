@@ -25,8 +25,11 @@ from eventsinks.models import (
     Attempt,
     Batch,
     Clearing,
+    Count,
+    CountDelta,
     Delivery,
     Event,
+    Finding,
     Incident,
     QuietWindow,
     Replay,
@@ -34,11 +37,13 @@ from eventsinks.models import (
     SlackWorkspace,
     Tenant,
     TrafficTerm,
+    counting,
 )
+from eventsinks.models.counting.roll_up import roll_up_some
 from eventsinks.models.search.alert_words import Alert, write_words
 from eventsinks.sweeping import retain
-from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.delete_tenants import delete_tenants
+from tests.helpers.counts import audit_account
 from tests.helpers.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,6 +90,9 @@ def furnish(tenant, alerts=5):
     workspace.token = "xoxb-1"
     workspace.save()
     SlackInstall.objects.create(tenant=tenant, initiator_id="i", expires_at=now)
+    Finding.objects.create(kind="event", tenant_id=tenant.id, slot=0, missing=1, dismissed_at=now)
+    roll_up_some()
+    counting.add({(tenant.id, 0, "first:1", 600): 1})
     if connection.vendor == "sqlite":
         TrafficTerm.objects.create(number=hash(tenant.id) % 2**40, tenant=tenant, text="t")
     write_words(list(map(Alert._make, tenant_alerts(tenant).values_list(*Alert._fields))))
@@ -94,7 +102,12 @@ def furnish(tenant, alerts=5):
 
 
 def count_rows():
-    return {model.__name__: model._default_manager.count() for model in OURS}
+    """Count the rows of every table, but deltas, which are summed up at any time."""
+    return {model.__name__: model._default_manager.count() for model in OURS if model not in (Count, CountDelta)}
+
+
+def has_counts(tenant):
+    return any(model.objects.filter(tenant_id=tenant.id).exists() for model in (Count, CountDelta, Finding))
 
 
 def is_over(tenant, hours=1):
@@ -113,7 +126,7 @@ def delete_all(tenant):
 def test_all_that_a_tenant_has_goes_and_nothing_of_another(globex):
     furnish(globex)
     before = count_rows()
-    assert all(count for name, count in before.items() if name not in ("Canary",)), before
+    assert all(count for name, count in before.items() if name not in ("Canary", "AuditMark")), before
     acme = create_tenant("Acme")
     furnish(acme)
     assert delete_tenant(acme)
@@ -121,6 +134,7 @@ def test_all_that_a_tenant_has_goes_and_nothing_of_another(globex):
     delete_all(acme)
     after = count_rows()
     kept = {"Routing": 1}  # a routing number is never given twice
+    assert (has_counts(globex), has_counts(acme)) == (True, False)
     assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == kept
     assert audit_account().balances
 
@@ -227,4 +241,5 @@ def test_a_deletion_goes_on_after_each_kill(globex):
         assert audit_account(globex).balances
         assert audit_account().balances
     delete_all(acme)
-    assert count_rows() == {**before, "Routing": before["Routing"] + 1}
+    assert count_rows() == {**before, "Routing": before["Routing"] + 1, "AuditMark": 4}
+    assert not has_counts(acme)

@@ -14,9 +14,9 @@ from eventsinks.models.delivery import make_least_id
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sending.hold import park
-from eventsinks.sweeping.account import audit_account
 from eventsinks.sweeping.fall_back import fall_back_everywhere
 from eventsinks.sweeping.heartbeat import send_heartbeats
+from tests.helpers.counts import audit_account
 from tests.helpers.crowd import at_once
 from tests.helpers.worlds import World
 

@@ -23,11 +23,12 @@ from eventsinks.models import (
     Event,
     Position,
     RetentionWalk,
+    counting,
 )
 from eventsinks.models.delivery import make_id
 from eventsinks.models.stream.batch import LogPlace
 from eventsinks.sweeping import retain
-from eventsinks.sweeping.account import audit_account
+from tests.helpers.counts import audit_account
 from tests.helpers.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,6 +50,9 @@ def age(days=DAYS, **which):
             old, new = delivery.id, make_id(at)
             Delivery.objects.filter(id=old).update(id=new)
             Attempt.objects.filter(delivery_id=old).update(delivery_id=new)
+            rest = (event.tenant_id, delivery.destination_id)
+            counting.forget(deliveries=[(*rest, old, delivery.state)])
+            counting.add(counting.tally_new([(*rest, new, delivery.state)]))
 
 
 def end(state="delivered", **which):

@@ -35,7 +35,7 @@ needs_prometheus = pytest.mark.skipif(
 )
 
 BAD = """
-eventsinks_unaccounted_deliveries 3
+eventsinks_unaccounted 3
 eventsinks_facts_timestamp_seconds 1
 eventsinks_waiting_deliveries{{obstacle="none"}} 7
 eventsinks_destinations{{face="event_sink",status="failing"}} 2
@@ -49,7 +49,7 @@ eventsinks_first_try_seconds_bucket{{type="webhook",le="300.0"}} {seconds}
 eventsinks_first_try_seconds_bucket{{type="webhook",le="+Inf"}} {seconds}
 """
 GOOD = """
-eventsinks_unaccounted_deliveries 0
+eventsinks_unaccounted 0
 eventsinks_facts_timestamp_seconds {now}
 eventsinks_waiting_deliveries{{obstacle="none"}} 7
 eventsinks_waiting_deliveries{{obstacle="paused"}} 7000

@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from eventsinks.actions import configure
-from eventsinks.models import Destination, Silence
+from eventsinks.lib.net.wire import Response
+from eventsinks.models import Clearing, Delivery, Destination, Finding, Silence, counting
 from eventsinks.models.search import progress
+from eventsinks.sending.dispatcher import Dispatcher
 from tests.admin.test_second_factor import code_of
+from tests.helpers.worlds import World
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -285,3 +289,60 @@ def test_a_noisy_rule_is_muted_for_two_hours_in_three_clicks_and_an_id_is_copied
         shoot(page, where)
         assert fits(page)
     assert violations(page) == []
+
+
+def test_the_overview_tells_trouble_and_fits_a_narrow_window(page, acme, globex, make_webhook, make_alert):
+    sinks = {name: make_webhook(name=name) for name in (*TROUBLES, "backup", "on call", "SIEM", "archive")}
+    make_webhook(name="of Globex", tenant=globex)
+    tell_a_day(acme, [sinks[name].id for name in ("pager", "soc", "old")])
+    make_alert(name="Root login from a country nobody has been to")
+    Dispatcher(
+        World(lambda request: Response(500 if str(sinks["pager"].config["url"]) in request.url else 200, [], b""))
+    ).run()
+    Delivery.objects.filter(destination=sinks["pager"]).update(state="failed", due_at=timezone.now())
+    for name, columns in (TROUBLES | {"on call": TROUBLES["pager"], "SIEM": TROUBLES["old"]}).items():
+        Destination.objects.filter(id=sinks[name].id).update(**columns)
+    clearing = {"tenant": acme, "destination_id": sinks["backup"].id, "reason": "resumed without its backlog"}
+    Destination.objects.filter(id=sinks["backup"].id).update(state="resuming")
+    Clearing.objects.create(**clearing)
+    lake = configure.create(acme, "generic_http", {"url": "https://example.com/in"}, name="lake")
+    Destination.objects.filter(id=lake.id).update(**TROUBLES["soc"])
+    make_alert(name="Port scan")
+    Finding.objects.create(
+        kind="delivery",
+        tenant_id=acme.id,
+        slot=0,
+        missing=3,
+        detail="3 of the deliveries to “archive” accepted in ten minutes from 2026-01-01 10:00 UTC were deleted",
+    )
+    log_in(page)
+    told = "7 of 11 event sinks need somebody (2 disabled, 1 breaker open, 2 failing, 1 held, 1 paused)"
+    assert page.is_visible(f"text={told}")
+    assert page.is_visible("text=3 of the deliveries to “archive”")
+    shoot(page, "overview")
+    assert fits(page)
+    page.goto("/admin/eventsinks/eventsink/")
+    shoot(page, "sinks")
+    assert fits(page)
+    page.goto(f"/admin/?tenant={globex.id}")
+    assert page.is_visible("text=All well: no event sink of 1 is failing")
+    shoot(page, "overview-well")
+    page.goto("/admin/")
+    page.click(".es-trouble:has-text('pager') >> text=Test")
+    page.wait_for_url("**/eventsink/**")
+    assert violations(page) == []
+
+
+def tell_a_day(tenant, bad):
+    """Count a day of alerts for all event sinks, some of which fail."""
+    now = int(time.time()) // 600 * 600
+    for sink in Destination.objects.filter(tenant=tenant):
+        for step in range(1, 140):
+            number = 20 + step % 17
+            failed = number // 3 if sink.id in bad and step < 60 else 0
+            told = {"accepted": number, "delivered": number - failed, "failed": failed}
+            slot = now - step * 600
+            counting.add({(tenant.id, sink.id, what, slot): n for what, n in told.items() if n})
+            counting.add(
+                {(tenant.id, 0, "first:2", slot): number, (tenant.id, 0, "done:4", slot): number - failed}
+            )

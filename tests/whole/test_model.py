@@ -30,13 +30,26 @@ from eventsinks.event_types import event_type
 from eventsinks.intake.accept import accept
 from eventsinks.intake.line_up import call_uncalled
 from eventsinks.lib.net.wire import ExchangeFailed, Response
-from eventsinks.models import Attempt, Delivery, Destination, Event, RetentionWalk, Silence
+from eventsinks.models import (
+    Attempt,
+    Count,
+    CountDelta,
+    Delivery,
+    Destination,
+    Event,
+    Finding,
+    RetentionWalk,
+    Silence,
+)
+from eventsinks.models.counting.roll_up import roll_up_some
 from eventsinks.models.delivery import BEHIND, Settlement, claim, find_due_lanes, settle
 from eventsinks.models.options import Options
 from eventsinks.sending.dispatcher import Dispatcher
 from eventsinks.sweeping import retain
-from eventsinks.sweeping.account import audit_account
+from eventsinks.sweeping.account import read_account
+from eventsinks.sweeping.auditing.walk import audit_all
 from eventsinks.sweeping.tidy import tidy_up
+from tests.helpers.counts import count_rows, read_counts
 from tests.helpers.worlds import World
 
 MAX_TRIES = 4
@@ -71,7 +84,8 @@ class Engine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        for table in (Attempt, Delivery, Event, Silence, Destination, RetentionWalk):
+        ours = (Attempt, Delivery, Event, Silence, Destination, RetentionWalk, Count, CountDelta, Finding)
+        for table in ours:
             table.objects.all().delete()
         self.tenant = create_tenant("Acme")
         self.sinks = {}  # id -> active, paused, parked, held or deleted
@@ -204,7 +218,7 @@ class Engine(RuleBasedStateMachine):
             if not any(self.owed[id].state in ("pending", "sending") for id in ids):
                 for id in ids:
                     del self.owed[id]
-        assert audit_account().balances
+        self.the_audit_misses_nothing()
 
     # What workers do
 
@@ -360,6 +374,24 @@ class Engine(RuleBasedStateMachine):
         assert sum(counts.values()) == len(self.owed)
 
     @invariant()
+    def the_counts_say_what_the_rows_say(self):
+        assert read_counts() == count_rows()
+        account = read_account()
+        ended = account.delivered + account.failed + account.suppressed
+        assert account.accepted == account.pending + ended == len(self.owed)
+
+    @rule()
+    def the_audit_misses_nothing(self):
+        assert read_counts() == count_rows()
+        assert (audit_all(), Finding.objects.count()) == (0, 0)
+        assert read_counts() == count_rows()
+
+    @rule()
+    def the_sweep_sums_up(self):
+        while roll_up_some():
+            pass
+
+    @invariant()
     def what_has_ended_says_when(self):
         ended = Delivery.objects.exclude(settled_at=None).values_list("state", flat=True)
         open_ = Delivery.objects.filter(settled_at=None).values_list("state", flat=True)
@@ -382,6 +414,7 @@ class Engine(RuleBasedStateMachine):
         call_uncalled()
         world = World()
         Dispatcher(world).run()
+        self.the_audit_misses_nothing()
         assert set(Delivery.objects.values_list("state", flat=True)) <= {"delivered", "failed", "suppressed"}
         for id in world.sent():
             assert Delivery.objects.get(id=id).state == "delivered"

@@ -1,53 +1,83 @@
-"""The first page: what needs somebody's attention, and the answers that people need most often."""
+"""The first page: one sentence that is true, the last 24 hours, and everything that needs somebody's attention."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import Now
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from eventsinks.admin.home.day import read_day
+from eventsinks.admin.home.trouble import Trouble, find_troubled_integrations, find_troubled_sinks
 from eventsinks.admin.parts import marks
 from eventsinks.admin.silences.noise import show_noise_on_overview
-from eventsinks.models import Batch, Clearing, Delivery, Destination, EventSink, Integration, Silence
-from eventsinks.models.destination import DestinationState
+from eventsinks.models import Clearing, Delivery, EventSink, Finding, Silence, Tenant
+from eventsinks.models.counting.read import find_sinks_with_failed
+from eventsinks.models.delivery import DeliveryState
 from eventsinks.models.event import fill_columns
-from eventsinks.models.stream.batch import BatchState
 
-TROUBLED = 10
+SHOWN = 10  # rows of a list; the rest is folded
+MOST = 500  # rows of a list, folded ones included
+TENANTS = 200  # tenants to pick from
 NEWEST = 10
-LOOKED_AT = 100  # batches that are tried again
-PARKED = Q(state=DestinationState.PARKED)
+SINKS = 10  # those whose newest failures are shown
 
 
 def fill_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the content of the first page to its context. The cost of its queries does not grow with the data."""
+    """Add the content of the first page to its context. The cost of its queries does not grow with the history."""
     context["title"] = "Overview"
+    tenant = find_tenant(request.GET.get("tenant", ""))
+    context |= {"tenant": tenant, "tenants": list(Tenant.objects.order_by("name")[:TENANTS])}
     if request.user.has_perm("eventsinks.view_eventsink"):
+        found = find_troubled_sinks(tenant)
+        day = read_day(tenant)
         context |= {
-            "troubled": find_troubled(EventSink.objects.all()),
-            "counts": count_sinks(),
-            "clearings": find_clearings(),
+            "troubled": fold(found),
+            "day": day,
+            "sentence": write_sentence(found, day.waiting, day.oldest, tenant),
+            "is_well": not found,
+            "clearings": find_clearings(tenant),
+            "findings": fold(list_findings(tenant)),
         }
     if request.user.has_perm("eventsinks.view_integration"):
-        context["stuck"] = find_troubled(Integration.objects.all()) + find_failing()
+        context["stuck"] = fold(find_troubled_integrations(tenant))
     if request.user.has_perm("eventsinks.view_silence"):
-        context["silences"] = find_silences()
+        context["silences"] = fold(find_silences(tenant))
     context |= show_noise_on_overview(request)
     if request.user.has_perm("eventsinks.view_delivery"):
-        context["newest"] = find_newest()
+        context["failures"] = find_newest_failures(tenant)
     return context
 
 
-def find_troubled(destinations: QuerySet[Any]) -> list[dict[str, Any]]:
-    """Return the destinations that somebody must repair and those that are held, latest first."""
-    found = destinations.filter(PARKED | find_held()).select_related("tenant").order_by("-state_since")
-    return [show_trouble(one, *marks.name_status(one), one.state_since) for one in found[:TROUBLED]]
+def find_tenant(id: str) -> Tenant | None:
+    """Return the tenant that was picked, None for all."""
+    try:
+        return Tenant.objects.filter(id=UUID(id)).first() if id else None
+    except (ValueError, ValidationError):
+        return None
 
 
-def find_clearings() -> list[dict[str, Any]]:
+def fold(rows: list[Any]) -> dict[str, list[Any]]:
+    """Return the first rows, and the rest, which the page folds."""
+    return {"first": rows[:SHOWN], "rest": rows[SHOWN:MOST]}
+
+
+def write_sentence(found: list[Trouble], waiting: int, oldest: str, tenant: Tenant | None) -> str:
+    """Return how things are, in one sentence."""
+    sinks = EventSink.objects.filter(deleted_at=None)
+    total = (sinks.filter(tenant=tenant) if tenant else sinks).count()
+    waits = f"{waiting:,} alerts wait" if waiting != 1 else "1 alert waits"
+    backlog = f"{waits}, the oldest for {oldest}" if waiting else "nothing waits"
+    words = [f"{n} {word}" for word, n in Counter(one.word for one in found).items()]  # the worst first
+    if not words:
+        return f"All well: no event sink of {total} is failing, and {backlog}."
+    need = "needs" if len(found) == 1 else "need"
+    return f"{len(found)} of {total} event sinks {need} somebody ({', '.join(words)}); {backlog}."
+
+
+def find_clearings(tenant: Tenant | None) -> list[dict[str, Any]]:
     """Return the running clearings, of sinks that were deleted or resumed without their backlog."""
     running = Clearing.objects.running().select_related("destination", "tenant").order_by("-id")
     return [
@@ -58,37 +88,25 @@ def find_clearings() -> list[dict[str, Any]]:
             "done": f"{one.suppressed:,}",
             "since": marks.mark_moment(one.asked_at),
         }
-        for one in running[:TROUBLED]
+        for one in (running.filter(tenant=tenant) if tenant else running)[:SHOWN]
     ]
 
 
-def find_held() -> Q:
-    """Return the condition for destinations whose far end asked for a pause."""
-    return Q(state=DestinationState.ACTIVE, held_until__gt=Now())
-
-
-def find_failing() -> list[dict[str, Any]]:
-    """Return the integrations whose batch failed and is tried again. Each has at most one open batch."""
-    batches = Batch.objects.filter(state=BatchState.OPEN, tries__gt=0).exclude(reason="").defer("members")
-    why = {batch.destination_id: batch for batch in batches[:LOOKED_AT]}
-    found = Integration.objects.filter(pk__in=why, state=DestinationState.ACTIVE).exclude(find_held())
+def list_findings(tenant: Tenant | None) -> list[dict[str, Any]]:
+    """Return what the audit found missing, and nobody has dismissed."""
+    found = Finding.objects.filter(dismissed_at=None)
+    names = dict(Tenant.objects.filter(id__in=found.values("tenant_id")).values_list("id", "name"))
     return [
-        show_trouble(one, "warning", f"Trying again: {why[one.pk].reason}", why[one.pk].created_at)
-        for one in found.select_related("tenant")[:TROUBLED]
+        {
+            "detail": one.detail,
+            "tenant": names.get(one.tenant_id, "") if one.tenant_id else "",
+            "since": marks.mark_moment(one.found_at),
+        }
+        for one in (found.filter(tenant_id=tenant.id) if tenant else found)[:MOST]
     ]
 
 
-def show_trouble(one: Destination, tone: marks.Tone, status: str, since: datetime) -> dict[str, Any]:
-    """Return a destination that needs somebody, for the page."""
-    return {
-        "chip": marks.make_chip(tone, marks.shorten(status, 90), status),
-        "link": marks.link_sink(one),
-        "tenant": one.tenant.name,
-        "since": marks.mark_moment(since),
-    }
-
-
-def find_silences() -> list[dict[str, Any]]:
+def find_silences(tenant: Tenant | None) -> list[dict[str, Any]]:
     """Return the silences in force. The one that ends first comes first."""
     found = Silence.objects.in_force().select_related("tenant", "destination").order_by("ends_at")
     return [
@@ -98,30 +116,25 @@ def find_silences() -> list[dict[str, Any]]:
             "tenant": one.tenant.name,
             "ends": marks.mark_moment(one.ends_at),
         }
-        for one in found[:TROUBLED]
+        for one in (found.filter(tenant=tenant) if tenant else found)[:MOST]
     ]
 
 
-def count_sinks() -> list[dict[str, Any]]:
-    """Return how many event sinks are in each state."""
-    found = dict(EventSink.objects.order_by().values_list("state").annotate(Count("id")))
-    return [
-        {"state": state, "label": label, "number": found.get(state, 0)}
-        for state, label in DestinationState.choices
-    ]
-
-
-def find_newest() -> list[dict[str, Any]]:
-    """Return the newest deliveries."""
-    rows = Delivery.objects.select_related("event", "destination").defer("event__data", "destination__config")
-    newest = list(rows.order_by("-id")[:NEWEST])
+def find_newest_failures(tenant: Tenant | None) -> list[dict[str, Any]]:
+    """Return the newest failed deliveries of the sinks for which most fails, by the names of their events."""
+    ids: list[UUID] = []
+    for sink in find_sinks_with_failed(tenant.id if tenant else None, SINKS):
+        for fell_back in (False, True):  # so that the index of failed deliveries has them in order
+            failed = Delivery.objects.filter(destination_id=sink, state=DeliveryState.FAILED, fell_back=fell_back)
+            ids += failed.order_by("-id").values_list("id", flat=True)[:NEWEST]
+    rows = Delivery.objects.filter(id__in=sorted(ids, reverse=True)[:NEWEST]).order_by("-id")
+    newest = list(rows.select_related("event", "destination").defer("event__data", "destination__config"))
     fill_columns([row.event for row in newest])
     return [
         {
-            "chip": marks.make_delivery_chip(row.state),
-            "link": marks.make_link("delivery", row.pk, marks.shorten(row.event.name, 60)),
+            "link": marks.make_link("delivery", row.pk, marks.shorten(row.event.name, 80)),
             "sink": row.destination.name,
-            "reason": marks.shorten(row.reason, 90),
+            "reason": marks.shorten(row.reason, 120),
             "since": marks.mark_moment(row.created_at),
         }
         for row in newest

@@ -9,17 +9,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from eventsinks.admin.parts import marks
+from eventsinks.admin.parts import charts, marks
 from eventsinks.admin.parts.filters import SinkTypeFilter, StatusFilter
 from eventsinks.admin.sinks.health import SinkHealth, measure_health
 from eventsinks.admin.sinks.page import SinkPage
 from eventsinks.models import EventSink
+from eventsinks.models.counting.read import find_first_slot, sum_by_sink
+from eventsinks.models.database.clock import read_database_clock
 
 
 class EventSinkAdmin(SinkPage):
     """Event sinks."""
 
-    list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "last_attempt")
+    list_display = ("name", "goes_to", "tenant", "status", "waiting", "recent", "day", "last_attempt")
     list_filter: ClassVar = [
         SinkTypeFilter,
         StatusFilter,
@@ -53,6 +55,13 @@ class EventSinkAdmin(SinkPage):
     def recent(self, sink: EventSink) -> SafeString | str:
         """The states of its newest deliveries."""
         return marks.draw_strip(self.health(sink).recent)
+
+    @admin.display(description="Last 24 h")
+    def day(self, sink: EventSink) -> SafeString | str:
+        """What was accepted in the last 24 hours and has ended, and the share that was delivered."""
+        now = read_database_clock()
+        slots = sum_by_sink(find_first_slot(now), [sink.pk])[sink.pk]
+        return charts.draw_sparkline(charts.sum_hours(slots, now.timestamp()))
 
     @admin.display(description="Last attempt")
     def last_attempt(self, sink: EventSink) -> SafeString | str:

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from eventsinks.lib.net.wire import Timings
+from eventsinks.models import counting
 from eventsinks.models.database import sql
 from eventsinks.models.database.arrays import Floats, Uuids, fetch_bound_rows
 from eventsinks.models.delivery.claim import ClaimedDelivery
 from eventsinks.models.delivery.row import Delivery
+from eventsinks.models.delivery.settled import tally_settled
 
 
 class Settlement(NamedTuple):
@@ -42,7 +44,7 @@ class Settlement(NamedTuple):
 
 
 def settle(settlements: Sequence[Settlement]) -> int:
-    """Record all of them in one transaction. Return how many deliveries moved; the rest were no longer ours.
+    """Record and count all of them in one transaction. Return how many moved; the rest were no longer ours.
 
     A second call changes nothing: the lease guards the moves, the ids guard the attempts.
     """
@@ -87,6 +89,16 @@ KEPT_COLUMNS = (
 MOVE = """state = {state}, lease = NULL, tries = delivery.tries - {given_back}, due_at = {due_at},
     status = {status}, reason = {reason}, settled_at = CASE WHEN {state} = 'pending' THEN NULL ELSE {now} END"""
 
+# Nearly always all of them move, and the process has counted that before. If not, PostgreSQL counts what it wrote,
+# without the time that it took.
+ALL = "(SELECT count(*) FROM moved) = %b"
+COUNTED = counting.insert_sql(
+    f"""SELECT * FROM {counting.GIVEN} WHERE {ALL}
+        UNION ALL SELECT sink.tenant_id, sink.id, moved.state, {counting.slot_sql("moved.id")}, 1
+        FROM moved JOIN eventsinks_destination AS sink ON sink.id = moved.destination_id
+        WHERE moved.state <> 'pending' AND NOT {ALL}"""
+)
+
 
 def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") -> int:
     """Send what many settlements have in common only once, as verdicts that the rows refer to.
@@ -117,7 +129,8 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
             WHERE delivery.id = tried.delivery_id AND delivery.lease = tried.lease
               AND delivery.state || '' = 'sending'
               {which}
-            RETURNING 1)
+            RETURNING delivery.id, delivery.destination_id, delivery.state),
+        counted AS ({COUNTED})
         SELECT count(*) FROM moved"""
     places: dict[tuple[Any, ...], int] = {}
     verdicts = [places.setdefault(_verdict(s), len(places) + 1) for s in settlements]
@@ -129,6 +142,8 @@ def _settle_on_postgresql(settlements: Sequence[Settlement], which: str = "") ->
         verdicts,
         *map(Floats, milliseconds),
         *map(list, zip(*places, strict=True)),
+        *counting.list_columns(tally_settled(settlements)),
+        *[len(settlements)] * 2,
     ]
     ((moved,),) = fetch_bound_rows(statement, parameters)
     return int(moved)
@@ -147,7 +162,24 @@ def _milliseconds(timings: Timings) -> tuple[float, ...]:
     return tuple([seconds * 1000 for seconds in timings])
 
 
+class _SomeAreNotOurs(Exception):
+    """Some deliveries moved, and others did not."""
+
+
 def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
+    try:
+        with transaction.atomic():
+            moved = _write_on_sqlite(settlements)
+            if 0 < moved < len(settlements):
+                raise _SomeAreNotOurs
+            counting.add(tally_settled(settlements) if moved else {})
+            return moved
+    except _SomeAreNotOurs:  # rare: one by one tells which
+        return sum(_settle_on_sqlite([one]) for one in settlements)
+
+
+def _write_on_sqlite(settlements: Sequence[Settlement]) -> int:
+    """Write attempts and moves. Return how many deliveries moved."""
     moves = [
         (s.state, s.given_back, s.pause, s.status, s.reason, s.state, s.claimed.id.hex, s.claimed.lease.hex)
         for s in settlements
@@ -155,11 +187,11 @@ def _settle_on_sqlite(settlements: Sequence[Settlement]) -> int:
     values = dict.fromkeys(("state", "given_back", "status", "reason"), "%s")
     move = MOVE.format(**values, due_at=sql.in_seconds_sql(), now=sql.now_sql())
     places = ", ".join(["%s"] * len(ATTEMPT_COLUMNS.split(",")))
-    with transaction.atomic(), connection.cursor() as cursor:
-        attempts = [
-            (id.hex, delivery_id.hex, number, f"{started_at:%Y-%m-%d %H:%M:%S.%f}", *rest)
-            for id, delivery_id, number, started_at, *rest in map(_attempt, _find_kept(settlements))
-        ]
+    attempts = [
+        (id.hex, delivery_id.hex, number, f"{started_at:%Y-%m-%d %H:%M:%S.%f}", *rest)
+        for id, delivery_id, number, started_at, *rest in map(_attempt, _find_kept(settlements))
+    ]
+    with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO eventsinks_attempt ({ATTEMPT_COLUMNS}) VALUES ({places}) ON CONFLICT DO NOTHING",
             attempts,

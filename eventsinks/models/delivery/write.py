@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from django.db import connection
 
+from eventsinks.models import counting
 from eventsinks.models.database import sql
 from eventsinks.models.database.arrays import Bigints, Smallints, Texts, Uuids, fetch_bound_rows
 from eventsinks.models.delivery.line import never_sql
@@ -21,6 +22,7 @@ class NewDelivery:
     """A delivery to write: the columns of Delivery. It is due now, unless it stands behind another of its line."""
 
     id: uuid.UUID
+    tenant_id: uuid.UUID
     event_id: int
     destination_id: int
     state: str = DeliveryState.PENDING.value
@@ -38,14 +40,19 @@ COLUMNS = (
 
 
 def insert_deliveries(rows: Sequence[NewDelivery]) -> None:
-    """Write all of them. Raises IntegrityError if another delivery has just become the first of the same line."""
+    """Write and count all of them.
+
+    Raises IntegrityError if another delivery has just become the first of the same line.
+    """
     if rows:
-        (_insert_on_postgresql if sql.is_postgresql() else _insert_on_sqlite)(rows)
+        tally = counting.tally_new((row.tenant_id, row.destination_id, row.id, row.state) for row in rows)
+        (_insert_on_postgresql if sql.is_postgresql() else _insert_on_sqlite)(rows, tally)
 
 
-def _insert_on_postgresql(rows: Sequence[NewDelivery]) -> None:
+def _insert_on_postgresql(rows: Sequence[NewDelivery], tally: counting.Tally) -> None:
     now = sql.now_sql()
     statement = f"""
+        WITH counted AS ({counting.insert_sql()})
         INSERT INTO eventsinks_delivery ({COLUMNS})
         SELECT id, event_id, destination_id, state, reason, ordering_key, incident, phase, 0,
             CASE WHEN is_behind = 1 THEN {never_sql()} ELSE {now} END,
@@ -54,6 +61,7 @@ def _insert_on_postgresql(rows: Sequence[NewDelivery]) -> None:
             %b::smallint[], %b::smallint[])
         AS new(id, event_id, destination_id, state, reason, ordering_key, incident, phase, is_behind)"""
     parameters = [
+        *counting.list_columns(tally),
         Uuids(row.id for row in rows),
         Bigints(row.event_id for row in rows),
         Bigints(row.destination_id for row in rows),
@@ -67,7 +75,7 @@ def _insert_on_postgresql(rows: Sequence[NewDelivery]) -> None:
     fetch_bound_rows(statement, parameters)
 
 
-def _insert_on_sqlite(rows: Sequence[NewDelivery]) -> None:
+def _insert_on_sqlite(rows: Sequence[NewDelivery], tally: counting.Tally) -> None:
     now = sql.now_sql().replace("%%", "%")
     statement = f"""
         INSERT INTO eventsinks_delivery ({COLUMNS})
@@ -76,6 +84,7 @@ def _insert_on_sqlite(rows: Sequence[NewDelivery]) -> None:
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cast(sqlite3.Connection, connection.connection).executemany(statement, map(make_sqlite_row, rows))
+    counting.add(tally)
 
 
 def make_sqlite_row(row: NewDelivery) -> tuple[Any, ...]:

@@ -1,0 +1,1 @@
+"""Auditing: compares the counts with the rows, slot by slot, and finds what is missing."""
