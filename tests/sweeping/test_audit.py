@@ -139,6 +139,6 @@ def test_the_metric_tells_what_is_missing_until_somebody_dismisses_it(make_webho
     deliver_all()
     Delivery.objects.all().delete()
     assert tasks.account() == 1
-    assert "eventsinks_unaccounted 1.0" in telemetry.write_exposition()[0].decode()
+    assert "eventsinks_unaccounted 1.0" in telemetry.write_facts().decode()
     Finding.objects.all().dismiss()
     assert tasks.account() == 0

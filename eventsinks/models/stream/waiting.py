@@ -24,9 +24,13 @@ def find_newest_until(tenant_id: uuid.UUID, place: LogPlace) -> tuple[int, datet
 
 
 def count_backlog(
-    tenant_id: uuid.UUID, types: Sequence[str], after: LogPlace, most: int = MOST
+    tenant_id: uuid.UUID, types: Sequence[str], after: LogPlace, most: int | None = None
 ) -> tuple[int, bool]:
-    """Return how many of the next `most` events after a place are of these types, and whether there are more."""
+    """Return how many of the next events after a place are of these types, and whether there are more.
+
+    It reads `most` events, by default MOST.
+    """
+    most = MOST if most is None else most
     statement = f"""
         SELECT coalesce(sum(CASE WHEN type IN ({", ".join(["%s"] * len(types))}) THEN 1 ELSE 0 END), 0), count(*)
         FROM (SELECT type FROM eventsinks_event WHERE tenant_id = %s AND {beyond_sql()}
