@@ -23,6 +23,7 @@ from eventsinks.lib.net.addresses import AddressGuard
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits import broker_state, rates, refusals, sending_lag
 from eventsinks.models import Event, counting
+from eventsinks.models.search import progress
 from eventsinks.models.traffic import traffic_term
 from eventsinks.sending.dispatcher import Dispatcher
 from tests.helpers import broker
@@ -94,6 +95,22 @@ def nothing_used():
 def no_known_terms(monkeypatch):
     """Forget what was written into a database that is empty again."""
     monkeypatch.setattr(traffic_term, "_known", {})
+
+
+@pytest.fixture(autouse=True)
+def search_is_not_held_back(request, monkeypatch):
+    """Let the search take what is written as settled: on PostgreSQL it waits for transactions of other tests."""
+
+    def settle_at_once(row):
+        row.settled = progress.find_last_id()
+
+    if "real_end_of_log" not in request.fixturenames:
+        monkeypatch.setattr(progress, "look_at_end", settle_at_once)
+
+
+@pytest.fixture
+def real_end_of_log():
+    """Let the search look for the end of the log as the product does."""
 
 
 @pytest.fixture
