@@ -82,7 +82,7 @@ def find_python(operations):
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer and one lock")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_migration_holds_no_lock_for_long_and_leaves_the_old_version_at_work(name, db):
+def test_a_migration_holds_no_lock_for_long_and_leaves_the_old_version_at_work(name, transactional_db):
     migration = importlib.import_module(f"eventsinks.migrations.{name}").Migration
     assert find_faults(read_statements(name), migration.atomic) == []
 
