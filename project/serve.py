@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     raise_files()
     server = Multiprocess(configuration(), [listening(asked.host, asked.port, shared=asked.shared)])
-    with TemporaryDirectory(prefix="eventsinks-metrics-", ignore_cleanup_errors=True) as folder:
+    # A server that is killed leaves this folder: in our own one, unless that can't be written, as in a container.
+    there = settings.VAR_DIR if os.access(settings.VAR_DIR, os.W_OK) else None
+    with TemporaryDirectory(prefix="metrics-", dir=there, ignore_cleanup_errors=True) as folder:
         os.environ[METRICS_FOLDER] = folder  # the children inherit it
         server.run()
     if any(process.exitcode not in (0, -15) for process in server.processes):
