@@ -39,8 +39,7 @@ def find_keys(texts: Collection[str]) -> dict[str, KnownKey]:
 @functools.lru_cache(KNOWN)
 def parse_key(tenant_id: UUID | str, name: str, own_limits: str, scopes: str, version: int) -> KnownKey:
     """Return the key that a row tells of. The same row means the same key."""
-    id = tenant_id if isinstance(tenant_id, UUID) else UUID(tenant_id)
-    tenant = Tenant(id=id, name=name, own_limits=json.loads(own_limits))
+    tenant = Tenant(id=sql.read_id(tenant_id), name=name, own_limits=json.loads(own_limits))
     return KnownKey(tenant, frozenset(json.loads(scopes)), version)
 
 

@@ -170,7 +170,7 @@ def find_digests(keys: Sequence[EventKey]) -> dict[EventKey, bytes]:
                 AND event.type = wanted.type AND event.key = wanted.key)
         FROM {wanted}"""
     return {
-        (id if isinstance(id, uuid.UUID) else uuid.UUID(id), type, key): bytes(digest)
+        (sql.read_id(id), type, key): bytes(digest)
         for id, type, key, digest in sql.fetch_rows(statement, parameters)
         if digest is not None
     }

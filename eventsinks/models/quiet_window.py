@@ -154,7 +154,7 @@ def upsert_windows(claims: Sequence[WindowClaim]) -> list[tuple[Any, ...]]:
         value
         for id, claim in zip(ids, claims, strict=True)
         for value in (
-            id if sql.is_postgresql() else id.hex,
+            sql.convert_id(id),
             *(claim.destination_id, claim.kind, claim.key, claim.seconds),
         )
     ]

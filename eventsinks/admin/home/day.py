@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
+from eventsinks.actions.obstacles import MOST_COUNTED
 from eventsinks.admin.parts import charts, marks
 from eventsinks.models import Tenant
 from eventsinks.models.counting import ENDED, What
@@ -15,7 +16,6 @@ from eventsinks.models.database.clock import read_database_clock
 from eventsinks.models.delivery import count_open, find_sinks_with_open
 from eventsinks.models.destination import Destination
 
-MOST_COUNTED = 10_000  # open deliveries of one sink
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 
 

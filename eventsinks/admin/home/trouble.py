@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from eventsinks.actions.obstacles import MOST_COUNTED
 from eventsinks.actions.status import LABELS, DestinationStatus, find_status, make_rank, status_condition
 from eventsinks.admin.parts import marks
 from eventsinks.models import Batch, Destination, EventSink, Integration, Tenant
@@ -20,7 +21,6 @@ from eventsinks.models.delivery import count_open
 from eventsinks.models.stream.batch import BatchState
 
 MOST = 500  # destinations
-COUNTED = 10_000  # open deliveries of one sink
 REASON = 140  # characters
 
 TROUBLES = (
@@ -55,7 +55,7 @@ class Trouble:
 def find_troubled_sinks(tenant: Tenant | None) -> list[Trouble]:
     """Return all event sinks with a status of TROUBLES, and the paused ones for which something waits."""
     found = list_worst_first(EventSink.objects.filter(NEEDS_SOMEBODY | PAUSED), tenant)
-    waiting = count_open([sink.id for sink in found], COUNTED)
+    waiting = count_open([sink.id for sink in found], MOST_COUNTED)
     given_up = count_failed([sink.id for sink in found])
     return [
         show_trouble(sink, waiting.get(sink.id, 0), given_up.get(sink.id, 0))
@@ -97,7 +97,7 @@ def show_trouble(one: Destination, waiting: int, given_up: int, batch: Batch | N
         reason=marks.shorten(reason, REASON),
         since=marks.mark_moment(since) if since else "",
         given_up=f"{given_up:,}" if given_up > 0 else "",
-        waiting=("" if not waiting else f"{waiting:,}" if waiting < COUNTED else f"{COUNTED:,}+"),
+        waiting=("" if not waiting else f"{waiting:,}" if waiting < MOST_COUNTED else f"{MOST_COUNTED:,}+"),
         test=reverse("admin:eventsinks_eventsink_test", args=[one.pk]) if is_sink else "",
         edit=reverse(f"admin:eventsinks_{page}_change", args=[one.pk]),
         is_stopped=status in (DestinationStatus.DISABLED, DestinationStatus.PAUSED),

@@ -74,7 +74,7 @@ def read_sums(
     conditions, parameters = [f"what IN ({', '.join(['%s'] * len(whats))})", "slot >= %s"], [*whats, since]
     if tenant_id is not None:
         conditions.append("tenant_id = %s")
-        parameters.append(tenant_id if sql.is_postgresql() else tenant_id.hex)
+        parameters.append(sql.convert_id(tenant_id))
     if sinks:
         conditions.append(f"destination_id IN ({', '.join(['%s'] * len(sinks))})")
         parameters += [*sinks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -134,3 +135,13 @@ def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def convert_id(id: uuid.UUID) -> Any:
+    """Return a UUID in the form that the database's driver takes."""
+    return id if is_postgresql() else id.hex
+
+
+def read_id(value: uuid.UUID | str) -> uuid.UUID:
+    """Return a UUID that a statement of our own gave: SQLite gives its text."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

@@ -68,7 +68,7 @@ def find_standings(incidents: Collection[uuid.UUID]) -> dict[IncidentAtSink, Inc
         for incident, sink, fired, goes_on, ended in sql.fetch_rows(
             *make_standing_query(ordered[start : start + AT_ONCE])
         ):
-            place = (incident if isinstance(incident, uuid.UUID) else uuid.UUID(incident), int(sink))
+            place = (sql.read_id(incident), int(sink))
             if fired:
                 found[place] = IncidentStanding.TOLD if goes_on else IncidentStanding.UNTOLD
             elif ended:
@@ -193,9 +193,9 @@ def placeholders_sql(ids: Collection[uuid.UUID]) -> str:
 
 def convert_ids(ids: Collection[uuid.UUID]) -> list[Any]:
     """Return ids in the form that the database takes."""
-    return list(ids) if sql.is_postgresql() else [id.hex for id in ids]
+    return list(map(sql.convert_id, ids))
 
 
 def read_ids(rows: Sequence[Sequence[Any]]) -> list[uuid.UUID]:
     """Return the ids in rows of the database."""
-    return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in rows]
+    return [sql.read_id(id) for (id,) in rows]

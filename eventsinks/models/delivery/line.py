@@ -202,4 +202,4 @@ def make_relation(lines: Sequence[DeliveryLine]) -> tuple[str, list[Any]]:
 def read_line(row: Sequence[Any]) -> DeliveryLine:
     """Return a line as the database tells it."""
     id, key = row
-    return int(id), key if isinstance(key, uuid.UUID) else uuid.UUID(key)
+    return int(id), sql.read_id(key)

@@ -39,7 +39,7 @@ def count_noise(
     """Return the noisiest rules of the last `period`."""
     first = find_first_id(read_database_clock() - period)
     own = "AND tenant_id = %s" if tenant_id else ""
-    owner = [(tenant_id if sql.is_postgresql() else tenant_id.hex)] if tenant_id else []
+    owner = [sql.convert_id(tenant_id)] if tenant_id else []
     rows = sql.fetch_rows(
         f"""WITH newest AS (
             SELECT event_id, tenant_id, noise FROM {AlertWords._meta.db_table}

@@ -58,7 +58,7 @@ def look_ahead(
           {"AND " + not_beyond_sql() if until else ""}
           AND type IN ({", ".join(["%s"] * len(types))}) AND expunged_at IS NULL
         ORDER BY xid, id LIMIT %s"""
-    parameters = [convert_id(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
+    parameters = [sql.convert_id(tenant_id), after.xid, after.event_id, *(until or ()), *types, limit]
     return list(map(Next._make, sql.fetch_rows(statement, parameters)))
 
 
@@ -67,7 +67,7 @@ def find_last_settled(tenant_id: uuid.UUID) -> LogPlace:
     statement = f"""
         SELECT xid, id FROM eventsinks_event WHERE tenant_id = %s AND {settled_sql()}
         ORDER BY xid DESC, id DESC LIMIT 1"""
-    found = sql.fetch_rows(statement, [convert_id(tenant_id)])
+    found = sql.fetch_rows(statement, [sql.convert_id(tenant_id)])
     return LogPlace(*found[0]) if found else get_beginning()
 
 
@@ -166,8 +166,3 @@ def find_end_of_moment(tenant_id: uuid.UUID, until: datetime) -> LogPlace:
     events = Event.objects.filter(tenant_id=tenant_id, received_at__lte=until)
     found = events.order_by("-xid", "-id").values_list("xid", "id").first()
     return LogPlace(*found) if found else get_beginning()
-
-
-def convert_id(id: uuid.UUID) -> object:
-    """Return a UUID in the form that the database's driver takes."""
-    return id if sql.is_postgresql() else id.hex

@@ -11,7 +11,7 @@ from eventsinks.models.database import sql
 from eventsinks.models.event import Event
 from eventsinks.models.stream.batch import LogPlace
 from eventsinks.models.stream.position import Position
-from eventsinks.models.stream.read import beyond_sql, convert_id, not_beyond_sql
+from eventsinks.models.stream.read import beyond_sql, not_beyond_sql
 
 MOST = 100_000  # events of the log that are read,
 FAR = 10_000  # and those that are read for each of many integrations
@@ -35,7 +35,7 @@ def count_backlog(
         SELECT coalesce(sum(CASE WHEN type IN ({", ".join(["%s"] * len(types))}) THEN 1 ELSE 0 END), 0), count(*)
         FROM (SELECT type FROM eventsinks_event WHERE tenant_id = %s AND {beyond_sql()}
               ORDER BY xid, id LIMIT {most + 1}) AS next"""
-    ((found, seen),) = sql.fetch_rows(statement, [*types, convert_id(tenant_id), *after])
+    ((found, seen),) = sql.fetch_rows(statement, [*types, sql.convert_id(tenant_id), *after])
     return min(int(found), most), seen > most
 
 

@@ -104,7 +104,7 @@ def _write_on_postgresql(
 def find_shapes(tenant: Tenant) -> list[int]:
     """Return the shapes of a tenant's flows, with one index step for each shape, not for each flow."""
     table = NetworkTraffic._meta.db_table
-    tenant_id = tenant.id if sql.is_postgresql() else tenant.id.hex
+    tenant_id = sql.convert_id(tenant.id)
     found = sql.fetch_rows(
         f"""WITH RECURSIVE seen(shape) AS (
                 SELECT min(shape) FROM {table} WHERE tenant_id = %s

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from eventsinks.models import Destination, Finding
-from eventsinks.models.counting import ENDED, GRAIN, NOBODY, What, add
+from eventsinks.models import Delivery, Destination, Finding
+from eventsinks.models.counting import ENDED, GRAIN, NOBODY, What, add, find_slot, first_id_of
 from eventsinks.models.database import sql
 from eventsinks.sweeping.auditing import compare
 
@@ -29,7 +29,10 @@ DIFFERENCES = f"""
 
 def find_next(slot: int) -> int | None:
     """Return the first slot with deliveries, from `slot` on."""
-    return compare.find_next_slot("eventsinks_delivery", (What.ACCEPTED,), slot, GRAIN)
+    later = Delivery.objects.filter(id__gte=first_id_of(slot)).order_by("id")
+    first = later.values_list("id", flat=True).first()
+    found = [] if first is None else [find_slot(first)]
+    return min([*found, *compare.find_counted((What.ACCEPTED,), slot)], default=None)
 
 
 def check_slot(slot: int) -> int:
@@ -38,7 +41,8 @@ def check_slot(slot: int) -> int:
     After that the counts say what the rows say: so they also learn of what an old process wrote, and of what was
     there before there were counts.
     """
-    rows = sql.fetch_rows(DIFFERENCES, [*compare.list_bounds(slot, GRAIN), slot, *WHATS])
+    bounds = [sql.convert_id(first_id_of(at)) for at in (slot, slot + GRAIN)]
+    rows = sql.fetch_rows(DIFFERENCES, [*bounds, slot, *WHATS])
     sinks = Destination.objects.in_bulk({sink for sink, *_ in rows})
     lost = 0
     for id, what, here, told in sorted(rows):

@@ -44,7 +44,7 @@ def check_stretch(slot: int) -> int:
         return 0
     lost = 0
     for id, here, told in sql.fetch_rows(DIFFERENCES, bounds):
-        tenant, missing = compare.read_id(id), int(told) - int(here)
+        tenant, missing = sql.read_id(id), int(told) - int(here)
         if missing > 0:
             lost += missing
             detail = f"{missing} of the events with ids from {slot} to {slot + STRETCH - 1} were deleted"
