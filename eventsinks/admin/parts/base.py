@@ -38,12 +38,8 @@ else:
 LAST_PAGE = 200  # filters find older rows; skipping rows costs more with every page
 
 
-class ReadOnly:
-    """A page on which nobody adds, changes or deletes by hand. It stands before ModelAdmin."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody adds by hand."""
-        return False
+class Unchanged:
+    """A page of rows that nobody changes or deletes by hand. It stands before ModelAdmin."""
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody changes by hand."""
@@ -51,6 +47,14 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody deletes by hand."""
+        return False
+
+
+class ReadOnly(Unchanged):
+    """A page on which nobody adds, changes or deletes by hand. It stands before ModelAdmin."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody adds by hand."""
         return False
 
 

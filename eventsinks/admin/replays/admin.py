@@ -18,7 +18,7 @@ from eventsinks.actions.errors import NotConfigurable
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.replaying.replay_job import ReplayUnderWay
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, get_initiator
+from eventsinks.admin.parts.base import InfinitePaginator, ModelAdmin, Unchanged, get_initiator
 from eventsinks.admin.replays.form import ReplayForm, make_first_values
 from eventsinks.admin.replays.show import (
     TONES,
@@ -36,8 +36,8 @@ MOST_TOLD = 10_000  # replayed deliveries of which the page says what came of th
 REFRESH = 3  # seconds until the page of a running replay shows itself again
 
 
-class ReplayAdmin(ModelAdmin[Replay]):
-    """Replays, running ones and past ones. Nobody changes or deletes one."""
+class ReplayAdmin(Unchanged, ModelAdmin[Replay]):
+    """Replays, running and past ones. Nobody changes one: cancel it, and start another. It stays as a record."""
 
     list_display = ("where", "status", "progress", "stretch", "which", "by", "started", "tenant")
     list_select_related = ("tenant", "destination__tenant")
@@ -54,14 +54,6 @@ class ReplayAdmin(ModelAdmin[Replay]):
     actions = None
     fields = ()
     change_form_template = "admin/eventsinks/replay/change_form.html"
-
-    def has_change_permission(self, request: HttpRequest, obj: Replay | None = None) -> bool:
-        """Nobody changes a replay: cancel it, and start another one."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Replay | None = None) -> bool:
-        """Nobody deletes a replay, because it says why something was sent again."""
-        return False
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether this user may cancel replays."""

@@ -20,7 +20,7 @@ from unfold.views import ChangeList
 
 from eventsinks.actions import silence as silences
 from eventsinks.admin.parts import marks, previews
-from eventsinks.admin.parts.base import ModelAdmin, get_initiator
+from eventsinks.admin.parts.base import ModelAdmin, Unchanged, get_initiator
 from eventsinks.admin.parts.filters import InForceFilter
 from eventsinks.admin.parts.type_picker import find_picked_tenant, make_picker
 from eventsinks.admin.silences.form import make_silence_form, read_prefilled
@@ -47,8 +47,8 @@ def count_held_by_each(found: list[Silence]) -> dict[str, int]:
     return dict(windows.order_by().values_list("key").annotate(Sum("held")))
 
 
-class SilenceAdmin(ModelAdmin[Silence]):
-    """Silences."""
+class SilenceAdmin(Unchanged, ModelAdmin[Silence]):
+    """Silences. Nobody changes one: end it, and make another. It stays, as the reason for what it held back."""
 
     list_display = ("reason_short", "status", "where", "what", "author", "starts", "ends", "held", "tenant")
     list_select_related = ("tenant", "destination")
@@ -65,14 +65,6 @@ class SilenceAdmin(ModelAdmin[Silence]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Silences]:
         """Return the list."""
         return Silences
-
-    def has_change_permission(self, request: HttpRequest, obj: Silence | None = None) -> bool:
-        """Nobody changes a silence: end it, and make another one."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Silence | None = None) -> bool:
-        """Nobody deletes a silence, because it is the reason for what it held back."""
-        return False
 
     def has_end_permission(self, request: HttpRequest) -> bool:
         """Whether this user may end silences."""

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from eventsinks.actions.tenants import issue_key, revoke_key
 from eventsinks.admin.parts import marks
-from eventsinks.admin.parts.base import ModelAdmin, get_initiator
+from eventsinks.admin.parts.base import ModelAdmin, Unchanged, get_initiator
 from eventsinks.admin.people.admin import is_superuser
 from eventsinks.intake.audit import SYSTEM, Initiator
 from eventsinks.limits.quotas import LimitReached
@@ -97,8 +97,8 @@ def show_scopes(key: ApiKey) -> str:
     return "everything" if set(key.scopes) >= set(SCOPES) else ", ".join(key.scopes)
 
 
-class ApiKeyAdmin(ModelAdmin[ApiKey]):
-    """API keys."""
+class ApiKeyAdmin(Unchanged, ModelAdmin[ApiKey]):
+    """API keys. Nobody changes one: revoke it, and issue another. It stays, so that its use can be explained."""
 
     list_display = ("shown", "name", "tenant", "scopes_shown", "status", "created_at")
     list_select_related = ("tenant",)
@@ -115,14 +115,6 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         (None, {"fields": ["shown", "status", "tenant", "name", "scopes_shown", "created_at", "expires_at"]})
     ]
     change_form_template = "admin/eventsinks/apikey/change_form.html"
-
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody changes a key: revoke it, and issue another one."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody deletes a key. A revoked one stays, so that its use can be explained."""
-        return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Whether this user may revoke a tenant's key."""
