@@ -21,12 +21,24 @@ ALERTS = 1_000  # newest alerts whose deliveries a list shows
 
 
 class AlertWanted(Listing):
-    """Which alerts: by beginnings of words of name, rule and tags, and by severity, status, rule and so on."""
+    """Which alerts: by beginnings of words of name, rule and tags, and by severity, status, rule and so on.
 
+    `since` and `until` are bounds of the time when what is listed was made.
+    """
+
+    since: Moment | None = None
+    until: End | None = None
     q: Text | None = None
     severity: str | None = None
     rule: Text | None = None
     tag: Text | None = None
+
+    @model_validator(mode="after")
+    def check_period(self) -> Self:
+        """Refuse a period that ends before it begins."""
+        if self.since and self.until and self.until < self.since:
+            raise ValueError("until must not be before since")
+        return self
 
     @field_validator("severity")
     @classmethod
@@ -38,19 +50,10 @@ class AlertWanted(Listing):
 
 
 class AlertQuery(AlertWanted):
-    """What the list of alerts can be asked for. `since` and `until` are bounds of the time of acceptance."""
+    """What the list of alerts can be asked for."""
 
     status: Literal["firing", "acknowledged", "resolved"] | None = None
     dedup_key: Text | None = None
-    since: Moment | None = None
-    until: End | None = None
-
-    @model_validator(mode="after")
-    def check_period(self) -> Self:
-        """Refuse a period that ends before it begins."""
-        if self.since and self.until and self.until < self.since:
-            raise ValueError("until must not be before since")
-        return self
 
 
 OF_AN_ALERT = [

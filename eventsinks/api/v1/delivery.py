@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from django.http import Http404
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,8 +22,6 @@ from eventsinks.api.v1.alert_query import OF_AN_ALERT, AlertWanted, keep_of_aler
 from eventsinks.api.v1.shapes import (
     AttemptOut,
     DeliveryOut,
-    End,
-    Moment,
     make_one_model,
     make_page_model,
     show_attempt,
@@ -47,10 +45,7 @@ from eventsinks.models.replay import make_id_after
 
 
 class DeliveryQuery(AlertWanted):
-    """Which deliveries: by event sink, state, HTTP status, a text in the reason, and what their alerts have.
-
-    `since` and `until` are bounds of the time when they were made.
-    """
+    """Which deliveries: by event sink, state, HTTP status, a text in the reason, and what their alerts have."""
 
     event_sink_id: UUID | None = None
     detection_alert_id: Text | None = None
@@ -58,15 +53,6 @@ class DeliveryQuery(AlertWanted):
     status_class: Annotated[int, Field(ge=1, le=5)] | None = None
     status_code: Annotated[int, Field(ge=100, le=599)] | None = None
     reason: Text | None = None
-    since: Moment | None = None
-    until: End | None = None
-
-    @model_validator(mode="after")
-    def check_period(self) -> Self:
-        """Refuse a period that ends before it begins."""
-        if self.since and self.until and self.until < self.since:
-            raise ValueError("until must not be before since")
-        return self
 
 
 FILTERS = [
