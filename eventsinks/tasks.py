@@ -18,30 +18,26 @@ from django.db import Error
 
 from eventsinks import telemetry
 from eventsinks.actions import clear
-from eventsinks.actions.obstacles import count_by_obstacle
 from eventsinks.actions.replaying import replay_job
 from eventsinks.actions.secrets import reencrypt, rotate_secret, start
-from eventsinks.actions.status import count_by_status
 from eventsinks.checks import MAKE_THEM_GO, STREAMS_STAND
 from eventsinks.intake import line_up, nudge
 from eventsinks.lib.garbage import look_for_garbage_less
 from eventsinks.lib.net.http import Outlet
 from eventsinks.limits.address_guard import make_guard
-from eventsinks.limits.broker_state import ask_broker, make_key
-from eventsinks.limits.shared_facts import tell_facts
-from eventsinks.models import Destination, Finding
+from eventsinks.models import Finding
 from eventsinks.models.counting.roll_up import roll_up
 from eventsinks.models.database import sql, unavailable
 from eventsinks.models.destination import make_mail_server
 from eventsinks.models.stream import find_due_positions, log_is_ahead
 from eventsinks.resident import Resident
 from eventsinks.sending.dispatcher import Dispatcher
-from eventsinks.streaming import lag
 from eventsinks.streaming import streamer as stream_action
-from eventsinks.sweeping import account as account_action
+from eventsinks.streaming.asked import forget_asked, is_first_to_ask
 from eventsinks.sweeping import (
     delete_tenants,
     digest,
+    facts,
     fall_back,
     forget,
     heartbeat,
@@ -54,8 +50,6 @@ from eventsinks.sweeping import (
 from eventsinks.sweeping.auditing import walk
 
 log = logging.getLogger(__name__)
-
-ASKED_FOR = 5_000  # milliseconds
 
 _stopping = threading.Event()
 _pumping = threading.Lock()
@@ -93,21 +87,6 @@ def look_at_streams() -> int:
         if is_first_to_ask(destination_id):
             stream.apply_async((destination_id,))
     return len(due)
-
-
-def is_first_to_ask(destination_id: int) -> bool:
-    """Return whether no stream task of this integration was started for ASKED_FOR, and has not begun yet.
-
-    The broker's clock decides, and a broker that can't be asked keeps nobody back.
-    """
-    key = make_key("stream", str(destination_id))
-    said = ask_broker(lambda client: bool(client.set(key, 1, nx=True, px=ASKED_FOR)))
-    return said is not False
-
-
-def forget_asked(destination_id: int) -> None:
-    """Let the next look start a task of this integration again."""
-    ask_broker(lambda client: client.delete(make_key("stream", str(destination_id))))
 
 
 def get_way_out() -> Outlet:
@@ -235,17 +214,7 @@ def account(self: Task[Any, Any]) -> int:
         log.error("%s %s", STREAMS_STAND, MAKE_THEM_GO)
     walk.audit()
     unaccounted = Finding.objects.all().unaccounted()
-    waiting = account_action.count_open()
-    telemetry.set_account(unaccounted, waiting.deliveries, waiting.late, waiting.clearing)
-    telemetry.set_waiting(count_by_obstacle())
-    telemetry.set_oldest(retain.measure_oldest())
-    there = Destination.objects.present()
-    telemetry.set_destinations("event_sink", count_by_status(there.sinks()))
-    telemetry.set_destinations("integration", count_by_status(there.integrations()))
-    telemetry.set_in_line(waiting.behind, waiting.longest_behind)
-    telemetry.set_streams(lag.measure_streams())
-    telemetry.set_log_held(lag.measure_hold())
-    tell_facts(telemetry.write_facts())
+    facts.find_facts(unaccounted)
     return unaccounted
 
 
