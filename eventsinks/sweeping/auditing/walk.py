@@ -44,9 +44,9 @@ WALKS = (
 )
 
 
-def audit(seconds: float = SECONDS) -> int:
-    """Go on with every walk, for about `seconds`. Return how many rows turned out to be missing."""
-    missing = 0
+def audit(seconds: float | None = None) -> int:
+    """Go on with every walk, for about `seconds`, by default SECONDS. Return how many rows are found missing."""
+    seconds, missing = SECONDS if seconds is None else seconds, 0
     for walk in WALKS:
         missing += walk_fresh(walk)
     until = time.monotonic() + seconds
